@@ -1,0 +1,209 @@
+"""The error tree: one class per code of the wire.
+
+    OpenPNSError
+    ├── ConfigError                a setting, an argument or a key file is wrong
+    └── WireError                  anything a call can be answered with; has a code
+        ├── MissingHeaders         1001
+        ├── ParameterError         1002
+        │   ├── PathNotFound       1002, HTTP 404
+        │   ├── MethodNotAllowed   1002, HTTP 405
+        │   └── BodyTooLarge       1002, HTTP 413
+        ├── InvalidSignature       1003
+        ├── TimestampExpired       1004
+        ├── PermissionDenied       1005
+        ├── ReadFailed             10009
+        ├── LimitOutOfRange        10011
+        ├── OffsetOutOfRange       10012
+        ├── GroupNotFound          19001
+        ├── GroupFull              19002
+        ├── RateLimited            19003
+        ├── ServiceUnavailable     19004, HTTP 503
+        ├── InternalError          19005, HTTP 500
+        └── OutcomeUnknown         19006, HTTP 503
+
+A text never holds a secret, a phone number or a part of a body. Source: docs/errors.md.
+"""
+
+from typing import ClassVar
+
+
+class OpenPNSError(Exception):
+    """The root of every error that openpns raises on purpose."""
+
+
+class ConfigError(OpenPNSError):
+    """A setting, an argument or a key file is wrong; the text names it and what is allowed."""
+
+
+class WireError(OpenPNSError):
+    """An answer with a code other than 0.
+
+    Args:
+        detail: What was wrong and what is allowed; follows the code's own text after ": ".
+    """
+
+    code: ClassVar[int]
+    text: ClassVar[str]
+    """How `msg` begins; fixed for a code."""
+    when: ClassVar[str]
+    """When a caller sees this code: the sentence of docs/errors.md."""
+    http_status: ClassVar[int] = 200
+    retry_after_s: ClassVar[int | None] = None
+    """What the header Retry-After says, where one is sent."""
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail
+        super().__init__(f"{self.text}: {detail}" if detail else self.text)
+
+    @property
+    def msg(self) -> str:
+        """The envelope's `msg`."""
+        return str(self)
+
+
+class MissingHeaders(WireError):
+    """A required public header is missing or empty."""
+
+    code, text = 1001, "Missing common parameters"
+    when = "A required header is missing or empty; the text names every missing one."
+
+
+class ParameterError(WireError):
+    """The path, a header or the body is not what the action takes."""
+
+    code, text = 1002, "Parameter error"
+    when = (
+        "A header is wrong or sent twice, `bizType` or `action` is unknown, or something in the "
+        "body is wrong; the text says what is allowed."
+    )
+
+
+class PathNotFound(ParameterError):
+    """The path is not the API's."""
+
+    http_status = 404
+
+
+class MethodNotAllowed(ParameterError):
+    """The method is not POST."""
+
+    http_status = 405
+
+
+class BodyTooLarge(ParameterError):
+    """The body has more bytes than the server takes."""
+
+    http_status = 413
+
+
+class InvalidSignature(WireError):
+    """`sign` is not the signature of what arrived."""
+
+    code, text = 1003, "Invalid signature"
+    when = "`sign` does not match the headers, the body as it arrived, and the key's secret."
+
+
+class TimestampExpired(WireError):
+    """`ts` is not a time in ms, or too far from the server's clock."""
+
+    code, text = 1004, "Timestamp has expired"
+    when = "`ts` is not a number of ms, or more than 60 000 ms away from the server's clock."
+
+
+class PermissionDenied(WireError):
+    """The access key is unknown or may not be used."""
+
+    code, text = 1005, "Insufficient permissions"
+    when = "The access key is unknown, disabled or expired, or its customer is disabled."
+
+
+class ReadFailed(WireError):
+    """The storage answered, but what it read is damaged."""
+
+    code, text = 10009, "Failed to retrieve data"
+    when = "The storage is there but could not read what was asked for."
+
+
+class LimitOutOfRange(WireError):
+    """`limit` is an integer outside its range."""
+
+    code, text = 10011, "Incorrect list page capacity"
+    when = "`limit` is an integer outside [0, 1000]."
+
+
+class OffsetOutOfRange(WireError):
+    """`offset` is an integer outside its range."""
+
+    code, text = 10012, "Incorrect list page starting point"
+    when = "`offset` is an integer outside [0, 2^63 − 1]."
+
+
+class GroupNotFound(WireError):
+    """No group of this customer has that id."""
+
+    code, text = 19001, "Number group does not exist"
+    when = "The caller has no group with this `groupId`; another customer's is the same."
+
+
+class GroupFull(WireError):
+    """The change would pass the bound on numbers in a group."""
+
+    code, text = 19002, "Number group is full"
+    when = "The change would pass the bound on numbers in a group; nothing was changed."
+
+
+class RateLimited(WireError):
+    """The key has used up its rate."""
+
+    code, text = 19003, "Too many requests"
+    when = "The rate limit of the access key is used up. No rate limit is built yet."
+
+
+class ServiceUnavailable(WireError):
+    """The storage is away or the server has too much to do. Nothing was written."""
+
+    code, text = 19004, "Service unavailable"
+    when = "The storage is away or the server is overloaded. Nothing was written: safe to retry."
+    http_status = 503
+    retry_after_s = 1
+
+
+class InternalError(WireError):
+    """A bug in openpns. Nothing was written."""
+
+    code, text = 19005, "Internal error"
+    when = "A bug. Nothing was written; the server's log has the request id."
+    http_status = 500
+
+
+class OutcomeUnknown(WireError):
+    """The storage was lost while it committed, and could not be asked what became of it."""
+
+    code, text = 19006, "Outcome unknown"
+    when = (
+        "The storage was lost in the middle of a commit and could not be asked again in time. "
+        "The change is there wholly or not at all: read before sending it again."
+    )
+    http_status = 503
+
+
+WIRE_ERRORS: dict[int, type[WireError]] = {
+    error.code: error
+    for error in (
+        MissingHeaders,
+        ParameterError,
+        InvalidSignature,
+        TimestampExpired,
+        PermissionDenied,
+        ReadFailed,
+        LimitOutOfRange,
+        OffsetOutOfRange,
+        GroupNotFound,
+        GroupFull,
+        RateLimited,
+        ServiceUnavailable,
+        InternalError,
+        OutcomeUnknown,
+    )
+}
+"""The class of each code that this version can answer with."""

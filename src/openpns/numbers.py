@@ -1,0 +1,70 @@
+"""Phone number text: reading a list of numbers, and masking one for people to see.
+
+Source: docs/api/createGroup.md, "Phone numbers".
+"""
+
+import re
+from functools import cache
+
+from openpns import limits
+from openpns.errors import ParameterError
+
+_DIGITS = re.compile(
+    rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
+)
+
+
+def parse_phones(text: str, numbers_max: int) -> list[str]:
+    """Read numbers joined with commas; return them as stored, without repeats, in order.
+
+    Args:
+        text: The numbers, each with its country code; a leading "+" and white space around a
+            number are dropped.
+        numbers_max: How many numbers the text may hold, repeats included.
+
+    Raises:
+        ParameterError: An item is empty or no phone number, or there are too many. The text
+            names the item by its position, counted from 1, never by its digits.
+    """
+    if text.count(",") >= numbers_max:
+        raise ParameterError(f"phones must hold at most {numbers_max} numbers")
+    items = text.split(",")
+    if items == [""]:
+        raise ParameterError("phones must hold at least one number")
+    numbers: dict[str, None] = {}
+    for position, item in enumerate(items, start=1):
+        number = item.strip().removeprefix("+")
+        if not _DIGITS.fullmatch(number) or not has_country_code(number):
+            raise ParameterError(f"phones: item {position} {_what_is_wrong(number)}")
+        numbers[number] = None
+    return list(numbers)
+
+
+def has_country_code(number: str) -> bool:
+    """Tell whether a number in digits begins with an assigned country calling code."""
+    codes = _country_codes()
+    return number[:1] in codes or number[:2] in codes or number[:3] in codes
+
+
+def mask(number: str) -> str:
+    """Return a number for a log or an audit line: first three and last two digits remain."""
+    return f"{number[:3]}{'*' * max(0, len(number) - 5)}{number[-2:]}"
+
+
+def _what_is_wrong(number: str) -> str:
+    if not number:
+        return "is empty; between two commas stands a phone number"
+    if not _DIGITS.fullmatch(number):
+        return (
+            f"must be {limits.PHONE_DIGITS_MIN} to {limits.PHONE_DIGITS_MAX} digits that begin "
+            "with a country code, not with 0"
+        )
+    return "must begin with an assigned country code"
+
+
+@cache
+def _country_codes() -> frozenset[str]:
+    # Imported when first needed: it is the server's dependency, not the client's.
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # noqa: PLC0415
+
+    return frozenset(str(code) for code in COUNTRY_CODE_TO_REGION_CODE)

@@ -1,0 +1,1 @@
+"""What crosses the wire, and nothing that touches a socket or a file."""
