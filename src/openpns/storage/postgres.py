@@ -1,0 +1,231 @@
+"""PostgreSQL through asyncpg: prepared statements on a pool of connections."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, cast
+
+import asyncpg
+
+from openpns.errors import (
+    ConfigError,
+    InternalError,
+    OutcomeUnknown,
+    ReadFailed,
+    ServiceUnavailable,
+    WireError,
+)
+from openpns.storage.statements import NamedStatement, load_statements
+from openpns.storage.store import (
+    Params,
+    ResultT,
+    Row,
+    Statement,
+    StatementMany,
+    Steps,
+)
+
+_MIGRATION_LOCK: Final = 0x6F70656E706E73
+"""The advisory lock under which migrations run: "openpns" in ASCII."""
+
+_WRITE_ATTEMPTS: Final = 3
+_READ_ATTEMPTS: Final = 2
+
+_LOST: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_UNAVAILABLE: Final = (
+    *_LOST,
+    TimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,
+)
+_DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+_AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class PostgresStore:
+    """A store in a PostgreSQL database; see `openpns.storage.store.Store`.
+
+    Args:
+        pool: Connections to the database.
+        timeout_ms: How long a caller waits for a free connection.
+    """
+
+    def __init__(self, pool: Any, timeout_ms: int) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_ms / 1000
+        self._statements = load_statements("postgres")
+
+    @classmethod
+    async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
+        """Connect to a database.
+
+        Args:
+            url: `postgresql://user:password@host:port/name`.
+            timeout_ms: How long a statement or the wait for a connection may take.
+            connections_max: How many connections this process may hold.
+
+        Raises:
+            ConfigError: The database cannot be reached. The text never repeats the URL.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=connections_max,
+                timeout=timeout_ms / 1000,
+                command_timeout=timeout_ms / 1000,
+                reset=_keep,
+                # Every statement is short: compiling one would take longer than running it.
+                server_settings={"application_name": "openpns", "jit": "off"},
+            )
+        except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
+            raise ConfigError(
+                f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
+                "port, name, user and password of the URL"
+            ) from None
+        return cls(pool, timeout_ms)
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
+        statement = self._statements[name]
+        arguments = _arguments(statement, params)
+        for attempt in range(1, _READ_ATTEMPTS + 1):
+            try:
+                async with self._connection() as connection:
+                    return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
+            except _LOST as error:
+                # A connection that died while it lay in the pool; a read may simply try again.
+                if attempt == _READ_ATTEMPTS:
+                    raise _wire_error(error) from error
+            except (asyncpg.PostgresError, TimeoutError) as error:
+                raise _wire_error(error) from error
+        raise AssertionError("unreachable")
+
+    async def stream(  # noqa: D102
+        self, name: str, params: Params, rows_each: int
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        statement = self._statements[name]
+        try:
+            async with (
+                self._connection() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
+                while rows := await cursor.fetch(rows_each):
+                    yield rows
+        except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+            raise _wire_error(error) from error
+
+    async def write(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:  # noqa: D102
+        for attempt in range(1, _WRITE_ATTEMPTS + 1):
+            try:
+                return await self._write_once(steps())
+            except _AGAIN as error:
+                if attempt == _WRITE_ATTEMPTS:
+                    raise _wire_error(error) from error
+            except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+                raise _wire_error(error) from error
+        raise AssertionError("unreachable")
+
+    async def schema_version(self) -> int:  # noqa: D102
+        async with self._connection() as connection:
+            return await _schema_version(connection)
+
+    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+        applied = []
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+            version = await _schema_version(connection)
+            if version == 0:
+                await connection.execute(
+                    "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
+                    "applied_at timestamptz NOT NULL DEFAULT now())"
+                )
+            for number, sql in scripts:
+                if number > version:
+                    await connection.execute(sql, timeout=None)
+                    await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
+                    applied.append(number)
+        return applied
+
+    async def close(self) -> None:  # noqa: D102
+        try:
+            await asyncio.wait_for(self._pool.close(), self._timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        return cast("AbstractAsyncContextManager[Any]", self._pool.acquire(timeout=self._timeout_s))
+
+    async def _write_once(self, steps: Steps[ResultT]) -> ResultT:
+        async with self._connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                result = await self._run_steps(connection, steps)
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+            try:
+                await transaction.commit()
+            except (*_LOST, TimeoutError) as error:
+                raise OutcomeUnknown(
+                    "the storage was lost during the commit; the change is there wholly or not "
+                    "at all: read before sending it again"
+                ) from error
+            return result
+
+    async def _run_steps(self, connection: Any, steps: Steps[ResultT]) -> ResultT:
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(await self._run_step(connection, step))
+        except StopIteration as stop:
+            return cast("ResultT", stop.value)
+
+    async def _run_step(self, connection: Any, step: Statement | StatementMany) -> Sequence[Row]:
+        statement = self._statements[step.name]
+        if isinstance(step, StatementMany):
+            await connection.executemany(
+                statement.sql, [_arguments(statement, params) for params in step.params]
+            )
+            return []
+        rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
+        return cast("Sequence[Row]", rows)
+
+
+async def _keep(_: Any) -> None:
+    """Give a connection back as it is.
+
+    No statement of ours leaves anything behind in it, and the driver's own clean-up would cost
+    each read a second round trip.
+    """
+
+
+async def _roll_back(transaction: Any) -> None:
+    try:
+        await transaction.rollback()
+    except (*_LOST, asyncpg.PostgresError, TimeoutError):
+        return  # the connection is gone, and the transaction with it
+
+
+async def _schema_version(connection: Any) -> int:
+    if await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_migration"))
+
+
+def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
+    return [params[name] for name in statement.parameters]
+
+
+def _wire_error(error: Exception) -> WireError:
+    if isinstance(error, _UNAVAILABLE):
+        return ServiceUnavailable("the storage is away, full or busy; nothing was written")
+    if isinstance(error, _DAMAGED):
+        return ReadFailed("the storage is damaged")
+    return InternalError()

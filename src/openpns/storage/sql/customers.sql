@@ -1,0 +1,27 @@
+-- customer_create
+-- Store a new customer; returns no row where the id is taken.
+INSERT INTO customer (customer_id, name, created_ms, disabled_ms)
+VALUES (:customer_id, :name, :now_ms, NULL)
+ON CONFLICT DO NOTHING
+RETURNING customer_id
+
+-- group_counter_create
+-- Give a new customer its group counter.
+INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES (:customer_id, 0, 0)
+
+-- customer_list
+-- Every customer with its number of groups, or one of them.
+-- cross-customer: the operator's own list
+SELECT c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count
+FROM customer AS c JOIN group_counter AS g ON g.customer_id = c.customer_id
+WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
+ORDER BY c.created_ms, c.customer_id
+
+-- customer_disable
+-- Disable a customer from :now_ms on, or enable it with NULL; returns no row for an unknown one.
+UPDATE customer
+SET disabled_ms = CASE
+    WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
+    ELSE coalesce(disabled_ms, CAST(:now_ms AS bigint)) END
+WHERE customer_id = :customer_id
+RETURNING customer_id

@@ -1,0 +1,38 @@
+-- group_list
+-- A page and the total in one snapshot; the first row holds the total, the others a group each.
+-- A group with more than :numbers_max numbers comes without them (NULL).
+SELECT group_count, NULL, NULL, NULL, NULL, NULL FROM group_counter
+WHERE customer_id = :customer_id
+UNION ALL
+SELECT * FROM (
+    SELECT
+        NULL, customer_id, group_name, group_id,
+        CASE WHEN phone_count <= :numbers_max THEN phones END, remark
+    FROM number_group
+    WHERE customer_id = :customer_id
+    ORDER BY group_seq LIMIT :limit OFFSET :offset
+)
+
+-- group_lock
+-- Find a group and hold it until the end of the transaction (the writer holds the database).
+SELECT group_seq, phone_count, position_next FROM number_group
+WHERE customer_id = :customer_id AND group_id = :group_id
+
+-- group_member_add
+-- Add numbers that are not there yet, numbered from :position; returns those that were added.
+INSERT INTO group_member (customer_id, group_seq, phone, position)
+SELECT :customer_id, :group_seq, value, :position + key FROM json_each(:phones) WHERE true
+ON CONFLICT DO NOTHING
+RETURNING phone
+
+-- group_member_delete
+-- Take numbers out of a group; returns those that were there.
+DELETE FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone IN (SELECT value FROM json_each(:phones))
+RETURNING phone
+
+-- group_id_taken
+-- Which of these group ids are in use.
+SELECT group_id FROM number_group
+WHERE customer_id = :customer_id AND group_id IN (SELECT value FROM json_each(:group_ids))

@@ -1,0 +1,66 @@
+-- key_find
+-- What a call needs to know of its access key and the key's customer.
+-- cross-customer: the access key is what tells the customer
+SELECT
+    k.customer_id, k.secret_sealed, k.previous_sealed, k.previous_until_ms,
+    k.expires_ms, k.disabled_ms, c.disabled_ms
+FROM access_key AS k JOIN customer AS c ON c.customer_id = k.customer_id
+WHERE k.access_key = :access_key
+
+-- key_create
+-- Store a new access key; returns no row where the name is taken.
+INSERT INTO access_key (
+    access_key, customer_id, label, secret_sealed, created_ms, expires_ms
+) VALUES (:access_key, :customer_id, :label, :secret_sealed, :now_ms, :expires_ms)
+ON CONFLICT DO NOTHING
+RETURNING access_key
+
+-- key_list
+-- Every access key without its secrets, or those of one customer.
+-- cross-customer: the operator's own list
+SELECT access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms
+FROM access_key
+WHERE CAST(:customer_id AS text) IS NULL OR customer_id = CAST(:customer_id AS text)
+ORDER BY created_ms, access_key
+
+-- key_disable
+-- Disable a key from :now_ms on, or enable it with NULL; returns no row for an unknown one.
+-- cross-customer: the operator names the access key
+UPDATE access_key
+SET disabled_ms = CASE
+    WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
+    ELSE coalesce(disabled_ms, CAST(:now_ms AS bigint)) END
+WHERE access_key = :access_key
+RETURNING access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms
+
+-- key_rotate
+-- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.
+-- cross-customer: the operator names the access key
+UPDATE access_key
+SET previous_sealed = secret_sealed, previous_until_ms = :previous_until_ms,
+    secret_sealed = :secret_sealed
+WHERE access_key = :access_key
+RETURNING customer_id
+
+-- key_sealed_list
+-- Every sealed secret, for sealing it under another master key; holds nothing back.
+-- cross-customer: the master key is the whole database's
+SELECT access_key, secret_sealed, previous_sealed FROM access_key ORDER BY access_key
+
+-- key_reseal
+-- Write a key's secrets as sealed under another master key, unless the key was rotated since.
+-- cross-customer: the master key is the whole database's
+UPDATE access_key SET secret_sealed = :secret_sealed, previous_sealed = :previous_sealed
+WHERE access_key = :access_key AND secret_sealed = :secret_read
+
+-- master_key_check_find
+-- The text by which the master key is recognised; the database has one.
+SELECT sealed FROM master_key_check WHERE only_row = 1
+
+-- master_key_check_create
+-- Store the text by which the master key is recognised, where there is none yet.
+INSERT INTO master_key_check (only_row, sealed) VALUES (1, :sealed) ON CONFLICT DO NOTHING
+
+-- master_key_check_write
+-- Store the text by which the master key is recognised anew.
+UPDATE master_key_check SET sealed = :sealed WHERE only_row = 1

@@ -1,0 +1,294 @@
+"""SQLite: reads on the event loop, writes in batches on one thread.
+
+A read takes microseconds, so it runs where it is asked for. A write waits for the disk, so one
+thread takes all the writes that wait, runs each under a savepoint of its own, and commits them
+together: many writes, one fsync. In WAL mode neither waits for the other.
+"""
+
+import asyncio
+import itertools
+import json
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import apsw
+
+from openpns.errors import ConfigError, InternalError, ReadFailed, ServiceUnavailable
+from openpns.storage.statements import load_statements
+from openpns.storage.store import (
+    Params,
+    ResultT,
+    Row,
+    Statement,
+    StatementMany,
+    Steps,
+)
+
+_BATCH_WRITES_MAX: Final = 256
+_UNAVAILABLE: Final = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
+)
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+
+
+class SQLiteStore:
+    """A store in one SQLite file; see `openpns.storage.store.Store`.
+
+    Args:
+        path: The file.
+        timeout_ms: How long a write waits for another process's.
+        create: Make the file where it is missing, readable by its owner alone.
+
+    Raises:
+        ConfigError: The file cannot be opened or is no database.
+    """
+
+    def __init__(self, path: str, timeout_ms: int, *, create: bool = False) -> None:
+        self._path = path
+        self._timeout_ms = timeout_ms
+        self._sql = {name: s.sql for name, s in load_statements("sqlite").items()}
+        if create:
+            _create_private(path)
+        elif not Path(path).exists():
+            raise ConfigError(f"database: {path} does not exist; make it with: openpns migrate")
+        try:
+            self._reader = self._connect()
+        except apsw.Error as error:
+            raise ConfigError(
+                f"database: cannot open {path}: {error}; allowed is an SQLite file in a folder "
+                "that can be written"
+            ) from None
+        self._writer = _Writer(self._connect, self._sql)
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
+        try:
+            return self._reader.execute(self._sql[name], _as_sqlite(params)).fetchall()
+        except apsw.Error as error:
+            raise _wire_error(error) from error
+
+    async def stream(  # noqa: D102
+        self, name: str, params: Params, rows_each: int
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        # A connection of its own: the snapshot stays open as long as the cursor does, and other
+        # reads must not be held in it.
+        try:
+            connection = self._connect()
+            try:
+                cursor = connection.execute(self._sql[name], params)
+                while rows := list(itertools.islice(cursor, rows_each)):
+                    yield rows
+                    await asyncio.sleep(0)
+            finally:
+                connection.close(True)
+        except apsw.Error as error:
+            raise _wire_error(error) from error
+
+    async def write(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:  # noqa: D102
+        return cast("ResultT", await self._writer.run(_Write(steps)))
+
+    async def schema_version(self) -> int:  # noqa: D102
+        return int(self._reader.pragma("user_version"))
+
+    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+        connection = self._connect()
+        applied = []
+        try:
+            with _transaction(connection):
+                version = int(connection.pragma("user_version"))
+                for number, sql in scripts:
+                    if number > version:
+                        connection.execute(sql)
+                        connection.pragma("user_version", number)
+                        applied.append(number)
+        except apsw.Error as error:
+            raise _wire_error(error) from error
+        finally:
+            connection.close(True)
+        return applied
+
+    async def close(self) -> None:  # noqa: D102
+        await asyncio.to_thread(self._writer.close)
+        self._reader.close(True)
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self._path)
+        connection.set_busy_timeout(self._timeout_ms)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("foreign_keys", True)
+        return connection
+
+
+class _Write:
+    """A write on its way: its steps, and the future that its caller waits for."""
+
+    def __init__(self, steps: Callable[[], Steps[Any]]) -> None:
+        self.steps = steps
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.done():  # its caller was cancelled
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class _Writer:
+    """The thread that writes; started by the first write."""
+
+    def __init__(self, connect: Callable[[], apsw.Connection], sql: dict[str, str]) -> None:
+        self._connect = connect
+        self._sql = sql
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, write: _Write) -> Any:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
+            self._thread.start()
+        self._queue.put(write)
+        return await write.future
+
+    def close(self) -> None:
+        """Let the writes that wait finish, then end the thread."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        connection: apsw.Connection | None = None
+        while batch := self._take_batch():
+            try:
+                connection = connection or self._connect()
+                self._run_batch(connection, batch)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
+                failure = _wire_error(error)
+                for write in batch:
+                    write.error = write.error or failure
+            for loop in {write.loop for write in batch}:
+                loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
+        if connection is not None:
+            connection.close(True)
+
+    def _take_batch(self) -> list[_Write]:
+        """Wait for a write and take those that wait behind it; nothing means the end."""
+        batch: list[_Write] = []
+        while len(batch) < _BATCH_WRITES_MAX and (not batch or not self._queue.empty()):
+            write = self._queue.get()
+            if write is None:
+                if batch:
+                    self._queue.put(None)
+                break
+            batch.append(write)
+        return batch
+
+    def _run_batch(self, connection: apsw.Connection, batch: list[_Write]) -> None:
+        with _transaction(connection):
+            for write in batch:
+                write.error = None
+                try:
+                    with connection:  # a savepoint
+                        write.result = self._run_steps(connection, write.steps())
+                except apsw.Error as error:
+                    if not connection.in_transaction:
+                        raise  # SQLite gave the whole transaction up
+                    write.error = _wire_error(error)
+                except Exception as error:  # noqa: BLE001 - handed to its caller
+                    write.error = error
+
+    def _run_steps(self, connection: apsw.Connection, steps: Steps[Any]) -> Any:
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(self._run_step(connection, step))
+        except StopIteration as stop:
+            return stop.value
+
+    def _run_step(
+        self, connection: apsw.Connection, step: Statement | StatementMany
+    ) -> Sequence[Row]:
+        if isinstance(step, StatementMany):
+            connection.executemany(self._sql[step.name], step.params)
+            return []
+        return connection.execute(self._sql[step.name], _as_sqlite(step.params)).fetchall()
+
+
+class _transaction:  # noqa: N801 - reads as a statement
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK on any error."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            try:
+                self._connection.execute("COMMIT")
+            except apsw.Error:
+                self._roll_back()
+                raise
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _create_private(path: str) -> None:
+    """Make an empty file with mode 0600; SQLite gives its side files the same mode."""
+    try:
+        Path(path).touch(mode=0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"database: cannot create {path}: {error.strerror}; allowed is a file in a folder "
+            "that exists and can be written"
+        ) from None
+
+
+def _settle(batch: list[_Write]) -> None:
+    for write in batch:
+        write.settle()
+
+
+def _as_sqlite(params: Params) -> Params:
+    """Write a list as JSON, which `json_each` reads: SQLite has no arrays."""
+    for value in params.values():
+        if isinstance(value, list):
+            break
+    else:
+        return params
+    return {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in params.items()
+    }
+
+
+def _wire_error(error: Exception) -> Exception:
+    answer: Exception
+    if isinstance(error, _UNAVAILABLE):
+        answer = ServiceUnavailable("the storage is away, full or busy; nothing was written")
+    elif isinstance(error, _DAMAGED):
+        answer = ReadFailed("the storage is damaged")
+    else:
+        answer = InternalError()
+    answer.__cause__ = error  # told to the log where it is not raised from here
+    return answer
