@@ -1,0 +1,35 @@
+"""What an action is given besides its request: who calls, and what it works with."""
+
+from dataclasses import dataclass
+
+from openpns import limits
+from openpns.clock import Clock
+from openpns.ids import IdSource
+from openpns.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every action works with.
+
+    Args:
+        store: The database.
+        ids: Where new identifiers come from.
+        clock: The wall clock.
+        numbers_in_group_max: How many numbers a group may hold.
+        numbers_in_request_max: How many numbers one request may carry.
+    """
+
+    store: Store
+    ids: IdSource
+    clock: Clock
+    numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
+    numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: an access key that was checked, and its customer."""
+
+    access_key: str
+    customer_id: str

@@ -1,0 +1,272 @@
+"""Number groups: list, create, update, delete.
+
+Source: docs/api, a page per action.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from openpns import limits, numbers
+from openpns.domain.calls import Caller, Services
+from openpns.errors import GroupFull, GroupNotFound, InternalError
+from openpns.protocol.groups import (
+    ADD,
+    REPLACE,
+    CreateGroup,
+    DeleteGroup,
+    GroupCreated,
+    ListedGroups,
+    ListGroup,
+    UpdateGroup,
+)
+from openpns.storage.store import Row, Statement, Steps
+
+GROUP_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+_PHONES: Final = 4
+"""The place of `phones` in a row of group_list."""
+
+
+async def list(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
+    """Return a page of the caller's groups, oldest first, with the total: one snapshot.
+
+    Args:
+        services: What to work with.
+        caller: Who asks; only this customer's groups are seen.
+        request: The page asked for.
+    """
+    limit = request.limit or limits.GROUPS_IN_PAGE_MAX
+    params = {
+        "customer_id": caller.customer_id,
+        "limit": limit,
+        "offset": request.offset,
+        "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
+    }
+    total, rows = _split(await services.store.fetch("group_list", params))
+    if all(row[_PHONES - 1] is not None for row in rows):
+        return ListedGroups(total, rows)
+    # Some group has more numbers than its share of one piece: read the page again, in slices.
+    params["numbers_max"] = limits.OFFSET_MAX
+    slices = services.store.stream("group_list", params, limits.GROUPS_IN_SLICE)
+    total, rows = _split(await anext(slices, []))
+    return ListedGroups(total, rows, (_split(more)[1] async for more in slices))
+
+
+async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
+    """Create a group of the caller's.
+
+    Args:
+        services: What to work with.
+        caller: Who asks; the group becomes this customer's.
+        request: The group's numbers, name and remark.
+
+    Raises:
+        ParameterError: A number is wrong.
+        GroupFull: There are more numbers than a group may hold.
+    """
+    phones = numbers.parse_phones(request.phones, services.numbers_in_request_max)
+    check_group_size(len(phones), services.numbers_in_group_max)
+    group_id = services.ids.group_id()
+    now = services.clock()
+
+    def steps() -> Steps[GroupCreated]:
+        (seq,) = (
+            yield Statement("group_seq_take", {"customer_id": caller.customer_id, "groups": 1})
+        )[0]
+        row = new_group_row(
+            caller.customer_id,
+            group_id,
+            seq,
+            now,
+            name=request.groupName,
+            remark=request.remark,
+            phones=phones,
+        )
+        yield Statement("group_create", row)
+        yield _add_members(caller.customer_id, seq, phones, position=0)
+        return GroupCreated(group_id)
+
+    return await services.store.write(steps)
+
+
+async def update(services: Services, caller: Caller, request: UpdateGroup) -> None:
+    """Add numbers to a group, delete some, or replace all; all or nothing.
+
+    Args:
+        services: What to work with.
+        caller: Who asks.
+        request: The group, the operation and the numbers.
+
+    Raises:
+        GroupNotFound: The caller has no such group.
+        ParameterError: A number is wrong.
+        GroupFull: The group would hold more numbers than it may.
+    """
+    phones = numbers.parse_phones(request.phones, services.numbers_in_request_max)
+    check_group_id(request.groupId)
+    now = services.clock()
+    group = {"customer_id": caller.customer_id, "group_id": request.groupId}
+    change = {ADD: _add, REPLACE: _replace}.get(request.operateType, _delete)
+
+    def steps() -> Steps[None]:
+        found = yield Statement("group_lock", group)
+        if not found:
+            raise GroupNotFound
+        yield from change(group | {"now_ms": now}, found[0], phones, services.numbers_in_group_max)
+
+    await services.store.write(steps)
+
+
+async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
+    """Delete a group with its numbers.
+
+    Args:
+        services: What to work with.
+        caller: Who asks.
+        request: The group.
+
+    Raises:
+        GroupNotFound: The caller has no such group.
+    """
+    check_group_id(request.groupId)
+
+    def steps() -> Steps[None]:
+        customer = {"customer_id": caller.customer_id}
+        # The counter first, as create does: two transactions that lock in one order cannot
+        # wait for each other.
+        yield Statement("group_count_down", customer)
+        deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
+        if not deleted:
+            raise GroupNotFound
+        yield Statement("group_member_delete_all", customer | {"group_seq": deleted[0][0]})
+
+    await services.store.write(steps)
+
+
+def new_group_row(
+    customer_id: str,
+    group_id: str,
+    seq: int,
+    now_ms: int,
+    *,
+    name: str | None,
+    remark: str | None,
+    phones: Sequence[str],
+) -> dict[str, object]:
+    """Return the parameters of group_create.
+
+    Args:
+        customer_id: Whose group.
+        group_id: Its id.
+        seq: Its place in the customer's order.
+        now_ms: The time now.
+        name: Its name; the groupId where empty or None.
+        remark: Its remark; empty where None.
+        phones: Its numbers as stored, without repeats, in order.
+    """
+    return {
+        "customer_id": customer_id,
+        "group_id": group_id,
+        "group_seq": seq,
+        "group_name": name or group_id,
+        "remark": remark or "",
+        "phone_count": len(phones),
+        "phones": ",".join(phones),
+        "now_ms": now_ms,
+    }
+
+
+def check_group_size(phone_count: int, numbers_max: int) -> None:
+    """Make sure that a group may hold so many numbers.
+
+    Args:
+        phone_count: How many numbers the group would hold.
+        numbers_max: How many it may hold.
+
+    Raises:
+        GroupFull: It may not.
+    """
+    if phone_count > numbers_max:
+        raise GroupFull(f"a group may hold at most {numbers_max} numbers")
+
+
+def check_group_id(group_id: str) -> None:
+    """Make sure that a text can be a group's id at all.
+
+    Args:
+        group_id: What the caller sent.
+
+    Raises:
+        GroupNotFound: No group can have it; the text says what an id looks like.
+    """
+    if not GROUP_ID.fullmatch(group_id):
+        raise GroupNotFound("a groupId is 32 lower-case hex characters")
+
+
+def _split(rows: Sequence[Row]) -> tuple[int, Sequence[Row]]:
+    """Part the total from the groups; a row without a groupId carries no group."""
+    if not rows:
+        # Every customer has a counter: no row at all means that the customer is gone.
+        raise InternalError
+    return rows[0][0], [row[1:] for row in rows if row[3] is not None]
+
+
+def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: int) -> Statement:
+    return Statement(
+        "group_member_add",
+        {
+            "customer_id": customer_id,
+            "group_seq": seq,
+            "phones": [*phones],
+            "position": position,
+        },
+    )
+
+
+def _add(group: dict[str, object], found: Row, phones: Sequence[str], most: int) -> Steps[None]:
+    seq, count, position = found
+    rows = yield _add_members(str(group["customer_id"]), seq, phones, position)
+    new = {row[0] for row in rows}
+    if not new:
+        return
+    check_group_size(count + len(new), most)
+    yield Statement(
+        "group_update_append",
+        group
+        | {
+            "phones": ",".join(phone for phone in phones if phone in new),
+            "added": len(new),
+            "position_next": position + len(phones),
+        },
+    )
+
+
+def _delete(group: dict[str, object], found: Row, phones: Sequence[str], _: int) -> Steps[None]:
+    seq, _count, position = found
+    members = {"customer_id": group["customer_id"], "group_seq": seq}
+    deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
+    if not deleted:
+        return
+    left = yield Statement("group_member_list", members)
+    yield _write_phones(group, [row[0] for row in left], position)
+
+
+def _replace(group: dict[str, object], found: Row, phones: Sequence[str], most: int) -> Steps[None]:
+    check_group_size(len(phones), most)
+    members = {"customer_id": group["customer_id"], "group_seq": found[0]}
+    yield Statement("group_member_delete_all", members)
+    yield _add_members(str(group["customer_id"]), found[0], phones, position=0)
+    yield _write_phones(group, phones, len(phones))
+
+
+def _write_phones(group: dict[str, object], phones: Sequence[str], position_next: int) -> Statement:
+    return Statement(
+        "group_update",
+        group
+        | {
+            "phones": ",".join(phones),
+            "phone_count": len(phones),
+            "position_next": position_next,
+        },
+    )

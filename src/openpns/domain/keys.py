@@ -1,0 +1,219 @@
+"""Access keys: what signs a customer's calls. The operator's, without a wire action."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from openpns import limits
+from openpns.clock import Clock
+from openpns.domain.customers import check_label, unknown_customer
+from openpns.domain.vault import Vault
+from openpns.errors import ConfigError
+from openpns.ids import new_access_key, new_access_secret
+from openpns.storage.store import Row, Statement, Steps, Store
+
+_ACCESS_KEY: Final = re.compile(
+    rf"[A-Za-z0-9_-]{{{limits.ACCESS_KEY_CHARS_MIN},{limits.ACCESS_KEY_CHARS_MAX}}}", re.ASCII
+)
+# Printable ASCII without the space: white space at the end of a secret is the classic mistake.
+_ACCESS_SECRET: Final = re.compile(
+    rf"[!-~]{{{limits.ACCESS_SECRET_CHARS_MIN},{limits.ACCESS_SECRET_CHARS_MAX}}}", re.ASCII
+)
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """An access key as the operator sees it: without its secret."""
+
+    accessKey: str  # noqa: N815
+    customerId: str  # noqa: N815
+    label: str
+    createdMs: int  # noqa: N815
+    expiresMs: int | None  # noqa: N815
+    disabledMs: int | None  # noqa: N815
+    previousSecretUntilMs: int | None  # noqa: N815
+
+
+class NewSecret(msgspec.Struct, frozen=True):
+    """An access key with the secret it was just given: the one time that it is shown."""
+
+    accessKey: str  # noqa: N815
+    accessSecret: str  # noqa: N815
+    customerId: str  # noqa: N815
+
+    def __repr__(self) -> str:
+        """Return a text without the secret."""
+        return f"NewSecret(accessKey={self.accessKey!r}, customerId={self.customerId!r})"
+
+
+class KnownKey(msgspec.Struct, frozen=True):
+    """What checking a call needs to know of its access key."""
+
+    customer_id: str
+    secret_sealed: bytes
+    previous_sealed: bytes | None
+    previous_until_ms: int | None
+    expires_ms: int | None
+    disabled_ms: int | None
+    customer_disabled_ms: int | None
+
+    def may_sign(self, now_ms: int) -> bool:
+        """Tell whether the key may be used now: neither disabled nor expired.
+
+        Args:
+            now_ms: The time now.
+        """
+        return self.disabled_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
+
+    def sealed_secrets(self, now_ms: int) -> list[bytes]:
+        """Return the sealed secrets that the key accepts now.
+
+        That is its own and, for a while after a rotation, the one before it.
+
+        Args:
+            now_ms: The time now.
+        """
+        if self.previous_sealed is None or now_ms >= (self.previous_until_ms or 0):
+            return [self.secret_sealed]
+        return [self.secret_sealed, self.previous_sealed]
+
+
+async def find(store: Store, access_key: str) -> KnownKey | None:
+    """Return what checking a call needs to know of its access key; None for an unknown one.
+
+    Args:
+        store: The database.
+        access_key: The header accessKey.
+    """
+    rows = await store.fetch("key_find", {"access_key": access_key})
+    return KnownKey(*rows[0]) if rows else None
+
+
+async def create(
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    customer_id: str,
+    *,
+    access_key: str | None = None,
+    access_secret: str | None = None,
+    label: str = "",
+    expires_ms: int | None = None,
+) -> NewSecret:
+    """Create an access key for a customer; its secret is returned this once only.
+
+    Args:
+        store: The database.
+        vault: Seals the secret.
+        clock: The wall clock.
+        customer_id: The customer.
+        access_key: 4 to 64 letters, digits, `_` and `-`; generated where None.
+        access_secret: 8 to 128 printable ASCII characters without spaces; generated where None.
+        label: A note for people; at most 128 characters.
+        expires_ms: From when on the key is refused; None for never.
+
+    Raises:
+        ConfigError: A value is not allowed, the customer is unknown, or the key is taken.
+    """
+    name = access_key if access_key is not None else new_access_key()
+    secret = access_secret if access_secret is not None else new_access_secret()
+    now = clock()
+    _check(name, secret)
+    check_label("label", label, limits.LABEL_CHARS_MAX)
+    if expires_ms is not None and expires_ms <= now:
+        raise ConfigError("expires: allowed is a time in the future")
+    key = {
+        "access_key": name,
+        "customer_id": customer_id,
+        "label": label,
+        "secret_sealed": vault.seal(secret.encode(), name),
+        "now_ms": now,
+        "expires_ms": expires_ms,
+    }
+
+    def steps() -> Steps[None]:
+        if not (yield Statement("customer_list", {"customer_id": customer_id})):
+            raise unknown_customer(customer_id)
+        if not (yield Statement("key_create", key)):
+            raise ConfigError(f"access key {name} is there already")
+
+    await store.write(steps)
+    return NewSecret(name, secret, customer_id)
+
+
+async def find_all(store: Store, customer_id: str | None = None) -> list[AccessKey]:
+    """Return every access key, or those of one customer, oldest first.
+
+    Args:
+        store: The database.
+        customer_id: The customer; None for all.
+    """
+    rows = await store.fetch("key_list", {"customer_id": customer_id})
+    return [AccessKey(*row) for row in rows]
+
+
+async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
+    """Disable a key from now on, or enable it.
+
+    Args:
+        store: The database.
+        access_key: The key.
+        now_ms: The time now; None enables.
+
+    Raises:
+        ConfigError: There is no such key.
+    """
+
+    def steps() -> Steps[Row]:
+        params = {"access_key": access_key, "now_ms": now_ms}
+        return _known((yield Statement("key_disable", params)), access_key)
+
+    return AccessKey(*await store.write(steps))
+
+
+async def rotate(
+    store: Store, vault: Vault, clock: Clock, access_key: str, grace_ms: int
+) -> NewSecret:
+    """Give a key a new secret; the old one is accepted for a while longer.
+
+    Args:
+        store: The database.
+        vault: Seals the secret.
+        clock: The wall clock.
+        access_key: The key.
+        grace_ms: For how long the old secret is accepted; 0 refuses it at once.
+
+    Raises:
+        ConfigError: There is no such key.
+    """
+    secret = new_access_secret()
+    params = {
+        "access_key": access_key,
+        "secret_sealed": vault.seal(secret.encode(), access_key),
+        "previous_until_ms": clock() + grace_ms,
+    }
+
+    def steps() -> Steps[Row]:
+        return _known((yield Statement("key_rotate", params)), access_key)
+
+    return NewSecret(access_key, secret, (await store.write(steps))[0])
+
+
+def _known(rows: Sequence[Row], access_key: str) -> Row:
+    if not rows:
+        raise ConfigError(f"access key {access_key!r}: there is none; openpns keys list shows all")
+    return rows[0]
+
+
+def _check(access_key: str, access_secret: str) -> None:
+    if not _ACCESS_KEY.fullmatch(access_key):
+        raise ConfigError(
+            f"access key {access_key!r}: allowed are {limits.ACCESS_KEY_CHARS_MIN} to "
+            f"{limits.ACCESS_KEY_CHARS_MAX} letters, digits, _ and -"
+        )
+    if not _ACCESS_SECRET.fullmatch(access_secret):
+        raise ConfigError(
+            f"access secret: allowed are {limits.ACCESS_SECRET_CHARS_MIN} to "
+            f"{limits.ACCESS_SECRET_CHARS_MAX} printable ASCII characters without spaces"
+        )
