@@ -1,0 +1,1 @@
+"""The server: the hot path, its adapters to RSGI and ASGI, settings, metrics, the admin port."""

@@ -1,0 +1,103 @@
+"""The admin port: is it up, is it ready, what has it done. Never on the API's port.
+
+It runs in a thread of the process that minds the workers, so that it answers when they are busy.
+"""
+
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from openpns.errors import OpenPNSError
+from openpns.server.app import open_checked
+from openpns.server.config import Settings
+from openpns.server.counters import CounterCollector, read_total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+
+class AdminServer(ThreadingHTTPServer):
+    """Answer `/healthz`, `/readyz` and `/metrics`.
+
+    Args:
+        settings: The server's settings, with an admin port.
+        counters: The node's file of counters.
+
+    Raises:
+        OSError: The port is in use or not allowed.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, settings: Settings, counters: Path) -> None:
+        self._settings = settings
+        self._counters = counters
+        self.routes: dict[str, Callable[[], Answer]] = {
+            "/healthz": lambda: (200, _TEXT, b"ok\n"),
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+        }
+        super().__init__((settings.admin_host, settings.admin_port or 0), _Handler)
+
+    def start(self) -> None:
+        """Answer from now on, in a thread."""
+        threading.Thread(target=self.serve_forever, name="admin", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering and let go of the port."""
+        self.shutdown()
+        self.server_close()
+
+    def _readyz(self) -> Answer:
+        try:
+            asyncio.run(_check_storage(self._settings))
+        except OpenPNSError as error:
+            return 503, _TEXT, f"not ready: {error}\n".encode()
+        return 200, _TEXT, b"ready\n"
+
+    def _metrics(self) -> Answer:
+        registry = CollectorRegistry()
+        registry.register(CounterCollector(read_total(self._counters)))
+        return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "openpns"
+    sys_version = ""
+    timeout = 10
+    server: AdminServer
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        route = self.server.routes.get(self.path.partition("?")[0])
+        paths = ", ".join(self.server.routes)
+        status, content_type, body = (
+            route() if route else (404, _TEXT, f"not found; there are {paths}\n".encode())
+        )
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: probes and scrapes come every few seconds."""
+
+
+async def _check_storage(settings: Settings) -> None:
+    store = await open_checked(settings)
+    try:
+        await store.fetch("master_key_check_find", {})
+    finally:
+        await store.close()

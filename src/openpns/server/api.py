@@ -1,0 +1,169 @@
+"""The hot path: from the bytes of a request to the bytes of its answer.
+
+Read `_answer` from top to bottom: the order of its checks is part of the API.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from time import perf_counter
+from typing import Final
+
+from openpns import limits
+from openpns.domain import keys
+from openpns.domain.calls import Services
+from openpns.domain.vault import Vault
+from openpns.errors import (
+    BodyTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    ParameterError,
+    PathNotFound,
+    ServiceUnavailable,
+    WireError,
+)
+from openpns.protocol import envelope
+from openpns.protocol.groups import Fragment
+from openpns.server.actions import ACTIONS
+from openpns.server.auth import Authenticator, read_headers
+from openpns.server.telemetry import Call, Telemetry
+
+PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
+"""Where the API is served."""
+
+HeaderList = list[tuple[str, str]]
+
+ReadBody = Callable[[int], Awaitable[bytes | None]]
+"""Return the body, or None where it has more bytes than the argument."""
+
+
+class Reply:
+    """An answer, ready to be sent.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, but those that the HTTP server adds.
+        body: The body: whole, or in pieces where it is large.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: HeaderList, body: bytes | AsyncGenerator[bytes, None]
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Api:
+    """Answer calls; the same whatever carries them.
+
+    Args:
+        services: What the actions work with.
+        vault: Opens the keys' secrets.
+        telemetry: Counts and logs calls.
+        body_bytes_max: The largest body that is read.
+        in_flight_max: How many calls may be in hand at once.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        vault: Vault,
+        telemetry: Telemetry,
+        body_bytes_max: int = limits.BODY_BYTES_MAX,
+        in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
+    ) -> None:
+        self._services = services
+        self._authenticator = Authenticator(vault)
+        self._telemetry = telemetry
+        self._body_bytes_max = body_bytes_max
+        self._in_flight_max = in_flight_max
+        self._in_flight = 0
+
+    async def handle(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]], read_body: ReadBody
+    ) -> Reply:
+        """Answer one call; every failure is answered too, none is raised.
+
+        Args:
+            method: The HTTP method.
+            path: The path, without the query.
+            headers: Every header as sent, names in lower case.
+            read_body: Reads the body.
+        """
+        call = Call(self._services.ids.request_id(), perf_counter())
+        self._in_flight += 1
+        self._telemetry.begin()
+        try:
+            fragment = await self._answer(call, method, path, headers, read_body)
+            return self._succeed(call, fragment)
+        except WireError as error:
+            return self._fail(call, error)
+        except Exception as error:  # noqa: BLE001 - a bug is answered as one
+            failure = InternalError()
+            failure.__cause__ = error
+            return self._fail(call, failure)
+        finally:
+            self._in_flight -= 1
+            self._telemetry.end(call)
+
+    async def _answer(
+        self,
+        call: Call,
+        method: str,
+        path: str,
+        headers: Iterable[tuple[str, str]],
+        read_body: ReadBody,
+    ) -> Fragment:
+        services = self._services
+        if path not in PATHS:
+            raise PathNotFound("the path must be /api/pns/")
+        if method != "POST":
+            raise MethodNotAllowed("the method must be POST")
+        if self._in_flight > self._in_flight_max:
+            raise ServiceUnavailable("too many calls at once; nothing was written")
+        body = await read_body(self._body_bytes_max)
+        if body is None:
+            raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
+        public = read_headers(headers)
+        call.access_key = public.access_key
+        key = await keys.find(services.store, public.access_key)
+        caller = self._authenticator.check(public, body, key, services.clock())
+        call.customer_id = caller.customer_id
+        action = ACTIONS.get(public.action)
+        if action is None:
+            raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
+        call.action = public.action
+        request = action.read(body, public.content_type)
+        return action.encode(await action.run(services, caller, request))
+
+    def _succeed(self, call: Call, fragment: Fragment) -> Reply:
+        if isinstance(fragment, bytes):
+            return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
+        return Reply(200, _headers(call), self._pieces(call, fragment))
+
+    async def _pieces(
+        self, call: Call, fragment: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        yield envelope.success_begin(call.request_id) + b","
+        try:
+            async for piece in fragment:
+                yield piece
+        except Exception as error:
+            # The status is sent: all that is left is to break the answer off, and to say so.
+            self._telemetry.broke_off(call, error)
+            raise
+        yield envelope.ENVELOPE_END
+
+    def _fail(self, call: Call, error: WireError) -> Reply:
+        call.error = error
+        headers = _headers(call)
+        if isinstance(error, MethodNotAllowed):
+            headers.append(("allow", "POST"))
+        if error.retry_after_s is not None:
+            headers.append(("retry-after", str(error.retry_after_s)))
+        return Reply(error.http_status, headers, envelope.failure(call.request_id, error))
+
+
+def _headers(call: Call) -> HeaderList:
+    return [("content-type", "application/json"), ("x-request-id", call.request_id)]

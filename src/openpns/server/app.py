@@ -1,0 +1,140 @@
+"""Wiring: from settings to an API that answers calls. The one place that knows every part."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from openpns import limits
+from openpns.clock import Clock, now_ms
+from openpns.domain import master_key, nodes
+from openpns.domain.calls import Services
+from openpns.errors import WireError
+from openpns.ids import IdSource, Snowflake
+from openpns.server import logs
+from openpns.server.api import Api
+from openpns.server.config import Settings, load_settings
+from openpns.server.counters import Counters
+from openpns.server.telemetry import Telemetry
+from openpns.storage import connect
+from openpns.storage.store import Store
+
+COUNTERS_VARIABLE: Final = "OPENPNS_INTERNAL_COUNTERS"
+"""Tells workers the node's file of counters; set by `openpns serve`, not by people."""
+
+
+class Application:
+    """One worker: opens the database, then answers calls until it is stopped.
+
+    Args:
+        settings: How it runs.
+        environ: The environment: the master key and the file of counters.
+        clock: The wall clock.
+        ids: Where identifiers come from; None leases a worker number for Snowflake ids.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Clock = now_ms,
+        ids: IdSource | None = None,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._fixed_ids = ids
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._store: Store | None = None
+        self._leased: Snowflake | None = None
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self) -> Api:
+        """Open the database and return the API.
+
+        Raises:
+            ConfigError: A setting is wrong, the database cannot be opened or is not migrated,
+                or the master key is not its own.
+        """
+        settings = self._settings
+        logs.configure(settings.log_format, settings.log_level)
+        store = self._store = await open_checked(settings)
+        vault = await master_key.open_vault(
+            store, settings.database, self._environ.get(master_key.VARIABLE)
+        )
+        counters = self._environ.get(COUNTERS_VARIABLE)
+        services = Services(
+            store=store,
+            ids=self._fixed_ids or await self._lease(store),
+            clock=self._clock,
+            numbers_in_group_max=settings.numbers_in_group_max,
+            numbers_in_request_max=settings.numbers_in_request_max,
+        )
+        telemetry = Telemetry(
+            Counters(Path(counters) if counters else None), logs.logger(), settings.slow_request_ms
+        )
+        return Api(
+            services, vault, telemetry, settings.body_bytes_max, settings.requests_in_flight_max
+        )
+
+    async def stop(self) -> None:
+        """Give the worker number back and close the database."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if self._store is not None:
+            if self._leased is not None:
+                try:
+                    await nodes.release(self._store, self._owner, self._leased)
+                except WireError as error:  # it runs out by itself
+                    logs.logger().warning("worker number not given back", why=error.msg)
+            await self._store.close()
+
+    async def _lease(self, store: Store) -> Snowflake:
+        self._leased = await nodes.take(store, self._clock, self._owner)
+        self._renewing = asyncio.create_task(self._renew(store, self._leased))
+        return self._leased
+
+    async def _renew(self, store: Store, ids: Snowflake) -> None:
+        while True:
+            await asyncio.sleep(limits.NODE_RENEW_MS / 1000)
+            try:
+                await nodes.renew(store, self._clock, self._owner, ids)
+            except WireError as error:  # tried again well before the lease runs out
+                logs.logger().warning("worker number not renewed", why=error.msg)
+
+
+async def open_checked(settings: Settings) -> Store:
+    """Open the database of a server, and make sure that its migrations are current.
+
+    Args:
+        settings: The server's settings.
+
+    Raises:
+        ConfigError: It cannot be opened, or its migrations are not current.
+    """
+    store = await connect.open_store(
+        settings.database,
+        timeout_ms=settings.storage_timeout_ms,
+        connections_max=settings.postgres_connections_max,
+    )
+    try:
+        await connect.check_current(store, settings.database)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def from_environ(**parts: Any) -> Application:
+    """Return an application with the settings of the environment.
+
+    Args:
+        parts: Clock or ids in the place of the real ones.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    return Application(load_settings({}, os.environ), os.environ, **parts)

@@ -1,0 +1,150 @@
+"""The public headers, and checking that a call comes from who it says.
+
+Source: docs/api/signing.md; the order of checks is docs/api/README.md's.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from openpns import limits, signing
+from openpns.domain.calls import Caller
+from openpns.domain.keys import KnownKey
+from openpns.domain.vault import Vault
+from openpns.errors import (
+    InvalidSignature,
+    MissingHeaders,
+    ParameterError,
+    PermissionDenied,
+    TimestampExpired,
+)
+from openpns.ids import new_access_secret
+
+BIZ_TYPE: Final = "5"
+"""The value of the header bizType that means privacy number service."""
+
+_REQUIRED: Final = ("accesskey", "action", "biztype", "ts", "sign")
+_SPELLED: Final = {
+    "accesskey": "accessKey",
+    "action": "action",
+    "biztype": "bizType",
+    "ts": "ts",
+    "sign": "sign",
+    "algorithm": "algorithm",
+}
+_TS_DIGITS_MAX: Final = 19
+_DUMMY_OWNER: Final = ""
+
+
+class PublicHeaders(msgspec.Struct, frozen=True):
+    """The headers that every call carries."""
+
+    access_key: str
+    action: str
+    biz_type: str
+    ts: str
+    sign: str
+    algorithm: str
+    content_type: str | None
+
+    @property
+    def ts_ms(self) -> int:
+        """The time the caller sent, in ms."""
+        return int(self.ts)
+
+
+def read_headers(headers: Iterable[tuple[str, str]]) -> PublicHeaders:
+    """Find the public headers.
+
+    Args:
+        headers: Every header as sent, names in lower case.
+
+    Raises:
+        MissingHeaders: One or several are missing or empty.
+        ParameterError: One was sent twice, or the algorithm is unknown.
+        TimestampExpired: ts is no number.
+    """
+    found: dict[str, str] = {}
+    twice = None
+    content_type = None
+    for name, value in headers:
+        if name in _SPELLED:
+            if name in found:
+                twice = twice or _SPELLED[name]
+            found[name] = value
+        elif name == "content-type":
+            content_type = value
+    missing = [_SPELLED[name] for name in _REQUIRED if not found.get(name)]
+    if missing:
+        raise MissingHeaders(", ".join(missing))
+    if twice:
+        raise ParameterError(f"the header {twice} must be sent once")
+    ts = found["ts"]
+    if not (ts.isascii() and ts.isdigit() and len(ts) <= _TS_DIGITS_MAX):
+        raise TimestampExpired("ts must be the time now in ms since 1970 UTC, in digits")
+    algorithm = found.get("algorithm") or "md5"
+    if algorithm not in signing.ALGORITHMS:
+        raise ParameterError("algorithm must be md5 or sha256")
+    return PublicHeaders(
+        found["accesskey"], found["action"], found["biztype"], ts, found["sign"], algorithm,
+        content_type,
+    )  # fmt: skip
+
+
+class Authenticator:
+    """Check a call's key, time and signature.
+
+    Args:
+        vault: Opens the keys' secrets.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        # What an unknown key is checked against, so that it takes as long as a known one.
+        dummy = vault.seal(new_access_secret().encode(), _DUMMY_OWNER)
+        self._nobody = KnownKey("", dummy, None, None, None, 0, 0)
+
+    def check(
+        self, headers: PublicHeaders, body: bytes, key: KnownKey | None, now_ms: int
+    ) -> Caller:
+        """Return who calls.
+
+        All three checks are made before any of them is answered: an unknown key, a late call
+        and a wrong signature cost the same.
+
+        Args:
+            headers: The public headers.
+            body: The body exactly as sent.
+            key: What the storage knows of the access key; None for an unknown one.
+            now_ms: The time now.
+
+        Raises:
+            PermissionDenied: The key is unknown, disabled or expired, or its customer is
+                disabled.
+            TimestampExpired: ts is too far from now.
+            InvalidSignature: The signature is not the call's.
+            ParameterError: bizType is another one.
+        """
+        known = key or self._nobody
+        owner = headers.access_key if key else _DUMMY_OWNER
+        secrets = [self._vault.open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
+        before_secret = signing.text_before_secret(
+            headers.access_key, headers.action, headers.biz_type, headers.ts, body
+        )
+        is_signed = signing.matches(headers.sign, before_secret, secrets, headers.algorithm)
+        skew_ms = abs(now_ms - headers.ts_ms)
+        if not known.may_sign(now_ms):
+            raise PermissionDenied("the accessKey is unknown, disabled or expired")
+        if skew_ms > limits.TS_SKEW_MS_MAX:
+            raise TimestampExpired(
+                f"ts may differ from the server's clock by {limits.TS_SKEW_MS_MAX} ms; it must be "
+                "the time now in ms since 1970 UTC"
+            )
+        if not is_signed:
+            raise InvalidSignature
+        if headers.biz_type != BIZ_TYPE:
+            raise ParameterError(f"bizType must be {BIZ_TYPE}")
+        if known.customer_disabled_ms is not None:
+            raise PermissionDenied("the accessKey's customer is disabled")
+        return Caller(headers.access_key, known.customer_id)

@@ -1,0 +1,68 @@
+"""Structured logs, as JSON or for a console; the HTTP server's own lines go the same way."""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+
+FORMATS: Final = ("console", "json")
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_SHARED: Final[list[Any]] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(log_format: str, level: str) -> None:
+    """Send every log line to stderr in one format.
+
+    Args:
+        log_format: "console" or "json".
+        level: The least level that is written: "debug", "info", "warning" or "error".
+    """
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(log_format))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """Return what turns a log record into a line.
+
+    Args:
+        log_format: "console" or "json".
+    """
+    renderer: Any = structlog.processors.JSONRenderer()
+    if log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        foreign_pre_chain=_SHARED,
+    )
+
+
+def granian_config() -> dict[str, Any]:
+    """Return the logging settings that make the HTTP server log through ours."""
+    passed_on = {"handlers": [], "propagate": True}
+    return {
+        "handlers": {},
+        "formatters": {},
+        "loggers": {"_granian": passed_on, "granian.access": passed_on},
+    }
+
+
+def logger() -> Any:
+    """Return the server's logger."""
+    return structlog.get_logger("openpns")

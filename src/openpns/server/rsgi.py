@@ -1,0 +1,89 @@
+"""The RSGI adapter: what `openpns serve` runs on Granian."""
+
+import asyncio
+import os
+import signal
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from openpns.errors import OpenPNSError
+from openpns.server import logs
+from openpns.server.app import Application, from_environ
+
+if TYPE_CHECKING:
+    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
+    from granian.rsgi import Scope
+
+_PARENT_CHECK_S: Final = 1.0
+
+
+class RsgiApp:
+    """Carry calls from Granian to the API, and answers back.
+
+    Args:
+        application: The worker.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._watching: asyncio.Task[None] | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the worker before the first call."""
+        loop.run_until_complete(self._start())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop the worker after the last call."""
+        loop.run_until_complete(self._stop())
+
+    async def __rsgi__(self, scope: "Scope", proto: "HTTPProtocol") -> None:
+        """Answer one call."""
+        headers = scope.headers
+        reply = await self._handle(
+            scope.method, scope.path, headers.items(), partial(_read_body, headers, proto)
+        )
+        if isinstance(reply.body, bytes):
+            proto.response_bytes(reply.status, reply.headers, reply.body)
+            return
+        transport = proto.response_stream(reply.status, reply.headers)
+        async with aclosing(reply.body) as pieces:
+            async for piece in pieces:
+                await transport.send_bytes(piece)
+
+    async def _start(self) -> None:
+        try:
+            self._handle = (await self._application.start()).handle
+        except OpenPNSError as error:
+            logs.logger().error("worker cannot start", why=str(error))
+            raise SystemExit(1) from None
+        self._watching = asyncio.create_task(_stop_with_parent(os.getppid()))
+
+    async def _stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._application.stop()
+
+
+def create_app() -> RsgiApp:
+    """Return the app, with the settings of the environment."""
+    return RsgiApp(from_environ())
+
+
+async def _read_body(headers: Any, proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
+    length = headers.get("content-length")
+    if length is not None:  # the HTTP server has made sure that it is a number
+        return await proto() if int(length) <= bytes_max else None
+    body = b""
+    async for piece in proto:
+        body += piece
+        if len(body) > bytes_max:
+            return None
+    return body
+
+
+async def _stop_with_parent(parent: int) -> None:
+    """End this worker where its parent was killed: left alone, it would keep the port."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of a lost parent
+        await asyncio.sleep(_PARENT_CHECK_S)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,136 @@
+"""`openpns serve`: look that all is well, then mind the workers until told to stop."""
+
+import asyncio
+import errno
+import multiprocessing
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server as Granian
+
+from openpns.domain import master_key
+from openpns.errors import ConfigError
+from openpns.server import logs
+from openpns.server.admin import AdminServer
+from openpns.server.app import COUNTERS_VARIABLE, open_checked
+from openpns.server.config import Settings, to_environ
+from openpns.server.counters import create_counter_file
+from openpns.server.rsgi import create_app
+
+_ROWS_PER_WORKER: Final = 2
+"""Rows of counters per worker: a worker and the one that takes its place."""
+
+
+def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; then answer the calls in hand and return.
+
+    Args:
+        settings: How to serve.
+        started: Called once the port is known and free, before the workers start.
+
+    Raises:
+        ConfigError: A setting cannot be used: the port is taken, the database is not there or
+            not migrated, the master key is not its own.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    asyncio.run(_check(settings))
+    settings = msgspec.structs.replace(
+        settings, port=_free_port("port", settings.host, settings.port)
+    )
+    with tempfile.TemporaryDirectory(prefix="openpns-") as folder:
+        counters = Path(folder) / "counters"
+        create_counter_file(counters, settings.workers * _ROWS_PER_WORKER)
+        os.environ.update(to_environ(settings), **{COUNTERS_VARIABLE: str(counters)})
+        admin = _start_admin(settings, counters)
+        try:
+            if started is not None:
+                started(settings)
+            _serve(settings)
+        finally:
+            if admin is not None:
+                admin.stop()
+
+
+async def _check(settings: Settings) -> None:
+    """Fail here, once and in clear words, for what would fail in every worker."""
+    store = await open_checked(settings)
+    try:
+        await master_key.open_vault(store, settings.database, os.environ.get(master_key.VARIABLE))
+    finally:
+        await store.close()
+
+
+def _serve(settings: Settings) -> None:
+    # Workers are started anew rather than forked: this process has threads by now.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Granian(
+        "openpns",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        workers=settings.workers,
+        workers_kill_timeout=settings.grace_s,
+        respawn_failed_workers=True,
+        backpressure=settings.requests_in_flight_max,
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=logs.granian_config(),
+    )
+    log = logs.logger()
+    log.info("serving", url=f"http://{_in_url(settings.host)}:{settings.port}/api/pns/")
+    server.serve(target_loader=_load, wrap_loader=False)
+    log.info("stopped")
+
+
+def _load() -> Any:
+    return create_app()
+
+
+def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
+    if settings.admin_port is None:
+        return None
+    try:
+        admin = AdminServer(settings, counters)
+    except OSError as error:
+        raise _port_error("admin_port", settings.admin_host, settings.admin_port, error) from None
+    admin.start()
+    host, port = admin.server_address[:2]
+    logs.logger().info("admin port open", url=f"http://{_in_url(str(host))}:{port}/healthz")
+    return admin
+
+
+def _free_port(name: str, host: str, port: int) -> int:
+    """Return the port, or a free one for 0.
+
+    Workers share the port, so that the system would let a second server have it as well: look
+    first whether anybody listens there.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _port_error(name, host, port, error) from None
+
+
+def _port_error(name: str, host: str, port: int, error: OSError) -> ConfigError:
+    reasons = {
+        errno.EADDRINUSE: "another program listens there; stop it, or choose another port",
+        errno.EACCES: "ports below 1024 need rights that this user lacks; choose a higher one",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return ConfigError(f"{name}: cannot listen on {host} port {port}: {reason}")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,100 @@
+"""What the operator is told of each call: a count always, a line where it failed or was slow.
+
+Neither holds a secret, a body or a phone number: an unexpected error is logged as its type and
+the places it passed through, without its text, which may quote data.
+"""
+
+import traceback
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from openpns import limits
+from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable, WireError
+from openpns.server.counters import NO_ACTION, Counters
+
+_STORAGE_ERRORS: Final = (ServiceUnavailable, ReadFailed, OutcomeUnknown)
+_SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
+_SECOND_MS: Final = 1000
+
+
+class Call:
+    """What is known of a call so far."""
+
+    __slots__ = ("access_key", "action", "customer_id", "error", "request_id", "started_s")
+
+    def __init__(self, request_id: str, started_s: float) -> None:
+        self.request_id = request_id
+        self.started_s = started_s
+        self.action = NO_ACTION
+        self.access_key: str | None = None
+        self.customer_id: str | None = None
+        self.error: WireError | None = None
+
+
+class Telemetry:
+    """Count calls, and log those that failed or were slow.
+
+    Args:
+        counters: Where they are counted.
+        log: A structlog logger.
+        slow_ms: From how many ms on a call is slow.
+    """
+
+    def __init__(self, counters: Counters, log: Any, slow_ms: int = limits.SLOW_REQUEST_MS) -> None:
+        self._counters = counters
+        self._log = log
+        self._slow_s = slow_ms / _SECOND_MS
+        self.begin = counters.begin
+
+    def end(self, call: Call) -> None:
+        """Count a call that was answered; log it where it failed or was slow.
+
+        Args:
+            call: The call.
+        """
+        duration_s = perf_counter() - call.started_s
+        error = call.error
+        code = error.code if error is not None else 0
+        is_storage_error = isinstance(error, _STORAGE_ERRORS)
+        self._counters.end(call.action, code, duration_s, is_storage_error=is_storage_error)
+        if error is not None:
+            write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
+            write(
+                "call failed", **_facts(call, duration_s), code=code, msg=error.msg,
+                **_cause(error.__cause__),
+            )  # fmt: skip
+        elif duration_s >= self._slow_s:
+            self._log.warning("call slow", **_facts(call, duration_s), code=code)
+
+    def broke_off(self, call: Call, error: Exception) -> None:
+        """Log an answer that could not be sent to its end.
+
+        Args:
+            call: The call.
+            error: Why.
+        """
+        duration_s = perf_counter() - call.started_s
+        self._log.error("answer broken off", **_facts(call, duration_s), **_cause(error))
+
+
+def _facts(call: Call, duration_s: float) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "request_id": call.request_id,
+        "action": call.action,
+        "access_key": call.access_key,
+        "customer_id": call.customer_id,
+        "duration_ms": round(duration_s * _SECOND_MS, 3),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _cause(error: BaseException | None) -> dict[str, object]:
+    """Return an error's type and the places it passed through, innermost last."""
+    if error is None:
+        return {}
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "cause": type(error).__name__,
+        "trace": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }
