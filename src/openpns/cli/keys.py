@@ -1,0 +1,212 @@
+"""`openpns keys`: the operator's, straight at the database."""
+
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from openpns.cli.database import (
+    database_option,
+    json_option,
+    master_key_variable,
+    print_json,
+    print_table,
+    when,
+    with_store,
+)
+
+if TYPE_CHECKING:
+    from openpns.domain.keys import AccessKey, NewSecret
+    from openpns.domain.vault import Vault
+    from openpns.storage.store import Store
+
+ResultT = TypeVar("ResultT")
+
+_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class Duration(click.ParamType[int]):
+    """A time span such as 90s, 30m, 24h or 7d, in ms."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the span in ms."""
+        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
+        if match is None:
+            self.fail(f"{value!r}: allowed is a number with s, m, h or d, such as 24h", param, ctx)
+        return int(match[1]) * _UNITS_MS[match[2]]
+
+
+class Moment(click.ParamType[int]):
+    """A date, or a date and time, in ms since 1970; UTC where it names no zone."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the moment in ms since 1970 UTC."""
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(
+                f"{value!r}: allowed is a date such as 2027-01-31 or 2027-01-31T18:00+08:00",
+                param,
+                ctx,
+            )
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@click.group()
+def keys() -> None:
+    """Create, list, disable, enable and rotate access keys."""
+
+
+@keys.command()
+@click.option("--customer", "customer_id", required=True, help="The customer's id.")
+@click.option("--access-key", help="Generated where not given.")
+@click.option("--access-secret", help="Generated where not given; - reads it from stdin.")
+@click.option("--label", default="", help="A note for people.")
+@click.option("--expires", type=Moment(), help="When the key stops working, e.g. 2027-01-31.")
+@database_option
+@json_option
+def create(
+    customer_id: str,
+    access_key: str | None,
+    access_secret: str | None,
+    label: str,
+    expires: int | None,
+    database: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Create an access key; its secret is shown this once only."""
+    from openpns.clock import now_ms
+    from openpns.domain import keys
+
+    if access_secret == "-":  # noqa: S105
+        access_secret = sys.stdin.readline().rstrip("\r\n")
+
+    async def work(store: "Store", vault: "Vault") -> "NewSecret":
+        return await keys.create(
+            store,
+            vault,
+            now_ms,
+            customer_id,
+            access_key=access_key,
+            access_secret=access_secret,
+            label=label,
+            expires_ms=expires,
+        )
+
+    _print_secret(_with_vault(database, work), as_json=as_json)
+
+
+@keys.command("list")
+@click.option("--customer", "customer_id", help="Only this customer's keys.")
+@database_option
+@json_option
+def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
+    """List access keys, oldest first, without their secrets."""
+    from openpns.domain import keys
+
+    _print(with_store(database, lambda store: keys.find_all(store, customer_id)), as_json=as_json)
+
+
+@keys.command()
+@click.argument("access_key")
+@database_option
+@json_option
+def disable(access_key: str, database: str, *, as_json: bool) -> None:
+    """Disable an access key: its calls are answered 1005 from now on."""
+    from openpns.clock import now_ms
+
+    _set_disabled(access_key, database, now_ms(), as_json=as_json)
+
+
+@keys.command()
+@click.argument("access_key")
+@database_option
+@json_option
+def enable(access_key: str, database: str, *, as_json: bool) -> None:
+    """Enable an access key again."""
+    _set_disabled(access_key, database, None, as_json=as_json)
+
+
+@keys.command()
+@click.argument("access_key")
+@click.option(
+    "--grace",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="For how long the old secret is accepted too; 0s refuses it at once.",
+)
+@database_option
+@json_option
+def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None:
+    """Give an access key a new secret, shown this once only."""
+    from openpns.clock import now_ms
+    from openpns.domain import keys
+
+    async def work(store: "Store", vault: "Vault") -> "NewSecret":
+        return await keys.rotate(store, vault, now_ms, access_key, grace)
+
+    _print_secret(_with_vault(database, work), as_json=as_json)
+    click.echo(f"the old secret is accepted until {when(now_ms() + grace)}", err=True)
+
+
+def _with_vault(database: str, work: Callable[["Store", "Vault"], Awaitable[ResultT]]) -> ResultT:
+    from openpns.domain import master_key
+
+    async def run(store: "Store") -> ResultT:
+        return await work(
+            store, await master_key.open_vault(store, database, master_key_variable())
+        )
+
+    return with_store(database, run)
+
+
+def _print_secret(made: "NewSecret", *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"access key     {made.accessKey}")
+    click.echo(f"access secret  {made.accessSecret}")
+    click.echo(f"customer       {made.customerId}")
+    click.echo("Keep the secret now: it is not shown again.", err=True)
+
+
+def _set_disabled(
+    access_key: str, database: str, disabled_ms: int | None, *, as_json: bool
+) -> None:
+    from openpns.domain import keys
+
+    changed = with_store(database, lambda store: keys.disable(store, access_key, disabled_ms))
+    _print([changed], as_json=as_json, single=True)
+
+
+def _print(found: Sequence["AccessKey"], *, as_json: bool, single: bool = False) -> None:
+    if as_json:
+        print_json(found[0] if single else found)
+        return
+    print_table(
+        ("access key", "customer", "created", "expires", "state", "label"),
+        [_row(key) for key in found],
+        empty="no access keys yet; openpns keys create makes one",
+    )
+
+
+def _row(key: "AccessKey") -> tuple[str, ...]:
+    from openpns.clock import now_ms
+
+    state = "active"
+    if key.disabledMs is not None:
+        state = "disabled"
+    elif key.expiresMs is not None and key.expiresMs <= now_ms():
+        state = "expired"
+    return (
+        key.accessKey, key.customerId, when(key.createdMs), when(key.expiresMs), state, key.label
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""`openpns migrate`."""
+
+import asyncio
+
+import click
+
+from openpns.cli.database import database_option
+from openpns.errors import ConfigError
+
+
+@click.command()
+@database_option
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 where migrations are missing.")
+@click.option("--sql", is_flag=True, help="Change nothing; print every migration's SQL.")
+def migrate(database: str, *, check: bool, sql: bool) -> None:
+    """Bring a database's tables up to date; an SQLite file is made where it is missing."""
+    from openpns.storage import connect, migrations
+
+    if sql:
+        for number, script in migrations.load_migrations(connect.engine_of(database)):
+            click.echo(f"-- migration {number}\n{script}")
+        return
+
+    async def run() -> list[int]:
+        store = await connect.open_store(database, create=not check)
+        try:
+            if check:
+                await connect.check_current(store, database)
+                return []
+            return await connect.migrate(store, database)
+        finally:
+            await store.close()
+
+    try:
+        applied = asyncio.run(run())
+    except ConfigError as error:
+        if not check:
+            raise
+        raise click.ClickException(str(error)) from None  # exit code 1
+    if applied:
+        click.echo(f"applied migrations: {', '.join(map(str, applied))}")
+    else:
+        click.echo("nothing to do: the migrations are current")
