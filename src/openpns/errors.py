@@ -18,6 +18,7 @@
         ├── GroupFull              19002
         ├── RateLimited            19003
         ├── ServiceUnavailable     19004, HTTP 503
+        │   └── Overloaded         19004, HTTP 503
         ├── InternalError          19005, HTTP 500
         └── OutcomeUnknown         19006, HTTP 503
 
@@ -168,6 +169,10 @@ class ServiceUnavailable(WireError):
     retry_after_s = 1
 
 
+class Overloaded(ServiceUnavailable):
+    """The server has too much to do. Nothing was written."""
+
+
 class InternalError(WireError):
     """A bug in openpns. Nothing was written."""
 
@@ -177,12 +182,12 @@ class InternalError(WireError):
 
 
 class OutcomeUnknown(WireError):
-    """The storage was lost while it committed, and could not be asked what became of it."""
+    """The storage was lost while it committed: the change is there wholly or not at all."""
 
     code, text = 19006, "Outcome unknown"
     when = (
-        "The storage was lost in the middle of a commit and could not be asked again in time. "
-        "The change is there wholly or not at all: read before sending it again."
+        "The storage was lost in the middle of a commit. The change is there wholly or not at "
+        "all: read before sending it again."
     )
     http_status = 503
 

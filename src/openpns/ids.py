@@ -55,6 +55,18 @@ class Snowflake:
         ms = self.last_ms - SNOWFLAKE_EPOCH_MS
         return str(ms << 22 | self.node << 12 | self._sequence)
 
+    def move(self, node: int, after_ms: int) -> None:
+        """Run on under another worker number.
+
+        Args:
+            node: The number, 0 to 1023.
+            after_ms: No id is given a time at or before this one.
+        """
+        self.node = node
+        if after_ms >= self.last_ms:
+            self.last_ms = after_ms
+            self._sequence = _SEQUENCE_MAX
+
     def group_id(self) -> str:
         """Return 32 random lower-case hex characters."""
         return secrets.token_hex(16)

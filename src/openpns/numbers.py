@@ -5,6 +5,7 @@ Source: docs/api/createGroup.md, "Phone numbers".
 
 import re
 from functools import cache
+from typing import Final
 
 from openpns import limits
 from openpns.errors import ParameterError
@@ -12,6 +13,9 @@ from openpns.errors import ParameterError
 _DIGITS = re.compile(
     rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
 )
+
+_MASKED_WHOLE_DIGITS_MAX: Final = 8
+"""Up to so many digits, five of them shown would leave too few to guess."""
 
 
 def parse_phones(text: str, numbers_max: int) -> list[str]:
@@ -47,8 +51,16 @@ def has_country_code(number: str) -> bool:
 
 
 def mask(number: str) -> str:
-    """Return a number for a log or an audit line: first three and last two digits remain."""
-    return f"{number[:3]}{'*' * max(0, len(number) - 5)}{number[-2:]}"
+    """Return a number for a log or an audit line: at most five of its digits remain.
+
+    These are the first three and the last two; of a short number only the last two.
+
+    Args:
+        number: The number in digits.
+    """
+    head = number[:3] if len(number) > _MASKED_WHOLE_DIGITS_MAX else ""
+    tail = number[-2:]
+    return f"{head}{'*' * (len(number) - len(head) - len(tail))}{tail}"
 
 
 def _what_is_wrong(number: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,8 @@ database_option = click.option(
     envvar="OPENPNS_DATABASE",
     required=True,
     metavar="URL",
-    help="sqlite:///file.db or postgresql://…  [OPENPNS_DATABASE]",
+    show_envvar=True,
+    help="sqlite:///file.db or postgresql://…",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -77,10 +79,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
         click.echo(empty, err=True)
         return
     table = [columns, *rows]
-    widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
+    widths = [max(_width(row[place]) for row in table) for place in range(len(columns))]
     for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
         click.echo("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Return how many cells a text takes in a terminal: a Chinese character takes two."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 
 def when(ms: int | None) -> str:

@@ -1,7 +1,14 @@
 """Files of number groups: CSV with a header line, read row by row, each with its line."""
 
 import csv
+import io
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, Final
 
 from openpns.domain.bulk import COLUMNS, RawRow
@@ -11,16 +18,94 @@ from openpns.errors import ConfigError
 _FIELD_CHARS_MAX: Final = 16 * 1_000_000
 
 
+@contextmanager
+def open_source(file: str) -> Iterator[IO[bytes]]:
+    """Open a file that is read more than once; what a pipe holds is kept in one without a name.
+
+    Args:
+        file: Its name; - for stdin.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            if file == "-":
+                source: IO[bytes] = sys.stdin.buffer
+            else:
+                source = stack.enter_context(Path(file).open("rb"))
+            if file == "-" or not source.seekable():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(source, copy)
+                source = copy
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
+        yield source
+
+
+@contextmanager
+def open_target(file: str) -> Iterator[IO[str]]:
+    """Open a file to write, with mode 0600; it gets its name when it is whole, and not before.
+
+    Args:
+        file: Its name; - for stdout.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    if file == "-":
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            yield out
+        finally:
+            out.detach()
+        return
+    target = Path(file).resolve()  # a link stays: what it points to is replaced
+    try:
+        if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
+            with target.open("w", encoding="utf-8", newline="") as out:
+                yield out
+            return
+        descriptor, draft = tempfile.mkstemp(".new", ".openpns-", target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
+                yield out
+                out.flush()
+                os.fsync(descriptor)
+            Path(draft).replace(target)
+        except BaseException:
+            Path(draft).unlink()
+            raise
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot write it ({error.strerror})") from None
+
+
+@contextmanager
+def open_rows(source: IO[bytes], name: str) -> Iterator[Iterator[RawRow]]:
+    """Read an open file from its beginning; see `read_csv`.
+
+    Args:
+        source: The file; stays open.
+        name: Its name, for error texts.
+    """
+    source.seek(0)
+    text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield read_csv(text, name)
+    finally:
+        text.detach()
+
+
 def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
     """Return the rows of a CSV file, each with the line it begins on.
 
     Args:
-        file: The file, opened with `newline=""`.
+        file: The file, opened with `newline=""` and, for a row that is not UTF-8 to be told by
+            its line, `errors="surrogateescape"`.
         name: Its name, for error texts.
 
     Raises:
-        ConfigError: The header line is not one of a file of groups, or the file is no CSV in
-            UTF-8.
+        ConfigError: The header line is not one of a file of groups, or the file is no CSV.
     """
     csv.field_size_limit(_FIELD_CHARS_MAX)
     reader = csv.reader(file, strict=True)
@@ -35,20 +120,28 @@ def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigError(f"{name}: line {line}: no CSV ({error})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name}: after line {line}: not UTF-8") from None
 
 
 def _check_header(header: list[str], name: str) -> None:
     if "phones" not in header or not set(header) <= set(COLUMNS) or len(set(header)) < len(header):
         raise ConfigError(
-            f"{name}: the first line must name the columns; allowed are {', '.join(COLUMNS)}, of "
-            "which phones is required"
+            f"{name}: the first line must name the columns, with commas between them, in UTF-8; "
+            f"allowed are {', '.join(COLUMNS)}, of which phones is required"
         )
 
 
 def _columns(header: list[str], cells: list[str]) -> dict[str, str]:
+    """Return a row's columns, or what is wrong with it, to be reported with its line."""
     if len(cells) != len(header):
-        # Reported with the row's line: a column that is missing or too many.
-        return {"phones": "", "error": f"has {len(cells)} columns, the first line {len(header)}"}
+        return {"error": f"has {len(cells)} columns, the first line {len(header)}"}
+    if not all(cell.isascii() or _is_unicode(cell) for cell in cells):
+        return {"error": "is not UTF-8"}
     return dict(zip(header, cells, strict=True))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,21 +1,18 @@
 """`openpns groups import|export`: in bulk, straight at the database, for the operator."""
 
 import csv
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import click
 
 from openpns.cli.database import database_option, with_store
-from openpns.errors import ConfigError
+from openpns.errors import WireError
 
 if TYPE_CHECKING:
-    from openpns.domain.bulk import BadRow, Imported
+    from collections.abc import Iterator
+
+    from openpns.domain.bulk import BadRow, Imported, RawRow
     from openpns.domain.calls import Services
     from openpns.storage.store import Store
 
@@ -39,10 +36,16 @@ def import_(file: str, customer_id: str, database: str, *, dry_run: bool, keep_g
 
     Every row is checked first: one bad row, and nothing is written. groupId may be empty.
     """
-    with _seekable(file) as source:
+    from openpns.cli.group_file import open_rows, open_source
+
+    with open_source(file) as source:
         found = None
         if dry_run or not keep_going:
             found = _pass(source, file, customer_id, database, dry_run=True)
+        else:  # a file that is no CSV in its middle must not be found so half imported
+            with open_rows(source, file) as rows:
+                for _ in rows:
+                    pass
         if dry_run and found is not None:
             click.echo(f"would import {_counts(found)}")
         elif found is not None and found.bad:
@@ -61,12 +64,13 @@ def import_(file: str, customer_id: str, database: str, *, dry_run: bool, keep_g
 @database_option
 def export(file: str, customer_id: str, database: str) -> None:
     """Export a customer's groups to a CSV FILE (- for stdout), oldest first, in one snapshot."""
+    from openpns.cli.group_file import open_target
     from openpns.domain import bulk, customers
 
     async def work(store: "Store") -> int:
         await customers.get(store, customer_id)
         count = 0
-        with _output(file) as out:
+        with open_target(file) as out:
             writer = csv.writer(out, lineterminator="\n")
             writer.writerow(bulk.COLUMNS)
             async for row in bulk.export_rows(services_for(store), customer_id):
@@ -84,39 +88,69 @@ def _pass(
     """Go over the file once, with a progress bar."""
     import io
 
-    from openpns.cli.group_file import read_csv
+    from openpns.cli.group_file import open_rows
     from openpns.domain import bulk, customers
 
     size = source.seek(0, io.SEEK_END)
-    source.seek(0)
-    shown = 0
-
-    def on_bad(row: "BadRow") -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= _BAD_ROWS_SHOWN:
-            click.echo(f"{name}: line {row.line}: {row.why}", err=True)
-        elif shown == _BAD_ROWS_SHOWN + 1:
-            click.echo(f"{name}: more bad rows follow, not shown", err=True)
+    progress = _Progress(name)
 
     async def work(store: "Store") -> "Imported":
         await customers.get(store, customer_id)
-        text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
         label = "checking" if dry_run else "importing"
-        try:
-            with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
-                return await bulk.import_rows(
-                    services_for(store),
-                    customer_id,
-                    read_csv(text, name),
-                    on_bad=on_bad,
-                    on_batch=lambda: bar.update(source.tell() - bar.pos),
-                    dry_run=dry_run,
-                )
-        finally:
-            text.detach()
+        with (
+            open_rows(source, name) as rows,
+            click.progressbar(length=size, label=label, file=sys.stderr) as bar,
+        ):
 
-    return with_store(database, work, timeout_ms=_BULK_TIMEOUT_MS)
+            def on_batch() -> None:
+                progress.on_batch()
+                bar.update(source.tell() - bar.pos)
+
+            return await bulk.import_rows(
+                services_for(store),
+                customer_id,
+                progress.follow(rows),
+                on_bad=progress.on_bad,
+                on_batch=on_batch,
+                dry_run=dry_run,
+            )
+
+    try:
+        return with_store(database, work, timeout_ms=_BULK_TIMEOUT_MS)
+    except WireError as error:
+        if dry_run or progress.done_before == 0:
+            raise
+        raise click.ClickException(
+            f"{name}: broken off: {error.text}; the good rows before line {progress.done_before} "
+            "are imported"
+        ) from error
+
+
+class _Progress:
+    """Tells the bad rows of an import as they come, and knows how far it got."""
+
+    def __init__(self, name: str) -> None:
+        self.done_before = 0
+        """Rows before this line are written; 0 where none is."""
+        self._name = name
+        self._line = 0
+        self._shown = 0
+
+    def follow(self, rows: "Iterator[RawRow]") -> "Iterator[RawRow]":
+        for line, columns in rows:
+            self._line = line
+            yield line, columns
+
+    def on_bad(self, row: "BadRow") -> None:
+        self._shown += 1
+        if self._shown <= _BAD_ROWS_SHOWN:
+            click.echo(f"{self._name}: line {row.line}: {row.why}", err=True)
+        elif self._shown == _BAD_ROWS_SHOWN + 1:
+            click.echo(f"{self._name}: more bad rows follow, not shown", err=True)
+
+    def on_batch(self) -> None:
+        # A batch is written when the row after it was read.
+        self.done_before = self._line
 
 
 def services_for(store: "Store") -> "Services":
@@ -145,30 +179,3 @@ def services_for(store: "Store") -> "Services":
 
 def _counts(found: "Imported") -> str:
     return f"{found.groups} groups with {found.phones} numbers"
-
-
-@contextmanager
-def _seekable(file: str) -> Iterator[IO[bytes]]:
-    """Open a file that is read twice; what comes from stdin is kept in one without a name."""
-    if file != "-":
-        try:
-            with Path(file).open("rb") as source:
-                yield source
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
-        return
-    with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        yield copy
-
-
-@contextmanager
-def _output(file: str) -> Iterator[IO[str]]:
-    if file == "-":
-        yield sys.stdout
-        return
-    try:
-        with Path(file).open("w", encoding="utf-8", newline="") as out:
-            yield out
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot write it ({error.strerror})") from None

@@ -50,13 +50,14 @@ class Moment(click.ParamType[int]):
         """Return the moment in ms since 1970 UTC."""
         try:
             moment = datetime.fromisoformat(str(value))
-        except ValueError:
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             self.fail(
                 f"{value!r}: allowed is a date such as 2027-01-31 or 2027-01-31T18:00+08:00",
                 param,
                 ctx,
             )
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return int(moment.timestamp() * 1000)
 
 
 @click.group()
@@ -87,7 +88,8 @@ def create(
     from openpns.domain import keys
 
     if access_secret == "-":  # noqa: S105
-        access_secret = sys.stdin.readline().rstrip("\r\n")
+        line = sys.stdin.buffer.readline()
+        access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
 
     async def work(store: "Store", vault: "Vault") -> "NewSecret":
         return await keys.create(
@@ -110,9 +112,14 @@ def create(
 @json_option
 def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
     """List access keys, oldest first, without their secrets."""
-    from openpns.domain import keys
+    from openpns.domain import customers, keys
 
-    _print(with_store(database, lambda store: keys.find_all(store, customer_id)), as_json=as_json)
+    async def work(store: "Store") -> list["AccessKey"]:
+        if customer_id is not None:
+            await customers.get(store, customer_id)
+        return await keys.find_all(store, customer_id)
+
+    _print(with_store(database, work), as_json=as_json)
 
 
 @keys.command()
@@ -155,7 +162,8 @@ def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None
         return await keys.rotate(store, vault, now_ms, access_key, grace)
 
     _print_secret(_with_vault(database, work), as_json=as_json)
-    click.echo(f"the old secret is accepted until {when(now_ms() + grace)}", err=True)
+    until = f"accepted until {when(now_ms() + grace)}" if grace else "refused from now on"
+    click.echo(f"the old secret is {until}", err=True)
 
 
 def _with_vault(database: str, work: Callable[["Store", "Vault"], Awaitable[ResultT]]) -> ResultT:

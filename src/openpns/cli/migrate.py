@@ -16,7 +16,10 @@ def migrate(database: str, *, check: bool, sql: bool) -> None:
     """Bring a database's tables up to date; an SQLite file is made where it is missing."""
     from openpns.storage import connect, migrations
 
+    if sql and check:
+        raise click.UsageError("--check and --sql exclude each other")
     if sql:
+        click.echo("-- to be read; openpns migrate applies it and keeps note of what it applied")
         for number, script in migrations.load_migrations(connect.engine_of(database)):
             click.echo(f"-- migration {number}\n{script}")
         return
@@ -24,10 +27,9 @@ def migrate(database: str, *, check: bool, sql: bool) -> None:
     async def run() -> list[int]:
         store = await connect.open_store(database, create=not check)
         try:
-            if check:
-                await connect.check_current(store, database)
-                return []
-            return await connect.migrate(store, database)
+            applied = [] if check else await connect.migrate(store, database)
+            await connect.check_current(store, database)
+            return applied
         finally:
             await store.close()
 

@@ -81,8 +81,10 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
         await connect.migrate(store, url)
         await connect.check_current(store, url)
         vault = await master_key.open_vault(store, url, os.environ.get(master_key.VARIABLE))
-        if not any(c.customerId == _CUSTOMER_ID for c in await customers.find_all(store)):
+        known = {c.customerId: c for c in await customers.find_all(store)}
+        if _CUSTOMER_ID not in known:
             await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
+        if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].groupCount == 0:
             await _import_sample(store)
         return await _find_or_create_key(store, vault)
     finally:

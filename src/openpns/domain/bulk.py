@@ -6,6 +6,7 @@ holds one batch, however long the file is.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -101,9 +102,10 @@ async def export_rows(
         customer_id: Whose groups.
     """
     params = {"customer_id": customer_id}
-    async for rows in services.store.stream("group_export", params, _EXPORT_ROWS_EACH):
-        for row in rows:
-            yield tuple(row)
+    async with aclosing(services.store.stream("group_export", params, _EXPORT_ROWS_EACH)) as slices:
+        async for rows in slices:
+            for row in rows:
+                yield tuple(row)
 
 
 def _batches(

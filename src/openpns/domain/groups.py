@@ -4,7 +4,8 @@ Source: docs/api, a page per action.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from openpns import limits, numbers
@@ -50,7 +51,7 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
     params["numbers_max"] = limits.OFFSET_MAX
     slices = services.store.stream("group_list", params, limits.GROUPS_IN_SLICE)
     total, rows = _split(await anext(slices, []))
-    return ListedGroups(total, rows, (_split(more)[1] async for more in slices))
+    return ListedGroups(total, rows, _rest(slices))
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -202,6 +203,12 @@ def check_group_id(group_id: str) -> None:
     """
     if not GROUP_ID.fullmatch(group_id):
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
+
+
+async def _rest(slices: AsyncGenerator[Sequence[Row], None]) -> AsyncGenerator[Sequence[Row], None]:
+    async with aclosing(slices):
+        async for rows in slices:
+            yield _split(rows)[1]
 
 
 def _split(rows: Sequence[Row]) -> tuple[int, Sequence[Row]]:

@@ -52,7 +52,8 @@ async def renew(store: Store, clock: Clock, owner: str, ids: Snowflake) -> None:
         return bool((yield Statement("node_lease_take", _lease(ids.node, owner, now))))
 
     if not await store.write(steps):
-        ids.node = (await take(store, clock, owner)).node
+        other = await take(store, clock, owner)
+        ids.move(other.node, other.last_ms)
 
 
 async def release(store: Store, owner: str, ids: Snowflake) -> None:

@@ -24,6 +24,9 @@ _NONCE_BYTES: Final = 12
 _HEAD_BYTES: Final = 1 + _ID_BYTES
 _KEY_BYTES: Final = 32
 
+DECOY_OWNER: Final = ""
+"""What the decoy is sealed for; no access key is empty."""
+
 ALLOWED: Final = "32 bytes in URL-safe base64, as openpns master-key new prints them"
 
 
@@ -97,7 +100,7 @@ class Vault:
         try:
             if cipher is not None:
                 return cipher.decrypt(nonce, sealed[_HEAD_BYTES + _NONCE_BYTES :], owner.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter where it was cut short
             pass
         raise InternalError("a secret cannot be opened with the master key")
 
@@ -110,12 +113,17 @@ class Vault:
         return sealed[1:_HEAD_BYTES] == self._newest
 
     def _cipher_of(self, sealed: bytes) -> AESGCM | None:
+        if sealed[:1] != _VERSION:
+            return None
         key_id = bytes(sealed[1:_HEAD_BYTES])
         if key_id not in self._ciphers and self._reload is not None:
             self._use(self._reload())
         return self._ciphers.get(key_id)
 
     def _use(self, keys: Sequence[bytes]) -> None:
+        """Take these keys, and seal the decoy under the newest of them."""
         ids = [hashlib.sha256(key).digest()[:_ID_BYTES] for key in keys]
         self._newest = ids[0]
         self._ciphers = {key_id: AESGCM(key) for key_id, key in zip(ids, keys, strict=True)}
+        self.decoy = self.seal(os.urandom(_KEY_BYTES), DECOY_OWNER)
+        """A sealed secret that nobody has, to be opened where there is none to open."""

@@ -1,6 +1,7 @@
 """The number group actions: one struct for each request, and how each answer is written."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -9,7 +10,7 @@ from openpns import limits
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange
 from openpns.protocol.fields import RequestBody, integer, text
 
-PHONES_ALLOWED: Final = "text: phone numbers with country code, joined with commas"
+PHONES_ALLOWED: Final = "text of phone numbers with country code, joined with commas"
 
 ADD: Final = 0
 DELETE: Final = 1
@@ -143,9 +144,12 @@ def encode_listed(listed: ListedGroups) -> Fragment:
 async def _encode_slices(
     total: int, rows: Sequence[Sequence[Any]], rest: AsyncGenerator[Sequence[Sequence[Any]], None]
 ) -> AsyncGenerator[bytes, None]:
-    yield b'"data":{"groups":[' + _join(rows)
-    async for more in rest:
-        yield b"," + _join(more)
+    async with aclosing(rest):
+        yield b'"data":{"groups":[' + _join(rows)
+        comma = b"," if rows else b""
+        async for more in rest:
+            yield comma + _join(more)
+            comma = b","
     yield b'],"total":%d}' % total
 
 

@@ -4,15 +4,18 @@ It runs in a thread of the process that minds the workers, so that it answers wh
 """
 
 import asyncio
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from openpns.errors import OpenPNSError
+from openpns.server import logs
 from openpns.server.app import open_checked
 from openpns.server.config import Settings
 from openpns.server.counters import CounterCollector, read_total
@@ -20,6 +23,7 @@ from openpns.server.counters import CounterCollector, read_total
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_STOP_CHECK_S: Final = 0.05
 _TEXT: Final = "text/plain; charset=utf-8"
 
 Answer = tuple[int, str, bytes]
@@ -38,6 +42,7 @@ class AdminServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    allow_reuse_port = False  # another program's port is not to be shared
 
     def __init__(self, settings: Settings, counters: Path) -> None:
         self._settings = settings
@@ -47,11 +52,19 @@ class AdminServer(ThreadingHTTPServer):
             "/readyz": self._readyz,
             "/metrics": self._metrics,
         }
-        super().__init__((settings.admin_host, settings.admin_port or 0), _Handler)
+        address = (settings.admin_host, settings.admin_port or 0)
+        self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Take the port, without asking the name service for a name that nobody needs."""
+        TCPServer.server_bind(self)
 
     def start(self) -> None:
         """Answer from now on, in a thread."""
-        threading.Thread(target=self.serve_forever, name="admin", daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, args=(_STOP_CHECK_S,), name="admin", daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Stop answering and let go of the port."""
@@ -63,6 +76,9 @@ class AdminServer(ThreadingHTTPServer):
             asyncio.run(_check_storage(self._settings))
         except OpenPNSError as error:
             return 503, _TEXT, f"not ready: {error}\n".encode()
+        except Exception as error:  # noqa: BLE001 - a probe is answered, whatever is wrong
+            logs.logger().error("readiness unknown", **logs.describe_error(error))
+            return 503, _TEXT, b"not ready: the server's log tells why\n"
         return 200, _TEXT, b"ready\n"
 
     def _metrics(self) -> Answer:
@@ -78,6 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
     server: AdminServer
 
+    def do_HEAD(self) -> None:
+        """Answer a HEAD as the GET, without the body."""
+        self.do_GET()
+
     def do_GET(self) -> None:
         """Answer a GET."""
         route = self.server.routes.get(self.path.partition("?")[0])
@@ -89,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: probes and scrapes come every few seconds."""

@@ -4,6 +4,7 @@ Read `_answer` from top to bottom: the order of its checks is part of the API.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from time import perf_counter
 from typing import Final
 
@@ -15,9 +16,9 @@ from openpns.errors import (
     BodyTooLarge,
     InternalError,
     MethodNotAllowed,
+    Overloaded,
     ParameterError,
     PathNotFound,
-    ServiceUnavailable,
     WireError,
 )
 from openpns.protocol import envelope
@@ -94,9 +95,13 @@ class Api:
         call = Call(self._services.ids.request_id(), perf_counter())
         self._in_flight += 1
         self._telemetry.begin()
+        is_over = True
         try:
             fragment = await self._answer(call, method, path, headers, read_body)
-            return self._succeed(call, fragment)
+            if isinstance(fragment, bytes):
+                return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
+            is_over = False
+            return Reply(200, _headers(call), self._pieces(call, fragment))
         except WireError as error:
             return self._fail(call, error)
         except Exception as error:  # noqa: BLE001 - a bug is answered as one
@@ -104,8 +109,8 @@ class Api:
             failure.__cause__ = error
             return self._fail(call, failure)
         finally:
-            self._in_flight -= 1
-            self._telemetry.end(call)
+            if is_over:
+                self._end(call)
 
     async def _answer(
         self,
@@ -121,13 +126,14 @@ class Api:
         if method != "POST":
             raise MethodNotAllowed("the method must be POST")
         if self._in_flight > self._in_flight_max:
-            raise ServiceUnavailable("too many calls at once; nothing was written")
+            raise Overloaded("too many calls at once; nothing was written")
         body = await read_body(self._body_bytes_max)
         if body is None:
             raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
         public = read_headers(headers)
-        call.access_key = public.access_key
         key = await keys.find(services.store, public.access_key)
+        if key is not None:  # what is no key may be a secret, pasted into the wrong place
+            call.access_key = public.access_key
         caller = self._authenticator.check(public, body, key, services.clock())
         call.customer_id = caller.customer_id
         action = ACTIONS.get(public.action)
@@ -137,23 +143,27 @@ class Api:
         request = action.read(body, public.content_type)
         return action.encode(await action.run(services, caller, request))
 
-    def _succeed(self, call: Call, fragment: Fragment) -> Reply:
-        if isinstance(fragment, bytes):
-            return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
-        return Reply(200, _headers(call), self._pieces(call, fragment))
+    def _end(self, call: Call) -> None:
+        self._in_flight -= 1
+        self._telemetry.end(call)
 
     async def _pieces(
         self, call: Call, fragment: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
-        yield envelope.success_begin(call.request_id) + b","
+        """Send an answer piece by piece; the call is in hand until the last one."""
         try:
-            async for piece in fragment:
-                yield piece
-        except Exception as error:
-            # The status is sent: all that is left is to break the answer off, and to say so.
+            async with aclosing(fragment):
+                yield envelope.success_begin(call.request_id) + b","
+                async for piece in fragment:
+                    yield piece
+            yield envelope.ENVELOPE_END
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            # The status is sent: all that is left is to break the answer off, and to say so. The
+            # server that carries us logs what it is given, so it gets no error that quotes data.
             self._telemetry.broke_off(call, error)
-            raise
-        yield envelope.ENVELOPE_END
+            raise InternalError("the answer was broken off") from None
+        finally:
+            self._end(call)
 
     def _fail(self, call: Call, error: WireError) -> Reply:
         call.error = error

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class Application:
         environ: The environment: the master key and the file of counters.
         clock: The wall clock.
         ids: Where identifiers come from; None leases a worker number for Snowflake ids.
+        wrap_store: Wraps the open database; tests put faults between it and the API.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Application:
         environ: Mapping[str, str],
         clock: Clock = now_ms,
         ids: IdSource | None = None,
+        wrap_store: Callable[[Store], Store] = lambda store: store,
     ) -> None:
         self._settings = settings
         self._environ = environ
         self._clock = clock
         self._fixed_ids = ids
+        self._wrap_store = wrap_store
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._store: Store | None = None
         self._leased: Snowflake | None = None
@@ -59,15 +62,36 @@ class Application:
             ConfigError: A setting is wrong, the database cannot be opened or is not migrated,
                 or the master key is not its own.
         """
+        logs.configure(self._settings.log_format, self._settings.log_level)
+        try:
+            return await self._open()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Give the worker number back and close the database."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        store, self._store = self._store, None
+        if store is None:
+            return
+        if self._leased is not None:
+            try:
+                await nodes.release(store, self._owner, self._leased)
+            except WireError as error:  # it runs out by itself
+                logs.logger().warning("worker number not given back", why=error.msg)
+        await store.close()
+
+    async def _open(self) -> Api:
         settings = self._settings
-        logs.configure(settings.log_format, settings.log_level)
         store = self._store = await open_checked(settings)
         vault = await master_key.open_vault(
             store, settings.database, self._environ.get(master_key.VARIABLE)
         )
         counters = self._environ.get(COUNTERS_VARIABLE)
         services = Services(
-            store=store,
+            store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
             clock=self._clock,
             numbers_in_group_max=settings.numbers_in_group_max,
@@ -79,18 +103,6 @@ class Application:
         return Api(
             services, vault, telemetry, settings.body_bytes_max, settings.requests_in_flight_max
         )
-
-    async def stop(self) -> None:
-        """Give the worker number back and close the database."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-        if self._store is not None:
-            if self._leased is not None:
-                try:
-                    await nodes.release(self._store, self._owner, self._leased)
-                except WireError as error:  # it runs out by itself
-                    logs.logger().warning("worker number not given back", why=error.msg)
-            await self._store.close()
 
     async def _lease(self, store: Store) -> Snowflake:
         self._leased = await nodes.take(store, self._clock, self._owner)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from openpns.errors import OpenPNSError
+from openpns.errors import OpenPNSError, ParameterError
 from openpns.server.api import Api, HeaderList, Reply
 from openpns.server.app import Application, from_environ
 
@@ -81,6 +81,8 @@ async def _read_body(headers: HeaderList, receive: Receive, bytes_max: int) -> b
     body: bytes = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ParameterError("the caller went away before the body was read")
         body += message.get("body", b"")
         if len(body) > bytes_max:
             return None

@@ -11,7 +11,7 @@ import msgspec
 from openpns import limits, signing
 from openpns.domain.calls import Caller
 from openpns.domain.keys import KnownKey
-from openpns.domain.vault import Vault
+from openpns.domain.vault import DECOY_OWNER, Vault
 from openpns.errors import (
     InvalidSignature,
     MissingHeaders,
@@ -19,7 +19,6 @@ from openpns.errors import (
     PermissionDenied,
     TimestampExpired,
 )
-from openpns.ids import new_access_secret
 
 BIZ_TYPE: Final = "5"
 """The value of the header bizType that means privacy number service."""
@@ -34,7 +33,6 @@ _SPELLED: Final = {
     "algorithm": "algorithm",
 }
 _TS_DIGITS_MAX: Final = 19
-_DUMMY_OWNER: Final = ""
 
 
 class PublicHeaders(msgspec.Struct, frozen=True):
@@ -101,9 +99,6 @@ class Authenticator:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        # What an unknown key is checked against, so that it takes as long as a known one.
-        dummy = vault.seal(new_access_secret().encode(), _DUMMY_OWNER)
-        self._nobody = KnownKey("", dummy, None, None, None, 0, 0)
 
     def check(
         self, headers: PublicHeaders, body: bytes, key: KnownKey | None, now_ms: int
@@ -126,8 +121,9 @@ class Authenticator:
             InvalidSignature: The signature is not the call's.
             ParameterError: bizType is another one.
         """
-        known = key or self._nobody
-        owner = headers.access_key if key else _DUMMY_OWNER
+        # An unknown key is checked against a decoy, so that it takes as long as a known one.
+        known = key or KnownKey("", self._vault.decoy, None, None, None, 0, 0)
+        owner = headers.access_key if key else DECOY_OWNER
         secrets = [self._vault.open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
         before_secret = signing.text_before_secret(
             headers.access_key, headers.action, headers.biz_type, headers.ts, body

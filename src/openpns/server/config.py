@@ -37,16 +37,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             allowed="sqlite:///relative.db, sqlite:////absolute.db or postgresql://…",
         ),
     ]
-    host: Annotated[str, text("The address that the API listens on.", allowed="an IP address")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str,
+        text("The address that the API listens on.", allowed="an address or name of this machine"),
+    ] = "127.0.0.1"
     port: Annotated[
         int, integer("The port that the API listens on; 0 picks a free one.", 0, 65535)
     ] = 8080
     workers: Annotated[int, integer("How many processes answer calls.", 1, 256)] = 1
-    admin_host: Annotated[str, text("The address of the admin port.", allowed="an IP address")] = (
-        "127.0.0.1"
-    )
+    admin_host: Annotated[
+        str, text("The address of the admin port.", allowed="an address or name of this machine")
+    ] = "127.0.0.1"
     admin_port: (
         Annotated[
             int,
@@ -147,7 +148,7 @@ def _find(
     if arguments.get(name) is not None:
         return arguments[name], f"--{name.replace('_', '-')}"
     variable = PREFIX + name.upper()
-    if variable in environ:
+    if environ.get(variable):  # an empty one is as good as none
         return environ[variable], variable
     if name in from_file:
         return from_file[name], str(file)

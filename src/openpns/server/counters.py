@@ -69,9 +69,9 @@ class Counters:
         if path is None:
             self._cells = memoryview(bytearray(_ROW_BYTES)).cast("Q")
         else:
-            self._file = path.open("r+b")  # open for good: closing would give the row up
-            row = _claim_row(self._file.fileno())
-            memory = memoryview(mmap.mmap(self._file.fileno(), 0)).cast("Q")
+            descriptor = os.open(path, os.O_RDWR)  # never closed: that would give the row up
+            row = _claim_row(descriptor)
+            memory = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
             self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
             self._cells[_IN_FLIGHT] = 0  # a worker that died here may have left some
 

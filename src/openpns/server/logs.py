@@ -2,6 +2,9 @@
 
 import logging
 import sys
+import traceback
+from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -13,6 +16,23 @@ _SHARED: Final[list[Any]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+
+def describe_error(error: BaseException | None) -> dict[str, object]:
+    """Return what a log line tells of an error: its type and the places it passed through.
+
+    Its text is left out, and so are the values of variables: they may hold a secret or a number.
+
+    Args:
+        error: The error; nothing is told of None.
+    """
+    if error is None:
+        return {}
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "cause": type(error).__name__,
+        "trace": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 def configure(log_format: str, level: str) -> None:
@@ -48,9 +68,24 @@ def formatter(log_format: str) -> logging.Formatter:
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
     return structlog.stdlib.ProcessorFormatter(
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _without_error_texts,
+            renderer,
+        ],
         foreign_pre_chain=_SHARED,
     )
+
+
+def _without_error_texts(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Describe errors that asyncio and others log; the renderers would print every variable."""
+    exc_info = event.pop("exc_info", None)
+    if exc_info:
+        is_told = isinstance(exc_info, tuple)
+        event.update(describe_error(exc_info[1] if is_told else sys.exception()))
+    return event
 
 
 def granian_config() -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from openpns.errors import OpenPNSError
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+
+from openpns.errors import InternalError, OpenPNSError, ParameterError
 from openpns.server import logs
 from openpns.server.app import Application, from_environ
 
@@ -31,6 +33,10 @@ class RsgiApp:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the worker before the first call."""
+        # Ctrl-C reaches every process of the terminal; the parent alone acts on it, and then tells
+        # its workers: one that went first would look like one that failed.
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.run_until_complete(self._start())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,8 +54,11 @@ class RsgiApp:
             return
         transport = proto.response_stream(reply.status, reply.headers)
         async with aclosing(reply.body) as pieces:
-            async for piece in pieces:
-                await transport.send_bytes(piece)
+            # Neither is ours to raise: the caller went away, or the answer broke off and was
+            # logged. Granian would log it (again) with its traceback.
+            with suppress(ProtocolClosed, InternalError):
+                async for piece in pieces:
+                    await transport.send_bytes(piece)
 
     async def _start(self) -> None:
         try:
@@ -72,13 +81,16 @@ def create_app() -> RsgiApp:
 
 async def _read_body(headers: Any, proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
     length = headers.get("content-length")
-    if length is not None:  # the HTTP server has made sure that it is a number
-        return await proto() if int(length) <= bytes_max else None
-    body = b""
-    async for piece in proto:
-        body += piece
-        if len(body) > bytes_max:
-            return None
+    try:
+        if length is not None:  # the HTTP server has made sure that it is a number
+            return await proto() if int(length) <= bytes_max else None
+        body = b""
+        async for piece in proto:
+            body += piece
+            if len(body) > bytes_max:
+                return None
+    except ProtocolClosed:
+        raise ParameterError("the caller went away before the body was read") from None
     return body
 
 

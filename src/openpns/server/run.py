@@ -27,6 +27,8 @@ from openpns.server.rsgi import create_app
 _ROWS_PER_WORKER: Final = 2
 """Rows of counters per worker: a worker and the one that takes its place."""
 
+_CONNECTIONS_PER_CALL: Final = 4
+
 
 def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C; then answer the calls in hand and return.
@@ -41,9 +43,8 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     """
     logs.configure(settings.log_format, settings.log_level)
     asyncio.run(_check(settings))
-    settings = msgspec.structs.replace(
-        settings, port=_free_port("port", settings.host, settings.port)
-    )
+    host, port = _free_port("port", settings.host, settings.port)
+    settings = msgspec.structs.replace(settings, host=host, port=port)
     with tempfile.TemporaryDirectory(prefix="openpns-") as folder:
         counters = Path(folder) / "counters"
         create_counter_file(counters, settings.workers * _ROWS_PER_WORKER)
@@ -78,7 +79,9 @@ def _serve(settings: Settings) -> None:
         workers=settings.workers,
         workers_kill_timeout=settings.grace_s,
         respawn_failed_workers=True,
-        backpressure=settings.requests_in_flight_max,
+        # Idle connections count here as well, and calls over the bound must get through to be
+        # answered 503.
+        backpressure=settings.requests_in_flight_max * _CONNECTIONS_PER_CALL,
         websockets=False,
         log_level=LogLevels.warning,
         log_dictconfig=logs.granian_config(),
@@ -98,7 +101,7 @@ def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
         return None
     try:
         admin = AdminServer(settings, counters)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _port_error("admin_port", settings.admin_host, settings.admin_port, error) from None
     admin.start()
     host, port = admin.server_address[:2]
@@ -106,30 +109,35 @@ def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
     return admin
 
 
-def _free_port(name: str, host: str, port: int) -> int:
-    """Return the port, or a free one for 0.
+def _free_port(name: str, host: str, port: int) -> tuple[str, int]:
+    """Return the host's IP address and the port, or a free one for 0.
 
     Workers share the port, so that the system would let a second server have it as well: look
     first whether anybody listens there.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # A name such as localhost may have several addresses; programs that call it try IPv4 too.
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
-    except OSError as error:
+            probe.bind(address)
+            taken = probe.getsockname()
+            return str(taken[0]), int(taken[1])
+    except (OSError, UnicodeError) as error:
         raise _port_error(name, host, port, error) from None
 
 
-def _port_error(name: str, host: str, port: int, error: OSError) -> ConfigError:
+def _port_error(name: str, host: str, port: int, error: Exception) -> ConfigError:
     reasons = {
         errno.EADDRINUSE: "another program listens there; stop it, or choose another port",
         errno.EACCES: "ports below 1024 need rights that this user lacks; choose a higher one",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }
-    reason = reasons.get(error.errno or 0, error.strerror or str(error))
-    return ConfigError(f"{name}: cannot listen on {host} port {port}: {reason}")
+    reason = "this is no address or name of this machine"
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return ConfigError(f"{name}: cannot listen on {host!r} port {port}: {reason}")
 
 
 def _in_url(host: str) -> str:

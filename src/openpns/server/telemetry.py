@@ -4,14 +4,20 @@ Neither holds a secret, a body or a phone number: an unexpected error is logged 
 the places it passed through, without its text, which may quote data.
 """
 
-import traceback
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 from openpns import limits
-from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable, WireError
+from openpns.errors import (
+    InternalError,
+    OutcomeUnknown,
+    Overloaded,
+    ReadFailed,
+    ServiceUnavailable,
+    WireError,
+)
 from openpns.server.counters import NO_ACTION, Counters
+from openpns.server.logs import describe_error
 
 _STORAGE_ERRORS: Final = (ServiceUnavailable, ReadFailed, OutcomeUnknown)
 _SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
@@ -56,13 +62,13 @@ class Telemetry:
         duration_s = perf_counter() - call.started_s
         error = call.error
         code = error.code if error is not None else 0
-        is_storage_error = isinstance(error, _STORAGE_ERRORS)
+        is_storage_error = isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded)
         self._counters.end(call.action, code, duration_s, is_storage_error=is_storage_error)
         if error is not None:
             write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
             write(
                 "call failed", **_facts(call, duration_s), code=code, msg=error.msg,
-                **_cause(error.__cause__),
+                **describe_error(error.__cause__),
             )  # fmt: skip
         elif duration_s >= self._slow_s:
             self._log.warning("call slow", **_facts(call, duration_s), code=code)
@@ -75,7 +81,7 @@ class Telemetry:
             error: Why.
         """
         duration_s = perf_counter() - call.started_s
-        self._log.error("answer broken off", **_facts(call, duration_s), **_cause(error))
+        self._log.error("answer broken off", **_facts(call, duration_s), **describe_error(error))
 
 
 def _facts(call: Call, duration_s: float) -> dict[str, object]:
@@ -87,14 +93,3 @@ def _facts(call: Call, duration_s: float) -> dict[str, object]:
         "duration_ms": round(duration_s * _SECOND_MS, 3),
     }
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def _cause(error: BaseException | None) -> dict[str, object]:
-    """Return an error's type and the places it passed through, innermost last."""
-    if error is None:
-        return {}
-    frames = traceback.extract_tb(error.__traceback__)
-    return {
-        "cause": type(error).__name__,
-        "trace": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
-    }

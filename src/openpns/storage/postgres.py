@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg: prepared statements on a pool of connections."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
 
@@ -28,13 +28,23 @@ from openpns.storage.store import (
 _MIGRATION_LOCK: Final = 0x6F70656E706E73
 """The advisory lock under which migrations run: "openpns" in ASCII."""
 
+_MIGRATION_TIMEOUT_S: Final = 86_400.0
+"""Far longer than any other statement may take: a large table is not rewritten in seconds."""
+
 _WRITE_ATTEMPTS: Final = 3
 _READ_ATTEMPTS: Final = 2
 
-_LOST: Final = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+_LOST: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    # Raised where the server has said goodbye, but the end of the connection is yet to be seen.
+    asyncpg.InternalClientError,
+)
 _UNAVAILABLE: Final = (
     *_LOST,
-    TimeoutError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.PostgresSystemError,
@@ -45,6 +55,12 @@ _UNAVAILABLE: Final = (
 )
 _DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 _AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_UNKNOWN_AT_COMMIT: Final = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.StatementCompletionUnknownError,
+)
+_DRIVER: Final = (*_LOST, asyncpg.PostgresError)
+"""Whatever the driver raises."""
 
 
 class PostgresStore:
@@ -93,17 +109,12 @@ class PostgresStore:
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         statement = self._statements[name]
         arguments = _arguments(statement, params)
-        for attempt in range(1, _READ_ATTEMPTS + 1):
-            try:
-                async with self._connection() as connection:
-                    return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
-            except _LOST as error:
-                # A connection that died while it lay in the pool; a read may simply try again.
-                if attempt == _READ_ATTEMPTS:
-                    raise _wire_error(error) from error
-            except (asyncpg.PostgresError, TimeoutError) as error:
-                raise _wire_error(error) from error
-        raise AssertionError("unreachable")
+
+        async def read() -> Sequence[Row]:
+            async with self._connection() as connection:
+                return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
+
+        return await self._attempt(read, _READ_ATTEMPTS)
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int
@@ -117,40 +128,28 @@ class PostgresStore:
                 cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
                 while rows := await cursor.fetch(rows_each):
                     yield rows
-        except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+        except _DRIVER as error:
             raise _wire_error(error) from error
 
     async def write(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:  # noqa: D102
-        for attempt in range(1, _WRITE_ATTEMPTS + 1):
-            try:
-                return await self._write_once(steps())
-            except _AGAIN as error:
-                if attempt == _WRITE_ATTEMPTS:
-                    raise _wire_error(error) from error
-            except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
-                raise _wire_error(error) from error
-        raise AssertionError("unreachable")
+        return await self._attempt(lambda: self._write_once(steps()), _WRITE_ATTEMPTS)
 
     async def schema_version(self) -> int:  # noqa: D102
-        async with self._connection() as connection:
-            return await _schema_version(connection)
+        async def read() -> int:
+            async with self._connection() as connection:
+                return await _schema_version(connection)
+
+        return await self._attempt(read, _READ_ATTEMPTS)
 
     async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
-        applied = []
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-            version = await _schema_version(connection)
-            if version == 0:
-                await connection.execute(
-                    "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
-                    "applied_at timestamptz NOT NULL DEFAULT now())"
-                )
-            for number, sql in scripts:
-                if number > version:
-                    await connection.execute(sql, timeout=None)
-                    await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
-                    applied.append(number)
-        return applied
+        try:
+            async with self._connection() as connection, connection.transaction():
+                return await _migrate(connection, scripts)
+        except _DRIVER as error:
+            answer = _wire_error(error)
+            if isinstance(answer, InternalError):
+                raise ConfigError(f"database: cannot migrate: {error}") from error
+            raise answer from error
 
     async def close(self) -> None:  # noqa: D102
         try:
@@ -160,6 +159,21 @@ class PostgresStore:
 
     def _connection(self) -> AbstractAsyncContextManager[Any]:
         return cast("AbstractAsyncContextManager[Any]", self._pool.acquire(timeout=self._timeout_s))
+
+    async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
+        """Run work that leaves nothing behind when it fails, again where that may help."""
+        attempt = 1
+        while True:
+            try:
+                return await work()
+            except _DRIVER as error:
+                lost = _is_lost(error)
+                if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
+                    raise _wire_error(error) from error
+                if lost:
+                    # Where one connection is gone, those that lie in the pool are most likely too.
+                    await self._pool.expire_connections()
+            attempt += 1
 
     async def _write_once(self, steps: Steps[ResultT]) -> ResultT:
         async with self._connection() as connection:
@@ -172,7 +186,7 @@ class PostgresStore:
                 raise
             try:
                 await transaction.commit()
-            except (*_LOST, TimeoutError) as error:
+            except (*_LOST, *_UNKNOWN_AT_COMMIT) as error:
                 raise OutcomeUnknown(
                     "the storage was lost during the commit; the change is there wholly or not "
                     "at all: read before sending it again"
@@ -209,8 +223,33 @@ async def _keep(_: Any) -> None:
 async def _roll_back(transaction: Any) -> None:
     try:
         await transaction.rollback()
-    except (*_LOST, asyncpg.PostgresError, TimeoutError):
+    except _DRIVER:
         return  # the connection is gone, and the transaction with it
+
+
+async def _migrate(connection: Any, scripts: Sequence[tuple[int, str]]) -> list[int]:
+    applied = []
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=_MIGRATION_TIMEOUT_S
+    )
+    version = await _schema_version(connection)
+    if version == 0:
+        await connection.execute(
+            "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
+            "applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    for number, sql in scripts:
+        if number > version:
+            await connection.execute(sql, timeout=_MIGRATION_TIMEOUT_S)
+            await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
+            applied.append(number)
+    return applied
+
+
+def _is_lost(error: Exception) -> bool:
+    # To Python a TimeoutError is an OSError; but a server that is too slow is not helped by
+    # being asked again.
+    return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
 
 
 async def _schema_version(connection: Any) -> int:

@@ -6,6 +6,7 @@ together: many writes, one fsync. In WAL mode neither waits for the other.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import queue
@@ -38,6 +39,7 @@ _UNAVAILABLE: Final = (
     apsw.PermissionsError,
     apsw.NoMemError,
     apsw.ProtocolError,
+    apsw.ConnectionClosedError,
 )
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
@@ -98,24 +100,23 @@ class SQLiteStore:
         return cast("ResultT", await self._writer.run(_Write(steps)))
 
     async def schema_version(self) -> int:  # noqa: D102
-        return int(self._reader.pragma("user_version"))
-
-    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
-        connection = self._connect()
-        applied = []
         try:
-            with _transaction(connection):
-                version = int(connection.pragma("user_version"))
-                for number, sql in scripts:
-                    if number > version:
-                        connection.execute(sql)
-                        connection.pragma("user_version", number)
-                        applied.append(number)
+            return int(self._reader.pragma("user_version"))
         except apsw.Error as error:
             raise _wire_error(error) from error
-        finally:
-            connection.close(True)
-        return applied
+
+    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+        try:
+            connection = self._connect()
+            try:
+                return _migrate(connection, scripts)
+            finally:
+                connection.close(True)
+        except apsw.Error as error:
+            answer = _wire_error(error)
+            if isinstance(answer, InternalError):
+                raise ConfigError(f"database: cannot migrate: {error}") from error
+            raise answer from error
 
     async def close(self) -> None:  # noqa: D102
         await asyncio.to_thread(self._writer.close)
@@ -157,8 +158,11 @@ class _Writer:
         self._sql = sql
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     async def run(self, write: _Write) -> Any:
+        if self._closed:
+            raise ServiceUnavailable("the storage is closed; nothing was written")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
             self._thread.start()
@@ -167,6 +171,7 @@ class _Writer:
 
     def close(self) -> None:
         """Let the writes that wait finish, then end the thread."""
+        self._closed = True
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -178,11 +183,13 @@ class _Writer:
                 connection = connection or self._connect()
                 self._run_batch(connection, batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
-                failure = _wire_error(error)
+                # Those that were refused too: they may have been refused for what another write
+                # of the batch had done, which is undone now.
                 for write in batch:
-                    write.error = write.error or failure
+                    write.error = _wire_error(error)
             for loop in {write.loop for write in batch}:
-                loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                    loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
         if connection is not None:
             connection.close(True)
 
@@ -203,7 +210,7 @@ class _Writer:
             for write in batch:
                 write.error = None
                 try:
-                    with connection:  # a savepoint
+                    with _savepoint(connection):
                         write.result = self._run_steps(connection, write.steps())
                 except apsw.Error as error:
                     if not connection.in_transaction:
@@ -229,28 +236,57 @@ class _Writer:
         return connection.execute(self._sql[step.name], _as_sqlite(step.params)).fetchall()
 
 
-class _transaction:  # noqa: N801 - reads as a statement
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK on any error."""
+class _Undoable:
+    """Statements that are kept together or undone together.
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    apsw's own context manager would not do: where SQLite has given the whole transaction up, as
+    it does on a full disk, it hides that error behind one of its own.
+    """
+
+    def __init__(self, connection: apsw.Connection, begin: str, keep: str, undo: str) -> None:
         self._connection = connection
+        self._begin = begin
+        self._keep = keep
+        self._undo = undo
 
     def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(self._begin)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-            except apsw.Error:
-                self._roll_back()
-                raise
-        else:
-            self._roll_back()
+        if kind is not None:
+            self._undo_if_begun()
+            return
+        try:
+            self._connection.execute(self._keep)
+        except apsw.Error:
+            self._undo_if_begun()
+            raise
 
-    def _roll_back(self) -> None:
+    def _undo_if_begun(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            self._connection.execute(self._undo)
+
+
+def _transaction(connection: apsw.Connection) -> _Undoable:
+    return _Undoable(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+
+
+def _savepoint(connection: apsw.Connection) -> _Undoable:
+    return _Undoable(
+        connection, "SAVEPOINT write", "RELEASE write", "ROLLBACK TO write; RELEASE write"
+    )
+
+
+def _migrate(connection: apsw.Connection, scripts: Sequence[tuple[int, str]]) -> list[int]:
+    applied = []
+    with _transaction(connection):
+        version = int(connection.pragma("user_version"))
+        for number, sql in scripts:
+            if number > version:
+                connection.execute(sql)
+                connection.pragma("user_version", number)
+                applied.append(number)
+    return applied
 
 
 def _create_private(path: str) -> None:

@@ -92,21 +92,15 @@ class Store(Protocol):
 
         Returns:
             The numbers of those that were applied now.
+
+        Raises:
+            ConfigError: The database refuses one; nothing is applied then.
         """
         ...
 
     async def close(self) -> None:
         """Let go of every connection."""
         ...
-
-
-def one_row(rows: Sequence[Row]) -> Row | None:
-    """Return the first row, or None where there is none.
-
-    Args:
-        rows: What a statement returned.
-    """
-    return rows[0] if rows else None
 
 
 def database_path(url: str) -> str | None:
