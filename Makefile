@@ -1,0 +1,65 @@
+# make help shows the targets. Nothing here needs root or Docker.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Quickstart's own options, e.g. make quickstart ARGS="--port 0"
+ARGS :=
+# The Python to use, where the first one that is found is not the right one.
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help install check fix test quickstart bench docs lock clean
+
+help:  ## show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
+	do printf '%-12s %s\n' "$$name" "$$text"; done
+
+quickstart: $(VENV)/server  ## install, load sample data, serve it and send one signed call
+	@exec $(BIN)/openpns quickstart $(ARGS)
+
+install: $(VENV)/dev  ## set up .venv with everything that development needs
+
+check: $(VENV)/dev  ## lint, format check, strict types, docs tables current
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python tools/docs_tables.py --check
+
+fix: $(VENV)/dev  ## mend what the linter and the formatter can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: $(VENV)/dev  ## every test, on SQLite and on a real PostgreSQL, with branch coverage
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 4
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(VENV)/dev  ## measure the memory that a large page costs, on both engines (Linux)
+	$(BIN)/python bench/large_page.py
+
+docs: $(VENV)/dev  ## make the generated tables of the docs anew
+	$(BIN)/python tools/docs_tables.py
+
+lock: $(VENV)/dev  ## choose newer versions of all dependencies
+	sh tools/lock.sh $(BIN)/uv
+
+clean:  ## remove .venv and all caches, but no data
+	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+
+$(VENV)/python-ok:
+	@sh tools/make_venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/server: $(VENV)/python-ok requirements/build.txt requirements/server.txt pyproject.toml
+	@echo "installing openpns in $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/server.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/server requirements/dev.txt
+	@echo "installing what development needs in $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,215 @@
+"""Write the generated tables of the docs anew, from the structs, settings, codes and bounds.
+
+A table stands between `<!-- begin generated: NAME -->` and `<!-- end generated -->`.
+
+    python tools/docs_tables.py           rewrite what is stale
+    python tools/docs_tables.py --check   change nothing; name stale files and exit 1
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from openpns import limits
+from openpns.errors import WIRE_ERRORS, WireError
+from openpns.protocol.fields import describe, meaning
+from openpns.server.actions import ACTIONS
+from openpns.server.config import FIELDS, PREFIX
+
+DOCS: Final = Path(__file__).parents[1] / "docs"
+EXTENSIONS_FROM: Final = 19_000
+"""From this code on they are openpns's own; the vendor's table has none of them."""
+
+_BLOCK: Final = re.compile(
+    r"(<!-- begin generated: ([A-Za-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL
+)
+
+ADVICE: Final = {
+    1001: "Send every header that the text names.",
+    1002: "Read what follows the colon and mend the call; sent again unchanged it fails again.",
+    1003: "Sign the bytes that you send; see [typical mistakes](api/signing.md#typical-mistakes).",
+    1004: "Set the clock by a time server; make `ts` just before sending.",
+    1005: "Ask the operator: `openpns keys list` and `openpns customers list` show the state.",
+    10009: "Tell the operator, with the `requestId`: the database needs care.",
+    10011: "Ask for 1 to 1000 groups, or 0 for 1000.",
+    10012: "Begin at 0 and go on by the number of groups you got.",
+    19001: "Take a `groupId` from createGroup or listGroup.",
+    19002: "Delete numbers first, or create another group.",
+    19003: "Wait, then send it again.",
+    19004: "Send it again after the seconds in `Retry-After`.",
+    19005: "Tell the operator the `requestId`.",
+    19006: "Read the group with listGroup, then decide whether to send the change again.",
+}
+"""What a caller does about each code."""
+
+BOUNDS: Final = (
+    ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
+    ("Largest `offset`", limits.OFFSET_MAX, None),
+    ("`ts` away from the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
+    ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),
+    ("Characters in `remark`", limits.REMARK_CHARS_MAX, None),
+    ("Fewest digits in a phone number", limits.PHONE_DIGITS_MIN, None),
+    ("Most digits in a phone number", limits.PHONE_DIGITS_MAX, None),
+    ("Bytes in a body", limits.BODY_BYTES_MAX, "body_bytes_max"),
+    ("Numbers in a group", limits.NUMBERS_IN_GROUP_MAX, "numbers_in_group_max"),
+    ("Numbers in a request", limits.NUMBERS_IN_REQUEST_MAX, "numbers_in_request_max"),
+)
+"""What is bounded, the bound, and the setting that changes it; None where none does."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table.
+
+    Args:
+        head: The columns' names.
+        rows: The cells.
+    """
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def request_table(request: type[msgspec.Struct]) -> str:
+    """Return the table of an action's request fields.
+
+    Args:
+        request: The struct of its body.
+    """
+    rows = []
+    for field in msgspec.structs.fields(request):
+        allowed, out_of_range = describe(field)
+        if out_of_range.code != WIRE_ERRORS[1002].code:
+            allowed += f"; an integer outside is {out_of_range.code}"
+        required = "yes" if field.required else "no"
+        rows.append((f"`{field.encode_name}`", required, _capital(allowed), meaning(field)))
+    return table(("Field", "Required", "Allowed", "Meaning"), rows)
+
+
+def answer_table(answer: type | None, *, in_data: bool) -> str:
+    """Return the table of an action's answer fields.
+
+    Args:
+        answer: The struct of what is returned; None for nothing.
+        in_data: Whether it stands in `data` or at the envelope's top level.
+    """
+    if answer is None:
+        return "This action returns nothing but the envelope.\n"
+    return table(("Field", "Type", "Meaning"), _answer_rows(answer, "data." if in_data else ""))
+
+
+def _answer_rows(struct: type, before: str) -> Iterator[tuple[str, str, str]]:
+    types = get_type_hints(struct)
+    for field in msgspec.structs.fields(struct):
+        kind: Any = types[field.name]
+        yield f"`{before}{field.encode_name}`", _type_name(kind), meaning(field)
+        if get_origin(kind) is list:
+            yield from _answer_rows(get_args(kind)[0], f"{before}{field.encode_name}[].")
+
+
+def _type_name(kind: Any) -> str:
+    return "list" if get_origin(kind) is list else {int: "integer", str: "text"}[kind]
+
+
+def errors_table() -> str:
+    """Return the table of every code that this version can answer with."""
+    rows = [
+        (
+            f"`{code}`" + (" (extension)" if code >= EXTENSIONS_FROM else ""),
+            error.text,
+            ", ".join(map(str, _statuses(error))),
+            error.when,
+            ADVICE[code],
+        )
+        for code, error in sorted(WIRE_ERRORS.items())
+    ]
+    return table(("Code", "`msg` begins", "HTTP status", "When", "What to do"), rows)
+
+
+def _statuses(error: type[WireError]) -> list[int]:
+    return sorted({error.http_status, *(kind.http_status for kind in error.__subclasses__())})
+
+
+def settings_table() -> str:
+    """Return the table of the server's settings."""
+    rows = []
+    for field in FIELDS:
+        default = "none" if field.default is None else f"`{field.default}`"
+        rows.append(
+            (
+                f"`{field.name}`",
+                f"`--{field.name.replace('_', '-')}`",
+                f"`{PREFIX}{field.name.upper()}`",
+                "required" if field.required else default,
+                _capital(describe(field)[0]),
+                meaning(field),
+            )
+        )
+    return table(("Setting", "Flag", "Variable", "Default", "Allowed", "Meaning"), rows)
+
+
+def bounds_table() -> str:
+    """Return the table of the bounds that a caller meets."""
+    rows = [
+        (what, f"{bound:,}".replace(",", " "), f"`{setting}`" if setting else "part of the API")
+        for what, bound, setting in BOUNDS
+    ]
+    return table(("What", "Bound", "Changed by"), rows)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:] if text[:1].isalpha() and ":" not in text else text
+
+
+def makers() -> dict[str, Callable[[], str]]:
+    """Return what makes each table, by the name in its marker."""
+    made: dict[str, Callable[[], str]] = {
+        "settings": settings_table,
+        "errors": errors_table,
+        "bounds": bounds_table,
+    }
+    for name, action in ACTIONS.items():
+        made[f"request {name}"] = partial(request_table, action.request)
+        made[f"answer {name}"] = partial(answer_table, action.answer, in_data=action.answer_in_data)
+    return made
+
+
+def rewrite(text: str) -> str:
+    """Return a page with its tables made anew.
+
+    Args:
+        text: The page.
+
+    Raises:
+        KeyError: A marker names a table that nothing makes.
+    """
+    made = makers()
+    return _BLOCK.sub(lambda block: f"{block[1]}{made[block[2]]()}{block[3]}", text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrite or check every page; return the exit code.
+
+    Args:
+        arguments: `--check` or nothing.
+    """
+    stale = False
+    for page in sorted(DOCS.rglob("*.md")):
+        old = page.read_text("utf-8")
+        new = rewrite(old)
+        if new == old:
+            continue
+        stale = True
+        if arguments == ["--check"]:
+            print(f"{page.relative_to(DOCS.parent)}: stale; run: make docs", file=sys.stderr)
+        else:
+            page.write_text(new, "utf-8")
+            print(f"rewrote {page.relative_to(DOCS.parent)}")
+    return int(stale and arguments == ["--check"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
