@@ -1,0 +1,29 @@
+"""A real server process for the contract: Granian and the RSGI app, with fixed time and ids.
+
+Arguments: the port and the file that names a fault; settings come from the environment.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.server import Server
+from tests.contract.given import FaultyStore, FixedIds, clock
+
+from openpns.server.app import from_environ
+from openpns.server.rsgi import RsgiApp
+
+
+def load() -> Any:
+    fault = Path(sys.argv[2])
+    return RsgiApp(
+        from_environ(
+            clock=clock, ids=FixedIds(), wrap_store=lambda store: FaultyStore(store, fault)
+        )
+    )
+
+
+if __name__ == "__main__":
+    server = Server("", port=int(sys.argv[1]), interface=Interfaces.RSGI, websockets=False)
+    server.serve(target_loader=load, wrap_loader=False)

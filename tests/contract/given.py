@@ -1,0 +1,125 @@
+"""What every row of the contract starts from: fixed time and ids, known customers and groups."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import apsw
+import asyncpg
+
+from openpns.domain import bulk, customers, keys
+from openpns.domain.calls import Services
+from openpns.domain.master_key import open_vault
+from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.storage.store import Store, database_path
+
+CONTRACT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "contract" / "groups.json").read_text("utf-8")
+)
+GIVEN = CONTRACT["given"]
+ROWS: list[dict[str, Any]] = CONTRACT["rows"]
+SETTINGS: dict[str, int] = GIVEN["settings"]
+
+_TABLES = ("group_member", "number_group", "group_counter", "access_key", "customer")
+_LONG_AGO_MS = 1
+
+
+def clock() -> int:
+    now: int = GIVEN["nowMs"]
+    return now
+
+
+class FixedIds:
+    """Every call has the same request id, every new group the same id."""
+
+    def request_id(self) -> str:
+        return str(GIVEN["requestId"])
+
+    def group_id(self) -> str:
+        return str(GIVEN["newGroupId"])
+
+
+class FaultyStore:
+    """A store that fails as the row says: the fault's name stands in a file, if there is one."""
+
+    faults: ClassVar = {
+        "storage_away": ServiceUnavailable(
+            "the storage is away, full or busy; nothing was written"
+        ),
+        "storage_damaged": ReadFailed("the storage is damaged"),
+        "bug": InternalError(),
+        "commit_lost": OutcomeUnknown("the storage was lost during the commit"),
+    }
+
+    def __init__(self, store: Store, file: Path) -> None:
+        self._store = store
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def fetch(self, name: str, params: Any) -> Any:
+        if name != "key_find":
+            self._fail()
+        return await self._store.fetch(name, params)
+
+    async def write(self, steps: Any) -> Any:
+        self._fail()
+        return await self._store.write(steps)
+
+    def _fail(self) -> None:
+        if self._file.exists():
+            raise self.faults[self._file.read_text()]
+
+
+async def empty(url: str) -> None:
+    """Take every row out of a database."""
+    path = database_path(url)
+    if path is not None:
+        connection = apsw.Connection(path)
+        connection.set_busy_timeout(5000)
+        with connection:
+            for table in _TABLES:
+                connection.execute(f"DELETE FROM {table}")
+        connection.close()
+        return
+    postgres = await asyncpg.connect(url)
+    await postgres.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    await postgres.close()
+
+
+async def fill(store: Store, url: str, master_key: str | None = None) -> None:
+    """Put in what every row starts from."""
+    vault = await open_vault(store, url, master_key)
+    for customer in GIVEN["customers"]:
+        customer_id = customer["customerId"]
+        await customers.create(store, clock, customer_id, "")
+        for key in customer["accessKeys"]:
+            await keys.create(
+                store,
+                vault,
+                lambda: _LONG_AGO_MS,
+                customer_id,
+                access_key=key["accessKey"],
+                access_secret=key["accessSecret"],
+                expires_ms=key.get("expiresMs"),
+            )
+            if key.get("disabled"):
+                await keys.disable(store, key["accessKey"], clock())
+        rows = zip(itertools.count(2), customer["groups"], strict=False)
+        done = await bulk.import_rows(
+            Services(store, FixedIds(), clock),
+            customer_id,
+            rows,
+            on_bad=_refuse,
+            on_batch=lambda: None,
+            dry_run=False,
+        )
+        assert done.groups == len(customer["groups"])
+        if customer.get("disabled"):
+            await customers.disable(store, customer_id, clock())
+
+
+def _refuse(row: bulk.BadRow) -> None:
+    raise AssertionError(row)

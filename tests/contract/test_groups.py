@@ -1,0 +1,177 @@
+"""The contract's rows, against the core on both engines and over a real socket."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.given import (
+    GIVEN,
+    ROWS,
+    SETTINGS,
+    FaultyStore,
+    FixedIds,
+    clock,
+    empty,
+    fill,
+)
+
+from openpns.domain.calls import Services
+from openpns.domain.master_key import open_vault
+from openpns.errors import WIRE_ERRORS
+from openpns.server.api import Api
+from openpns.server.counters import Counters
+from openpns.server.logs import logger
+from openpns.server.telemetry import Telemetry
+from openpns.storage import connect
+from openpns.storage.store import Store
+
+ROOT = Path(__file__).parents[2]
+SEED = ROOT / "contract" / "seed.json"
+MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+def test_every_code_that_these_actions_give_has_a_row() -> None:
+    shown = {json.loads(row["answer"])["code"] for row in ROWS}
+    # No rate limit is built yet, so that nothing can answer 19003.
+    assert shown == {0, *WIRE_ERRORS} - {19003}
+
+
+def test_names_of_rows_are_unique() -> None:
+    assert len({row["name"] for row in ROWS}) == len(ROWS)
+
+
+def test_the_vendor_example_is_answered_as_its_page_prints_it() -> None:
+    page = json.loads(SEED.read_text("utf-8"))
+    row = ROWS[0]
+    assert json.loads(row["body"]) == page["body"]
+    # Through lists of pairs, so that the order of the fields counts.
+    ours, theirs = (
+        json.loads(text, object_pairs_hook=list)
+        for text in (row["answer"], json.dumps(page["answer"]))
+    )
+    assert ours == theirs
+
+
+async def test_the_core_answers_every_row(store: Store, database_url: str, tmp_path: Path) -> None:
+    fault = tmp_path / "fault"
+    vault = await open_vault(store, database_url, MASTER_KEY)
+    services = Services(
+        FaultyStore(store, fault),  # type: ignore[arg-type]
+        FixedIds(),
+        clock,
+        SETTINGS["numbers_in_group_max"],
+        SETTINGS["numbers_in_request_max"],
+    )
+    for row in ROWS:
+        await _reset(store, database_url, fault, row)
+        telemetry = Telemetry(Counters(), logger())
+        api = Api(services, vault, telemetry, SETTINGS["body_bytes_max"])
+        body = row["body"].encode()
+
+        async def read_body(bytes_max: int, body: bytes = body) -> bytes | None:
+            return body if len(body) <= bytes_max else None
+
+        headers = [(name.lower(), value) for name, value in row["headers"]]
+        path = row["path"].partition("?")[0]
+        reply = await api.handle(row["method"], path, headers, read_body)
+        assert isinstance(reply.body, bytes)
+        assert (row["name"], reply.status, reply.body.decode()) == _expected(row)
+        await _check_left(store, row)
+
+
+async def test_a_real_server_answers_every_row(server: "FixedServer") -> None:
+    store = await connect.open_store(server.url)
+    try:
+        for row in ROWS:
+            await _reset(store, server.url, server.fault, row)
+            assert (row["name"], *server.send(row)) == _expected(row)
+            await _check_left(store, row)
+    finally:
+        await store.close()
+
+
+class FixedServer:
+    """A server process with fixed time and ids on an SQLite database."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder / 'contract.db'}"
+        self.fault = folder / "fault"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        settings = {"database": self.url, "log_level": "error"} | SETTINGS
+        environ = {f"OPENPNS_{name.upper()}": str(value) for name, value in settings.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.fixed_server", str(self.port), str(self.fault)],
+            cwd=ROOT,
+            env=os.environ | environ | {"OPENPNS_MASTER_KEY": MASTER_KEY},
+        )
+
+    def send(self, row: dict[str, Any]) -> tuple[int, str]:
+        """Send a row as it stands, byte for byte, and return status and answer."""
+        body = row["body"].encode()
+        lines = [f"{row['method']} {row['path']} HTTP/1.1", "Host: localhost"]
+        lines += [f"{name}: {value}" for name, value in row["headers"]]
+        lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        with self._connect() as connection:
+            connection.sendall("\r\n".join(lines).encode() + body)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return response.status, response.read().decode()
+
+    def _connect(self) -> socket.socket:
+        for _ in range(200):
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+            except ConnectionRefusedError:
+                assert self.process.poll() is None, "the server has ended"
+                time.sleep(0.05)
+        raise AssertionError("the server does not listen")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture
+async def _migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'contract.db'}"
+    store = await connect.open_store(url, create=True)
+    await connect.migrate(store, url)
+    await store.close()
+
+
+@pytest.fixture
+def server(_migrated: None, tmp_path: Path) -> Iterator[FixedServer]:
+    running = FixedServer(tmp_path)
+    yield running
+    running.stop()
+
+
+async def _reset(store: Store, url: str, fault: Path, row: dict[str, Any]) -> None:
+    fault.unlink(missing_ok=True)
+    await empty(url)
+    await fill(store, url, MASTER_KEY)
+    if "fault" in row:
+        fault.write_text(row["fault"])
+
+
+def _expected(row: dict[str, Any]) -> tuple[str, int, str]:
+    return row["name"], row["status"], row["answer"]
+
+
+async def _check_left(store: Store, row: dict[str, Any]) -> None:
+    """Look that a write did what the row says, and any other call nothing."""
+    customer = GIVEN["customers"][0]
+    untouched = {group["groupId"]: group["phones"] for group in customer["groups"]}
+    rows = await store.fetch("group_export", {"customer_id": customer["customerId"]})
+    left = {group_id: phones for group_id, _, phones, _ in rows}
+    assert (row["name"], left) == (row["name"], row.get("then", untouched))
