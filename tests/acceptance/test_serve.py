@@ -1,0 +1,238 @@
+"""`openpns serve` as real processes: stopping, workers, settings, isolation, load."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import apsw
+import asyncpg
+from tests.acceptance.conftest import Process, Start, run_openpns
+
+from openpns.clock import now_ms
+from openpns.domain import customers, keys
+from openpns.storage import connect
+from openpns.storage.store import database_path
+
+PHONES = "85211111114,85235753351"
+
+
+def test_two_workers_keep_every_acknowledged_write(serve: Start) -> None:
+    server = serve("--workers", "2")
+    assert len(server.workers()) == 2
+
+    def work(number: int) -> list[str]:
+        """Four calls on one connection; returns the group that must be left, if any."""
+        connection = server.connect()
+        made = server.call("createGroup", {"phones": f"8521000{number:04d}"}, "cus_1", connection)
+        assert made["code"] == 0
+        group = {"groupId": made["groupId"]}
+        added = server.call(
+            "updateGroup", group | {"operateType": 0, "phones": PHONES}, "cus_1", connection
+        )
+        assert added["code"] == 0
+        page = server.call("listGroup", {"limit": 0, "offset": 0}, "cus_1", connection)
+        mine = [g for g in page["data"]["groups"] if g["groupId"] == made["groupId"]]
+        assert [g["phones"] for g in mine] == [f"8521000{number:04d},{PHONES}"]
+        left = [made["groupId"]]
+        if number % 2:
+            assert server.call("deleteGroup", group, "cus_1", connection)["code"] == 0
+            left = []
+        connection.close()
+        return left
+
+    with ThreadPoolExecutor(50) as pool:
+        left = [group for groups in pool.map(work, range(50)) for group in groups]
+    page = server.call("listGroup", {"limit": 0, "offset": 0})["data"]
+    assert page["total"] == len(left) == len(page["groups"]) == 25
+    assert {group["groupId"] for group in page["groups"]} == set(left)
+    assert server.stop() == 0
+
+
+def test_one_customer_cannot_see_or_change_anothers_groups(serve: Start) -> None:
+    server = serve()
+    group = {"groupId": server.call("createGroup", {"phones": PHONES})["groupId"]}
+    change = group | {"operateType": 2, "phones": "8613800138000"}
+    absent = {"groupId": "0" * 32}
+
+    def answer(action: str, body: dict[str, Any]) -> tuple[int, str]:
+        reply = server.call(action, body, "cus_2")
+        return reply["code"], reply["msg"]
+
+    assert answer("updateGroup", change) == answer("updateGroup", change | absent)
+    assert answer("deleteGroup", group) == answer("deleteGroup", absent)
+    assert answer("deleteGroup", group)[0] == 19001
+    theirs = server.call("listGroup", {"limit": 0, "offset": 0}, "cus_2")["data"]
+    assert theirs == {"groups": [], "total": 0}
+    ours = server.call("listGroup", {"limit": 0, "offset": 0})["data"]
+    assert [g["phones"] for g in ours["groups"]] == [PHONES]
+
+
+async def test_a_disabled_key_or_customer_is_refused_by_every_worker_at_once(
+    serve: Start, served_url: str
+) -> None:
+    server = serve("--workers", "2")
+    store = await connect.open_store(served_url)
+    connections = [server.connect() for _ in range(8)]  # spread over both workers
+    page = {"limit": 1, "offset": 0}
+
+    def codes() -> set[int]:
+        return {server.call("listGroup", page, "cus_1", c)["code"] for c in connections}
+
+    for disable in (
+        lambda now: keys.disable(store, "key-of-cus-1", now),
+        lambda now: customers.disable(store, "cus_1", now),
+    ):
+        assert codes() == {0}
+        await disable(now_ms())
+        assert codes() == {1005}
+        await disable(None)
+    assert codes() == {0}
+    for connection in connections:
+        connection.close()
+    await store.close()
+
+
+async def test_a_call_in_hand_is_answered_when_the_server_stops(
+    serve: Start, served_url: str
+) -> None:
+    server = serve()
+    group = server.call("createGroup", {"phones": PHONES})["groupId"]
+    answers: list[dict[str, Any]] = []
+    change = {"groupId": group, "operateType": 1, "phones": "85235753351"}
+    caller = threading.Thread(target=lambda: answers.append(server.call("updateGroup", change)))
+    release = await _hold_writes(served_url)
+    caller.start()
+    time.sleep(0.5)  # the call waits for the database by now
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert server.process.poll() is None
+    await release()
+    caller.join(30)
+    assert [answer["code"] for answer in answers] == [0]
+    assert server.wait() == 0
+
+
+async def _hold_writes(url: str) -> Any:
+    """Keep the database from writing; returns what ends that."""
+    path = database_path(url)
+    if path is not None:
+        connection = apsw.Connection(path)
+        connection.execute("BEGIN IMMEDIATE")
+
+        async def end_sqlite() -> None:
+            connection.execute("ROLLBACK")
+            connection.close()
+
+        return end_sqlite
+    postgres = await asyncpg.connect(url)
+    transaction = postgres.transaction()
+    await transaction.start()
+    await postgres.execute("LOCK TABLE number_group IN EXCLUSIVE MODE")
+
+    async def end_postgres() -> None:
+        await transaction.rollback()
+        await postgres.close()
+
+    return end_postgres
+
+
+def test_ctrl_c_stops_the_server_with_exit_code_0(serve: Start) -> None:
+    server = serve()
+    # A terminal sends the signal to every process of the command.
+    for worker in server.workers():
+        os.kill(worker, signal.SIGINT)
+    assert server.stop(signal.SIGINT) == 0
+    log = server.log.read_text("utf-8")
+    assert "stopped" in log
+    assert "Unexpected exit" not in log
+
+
+def test_a_worker_that_was_killed_is_replaced(serve: Start) -> None:
+    server = serve("--workers", "2")
+    killed = server.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    for _ in range(200):
+        workers = server.workers()
+        if len(workers) == 2 and killed not in workers:
+            break
+        time.sleep(0.1)
+    assert len(server.workers()) == 2
+    assert server.call("createGroup", {"phones": PHONES})["code"] == 0
+    assert server.stop() == 0
+
+
+def test_workers_end_when_their_parent_was_killed(serve: Start) -> None:
+    server = serve()
+    workers = server.workers()
+    assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+            break
+        time.sleep(0.1)
+    for pid in workers:
+        gone = subprocess.run(["ps", "-p", str(pid)], capture_output=True, check=False)
+        assert gone.returncode != 0
+
+
+def test_the_settings_may_come_from_a_file_and_the_environment(
+    start: Start, served_url: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "openpns.toml"
+    config.write_text(
+        f'database = "{served_url}"\nport = 1\nadmin_port = 0\nlog_format = "json"\n'
+        "numbers_in_group_max = 1\n"
+    )
+    server = start("serve", "--config", str(config), OPENPNS_PORT="0")
+    assert server.call("createGroup", {"phones": PHONES})["code"] == 19002
+    lines = [json.loads(line) for line in server.log.read_text("utf-8").splitlines()]
+    failed = [line for line in lines if line["event"] == "call failed" and line["code"] == 19002]
+    assert [line["action"] for line in failed] == ["createGroup"]
+    assert "85211111114" not in server.log.read_text("utf-8")
+
+
+def test_metrics_add_up_over_all_workers(serve: Start) -> None:
+    server = serve("--workers", "2", "--admin-port", "0")
+    admin = int(server.wait_for(r":([0-9]+)/healthz")[1])
+    for _ in range(20):
+        assert server.call("listGroup", {"limit": 1, "offset": 0})["code"] == 0
+    assert _get(admin, "/healthz") == "ok\n"
+    assert _get(admin, "/readyz") == "ready\n"
+    assert 'openpns_requests_total{action="listGroup",code="0"} 20.0' in _get(admin, "/metrics")
+
+
+def _get(port: int, path: str) -> str:
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def test_what_keeps_the_server_from_starting_is_one_clear_line(
+    serve: Start, served_url: str, tmp_path: Path
+) -> None:
+    server: Process = serve()
+    fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
+    run_openpns("migrate", "--database", fresh)
+    other_key = {"OPENPNS_MASTER_KEY": "ICECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
+    for arguments, environ, text in (
+        (("--port", str(server.port)), {}, "another program listens there"),
+        (("--port", "x"), {}, "port: 'x' (from --port) is not allowed"),
+        (("--port", "0"), other_key, "OPENPNS_MASTER_KEY: not the master key"),
+        (("--database", f"sqlite:///{tmp_path}/no.db"), {}, "does not exist"),
+        (("--database", "mysql://a:b@c/d"), {}, "not a URL that openpns knows"),
+        (("--host", "203.0.113.1"), {}, "this machine has no such address"),
+    ):
+        failed = run_openpns("serve", "--database", served_url, *arguments, **environ)
+        assert failed.returncode == 2
+        assert text in failed.stderr
+        assert len(failed.stderr.splitlines()) == 1

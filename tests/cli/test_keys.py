@@ -1,0 +1,188 @@
+from datetime import UTC, datetime
+
+import pytest
+from tests.cli.conftest import Run
+from tests.helpers import on_sqlite_only
+
+from openpns.clock import now_ms
+
+HOUR_MS = 3_600_000
+NAMES = ["accessKey", "customerId", "label", "createdMs", "expiresMs", "disabledMs"]
+
+
+def _ms(*date: int) -> int:
+    return int(datetime(*date, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type,misc]
+
+
+def test_a_key_is_made_with_a_long_random_secret(openpns: Run) -> None:
+    first, second = (
+        openpns("keys", "create", "--customer", "cus_1", "--json").json for _ in range(2)
+    )
+    assert list(first) == ["accessKey", "accessSecret", "customerId"]
+    assert first["customerId"] == "cus_1"
+    assert len(first["accessKey"]) >= 20
+    assert len(first["accessSecret"]) >= 43
+    assert first["accessKey"] != second["accessKey"]
+    assert first["accessSecret"] != second["accessSecret"]
+
+
+def test_a_key_may_have_given_values(openpns: Run) -> None:
+    given = ["--access-key", "my-key", "--access-secret", "my-secret", "--label", "billing"]
+    made = openpns("keys", "create", "--customer", "cus_1", *given, "--json").json
+    assert made == {"accessKey": "my-key", "accessSecret": "my-secret", "customerId": "cus_1"}
+    (listed,) = openpns("keys", "list", "--json").json
+    assert (listed["accessKey"], listed["label"]) == ("my-key", "billing")
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_secret_may_come_from_stdin(openpns: Run, end: bytes) -> None:
+    arguments = ["keys", "create", "--customer", "cus_1", "--access-secret", "-", "--json"]
+    made = openpns(*arguments, stdin=b"my-secret" + end).json
+    assert made["accessSecret"] == "my-secret"
+
+
+def test_the_secret_is_shown_once_and_says_so(openpns: Run) -> None:
+    secret = "a-secret-to-keep"
+    made = openpns("keys", "create", "--customer", "cus_1", "--access-secret", secret)
+    assert f"access secret  {secret}\n" in made.out
+    assert made.err == "Keep the secret now: it is not shown again.\n"
+    assert secret not in openpns("keys", "list", "--json").out + openpns("keys", "list").out
+
+
+def test_keys_are_listed_oldest_first_or_one_customers_alone(openpns: Run) -> None:
+    openpns("customers", "create", "cus_2")
+    for customer, name in (("cus_1", "key-1"), ("cus_2", "key-2"), ("cus_1", "key-3")):
+        openpns("keys", "create", "--customer", customer, "--access-key", name)
+    listed = openpns("keys", "list", "--json").json
+    assert [key["accessKey"] for key in listed] == ["key-1", "key-2", "key-3"]
+    assert list(listed[0])[:6] == NAMES
+    own = openpns("keys", "list", "--customer", "cus_2").out.splitlines()
+    assert [line.split()[0] for line in own[1:]] == ["key-2"]
+
+
+def test_the_list_of_an_unknown_customer_is_an_error_and_an_empty_one_a_hint(openpns: Run) -> None:
+    assert "'cus_9'" in openpns("keys", "list", "--customer", "cus_9", code=2).err
+    assert "openpns keys create" in openpns("keys", "list", "--customer", "cus_1").err
+
+
+def test_a_key_is_disabled_and_enabled_again(openpns: Run) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    assert openpns("keys", "disable", "my-key", "--json").json["disabledMs"] <= now_ms()
+    assert " disabled" in openpns("keys", "list").out
+    assert openpns("keys", "enable", "my-key", "--json").json["disabledMs"] is None
+    assert " active" in openpns("keys", "list").out
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("grace", "grace_ms"),
+    [("90s", 90_000), ("30m", 1_800_000), ("2h", 7_200_000), ("7d", 604_800_000)],
+)
+def test_a_rotated_key_accepts_its_old_secret_for_the_grace(
+    openpns: Run, grace: str, grace_ms: int
+) -> None:
+    made = openpns("keys", "create", "--customer", "cus_1", "--json").json
+    before = now_ms()
+    rotated = openpns("keys", "rotate", made["accessKey"], "--grace", grace, "--json")
+    assert list(rotated.json) == ["accessKey", "accessSecret", "customerId"]
+    assert rotated.json["accessSecret"] != made["accessSecret"]
+    assert "the old secret is accepted until 2" in rotated.err
+    (listed,) = openpns("keys", "list", "--json").json
+    assert before + grace_ms <= listed["previousSecretUntilMs"] <= now_ms() + grace_ms
+
+
+def test_the_grace_is_24_hours_unless_given(openpns: Run) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    before = now_ms()
+    openpns("keys", "rotate", "my-key")
+    (listed,) = openpns("keys", "list", "--json").json
+    assert before + 24 * HOUR_MS <= listed["previousSecretUntilMs"] <= now_ms() + 24 * HOUR_MS
+
+
+@on_sqlite_only
+def test_a_rotation_without_grace_says_that_the_old_secret_is_refused(openpns: Run) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    done = openpns("keys", "rotate", "my-key", "--grace", "0s")
+    assert "the old secret is refused from now on" in done.err
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("text", "expected_ms"),
+    [
+        ("2099-01-31", _ms(2099, 1, 31)),
+        ("2099-01-31T18:00", _ms(2099, 1, 31, 18)),
+        ("2099-01-31T18:00+08:00", _ms(2099, 1, 31, 10)),
+        ("9999-12-31", _ms(9999, 12, 31)),
+    ],
+)
+def test_a_key_may_expire_at_a_date_in_utc_or_a_moment_in_a_zone(
+    openpns: Run, text: str, expected_ms: int
+) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--expires", text)
+    (listed,) = openpns("keys", "list", "--json").json
+    assert listed["expiresMs"] == expected_ms
+    assert " active" in openpns("keys", "list").out
+
+
+@on_sqlite_only
+def test_an_expired_key_is_listed_as_expired(openpns: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--expires", "2099-01-31")
+    monkeypatch.setattr("openpns.clock.now_ms", lambda: _ms(2099, 1, 31))
+    assert " expired" in openpns("keys", "list").out
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("--access-key", "abc", "access key 'abc': allowed are 4 to 64 letters, digits, _ and -"),
+        ("--access-key", "a key", "allowed are 4 to 64 letters, digits, _ and -"),
+        ("--access-key", "", "allowed are 4 to 64 letters, digits, _ and -"),
+        ("--access-secret", "short", "access secret: allowed are 8 to 128 printable ASCII"),
+        ("--access-secret", "with a space", "access secret: allowed are 8 to 128 printable ASCII"),
+        ("--access-secret", "", "access secret: allowed are 8 to 128 printable ASCII"),
+        ("--label", "a\nb", "label: allowed are at most 128 printable characters"),
+        ("--expires", "2000-01-01", "expires: allowed is a time in the future"),
+        ("--expires", "tomorrow", "'tomorrow': allowed is a date such as 2027-01-31"),
+        ("--expires", "9999-12-31T23:59-10:00", "allowed is a date such as 2027-01-31"),
+        ("--customer", "cus_9", "'cus_9': there is none with this id; openpns customers list"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_what_is(
+    openpns: Run, option: str, value: str, text: str
+) -> None:
+    done = openpns("keys", "create", "--customer", "cus_1", option, value, code=2)
+    assert text in done.err
+    assert openpns("keys", "list", "--json").json == []
+
+
+@on_sqlite_only
+def test_a_secret_that_is_refused_is_not_repeated(openpns: Run) -> None:
+    arguments = ["keys", "create", "--customer", "cus_1", "--access-secret"]
+    assert "with a space" not in openpns(*arguments, "with a space", code=2).err
+    assert "access secret: allowed" in openpns(*arguments, "-", stdin=b"\xff" * 9, code=2).err
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("grace", ["24", "1w", "-1h", "h", "1.5h", ""])
+def test_a_grace_that_is_no_time_span_is_refused_with_what_is(openpns: Run, grace: str) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    done = openpns("keys", "rotate", "my-key", "--grace", grace, code=2)
+    assert "allowed is a number with s, m, h or d, such as 24h" in done.err
+
+
+def test_a_key_that_is_taken_is_refused(openpns: Run) -> None:
+    for code in (0, 2):
+        arguments = ["--customer", "cus_1", "--access-key", "my-key"]
+        done = openpns("keys", "create", *arguments, code=code)
+    assert "access key my-key is there already" in done.err
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("command", ["disable", "enable", "rotate"])
+def test_an_unknown_key_is_named(openpns: Run, command: str) -> None:
+    done = openpns("keys", command, "no-such-key", code=2)
+    assert "'no-such-key'" in done.err
+    assert "openpns keys list" in done.err

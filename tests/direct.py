@@ -1,0 +1,48 @@
+"""A way into a database past openpns: to see what really stands there, or to be in the way."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import apsw
+import asyncpg
+
+from openpns.storage.store import database_path
+
+Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
+"""Run SQL on a connection of its own, and return the rows."""
+
+
+async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run SQL on a connection of its own, and return the rows."""
+    path = database_path(url)
+    if path is not None:
+        with closing(apsw.Connection(path)) as connection:
+            return [tuple(row) for row in connection.execute(sql)]
+    postgres = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await postgres.fetch(sql)]
+    finally:
+        await postgres.close()
+
+
+@asynccontextmanager
+async def holding(url: str, sql: str) -> AsyncIterator[None]:
+    """Change something in a transaction that ends, undone, only with the block."""
+    path = database_path(url)
+    if path is not None:
+        with closing(apsw.Connection(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(sql)
+            yield
+            connection.execute("ROLLBACK")
+        return
+    postgres = await asyncpg.connect(url)
+    transaction = postgres.transaction()
+    await transaction.start()
+    try:
+        await postgres.execute(sql)
+        yield
+    finally:
+        await transaction.rollback()
+        await postgres.close()

@@ -1,0 +1,93 @@
+"""What several tests share: a signed call, its answer, and a store that fails."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from openpns import signing
+from openpns.domain.keys import NewSecret
+from openpns.server.api import Reply
+from openpns.storage.store import Params, Row, Steps, Store
+
+MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+LIST_ALL = b'{"limit":0,"offset":0}'
+
+# For what does not depend on the engine: the fixture database_url, but once.
+on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def signed_headers(
+    key: NewSecret,
+    action: str,
+    body: bytes,
+    ts: int,
+    algorithm: str | None = None,
+    biz_type: str = "5",
+) -> list[tuple[str, str]]:
+    """The public headers of a call, names in lower case as an HTTP server hands them on."""
+    signature = signing.sign(
+        key.accessKey, action, biz_type, str(ts), body, key.accessSecret, algorithm or "md5"
+    )
+    headers = [
+        ("accesskey", key.accessKey),
+        ("action", action),
+        ("biztype", biz_type),
+        ("ts", str(ts)),
+        ("sign", signature),
+    ]
+    return headers if algorithm is None else [*headers, ("algorithm", algorithm)]
+
+
+def envelope_of(reply: Reply) -> dict[str, Any]:
+    """The envelope of an answer that was sent as a whole."""
+    assert isinstance(reply.body, bytes)
+    envelope: dict[str, Any] = json.loads(reply.body)
+    return envelope
+
+
+async def read_pieces(reply: Reply, received: list[bytes] | None = None) -> list[bytes]:
+    """The body of an answer that is sent in pieces; `received` has what came before an error."""
+    pieces = [] if received is None else received
+    assert not isinstance(reply.body, bytes)
+    async for piece in reply.body:
+        pieces.append(piece)
+    return pieces
+
+
+class FailingStore:
+    """A store of which one method fails; a stream fails after its first slice."""
+
+    def __init__(self, store: Store, failing: str, error: Exception, *, after: int = 0) -> None:
+        self._store = store
+        self._failing = failing
+        self._error = error
+        self._good_calls_left = after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:
+        self._fail("fetch" if name != "key_find" else "key_find")
+        return await self._store.fetch(name, params)
+
+    async def write(self, steps: Callable[[], Steps[Any]]) -> Any:
+        self._fail("write")
+        return await self._store.write(steps)
+
+    async def stream(
+        self, name: str, params: Params, rows_each: int
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        async with aclosing(self._store.stream(name, params, rows_each)) as slices:
+            async for rows in slices:
+                yield rows
+                self._fail("stream")
+
+    def _fail(self, method: str) -> None:
+        if method != self._failing:
+            return
+        if self._good_calls_left == 0:
+            raise self._error
+        self._good_calls_left -= 1

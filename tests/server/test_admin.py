@@ -1,0 +1,123 @@
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from openpns.errors import OpenPNSError
+from openpns.server import admin, logs
+from openpns.server.admin import AdminServer
+from openpns.server.config import load_settings
+from openpns.server.counters import create_counter_file
+
+Get = Callable[[str], tuple[int, str, str]]
+Start = Callable[[str], Get]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts an admin port for a database; what it returns sends a GET to it."""
+    counters = tmp_path / "counters"
+    create_counter_file(counters, rows=1)
+    running: list[AdminServer] = []
+
+    def begin(url: str) -> Get:
+        server = AdminServer(
+            load_settings({"database": url, "admin_port": 0, "storage_timeout_ms": 2000}, {}),
+            counters,
+        )
+        server.start()
+        running.append(server)
+
+        def get(path: str) -> tuple[int, str, str]:
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1])
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                content_type = response.getheader("content-type") or ""
+                return response.status, content_type, response.read().decode()
+            finally:
+                connection.close()
+
+        return get
+
+    yield begin
+    for server in running:
+        server.stop()
+
+
+@pytest.mark.usefixtures("store")
+def test_a_process_that_is_up_is_healthy_and_with_its_database_ready(
+    start: Start, database_url: str
+) -> None:
+    get = start(database_url)
+    assert get("/healthz")[::2] == (200, "ok\n")
+    assert get("/readyz")[::2] == (200, "ready\n")
+    assert get("/readyz?verbose")[0] == 200
+
+
+def test_without_its_migrations_it_is_not_ready_and_says_what_to_run(
+    start: Start, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "test.db").touch()
+    get = start(database_url)
+    status, _, body = get("/readyz")
+    assert status == 503
+    assert "openpns migrate" in body
+    assert get("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/gone.db", "postgresql://u:hunter22@127.0.0.1:1/x"])
+def test_without_its_database_it_is_healthy_and_not_ready(
+    start: Start, tmp_path: Path, url: str
+) -> None:
+    get = start(url.format(tmp_path))
+    status, _, body = get("/readyz")
+    assert status == 503
+    assert body.startswith("not ready: database: ")
+    assert "hunter22" not in body
+    assert get("/healthz")[0] == 200
+
+
+def test_whatever_goes_wrong_the_probe_is_answered_and_the_log_tells_why(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(_: object) -> None:
+        raise RuntimeError("hunter22")
+
+    assert not issubclass(RuntimeError, OpenPNSError)
+    logs.configure("json", "info")
+    monkeypatch.setattr(admin, "open_checked", fail)
+    status, _, body = start("sqlite:///x.db")("/readyz")
+    assert (status, body) == (503, "not ready: the server's log tells why\n")
+    line = capsys.readouterr().err
+    assert "RuntimeError" in line
+    assert "hunter22" not in line
+
+
+def test_metrics_are_what_prometheus_reads(start: Start) -> None:
+    status, content_type, body = start("sqlite:///x.db")("/metrics")
+    assert status == 200
+    assert content_type.startswith("text/plain; version=0.0.4")
+    families = {family.name for family in text_string_to_metric_families(body)}
+    assert {"openpns_build_info", "openpns_requests_in_flight"} <= families
+
+
+def test_another_path_is_404_and_says_which_there_are(start: Start) -> None:
+    status, _, body = start("sqlite:///x.db")("/")
+    assert status == 404
+    assert "/healthz, /readyz, /metrics" in body
+
+
+def test_a_stopped_admin_port_is_free_again(start: Start, tmp_path: Path) -> None:
+    counters = tmp_path / "counters"
+    first = AdminServer(load_settings({"database": "-", "admin_port": 0}, {}), counters)
+    first.start()
+    port = first.server_address[1]
+    first.stop()
+    second = AdminServer(load_settings({"database": "-", "admin_port": port}, {}), counters)
+    assert second.server_address[1] == port
+    second.server_close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "admin"]

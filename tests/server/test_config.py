@@ -1,0 +1,129 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openpns.errors import ConfigError
+from openpns.server.config import FIELDS, load_settings, to_environ
+
+URL = "sqlite:///a.db"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "openpns.toml"
+
+
+def test_the_database_alone_is_enough() -> None:
+    settings = load_settings({"database": URL}, {})
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8080, 1)
+    assert settings.admin_port is None
+
+
+def test_without_a_database_the_error_says_how_to_give_one() -> None:
+    with pytest.raises(ConfigError, match="--database or OPENPNS_DATABASE") as error:
+        load_settings({}, {})
+    assert "sqlite:///relative.db" in str(error.value)
+
+
+def test_an_argument_goes_before_a_variable_and_a_variable_before_the_file(config: Path) -> None:
+    config.write_text(f'database = "{URL}"\nport = 1\nworkers = 1\ngrace_s = 1\n')
+    environ = {"OPENPNS_PORT": "2", "OPENPNS_WORKERS": "2"}
+    settings = load_settings({"port": "3", "workers": None}, environ, str(config))
+    assert (settings.port, settings.workers, settings.grace_s) == (3, 2, 1)
+
+
+def test_a_variable_may_name_the_file_and_an_argument_goes_before_it(
+    config: Path, tmp_path: Path
+) -> None:
+    config.write_text(f'database = "{URL}"\nport = 1\n')
+    environ = {"OPENPNS_CONFIG": str(config)}
+    assert load_settings({}, environ).port == 1
+    other = tmp_path / "other.toml"
+    other.write_text(f'database = "{URL}"\nport = 2\n')
+    assert load_settings({}, environ, str(other)).port == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("port", "http", "an integer from 0 to 65535"),
+        ("port", "65536", "an integer from 0 to 65535"),
+        ("port", "-1", "an integer from 0 to 65535"),
+        ("workers", "0", "an integer from 1 to 256"),
+        ("workers", "1.5", "an integer from 1 to 256"),
+        ("admin_port", "x", "an integer from 0 to 65535"),
+        ("grace_s", "0", "an integer from 1 to 3600"),
+        ("log_format", "xml", "one of console, json"),
+        ("log_level", "INFO", "one of debug, info, warning, error"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
+    name: str, value: str, allowed: str
+) -> None:
+    option, variable = f"--{name.replace('_', '-')}", f"OPENPNS_{name.upper()}"
+    given: list[tuple[dict[str, Any], dict[str, str], str]] = [
+        ({"database": URL, name: value}, {}, option),
+        ({"database": URL}, {variable: value}, variable),
+    ]
+    for arguments, environ, source in given:
+        with pytest.raises(ConfigError) as error:
+            load_settings(arguments, environ)
+        assert str(error.value) == (
+            f"{name}: {value!r} (from {source}) is not allowed; allowed is {allowed}"
+        )
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", "8080.5", '"x"'])
+def test_a_wrong_value_in_the_file_is_named_with_the_file(config: Path, value: str) -> None:
+    config.write_text(f"port = {value}\n")
+    with pytest.raises(ConfigError, match=r"port: .*openpns\.toml.*0 to 65535"):
+        load_settings({"database": URL}, {}, str(config))
+
+
+def test_a_wrong_database_is_not_repeated_for_it_may_hold_a_password(config: Path) -> None:
+    config.write_text('database = ["postgresql://u:hunter22@h/d"]\n')
+    with pytest.raises(ConfigError, match="database: the value") as error:
+        load_settings({}, {}, str(config))
+    assert "hunter22" not in str(error.value)
+
+
+def test_a_setting_that_is_not_there_is_refused_with_those_that_are(config: Path) -> None:
+    config.write_text("prot = 1\n")
+    with pytest.raises(ConfigError, match=r"openpns\.toml: no setting 'prot'; allowed are databas"):
+        load_settings({"database": URL}, {}, str(config))
+
+
+@pytest.mark.parametrize("content", [b"port: 1\n", b"host = '\xff'\n"])
+def test_a_file_that_is_no_toml_is_refused(config: Path, content: bytes) -> None:
+    config.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"openpns\.toml: is no TOML file"):
+        load_settings({"database": URL}, {}, str(config))
+
+
+def test_a_file_that_cannot_be_read_is_refused(config: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the settings"):
+        load_settings({"database": URL}, {}, str(config))
+
+
+def test_workers_get_the_same_settings_from_the_environment() -> None:
+    given = {
+        "database": "postgresql://u@h/d",
+        "host": "::1",
+        "port": 0,
+        "admin_port": 9,
+        "log_format": "json",
+    }
+    settings = load_settings(given, {})
+    assert load_settings({}, to_environ(settings)) == settings
+    without_admin = load_settings({"database": URL}, {})
+    assert load_settings({}, to_environ(without_admin)) == without_admin
+
+
+def test_every_setting_may_come_from_the_environment() -> None:
+    environ = {f"OPENPNS_{field.name.upper()}": "1024" for field in FIELDS}
+    environ |= {"OPENPNS_LOG_FORMAT": "json", "OPENPNS_LOG_LEVEL": "error", "OPENPNS_WORKERS": "2"}
+    settings = load_settings({}, environ | {"OPENPNS_POSTGRES_CONNECTIONS_MAX": "7"})
+    assert settings.log_level == "error"
+    assert settings.postgres_connections_max == 7
+    assert settings.body_bytes_max == 1024

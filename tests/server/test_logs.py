@@ -1,0 +1,86 @@
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from openpns.server import logs
+
+SECRET = "a-secret-of-cus-1"
+
+
+def _log_an_error(logger: Any) -> None:
+    held = SECRET  # a variable that a traceback with values would show
+    try:
+        raise ValueError(held)
+    except ValueError:
+        logger.exception("it failed")
+
+
+def test_a_json_line_has_level_time_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    logs.logger().warning("call failed", code=1003, name="中文")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["code"]) == ("call failed", "warning", 1003)
+    assert line["name"] == "中文"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_console_line_is_text_without_colours_where_nobody_watches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("console", "info")
+    logs.logger().info("serving", url="http://127.0.0.1:8080/")
+    line = capsys.readouterr().err
+    assert "[info" in line
+    assert "serving url=http://127.0.0.1:8080/" in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("log_format", logs.FORMATS)
+def test_lines_below_the_level_are_left_out(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(log_format, "warning")
+    logs.logger().info("serving")
+    logging.getLogger("asyncio").info("detail")
+    assert capsys.readouterr().err == ""
+    logs.logger().warning("call slow")
+    assert "call slow" in capsys.readouterr().err
+
+
+def test_lines_of_others_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    logging.getLogger("_granian").warning("worker %d died", 7)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"]) == ("worker 7 died", "warning")
+
+
+@pytest.mark.parametrize("log_format", logs.FORMATS)
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_logged_error_shows_its_type_and_place_but_neither_text_nor_variables(
+    capsys: pytest.CaptureFixture[str], log_format: str, *, ours: bool
+) -> None:
+    logs.configure(log_format, "info")
+    _log_an_error(logs.logger() if ours else logging.getLogger("asyncio"))
+    text = capsys.readouterr().err
+    assert "it failed" in text
+    assert "ValueError" in text
+    assert "test_logs.py" in text
+    assert SECRET not in text
+
+
+def test_configuring_again_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json", "info")
+    logs.configure("json", "info")
+    logs.logger().info("once")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_error_has_nothing_to_tell() -> None:
+    assert logs.describe_error(None) == {}
+
+
+def test_the_http_servers_lines_go_our_way() -> None:
+    loggers = logs.granian_config()["loggers"]
+    assert all(not logger["handlers"] and logger["propagate"] for logger in loggers.values())

@@ -1,0 +1,35 @@
+"""Fixtures and steps for a store without the rules above it: customers are its test data."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from tests import direct
+
+from openpns.storage.store import Statement, Steps, Store
+
+
+@pytest.fixture
+def query(database_url: str) -> direct.Query:
+    """Look into the test's database past the store."""
+    return partial(direct.query, database_url)
+
+
+def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Steps[int]]:
+    """Return the steps that store customers and say how many, or that fail at their end."""
+
+    def steps() -> Steps[int]:
+        for customer_id in customer_ids:
+            params = {"customer_id": customer_id, "name": "Example", "now_ms": 1}
+            yield Statement("customer_create", params)
+            yield Statement("group_counter_create", {"customer_id": customer_id})
+        if then is not None:
+            raise then
+        return len(customer_ids)
+
+    return steps
+
+
+async def ids_in(store: Store) -> list[str]:
+    """Return the customers that a store shows."""
+    return [row[0] for row in await store.fetch("customer_list", {"customer_id": None})]

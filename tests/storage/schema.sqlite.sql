@@ -1,0 +1,62 @@
+CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
+
+CREATE TABLE access_key (
+    access_key TEXT NOT NULL PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customer (customer_id),
+    label TEXT NOT NULL,
+    secret_sealed BLOB NOT NULL,
+    previous_sealed BLOB,
+    previous_until_ms INTEGER,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    disabled_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE customer (
+    customer_id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    disabled_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE group_counter (
+    customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
+    group_count INTEGER NOT NULL,
+    seq_next INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE group_member (
+    customer_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    phone TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, group_seq, phone)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE master_key_check (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    sealed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE node_lease (
+    node_id INTEGER NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE number_group (
+    customer_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    group_name TEXT NOT NULL,
+    remark TEXT NOT NULL,
+    phone_count INTEGER NOT NULL,
+    position_next INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    -- Last, so that reading the columns before it never touches its overflow pages.
+    phones TEXT NOT NULL,
+    PRIMARY KEY (customer_id, group_id)
+) STRICT;
+
+CREATE UNIQUE INDEX number_group_seq ON number_group (customer_id, group_seq)

@@ -1,0 +1,204 @@
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from tests import direct
+from tests.storage.conftest import add, ids_in
+
+from openpns.errors import ConfigError, GroupNotFound, InternalError, ServiceUnavailable
+from openpns.storage import connect
+from openpns.storage.store import Statement, StatementMany, Steps, Store
+
+ALL: dict[str, object] = {"customer_id": None}
+
+
+async def test_what_was_written_is_read(store: Store, query: direct.Query) -> None:
+    assert await store.write(add("cus_1", "cus_2")) == 2
+    assert await ids_in(store) == ["cus_1", "cus_2"]
+    assert await query("SELECT count(*) FROM customer") == [(2,)]
+
+
+async def test_what_was_written_is_there_after_a_restart(store: Store, database_url: str) -> None:
+    await store.write(add("cus_1"))
+    again = await connect.open_store(database_url)
+    assert await ids_in(again) == ["cus_1"]
+    await again.close()
+
+
+@pytest.mark.parametrize(
+    "failure", [GroupNotFound("why"), ConfigError("why"), ValueError("a bug")], ids=repr
+)
+async def test_steps_that_fail_leave_nothing_and_say_why(store: Store, failure: Exception) -> None:
+    await store.write(add("cus_1"))
+    with pytest.raises(type(failure)) as caught:
+        await store.write(add("cus_2", "cus_3", then=failure))
+    assert caught.value is failure
+    assert await ids_in(store) == ["cus_1"]
+    assert await store.write(add("cus_2")) == 1
+
+
+async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store) -> None:
+    await store.write(add("cus_1"))
+
+    def steps() -> Steps[None]:
+        yield from add("cus_2")()
+        yield Statement("group_counter_create", {"customer_id": "cus_1"})
+
+    with pytest.raises(InternalError) as caught:
+        await store.write(steps)
+    assert caught.value.msg == "Internal error"
+    assert caught.value.__cause__ is not None
+    assert await ids_in(store) == ["cus_1"]
+
+
+async def test_steps_see_what_they_wrote_before(store: Store) -> None:
+    def steps() -> Steps[list[str]]:
+        yield from add("cus_1")()
+        return [row[0] for row in (yield Statement("customer_list", ALL))]
+
+    assert await store.write(steps) == ["cus_1"]
+
+
+async def test_one_statement_may_run_for_many_rows_or_none(
+    store: Store, query: direct.Query
+) -> None:
+    def steps() -> Steps[list[object]]:
+        yield from add("cus_1", "cus_2")()
+        rows = [
+            {"customer_id": "cus_1", "group_seq": 0, "phone": f"8521111111{n}", "position": n}
+            for n in range(5)
+        ]
+        yield StatementMany("group_member_insert", [])
+        return [(yield StatementMany("group_member_insert", rows))]
+
+    assert await store.write(steps) == [[]]
+    assert await query("SELECT count(*) FROM group_member") == [(5,)]
+
+
+async def test_many_writes_at_once_all_arrive_and_only_the_bad_ones_fail(store: Store) -> None:
+    good = [add(f"cus_{n:03}") for n in range(300)]
+    bad = [add(f"bad_{n:03}", then=GroupNotFound()) for n in range(20)]
+    mixed = [steps for pair in zip(good, bad, strict=False) for steps in pair] + good[20:]
+    results = await asyncio.gather(*map(store.write, mixed), return_exceptions=True)
+    assert [type(result) for result in results[:40]] == [int, GroupNotFound] * 20
+    assert results[40:] == [1] * 280
+    assert await ids_in(store) == [f"cus_{n:03}" for n in range(300)]
+
+
+async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
+    await store.write(add("cus_1"))
+
+    def take() -> Steps[int]:
+        params = {"customer_id": "cus_1", "groups": 1}
+        rows = yield Statement("group_seq_take", params)
+        return int(rows[0][0])
+
+    places = await asyncio.gather(*(store.write(take) for _ in range(50)))
+    assert sorted(places) == list(range(50))
+
+
+async def test_a_write_whose_caller_left_is_there_wholly_or_not_at_all(store: Store) -> None:
+    for number in range(10):
+        writing = asyncio.ensure_future(store.write(add(f"a_{number}", f"b_{number}")))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+    await store.write(add("last"))
+    shown = await ids_in(store)
+    assert "last" in shown
+    for number in range(10):
+        assert (f"a_{number}" in shown) == (f"b_{number}" in shown)
+
+
+async def test_reads_go_on_while_somebody_writes(store: Store, database_url: str) -> None:
+    await store.write(add("cus_1"))
+    async with direct.holding(database_url, "UPDATE customer SET name = 'changed'"):
+        (row,) = await store.fetch("customer_list", ALL)
+        assert row[1] == "Example"
+        async with aclosing(store.stream("customer_list", ALL, 10)) as slices:
+            assert [len(rows) async for rows in slices] == [1]
+
+
+async def test_a_write_waits_for_another_process(store: Store, database_url: str) -> None:
+    await store.write(add("cus_1"))
+
+    def rename() -> Steps[int]:
+        return len((yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})))
+
+    async with direct.holding(database_url, "UPDATE customer SET name = 'changed'"):
+        writing = asyncio.ensure_future(store.write(rename))
+        await asyncio.sleep(0.05)
+        assert not writing.done()
+    assert await writing == 1
+
+
+async def test_a_stream_has_the_rows_of_a_read_in_slices(store: Store) -> None:
+    await store.write(add(*(f"cus_{n}" for n in range(10))))
+    slices = [[*rows] async for rows in store.stream("customer_list", ALL, 3)]
+    assert [len(rows) for rows in slices] == [3, 3, 3, 1]
+    rows = [tuple(row) for part in slices for row in part]
+    assert rows == [tuple(row) for row in await store.fetch("customer_list", ALL)]
+
+
+async def test_a_stream_of_nothing_ends_at_once(store: Store) -> None:
+    assert [rows async for rows in store.stream("customer_list", ALL, 3)] == []
+
+
+async def test_a_stream_stays_with_its_snapshot_while_writes_go_on(store: Store) -> None:
+    await store.write(add(*(f"cus_{n}" for n in range(6))))
+    seen: list[str] = []
+    async for rows in store.stream("customer_list", ALL, 2):
+        seen += [row[0] for row in rows]
+        await store.write(add(f"new_{len(seen)}"))
+    assert seen == [f"cus_{n}" for n in range(6)]
+    assert len(await ids_in(store)) == 9
+
+
+async def test_a_read_during_a_stream_sees_what_was_written_since(store: Store) -> None:
+    await store.write(add(*(f"cus_{n}" for n in range(6))))
+    async with aclosing(store.stream("customer_list", ALL, 2)) as slices:
+        await anext(slices)
+        await store.write(add("new"))
+        assert "new" in await ids_in(store)
+
+
+async def test_a_stream_that_is_left_early_gives_its_connection_back(database_url: str) -> None:
+    store = await connect.open_store(database_url, create=True, timeout_ms=2000, connections_max=1)
+    await connect.migrate(store, database_url)
+    await store.write(add(*(f"cus_{n}" for n in range(6))))
+    for _ in range(3):
+        async with aclosing(store.stream("customer_list", ALL, 2)) as slices:
+            await anext(slices)
+    assert await store.write(add("new")) == 1
+    await store.close()
+
+
+async def test_a_statement_that_cannot_run_is_told_as_a_bug(store: Store) -> None:
+    params = {"customer_id": "cus_1", "numbers_max": 1, "limit": "ten", "offset": 0}
+    with pytest.raises(InternalError):
+        await store.fetch("group_list", params)
+    with pytest.raises(InternalError):
+        await anext(store.stream("group_list", params, 1))
+    assert await ids_in(store) == []
+
+
+async def test_a_closed_store_is_away(store: Store) -> None:
+    await store.write(add("cus_1"))
+    await store.close()
+    with pytest.raises(ServiceUnavailable):
+        await store.write(add("cus_2"))
+    with pytest.raises(ServiceUnavailable):
+        await store.fetch("customer_list", ALL)
+    with pytest.raises(ServiceUnavailable):
+        await store.schema_version()
+
+
+async def test_closing_leaves_no_write_in_doubt(store: Store, query: direct.Query) -> None:
+    writing = [asyncio.ensure_future(store.write(add(f"cus_{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    results = await asyncio.gather(*writing, return_exceptions=True)
+    done = [result for result in results if not isinstance(result, ServiceUnavailable)]
+    assert done == [1] * len(done)
+    assert await query("SELECT count(*) FROM customer") == [(len(done),)]

@@ -1,0 +1,93 @@
+import inspect
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from openpns import errors
+from openpns.errors import WIRE_ERRORS, OpenPNSError, WireError
+
+# What the wire protocol fixes for good: a code never changes its meaning.
+TEXTS = {
+    1001: "Missing common parameters",
+    1002: "Parameter error",
+    1003: "Invalid signature",
+    1004: "Timestamp has expired",
+    1005: "Insufficient permissions",
+    10009: "Failed to retrieve data",
+    10011: "Incorrect list page capacity",
+    10012: "Incorrect list page starting point",
+    19001: "Number group does not exist",
+    19002: "Number group is full",
+    19003: "Too many requests",
+    19004: "Service unavailable",
+    19005: "Internal error",
+    19006: "Outcome unknown",
+}
+STATUSES_OF_CALLS_THAT_NEVER_REACHED_THE_API = {404, 405, 413, 500, 503}
+
+
+class Drawn(NamedTuple):
+    """A class as the docstring draws it."""
+
+    depth: int
+    name: str
+    code: int | None
+    http_status: int
+
+
+def tree(error: type[Exception], depth: int = 0) -> Iterator[Drawn]:
+    """Return every class below one, in the order they are written."""
+    for below in error.__subclasses__():
+        if below.__module__ == errors.__name__:
+            code, status = getattr(below, "code", None), getattr(below, "http_status", 200)
+            yield Drawn(depth, below.__name__, code, status)
+            yield from tree(below, depth + 1)
+
+
+def test_the_codes_and_their_texts_are_the_protocols() -> None:
+    assert {code: error.text for code, error in WIRE_ERRORS.items()} == TEXTS
+
+
+def test_every_error_of_the_wire_can_be_found_by_its_code() -> None:
+    assert {error.code for error in tree(WireError)} == set(WIRE_ERRORS)
+
+
+def test_the_tree_is_the_one_that_is_drawn() -> None:
+    drawing = re.finditer(
+        r"^    ([│ ]*)[├└]── (\w+)(?: +(\d+)\b)?(?:, HTTP (\d+))?",
+        inspect.getdoc(errors) or "",
+        re.MULTILINE,
+    )
+    assert list(tree(OpenPNSError)) == [
+        Drawn(
+            len(match[1]) // 4,
+            match[2],
+            int(match[3]) if match[3] else None,
+            int(match[4] or 200),
+        )
+        for match in drawing
+    ]
+
+
+def test_a_call_that_reached_the_api_is_answered_with_status_200() -> None:
+    statuses = {error.http_status for error in tree(WireError)} - {200}
+    assert statuses == STATUSES_OF_CALLS_THAT_NEVER_REACHED_THE_API
+
+
+def test_only_what_passes_by_itself_says_when_to_come_back() -> None:
+    waits = {error for error in WIRE_ERRORS.values() if error.retry_after_s is not None}
+    assert waits == {errors.ServiceUnavailable}
+
+
+@pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
+def test_the_text_of_the_code_comes_first(error: type[WireError]) -> None:
+    assert error().msg == error.text
+    assert error("it must be blue").msg == f"{error.text}: it must be blue"
+    assert str(error("it must be blue")) == error("it must be blue").msg
+
+
+@pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
+def test_the_docs_have_a_whole_sentence_on_when_it_comes(error: type[WireError]) -> None:
+    assert re.fullmatch(r"[A-Z`].*\.", error.when)
