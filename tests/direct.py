@@ -9,6 +9,8 @@ import asyncpg
 
 from openpns.storage.store import database_path
 
+_TABLES = ("group_member", "number_group", "group_counter", "access_key", "customer")
+
 Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
 """Run SQL on a connection of its own, and return the rows."""
 
@@ -46,3 +48,19 @@ async def holding(url: str, sql: str) -> AsyncIterator[None]:
     finally:
         await transaction.rollback()
         await postgres.close()
+
+
+async def empty(url: str) -> None:
+    """Take every row out of a database."""
+    path = database_path(url)
+    if path is not None:
+        connection = apsw.Connection(path)
+        connection.set_busy_timeout(5000)
+        with connection:
+            for table in _TABLES:
+                connection.execute(f"DELETE FROM {table}")
+        connection.close()
+        return
+    postgres = await asyncpg.connect(url)
+    await postgres.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    await postgres.close()

@@ -8,6 +8,9 @@ from typing import Final
 
 # The API's own bounds (part of the wire protocol).
 GROUPS_IN_PAGE_MAX: Final = 1000
+# A body may come in pieces of any size, but not in a flood of tiny ones: each costs a wake-up.
+BODY_PIECES_FREE: Final = 256
+BODY_PIECE_BYTES_MIN: Final = 256
 OFFSET_MAX: Final = 2**63 - 1
 TS_SKEW_MS_MAX: Final = 60_000
 GROUP_NAME_CHARS_MAX: Final = 128
@@ -19,6 +22,7 @@ PHONE_DIGITS_MAX: Final = 15
 BODY_BYTES_MAX: Final = 1024 * 1024
 NUMBERS_IN_GROUP_MAX: Final = 10_000
 NUMBERS_IN_REQUEST_MAX: Final = 10_000
+BODY_TIMEOUT_MS: Final = 10_000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 SLOW_REQUEST_MS: Final = 1000
 GRACE_S: Final = 30
@@ -48,3 +52,18 @@ IMPORT_BATCH_NUMBERS: Final = 20_000
 NODE_ID_MAX: Final = 1023
 NODE_LEASE_MS: Final = 600_000
 NODE_RENEW_MS: Final = 120_000
+
+# `openpns sign --explain`: how much is tried. The bytes are those of all texts: long bodies end
+# the search sooner. Of two mistakes at once, only the likely ways to make each are tried.
+EXPLAIN_DIGESTS_MAX: Final = 500_000
+EXPLAIN_TEXT_BYTES_MAX: Final = 256 * 1024 * 1024
+EXPLAIN_VARIANTS_IN_PAIR_MAX: Final = 64
+EXPLAIN_JSON_TOKENS_MAX: Final = 20_000
+
+# The client: how patient it is, and when its clock counts as wrong.
+CLIENT_TIMEOUT_S: Final = 30.0
+CLIENT_RETRIES: Final = 2
+CLIENT_BACKOFF_S: Final = 0.2
+CLIENT_BACKOFF_S_MAX: Final = 5.0
+CLIENT_RETRY_AFTER_S_MAX: Final = 30.0
+CLIENT_SKEW_MS_MIN: Final = 1000

@@ -18,13 +18,15 @@ _MASKED_WHOLE_DIGITS_MAX: Final = 8
 """Up to so many digits, five of them shown would leave too few to guess."""
 
 
-def parse_phones(text: str, numbers_max: int) -> list[str]:
+def parse_phones(text: str, numbers_max: int, *, check_country: bool = True) -> list[str]:
     """Read numbers joined with commas; return them as stored, without repeats, in order.
 
     Args:
         text: The numbers, each with its country code; a leading "+" and white space around a
             number are dropped.
         numbers_max: How many numbers the text may hold, repeats included.
+        check_country: Whether a number must begin with an assigned country code; False for a
+            client, which leaves it to the server: the table of codes comes with the server.
 
     Raises:
         ParameterError: An item is empty or no phone number, or there are too many. The text
@@ -38,7 +40,7 @@ def parse_phones(text: str, numbers_max: int) -> list[str]:
     numbers: dict[str, None] = {}
     for position, item in enumerate(items, start=1):
         number = item.strip().removeprefix("+")
-        if not _DIGITS.fullmatch(number) or not has_country_code(number):
+        if not _DIGITS.fullmatch(number) or (check_country and not has_country_code(number)):
             raise ParameterError(f"phones: item {position} {_what_is_wrong(number)}")
         numbers[number] = None
     return list(numbers)

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -9,8 +10,9 @@ from tests.domain.actions import Groups, joined, phone
 from openpns import limits
 from openpns.domain import bulk
 from openpns.domain.bulk import BadRow, Imported
-from openpns.domain.calls import Services
+from openpns.domain.calls import Caller, Services
 from openpns.errors import InternalError, ServiceUnavailable
+from openpns.protocol.group_rows import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -23,7 +25,7 @@ def group_id(number: int) -> str:
 
 def row(number: int, numbers: Iterable[int] = (1,), name: str = "", remark: str = "") -> Columns:
     values = (group_id(number), name, joined(numbers), remark)
-    return dict(zip(bulk.COLUMNS, values, strict=True))
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 class Import:
@@ -99,7 +101,7 @@ async def test_what_was_exported_imports_to_the_same(
     await theirs.create([9])
     rows = await exported(mine)
     assert [one[2] for one in rows] == [joined([3, 1, 2]), ""]
-    columns = [dict(zip(bulk.COLUMNS, one, strict=True)) for one in rows]
+    columns = [dict(zip(COLUMNS, one, strict=True)) for one in rows]
     copy = Import(run.services, "cus_2")
     assert await copy.run(*columns) == (2, 3, 0)
     assert (await exported(theirs))[1:] == rows
@@ -253,3 +255,28 @@ async def test_a_batch_that_the_database_refuses_leaves_nothing(
     with pytest.raises(InternalError):
         await run.run(row(1), {"phones": phone(2)}, {"phones": phone(3)})
     assert await mine.page() == (0, [])
+
+
+async def test_two_imports_of_one_file_write_each_group_once(
+    services: Services, caller: Caller
+) -> None:
+    rows = [
+        (line, {"groupId": f"{line:032x}", "phones": f"8521111{line:04d}"}) for line in range(2, 52)
+    ]
+    bad: list[bulk.BadRow] = []
+    done = await asyncio.gather(
+        *(
+            bulk.import_rows(
+                services,
+                caller.customer_id,
+                rows,
+                on_bad=bad.append,
+                on_batch=lambda: None,
+                dry_run=False,
+            )
+            for _ in range(3)
+        )
+    )
+    assert sorted(each.groups for each in done) == [0, 0, 50]
+    assert {row.why for row in bad} == {"groupId is there already"}
+    assert len(bad) == 100

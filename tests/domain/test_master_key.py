@@ -232,7 +232,7 @@ async def test_a_rotation_with_the_wrong_master_key_changes_nothing(
     assert (await opens(store, vault, key))[1] == b"first-secret"
 
 
-@pytest.mark.parametrize("step", ["_reseal", "_write_check", "_write_private"])
+@pytest.mark.parametrize("step", ["_reseal", "_write_private"])
 async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
     store: Store,
     database_url: str,
@@ -268,3 +268,51 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
         assert len(read_master_keys(file.read_text(), "test")) == 1
     last = await master_key.open_vault(store, database_url, newest)
     assert await opens(store, last, key) == secrets
+
+
+async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
+    store: Store, database_url: str, variable: str | None, caller: Caller
+) -> None:
+    """The vault was opened before the rotation, and is used after it."""
+    newest = None if variable is None else new_master_key()
+    both = variable and f"{newest},{variable}"
+    early = await master_key.open_vault(store, database_url, both)
+    await master_key.rotate(store, database_url, both)
+    made = await keys.create(store, early, FakeClock(), caller.customer_id)
+    rotated = await keys.rotate(store, early, FakeClock(), made.accessKey, grace_ms=1000)
+    late = await master_key.open_vault(store, database_url, newest)
+    found = await opens(store, late, made.accessKey)
+    assert found == [rotated.accessSecret.encode(), made.accessSecret.encode()]
+
+
+async def test_a_vault_without_the_key_in_use_stores_no_secret(
+    store: Store, database_url: str, caller: Caller
+) -> None:
+    old, newest = new_master_key(), new_master_key()
+    early = await master_key.open_vault(store, database_url, old)
+    await master_key.rotate(store, database_url, f"{newest},{old}")
+    with pytest.raises(InternalError, match="cannot be opened"):
+        await keys.create(store, early, FakeClock(), caller.customer_id, access_key="made-late")
+    assert await keys.find(store, "made-late") is None
+
+
+async def test_only_one_rotation_of_a_key_file_runs_at_a_time(
+    sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await master_key.open_vault(sqlite, sqlite_url, None)
+    plain = master_key.open_vault
+    others: list[str] = []
+
+    async def with_another(*arguments: object) -> Vault:
+        monkeypatch.setattr(master_key, "open_vault", plain)
+        with pytest.raises(ConfigError) as refused:
+            await master_key.rotate(sqlite, sqlite_url, None)
+        others.append(str(refused.value))
+        return await plain(sqlite, sqlite_url, None)
+
+    monkeypatch.setattr(master_key, "open_vault", with_another)
+    await master_key.rotate(sqlite, sqlite_url, None)
+    assert len(others) == 1
+    assert "another rotation is running" in others[0]
+    await master_key.rotate(sqlite, sqlite_url, None)
+    await master_key.open_vault(sqlite, sqlite_url, None)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.server.conftest import Server
 from openpns import limits
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.server.api import PATHS
+from openpns.storage.store import Params, Row, Store
 
 PHONE = "85211111114"
 CREATE = b'{"phones":"85211111114","groupName":"sales"}'
@@ -55,23 +57,64 @@ async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(serv
 
 @on_sqlite_only
 async def test_a_call_too_many_is_503_and_may_come_again(server: Server) -> None:
-    server.make_api(in_flight_max=1)
-    may_go_on = asyncio.Event()
-
-    async def read_slowly(_: int) -> bytes:
-        await may_go_on.wait()
-        return LIST_ALL
-
-    first = asyncio.create_task(
-        server.api.handle("POST", "/api/pns/", server.headers(), read_slowly)
-    )
-    await asyncio.sleep(0)
+    slow = SlowStore(server.services.store)
+    server.make_api(replace(server.services, store=slow), in_flight_max=1)  # type: ignore[arg-type]
+    first = asyncio.create_task(server.call())
+    await asyncio.sleep(0.01)
     reply = await server.call()
     assert (reply.status, envelope_of(reply)["code"]) == (503, 19004)
     assert ("retry-after", "1") in reply.headers
-    may_go_on.set()
+    slow.may_go_on.set()
     assert (await first).status == 200
     assert await server.code() == 0
+
+
+class SlowStore:
+    """A store whose reads wait until they are told to go on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.may_go_on = asyncio.Event()
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:
+        await self.may_go_on.wait()
+        return await self._store.fetch(name, params)
+
+
+@on_sqlite_only
+async def test_bodies_that_do_not_come_hold_no_place_and_end(server: Server) -> None:
+    server.make_api(in_flight_max=1, body_timeout_ms=100)
+
+    async def never(_: int) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    headers = server.headers()
+    waiting = [
+        asyncio.create_task(server.api.handle("POST", "/api/pns/", headers, never))
+        for _ in range(3)
+    ]
+    await asyncio.sleep(0.01)
+    assert await server.code() == 0
+    for reply in await asyncio.gather(*waiting):
+        assert envelope_of(reply)["msg"] == "Parameter error: the body must arrive within 100 ms"
+    assert await server.code() == 0
+
+
+@on_sqlite_only
+async def test_an_answer_that_is_never_sent_gives_its_place_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    created = await server.call("createGroup", b'{"phones":"85211111114,85211111115"}')
+    assert envelope_of(created)["code"] == 0
+    server.make_api(in_flight_max=1)
+    for _ in range(3):
+        reply = await server.call()
+        assert not isinstance(reply.body, bytes)
+        await reply.body.aclose()
+        reply.close()
+    assert (await server.call()).status == 200
 
 
 @on_sqlite_only

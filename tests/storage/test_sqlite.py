@@ -5,7 +5,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -330,3 +330,47 @@ async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: S
     with pytest.raises(ReadFailed):
         await damaged.write(add("cus_2"))
     await damaged.close()
+
+
+@pytest.fixture
+async def in_memory() -> AsyncIterator[SQLiteStore]:
+    """A store in memory with one customer, that would give up soon if it were ever busy."""
+    store = SQLiteStore(None, timeout_ms=1)
+    await connect.migrate(store, "sqlite:///memory")
+    await store.write(add("cus_1"))
+    yield store
+    await store.close()
+
+
+async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) -> None:
+    other = SQLiteStore(None, timeout_ms=1)
+    assert await other.schema_version() == 0
+    await other.close()
+    assert await in_memory.schema_version() > 0
+    assert await ids_in(in_memory) == ["cus_1"]
+
+
+async def test_in_memory_a_read_waits_for_its_turn(in_memory: SQLiteStore) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Steps[None]:
+        yield from add("cus_2")()
+        begun.set()
+        go_on.wait(10)
+
+    writing = asyncio.ensure_future(in_memory.write(slowly))
+    await asyncio.to_thread(begun.wait, 10)
+    threading.Timer(0.05, go_on.set).start()
+    assert await ids_in(in_memory) == ["cus_1", "cus_2"]
+    await writing
+
+
+async def test_in_memory_writes_do_not_wait_for_a_slow_reader(in_memory: SQLiteStore) -> None:
+    await in_memory.write(add("cus_2"))
+    shown = []
+    async with aclosing(in_memory.stream("customer_list", {"customer_id": None}, 1)) as slices:
+        async for rows in slices:
+            shown += [row[0] for row in rows]
+            await in_memory.write(add(f"cus_{len(shown) + 2}"))
+    assert shown == ["cus_1", "cus_2"]
+    assert await ids_in(in_memory) == ["cus_1", "cus_2", "cus_3", "cus_4"]

@@ -2,10 +2,10 @@
 
 An import goes over the file twice: first every row is checked, then the rows are written in
 batches, each in one transaction. So a bad row is known before anything is written, and memory
-holds one batch, however long the file is.
+holds one batch, and 16 bytes and some overhead for each groupId that the file brings along.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -13,23 +13,11 @@ import msgspec
 
 from openpns import limits, numbers
 from openpns.domain.calls import Services
-from openpns.domain.groups import GROUP_ID, check_group_size, new_group_row
-from openpns.errors import ConfigError, OpenPNSError
-from openpns.protocol.groups import CreateGroup
+from openpns.domain.groups import check_group_size, new_group_row
+from openpns.protocol.group_rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.storage.store import Statement, StatementMany, Steps
 
-COLUMNS: Final = ("groupId", "groupName", "phones", "remark")
-"""The columns of a file of groups."""
-
 _EXPORT_ROWS_EACH: Final = 64
-
-RawRow = tuple[int, dict[str, str]]
-"""A row as read: its line, counted from 1, and its columns; one named "error" says why it
-could not be read."""
-
-
-Refuse = Callable[[int, str], None]
-"""Told the line of a bad row and what is wrong with it."""
 
 
 class BadRow(msgspec.Struct, frozen=True):
@@ -37,16 +25,6 @@ class BadRow(msgspec.Struct, frozen=True):
 
     line: int
     why: str
-
-
-class NewGroup(msgspec.Struct, frozen=True):
-    """A row that can be imported."""
-
-    line: int
-    group_id: str
-    name: str
-    remark: str
-    phones: list[str]
 
 
 class Imported(msgspec.Struct):
@@ -83,9 +61,13 @@ async def import_rows(
         on_bad(BadRow(line, why))
 
     for batch in _batches(services, rows, refuse):
-        free = await _without_taken(services, customer_id, batch, refuse)
-        if not dry_run:
-            await services.store.write(_steps(services, customer_id, free))
+        taken = await (_find_taken if dry_run else _write)(services, customer_id, batch)
+        free = []
+        for group in batch:
+            if group.group_id in taken:
+                refuse(group.line, "groupId is there already")
+            else:
+                free.append(group)
         done.groups += len(free)
         done.phones += sum(len(group.phones) for group in free)
         on_batch()
@@ -110,119 +92,86 @@ async def export_rows(
 
 def _batches(
     services: Services, rows: Iterable[RawRow], refuse: Refuse
-) -> Iterator[list[NewGroup]]:
-    ids_seen: set[bytes] = set()
-    batch: list[NewGroup] = []
+) -> Iterator[list[GroupRow]]:
+    def read_phones(text: str) -> list[str]:
+        phones = numbers.parse_phones(text, services.numbers_in_request_max)
+        check_group_size(len(phones), services.numbers_in_group_max)
+        return phones
+
+    batch: list[GroupRow] = []
     phones = 0
-    for line, columns in rows:
-        try:
-            group = _read_row(services, line, columns, ids_seen)
-        except OpenPNSError as error:
-            refuse(line, getattr(error, "detail", "") or str(error))
-            continue
+    for row in check_rows(rows, read_phones, refuse):
         if batch and (
             len(batch) >= limits.IMPORT_BATCH_GROUPS
-            or phones + len(group.phones) > limits.IMPORT_BATCH_NUMBERS
+            or phones + len(row.phones) > limits.IMPORT_BATCH_NUMBERS
         ):
             yield batch
             batch, phones = [], 0
-        batch.append(group)
-        phones += len(group.phones)
+        batch.append(row if row.group_id else _with_new_id(row, services.ids.group_id()))
+        phones += len(row.phones)
     if batch:
         yield batch
 
 
-def _read_row(
-    services: Services, line: int, columns: dict[str, str], ids_seen: set[bytes]
-) -> NewGroup:
-    if "error" in columns:
-        raise ConfigError(columns["error"])
-    group_id = columns.get("groupId", "")
-    if group_id and not GROUP_ID.fullmatch(group_id):
-        raise ConfigError("groupId must be empty or 32 lower-case hex characters")
-    if group_id and bytes.fromhex(group_id) in ids_seen:
-        raise ConfigError("groupId stands in the file twice")
-    try:
-        request = msgspec.convert(
-            {
-                "phones": columns.get("phones", ""),
-                "groupName": columns.get("groupName") or None,
-                "remark": columns.get("remark") or None,
-            },
-            CreateGroup,
-        )
-    except msgspec.ValidationError as error:
-        field = str(error).rsplit("$.", 1)[-1].rstrip("`")
-        raise ConfigError(
-            f"{field} is too long or has control characters; allowed are groupName of at most "
-            f"{limits.GROUP_NAME_CHARS_MAX} and remark of at most {limits.REMARK_CHARS_MAX} "
-            "characters"
-        ) from None
-    # An exported group may be empty; a created one may not.
-    phones = (
-        numbers.parse_phones(request.phones, services.numbers_in_request_max)
-        if request.phones
-        else []
-    )
-    check_group_size(len(phones), services.numbers_in_group_max)
-    if group_id:
-        ids_seen.add(bytes.fromhex(group_id))
-    else:
-        group_id = services.ids.group_id()
-    return NewGroup(line, group_id, request.groupName or group_id, request.remark or "", phones)
+def _with_new_id(row: GroupRow, group_id: str) -> GroupRow:
+    return msgspec.structs.replace(row, group_id=group_id)
 
 
-async def _without_taken(
-    services: Services, customer_id: str, batch: list[NewGroup], refuse: Refuse
-) -> list[NewGroup]:
-    """Leave out groups whose id the customer has already."""
-    params = {"customer_id": customer_id, "group_ids": [group.group_id for group in batch]}
-    taken = {row[0] for row in await services.store.fetch("group_id_taken", params)}
-    for group in batch:
-        if group.group_id in taken:
-            refuse(group.line, "groupId is there already")
-    return [group for group in batch if group.group_id not in taken]
+async def _find_taken(services: Services, customer_id: str, batch: Sequence[GroupRow]) -> set[str]:
+    """Return the ids of a batch that the customer has already."""
+    rows = await services.store.fetch("group_id_taken", _ids(customer_id, batch))
+    return {row[0] for row in rows}
 
 
-def _steps(
-    services: Services, customer_id: str, batch: list[NewGroup]
-) -> Callable[[], Steps[None]]:
+async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]) -> set[str]:
+    """Write a batch but for groups whose id the customer has already; return these ids."""
     now = services.clock()
 
-    def steps() -> Steps[None]:
-        if not batch:
-            return
-        taken = yield Statement(
-            "group_seq_take", {"customer_id": customer_id, "groups": len(batch)}
-        )
-        first = taken[0][0]
-        yield StatementMany(
-            "group_create",
-            [
-                new_group_row(
-                    customer_id,
-                    group.group_id,
-                    first + place,
-                    now,
-                    name=group.name,
-                    remark=group.remark,
-                    phones=group.phones,
-                )
-                for place, group in enumerate(batch)
-            ],
-        )
-        yield StatementMany(
-            "group_member_insert",
-            [
-                {
-                    "customer_id": customer_id,
-                    "group_seq": first + place,
-                    "phone": phone,
-                    "position": position,
-                }
-                for place, group in enumerate(batch)
-                for position, phone in enumerate(group.phones)
-            ],
-        )
+    def steps() -> Steps[set[str]]:
+        # Taking no place at all holds the counter: from here on no other import can take an id.
+        yield Statement("group_seq_take", {"customer_id": customer_id, "groups": 0})
+        found = yield Statement("group_id_taken", _ids(customer_id, batch))
+        taken = {row[0] for row in found}
+        free = [group for group in batch if group.group_id not in taken]
+        if free:
+            yield from _create(customer_id, free, now)
+        return taken
 
-    return steps
+    return await services.store.write(steps)
+
+
+def _ids(customer_id: str, batch: Sequence[GroupRow]) -> dict[str, object]:
+    return {"customer_id": customer_id, "group_ids": [group.group_id for group in batch]}
+
+
+def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Steps[None]:
+    taken = yield Statement("group_seq_take", {"customer_id": customer_id, "groups": len(groups)})
+    first = taken[0][0]
+    yield StatementMany(
+        "group_create",
+        [
+            new_group_row(
+                customer_id,
+                group.group_id,
+                first + place,
+                now_ms,
+                name=group.name,
+                remark=group.remark,
+                phones=group.phones,
+            )
+            for place, group in enumerate(groups)
+        ],
+    )
+    yield StatementMany(
+        "group_member_insert",
+        [
+            {
+                "customer_id": customer_id,
+                "group_seq": first + place,
+                "phone": phone,
+                "position": position,
+            }
+            for place, group in enumerate(groups)
+            for position, phone in enumerate(group.phones)
+        ],
+    )

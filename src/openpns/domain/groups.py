@@ -3,7 +3,6 @@
 Source: docs/api, a page per action.
 """
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -13,6 +12,7 @@ from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupFull, GroupNotFound, InternalError
 from openpns.protocol.groups import (
     ADD,
+    GROUP_ID,
     REPLACE,
     CreateGroup,
     DeleteGroup,
@@ -22,8 +22,6 @@ from openpns.protocol.groups import (
     UpdateGroup,
 )
 from openpns.storage.store import Row, Statement, Steps
-
-GROUP_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 _PHONES: Final = 4
 """The place of `phones` in a row of group_list."""

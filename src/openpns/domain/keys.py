@@ -9,6 +9,7 @@ import msgspec
 from openpns import limits
 from openpns.clock import Clock
 from openpns.domain.customers import check_label, unknown_customer
+from openpns.domain.master_key import hold_check
 from openpns.domain.vault import Vault
 from openpns.errors import ConfigError
 from openpns.ids import new_access_key, new_access_secret
@@ -127,7 +128,6 @@ async def create(
         "access_key": name,
         "customer_id": customer_id,
         "label": label,
-        "secret_sealed": vault.seal(secret.encode(), name),
         "now_ms": now,
         "expires_ms": expires_ms,
     }
@@ -135,7 +135,9 @@ async def create(
     def steps() -> Steps[None]:
         if not (yield Statement("customer_list", {"customer_id": customer_id})):
             raise unknown_customer(customer_id)
-        if not (yield Statement("key_create", key)):
+        yield from hold_check(vault)
+        sealed = {"secret_sealed": vault.seal(secret.encode(), name)}
+        if not (yield Statement("key_create", key | sealed)):
             raise ConfigError(f"access key {name} is there already")
 
     await store.write(steps)
@@ -188,13 +190,15 @@ async def rotate(
         ConfigError: There is no such key.
     """
     secret = new_access_secret()
-    params = {
-        "access_key": access_key,
-        "secret_sealed": vault.seal(secret.encode(), access_key),
-        "previous_until_ms": clock() + grace_ms,
-    }
+    until_ms = clock() + grace_ms
 
     def steps() -> Steps[Row]:
+        yield from hold_check(vault)
+        params = {
+            "access_key": access_key,
+            "secret_sealed": vault.seal(secret.encode(), access_key),
+            "previous_until_ms": until_ms,
+        }
         return _known((yield Statement("key_rotate", params)), access_key)
 
     return NewSecret(access_key, secret, (await store.write(steps))[0])

@@ -1,6 +1,10 @@
 """The master key: where it comes from, recognising the right one, changing it."""
 
+import fcntl
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +56,7 @@ async def open_vault(store: Store, url: str, variable: str | None) -> Vault:
 
 
 async def rotate(store: Store, url: str, variable: str | None) -> int:
-    """Seal every secret anew under the newest master key; return how many there were.
+    """Seal every secret anew under the newest master key; return how many keys there are.
 
     With a key file, a new key is made and put before the old one, which goes away at the end;
     a run that was cut off at any point is finished by the next one. With the variable, its
@@ -64,26 +68,42 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
         variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
 
     Raises:
-        ConfigError: The master key is wrong, or the variable holds but one key.
+        ConfigError: The master key is wrong, the variable holds but one key, or another rotation
+            is running.
     """
     file = None if variable is not None else key_file_of(url)
-    await open_vault(store, url, variable)
-    if file is not None:
+    if file is None:
+        vault = await open_vault(store, url, variable)
+        if len(read_master_keys(variable or "", VARIABLE)) == 1:
+            raise ConfigError(
+                f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
+            )
+        return await store.write(lambda: _reseal(vault))
+    with _alone(file):
+        await open_vault(store, url, variable)
         text = file.read_text("ascii")
         if len(read_master_keys(text, str(file))) == 1:
             _write_private(file, f"{new_master_key()}\n{text}")
-    elif len(read_master_keys(variable or "", VARIABLE)) == 1:
-        raise ConfigError(
-            f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
-        )
-    vault = await open_vault(store, url, variable)
-    count = 0
-    while resealed := await store.write(lambda: _reseal(vault)):
-        count += resealed
-    await store.write(lambda: _write_check(vault.seal(_CHECK_TEXT, _CHECK_OWNER)))
-    if file is not None:
+        vault = await open_vault(store, url, variable)
+        count = await store.write(lambda: _reseal(vault))
         _write_private(file, file.read_text("ascii").splitlines()[0] + "\n")
     return count
+
+
+def hold_check(vault: Vault) -> Steps[None]:
+    """Keep the master key from being rotated until the end of the transaction.
+
+    To be run before a secret is sealed and stored: one sealed under a key that a rotation has
+    done away with meanwhile could never be opened again.
+
+    Args:
+        vault: What will seal; reads its keys again where they were rotated.
+
+    Raises:
+        InternalError: The vault lacks the key that the database is now used with.
+    """
+    for row in (yield Statement("master_key_check_lock", {})):
+        vault.open(row[0], _CHECK_OWNER)
 
 
 def _vault(url: str, variable: str | None, *, is_new: bool) -> Vault:
@@ -117,35 +137,37 @@ def _create_check(sealed: bytes) -> Steps[None]:
     yield Statement("master_key_check_create", {"sealed": sealed})
 
 
-def _write_check(sealed: bytes) -> Steps[None]:
-    yield Statement("master_key_check_write", {"sealed": sealed})
-
-
 def _reseal(vault: Vault) -> Steps[int]:
-    """Seal anew what an older master key sealed; return how many keys had any of it.
-
-    A key that is rotated at the same moment keeps its new secret: the statement changes only
-    what still is as it was read. The caller asks again until nothing is left.
-    """
+    """Seal everything anew, the check first: whoever stores a secret waits for that row."""
 
     def again(sealed: bytes | None, owner: str) -> bytes | None:
         return sealed and vault.seal(vault.open(sealed, owner), owner)
 
-    old = []
-    for access_key, secret, previous in (yield Statement("key_sealed_list", {})):
-        if not all(vault.is_newest(sealed) for sealed in (secret, previous) if sealed):
-            old.append((access_key, secret, previous))
-    for access_key, secret, previous in old:
+    yield Statement("master_key_check_write", {"sealed": vault.seal(_CHECK_TEXT, _CHECK_OWNER)})
+    rows = yield Statement("key_sealed_list", {})
+    for access_key, secret, previous in rows:
         yield Statement(
             "key_reseal",
             {
                 "access_key": access_key,
-                "secret_read": secret,
                 "secret_sealed": again(secret, access_key),
                 "previous_sealed": again(previous, access_key),
             },
         )
-    return len(old)
+    return len(rows)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep other rotations of the same key file out; the lock goes with its process."""
+    lock = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigError(f"{file}: another rotation is running; wait for its end") from None
+    finally:
+        os.close(lock)
 
 
 def _create_private(file: Path, text: str) -> None:
@@ -157,20 +179,31 @@ def _create_private(file: Path, text: str) -> None:
         return  # another process was faster
     finally:
         draft.unlink()
+    _sync_folder(file)
 
 
 def _write_private(file: Path, text: str) -> None:
     """Put a new text in a file's place at once: a reader sees the old one or the new one."""
     _write_draft(file, text).replace(file)
+    _sync_folder(file)
 
 
 def _write_draft(file: Path, text: str) -> Path:
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        descriptor, draft = tempfile.mkstemp(".new", f"{file.name}.", file.parent)
+        with os.fdopen(descriptor, "w") as out:
             out.write(text)
             out.flush()
-            os.fsync(out.fileno())
+            os.fsync(descriptor)
     except OSError as error:
         raise ConfigError(f"{file}: cannot write the master key ({error.strerror})") from None
-    return draft
+    return Path(draft)
+
+
+def _sync_folder(file: Path) -> None:
+    """Have the file's name on disk too: the database must never be ahead of its key."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -108,7 +108,8 @@ class BodyReader(Generic[BodyT]):
             except msgspec.MsgspecError:
                 kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
                 return kind(f"{field.encode_name} must be {allowed}")
-        return ParameterError("the body must be one JSON object in UTF-8")
+        # Read one by one, the last of each name counts, and all are well.
+        return ParameterError("a field of the body stands twice")
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:

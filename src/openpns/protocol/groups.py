@@ -1,5 +1,6 @@
 """The number group actions: one struct for each request, and how each answer is written."""
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Final
@@ -9,6 +10,9 @@ import msgspec
 from openpns import limits
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange
 from openpns.protocol.fields import RequestBody, integer, text
+
+GROUP_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""What an id looks like."""
 
 PHONES_ALLOWED: Final = "text of phone numbers with country code, joined with commas"
 

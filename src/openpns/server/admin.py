@@ -82,8 +82,13 @@ class AdminServer(ThreadingHTTPServer):
         return 200, _TEXT, b"ready\n"
 
     def _metrics(self) -> Answer:
+        try:
+            cells = read_total(self._counters)
+        except OSError as error:
+            reason = f"no metrics: {self._counters} is gone ({error.strerror}); restart to count"
+            return 503, _TEXT, f"{reason}\n".encode()
         registry = CollectorRegistry()
-        registry.register(CounterCollector(read_total(self._counters)))
+        registry.register(CounterCollector(cells))
         return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
 
 

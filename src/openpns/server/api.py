@@ -3,8 +3,10 @@
 Read `_answer` from top to bottom: the order of its checks is part of the API.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -43,16 +45,22 @@ class Reply:
         status: The HTTP status.
         headers: The headers, but those that the HTTP server adds.
         body: The body: whole, or in pieces where it is large.
+        close: To be called once the body was sent, or cannot be.
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "close", "headers", "status")
 
     def __init__(
-        self, status: int, headers: HeaderList, body: bytes | AsyncGenerator[bytes, None]
+        self,
+        status: int,
+        headers: HeaderList,
+        body: bytes | AsyncGenerator[bytes, None],
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.close = close
 
 
 class Api:
@@ -64,6 +72,7 @@ class Api:
         telemetry: Counts and logs calls.
         body_bytes_max: The largest body that is read.
         in_flight_max: How many calls may be in hand at once.
+        body_timeout_ms: How long a body may take to arrive.
     """
 
     def __init__(
@@ -73,12 +82,14 @@ class Api:
         telemetry: Telemetry,
         body_bytes_max: int = limits.BODY_BYTES_MAX,
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
+        body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
     ) -> None:
         self._services = services
         self._authenticator = Authenticator(vault)
         self._telemetry = telemetry
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
+        self._body_timeout_s = body_timeout_ms / 1000
         self._in_flight = 0
 
     async def handle(
@@ -93,7 +104,6 @@ class Api:
             read_body: Reads the body.
         """
         call = Call(self._services.ids.request_id(), perf_counter())
-        self._in_flight += 1
         self._telemetry.begin()
         is_over = True
         try:
@@ -101,7 +111,8 @@ class Api:
             if isinstance(fragment, bytes):
                 return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
             is_over = False
-            return Reply(200, _headers(call), self._pieces(call, fragment))
+            pieces = self._pieces(call, fragment)
+            return Reply(200, _headers(call), pieces, partial(self._end, call))
         except WireError as error:
             return self._fail(call, error)
         except Exception as error:  # noqa: BLE001 - a bug is answered as one
@@ -125,11 +136,7 @@ class Api:
             raise PathNotFound("the path must be /api/pns/")
         if method != "POST":
             raise MethodNotAllowed("the method must be POST")
-        if self._in_flight > self._in_flight_max:
-            raise Overloaded("too many calls at once; nothing was written")
-        body = await read_body(self._body_bytes_max)
-        if body is None:
-            raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
+        body = await self._read_body(call, read_body)
         public = read_headers(headers)
         key = await keys.find(services.store, public.access_key)
         if key is not None:  # what is no key may be a secret, pasted into the wrong place
@@ -143,8 +150,28 @@ class Api:
         request = action.read(body, public.content_type)
         return action.encode(await action.run(services, caller, request))
 
+    async def _read_body(self, call: Call, read_body: ReadBody) -> bytes:
+        """Read the body; from then on the call is in hand, and takes one of the places."""
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                body = await read_body(self._body_bytes_max)
+        except TimeoutError:
+            raise ParameterError(
+                f"the body must arrive within {self._body_timeout_s * 1000:.0f} ms"
+            ) from None
+        if body is None:
+            raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
+        if self._in_flight >= self._in_flight_max:
+            raise Overloaded("too many calls at once; nothing was written")
+        self._in_flight += 1
+        call.is_in_hand = True
+        return body
+
     def _end(self, call: Call) -> None:
-        self._in_flight -= 1
+        if call.is_over:
+            return
+        call.is_over = True
+        self._in_flight -= call.is_in_hand
         self._telemetry.end(call)
 
     async def _pieces(
@@ -160,7 +187,9 @@ class Api:
         except Exception as error:  # noqa: BLE001 - whatever it is
             # The status is sent: all that is left is to break the answer off, and to say so. The
             # server that carries us logs what it is given, so it gets no error that quotes data.
-            self._telemetry.broke_off(call, error)
+            call.error = error if isinstance(error, WireError) else InternalError()
+            call.error.__cause__ = error.__cause__ if call.error is error else error
+            call.is_broken_off = True
             raise InternalError("the answer was broken off") from None
         finally:
             self._end(call)
@@ -171,7 +200,7 @@ class Api:
         if isinstance(error, MethodNotAllowed):
             headers.append(("allow", "POST"))
         if error.retry_after_s is not None:
-            headers.append(("retry-after", str(error.retry_after_s)))
+            headers.append(("retry-after", f"{error.retry_after_s:.0f}"))
         return Reply(error.http_status, headers, envelope.failure(call.request_id, error))
 
 

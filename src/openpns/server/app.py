@@ -87,7 +87,7 @@ class Application:
         settings = self._settings
         store = self._store = await open_checked(settings)
         vault = await master_key.open_vault(
-            store, settings.database, self._environ.get(master_key.VARIABLE)
+            store, settings.database, self._environ.get(master_key.VARIABLE) or None
         )
         counters = self._environ.get(COUNTERS_VARIABLE)
         services = Services(
@@ -97,11 +97,14 @@ class Application:
             numbers_in_group_max=settings.numbers_in_group_max,
             numbers_in_request_max=settings.numbers_in_request_max,
         )
-        telemetry = Telemetry(
-            Counters(Path(counters) if counters else None), logs.logger(), settings.slow_request_ms
-        )
+        telemetry = Telemetry(_open_counters(counters), logs.logger(), settings.slow_request_ms)
         return Api(
-            services, vault, telemetry, settings.body_bytes_max, settings.requests_in_flight_max
+            services,
+            vault,
+            telemetry,
+            settings.body_bytes_max,
+            settings.requests_in_flight_max,
+            settings.body_timeout_ms,
         )
 
     async def _lease(self, store: Store) -> Snowflake:
@@ -116,6 +119,16 @@ class Application:
                 await nodes.renew(store, self._clock, self._owner, ids)
             except WireError as error:  # tried again well before the lease runs out
                 logs.logger().warning("worker number not renewed", why=error.msg)
+
+
+def _open_counters(file: str | None) -> Counters:
+    """Return the worker's row of the node's counters; its own where the file is gone."""
+    if file is not None:
+        try:
+            return Counters(Path(file))
+        except OSError as error:
+            logs.logger().warning("calls are not counted", file=file, why=error.strerror)
+    return Counters()
 
 
 async def open_checked(settings: Settings) -> Store:

@@ -9,6 +9,7 @@ from typing import Any
 from openpns.errors import OpenPNSError, ParameterError
 from openpns.server.api import Api, HeaderList, Reply
 from openpns.server.app import Application, from_environ
+from openpns.server.body import BodyCollector
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -78,16 +79,15 @@ async def _read_body(headers: HeaderList, receive: Receive, bytes_max: int) -> b
     length = dict(headers).get("content-length")
     if length is not None and length.isdigit() and int(length) > bytes_max:
         return None
-    body: bytes = b""
+    body = BodyCollector(bytes_max)
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ParameterError("the caller went away before the body was read")
-        body += message.get("body", b"")
-        if len(body) > bytes_max:
+        if not body.add(message.get("body", b"")):
             return None
         if not message.get("more_body"):
-            return body
+            return body.whole()
 
 
 async def _send_reply(reply: Reply, send: Send) -> None:
@@ -98,8 +98,11 @@ async def _send_reply(reply: Reply, send: Send) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": reply.body})
         return
-    await send(start)
-    async with aclosing(reply.body) as pieces:
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    try:
+        await send(start)
+        async with aclosing(reply.body) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        reply.close()

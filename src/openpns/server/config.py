@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: Annotated[
         int, integer("The largest request body, in bytes.", 1024, 64 * 1024 * 1024)
     ] = limits.BODY_BYTES_MAX
+    body_timeout_ms: Annotated[
+        int, integer("How long a request body may take to arrive.", 100, 600_000)
+    ] = limits.BODY_TIMEOUT_MS
     numbers_in_group_max: Annotated[
         int, integer("How many numbers a group may hold.", 1, 1_000_000)
     ] = limits.NUMBERS_IN_GROUP_MAX

@@ -12,6 +12,7 @@ from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from openpns.errors import InternalError, OpenPNSError, ParameterError
 from openpns.server import logs
 from openpns.server.app import Application, from_environ
+from openpns.server.body import BodyCollector
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
@@ -52,13 +53,16 @@ class RsgiApp:
         if isinstance(reply.body, bytes):
             proto.response_bytes(reply.status, reply.headers, reply.body)
             return
-        transport = proto.response_stream(reply.status, reply.headers)
-        async with aclosing(reply.body) as pieces:
-            # Neither is ours to raise: the caller went away, or the answer broke off and was
-            # logged. Granian would log it (again) with its traceback.
-            with suppress(ProtocolClosed, InternalError):
-                async for piece in pieces:
-                    await transport.send_bytes(piece)
+        try:
+            transport = proto.response_stream(reply.status, reply.headers)
+            async with aclosing(reply.body) as pieces:
+                # Neither is ours to raise: the caller went away, or the answer broke off and was
+                # logged. Granian would log it (again) with its traceback.
+                with suppress(ProtocolClosed, InternalError):
+                    async for piece in pieces:
+                        await transport.send_bytes(piece)
+        finally:
+            reply.close()
 
     async def _start(self) -> None:
         try:
@@ -84,14 +88,13 @@ async def _read_body(headers: Any, proto: "HTTPProtocol", bytes_max: int) -> byt
     try:
         if length is not None:  # the HTTP server has made sure that it is a number
             return await proto() if int(length) <= bytes_max else None
-        body = b""
+        body = BodyCollector(bytes_max)
         async for piece in proto:
-            body += piece
-            if len(body) > bytes_max:
+            if not body.add(piece):
                 return None
     except ProtocolClosed:
         raise ParameterError("the caller went away before the body was read") from None
-    return body
+    return body.whole()
 
 
 async def _stop_with_parent(parent: int) -> None:

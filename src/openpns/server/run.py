@@ -4,8 +4,10 @@ import asyncio
 import errno
 import multiprocessing
 import os
+import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -16,11 +18,11 @@ from granian.log import LogLevels
 from granian.server import Server as Granian
 
 from openpns.domain import master_key
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, OpenPNSError
 from openpns.server import logs
 from openpns.server.admin import AdminServer
 from openpns.server.app import COUNTERS_VARIABLE, open_checked
-from openpns.server.config import Settings, to_environ
+from openpns.server.config import Settings, load_settings, to_environ
 from openpns.server.counters import create_counter_file
 from openpns.server.rsgi import create_app
 
@@ -28,6 +30,8 @@ _ROWS_PER_WORKER: Final = 2
 """Rows of counters per worker: a worker and the one that takes its place."""
 
 _CONNECTIONS_PER_CALL: Final = 4
+_RETRY_S_MIN: Final = 0.5
+_RETRY_S_MAX: Final = 8.0
 
 
 def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
@@ -43,7 +47,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     """
     logs.configure(settings.log_format, settings.log_level)
     asyncio.run(_check(settings))
-    host, port = _free_port("port", settings.host, settings.port)
+    host, port = free_port("port", settings.host, settings.port)
     settings = msgspec.structs.replace(settings, host=host, port=port)
     with tempfile.TemporaryDirectory(prefix="openpns-") as folder:
         counters = Path(folder) / "counters"
@@ -63,7 +67,9 @@ async def _check(settings: Settings) -> None:
     """Fail here, once and in clear words, for what would fail in every worker."""
     store = await open_checked(settings)
     try:
-        await master_key.open_vault(store, settings.database, os.environ.get(master_key.VARIABLE))
+        await master_key.open_vault(
+            store, settings.database, os.environ.get(master_key.VARIABLE) or None
+        )
     finally:
         await store.close()
 
@@ -88,11 +94,29 @@ def _serve(settings: Settings) -> None:
     )
     log = logs.logger()
     log.info("serving", url=f"http://{_in_url(settings.host)}:{settings.port}/api/pns/")
+    # A closed terminal stops the server as Ctrl-C does; Granian would take it for a reload.
+    server.on_startup(lambda: signal.signal(signal.SIGHUP, server.signal_handler_interrupt))
     server.serve(target_loader=_load, wrap_loader=False)
     log.info("stopped")
 
 
 def _load() -> Any:
+    """Return a worker's app, once the database is there.
+
+    The parent has looked before the first worker started, so what fails here comes from outside
+    and may pass. A worker that gave up would be replaced at once, and two such in a row end the
+    whole server, with the workers that are well.
+    """
+    settings, parent, wait_s = load_settings({}, os.environ), os.getppid(), _RETRY_S_MIN
+    while os.getppid() == parent:
+        try:
+            asyncio.run(_check(settings))
+            break
+        except OpenPNSError as error:
+            logs.configure(settings.log_format, settings.log_level)
+            logs.logger().error("worker waits to start", why=str(error), retry_s=wait_s)
+        time.sleep(wait_s)
+        wait_s = min(wait_s * 2, _RETRY_S_MAX)
     return create_app()
 
 
@@ -109,11 +133,19 @@ def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
     return admin
 
 
-def _free_port(name: str, host: str, port: int) -> tuple[str, int]:
+def free_port(name: str, host: str, port: int) -> tuple[str, int]:
     """Return the host's IP address and the port, or a free one for 0.
 
     Workers share the port, so that the system would let a second server have it as well: look
     first whether anybody listens there.
+
+    Args:
+        name: The setting's name, for the error text.
+        host: An address or name of this machine.
+        port: The port; 0 for any.
+
+    Raises:
+        ConfigError: Nobody can listen there.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

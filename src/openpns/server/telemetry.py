@@ -27,7 +27,17 @@ _SECOND_MS: Final = 1000
 class Call:
     """What is known of a call so far."""
 
-    __slots__ = ("access_key", "action", "customer_id", "error", "request_id", "started_s")
+    __slots__ = (
+        "access_key",
+        "action",
+        "customer_id",
+        "error",
+        "is_broken_off",
+        "is_in_hand",
+        "is_over",
+        "request_id",
+        "started_s",
+    )
 
     def __init__(self, request_id: str, started_s: float) -> None:
         self.request_id = request_id
@@ -36,6 +46,11 @@ class Call:
         self.access_key: str | None = None
         self.customer_id: str | None = None
         self.error: WireError | None = None
+        self.is_in_hand = False
+        """Whether its body was read, so that it counts as one of those in hand."""
+        self.is_broken_off = False
+        """Whether its answer could not be sent to its end."""
+        self.is_over = False
 
 
 class Telemetry:
@@ -66,22 +81,11 @@ class Telemetry:
         self._counters.end(call.action, code, duration_s, is_storage_error=is_storage_error)
         if error is not None:
             write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
-            write(
-                "call failed", **_facts(call, duration_s), code=code, msg=error.msg,
-                **describe_error(error.__cause__),
-            )  # fmt: skip
+            event = "answer broken off" if call.is_broken_off else "call failed"
+            facts = _facts(call, duration_s) | describe_error(error.__cause__)
+            write(event, **facts, code=code, msg=error.msg)
         elif duration_s >= self._slow_s:
             self._log.warning("call slow", **_facts(call, duration_s), code=code)
-
-    def broke_off(self, call: Call, error: Exception) -> None:
-        """Log an answer that could not be sent to its end.
-
-        Args:
-            call: The call.
-            error: Why.
-        """
-        duration_s = perf_counter() - call.started_s
-        self._log.error("answer broken off", **_facts(call, duration_s), **describe_error(error))
 
 
 def _facts(call: Call, duration_s: float) -> dict[str, object]:

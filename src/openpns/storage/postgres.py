@@ -99,7 +99,7 @@ class PostgresStore:
                 # Every statement is short: compiling one would take longer than running it.
                 server_settings={"application_name": "openpns", "jit": "off"},
             )
-        except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError) as error:
+        except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
                 "port, name, user and password of the URL"

@@ -3,6 +3,9 @@
 A read takes microseconds, so it runs where it is asked for. A write waits for the disk, so one
 thread takes all the writes that wait, runs each under a savepoint of its own, and commits them
 together: many writes, one fsync. In WAL mode neither waits for the other.
+
+A database in memory has no WAL. There reads and batches take turns under a lock, so that none
+finds the database busy; a turn is short, for there is no disk to wait for.
 """
 
 import asyncio
@@ -10,10 +13,11 @@ import contextlib
 import itertools
 import json
 import queue
+import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import apsw
 
@@ -41,14 +45,18 @@ _UNAVAILABLE: Final = (
     apsw.ProtocolError,
     apsw.ConnectionClosedError,
 )
+_OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+
+Turns: TypeAlias = contextlib.AbstractContextManager[Any]
+"""What a connection works under: a lock in memory, nothing on a disk, where WAL does without."""
 
 
 class SQLiteStore:
-    """A store in one SQLite file; see `openpns.storage.store.Store`.
+    """A store in one SQLite file, or in memory; see `openpns.storage.store.Store`.
 
     Args:
-        path: The file.
+        path: The file; None for a new database in memory, which goes with the store.
         timeout_ms: How long a write waits for another process's.
         create: Make the file where it is missing, readable by its owner alone.
 
@@ -56,14 +64,19 @@ class SQLiteStore:
         ConfigError: The file cannot be opened or is no database.
     """
 
-    def __init__(self, path: str, timeout_ms: int, *, create: bool = False) -> None:
-        self._path = path
+    def __init__(self, path: str | None, timeout_ms: int, *, create: bool = False) -> None:
+        # In memory, one name for all connections of this store, and for no others.
+        self._path = path or f"file:/{secrets.token_hex(16)}?vfs=memdb"
+        self._is_in_memory = path is None
+        self._turns: Turns = threading.Lock() if path is None else contextlib.nullcontext()
         self._timeout_ms = timeout_ms
         self._sql = {name: s.sql for name, s in load_statements("sqlite").items()}
-        if create:
+        if path is None:
+            pass
+        elif create:
             _create_private(path)
-        elif not Path(path).exists():
-            raise ConfigError(f"database: {path} does not exist; make it with: openpns migrate")
+        else:
+            _require(path)
         try:
             self._reader = self._connect()
         except apsw.Error as error:
@@ -71,17 +84,24 @@ class SQLiteStore:
                 f"database: cannot open {path}: {error}; allowed is an SQLite file in a folder "
                 "that can be written"
             ) from None
-        self._writer = _Writer(self._connect, self._sql)
+        self._writer = _Writer(self._connect, self._sql, self._turns)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         try:
-            return self._reader.execute(self._sql[name], _as_sqlite(params)).fetchall()
+            with self._turns:
+                return self._reader.execute(self._sql[name], _as_sqlite(params)).fetchall()
         except apsw.Error as error:
             raise _wire_error(error) from error
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int
     ) -> AsyncGenerator[Sequence[Row], None]:
+        if self._is_in_memory:  # a turn cannot wait for the caller, so it takes all rows at once
+            rows_left = iter(await self.fetch(name, params))
+            while rows := list(itertools.islice(rows_left, rows_each)):
+                yield rows
+                await asyncio.sleep(0)
+            return
         # A connection of its own: the snapshot stays open as long as the cursor does, and other
         # reads must not be held in it.
         try:
@@ -101,7 +121,8 @@ class SQLiteStore:
 
     async def schema_version(self) -> int:  # noqa: D102
         try:
-            return int(self._reader.pragma("user_version"))
+            with self._turns:
+                return int(self._reader.pragma("user_version"))
         except apsw.Error as error:
             raise _wire_error(error) from error
 
@@ -109,7 +130,8 @@ class SQLiteStore:
         try:
             connection = self._connect()
             try:
-                return _migrate(connection, scripts)
+                with self._turns:
+                    return _migrate(connection, scripts)
             finally:
                 connection.close(True)
         except apsw.Error as error:
@@ -123,10 +145,12 @@ class SQLiteStore:
         self._reader.close(True)
 
     def _connect(self) -> apsw.Connection:
-        connection = apsw.Connection(self._path)
+        flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_URI if self._is_in_memory else 0)
+        connection = apsw.Connection(self._path, flags=flags)
         connection.set_busy_timeout(self._timeout_ms)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")
+        connection.pragma("fullfsync", True)  # macOS; elsewhere it means nothing
         connection.pragma("foreign_keys", True)
         return connection
 
@@ -153,9 +177,12 @@ class _Write:
 class _Writer:
     """The thread that writes; started by the first write."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], sql: dict[str, str]) -> None:
+    def __init__(
+        self, connect: Callable[[], apsw.Connection], sql: dict[str, str], turns: Turns
+    ) -> None:
         self._connect = connect
         self._sql = sql
+        self._turns = turns
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -180,8 +207,9 @@ class _Writer:
         connection: apsw.Connection | None = None
         while batch := self._take_batch():
             try:
-                connection = connection or self._connect()
-                self._run_batch(connection, batch)
+                with self._turns:
+                    connection = connection or self._connect()
+                    self._run_batch(connection, batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
                 # Those that were refused too: they may have been refused for what another write
                 # of the batch had done, which is undone now.
@@ -297,6 +325,21 @@ def _create_private(path: str) -> None:
         raise ConfigError(
             f"database: cannot create {path}: {error.strerror}; allowed is a file in a folder "
             "that exists and can be written"
+        ) from None
+
+
+def _require(path: str) -> None:
+    """Make sure that a file is there, so that a slip of the pen makes no new database."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"database: {path} does not exist; make it with: openpns migrate --database URL"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"database: cannot open {path}: {error.strerror}; allowed is an SQLite file in a "
+            "folder that can be written"
         ) from None
 
 

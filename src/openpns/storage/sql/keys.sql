@@ -48,14 +48,18 @@ RETURNING customer_id
 SELECT access_key, secret_sealed, previous_sealed FROM access_key ORDER BY access_key
 
 -- key_reseal
--- Write a key's secrets as sealed under another master key, unless the key was rotated since.
+-- Write a key's secrets as sealed under another master key.
 -- cross-customer: the master key is the whole database's
 UPDATE access_key SET secret_sealed = :secret_sealed, previous_sealed = :previous_sealed
-WHERE access_key = :access_key AND secret_sealed = :secret_read
+WHERE access_key = :access_key
 
 -- master_key_check_find
 -- The text by which the master key is recognised; the database has one.
 SELECT sealed FROM master_key_check WHERE only_row = 1
+
+-- master_key_check_lock
+-- Read the text by which the master key is recognised, and hold it until the end of the write.
+UPDATE master_key_check SET sealed = sealed WHERE only_row = 1 RETURNING sealed
 
 -- master_key_check_create
 -- Store the text by which the master key is recognised, where there is none yet.
