@@ -11,12 +11,16 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.processes import serve, served_url, start
 
 from openpns.domain import customers
 from openpns.domain.calls import Caller, Services
 from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.store import Store
+
+# Fixtures that start real processes.
+__all__ = ["serve", "served_url", "start"]
 
 ENGINES = ("sqlite", "postgres")
 START_MS = 1_670_479_632_933

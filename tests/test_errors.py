@@ -51,7 +51,8 @@ def test_the_codes_and_their_texts_are_the_protocols() -> None:
 
 
 def test_every_error_of_the_wire_can_be_found_by_its_code() -> None:
-    assert {error.code for error in tree(WireError)} == set(WIRE_ERRORS)
+    codes = {error.code for error in tree(WireError) if error.name != "UnknownCode"}
+    assert codes == set(WIRE_ERRORS)
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:

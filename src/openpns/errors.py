@@ -2,6 +2,11 @@
 
     OpenPNSError
     ├── ConfigError                a setting, an argument or a key file is wrong
+    ├── TransportError             no answer came, or none that can be read; seen by clients only
+    │   ├── ConnectFailed          the call never left
+    │   ├── ConnectionLost         it may or may not have been carried out
+    │   ├── AnswerTooLate          it may or may not have been carried out
+    │   └── AnswerUnreadable       what came is no answer of this API: a proxy's page, say
     └── WireError                  anything a call can be answered with; has a code
         ├── MissingHeaders         1001
         ├── ParameterError         1002
@@ -20,12 +25,14 @@
         ├── ServiceUnavailable     19004, HTTP 503
         │   └── Overloaded         19004, HTTP 503
         ├── InternalError          19005, HTTP 500
-        └── OutcomeUnknown         19006, HTTP 503
+        ├── OutcomeUnknown         19006, HTTP 503
+        └── UnknownCode            any other code; keeps everything it came with
 
 A text never holds a secret, a phone number or a part of a body. Source: docs/errors.md.
 """
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 
 class OpenPNSError(Exception):
@@ -36,30 +43,106 @@ class ConfigError(OpenPNSError):
     """A setting, an argument or a key file is wrong; the text names it and what is allowed."""
 
 
+class TransportError(OpenPNSError):
+    """No answer came, or none that can be read. Only clients see it.
+
+    It has the attributes of `WireError`, so that both can be logged alike.
+
+    Args:
+        action: The action that was called.
+        msg: What happened, without a secret, a phone number or a part of a body.
+        http_status: The status of what came; None where nothing did.
+        server_time: The server's clock when it answered, in UTC; None where it did not say.
+        retry_after_s: After how many seconds to try again; None where nobody said.
+        request_id: What the header X-Request-Id of the answer said.
+    """
+
+    code: None = None
+
+    def __init__(
+        self,
+        action: str,
+        msg: str,
+        *,
+        http_status: int | None = None,
+        server_time: datetime | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.action = action
+        self.msg = msg
+        self.http_status = http_status
+        self.server_time = server_time
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+        super().__init__(action, msg)  # what pickle hands to __init__
+
+    def __str__(self) -> str:
+        """Return what was called, and what happened."""
+        return f"{self.action}: {self.msg}"
+
+
+class ConnectFailed(TransportError):
+    """The server could not be reached; the call never left."""
+
+
+class ConnectionLost(TransportError):
+    """The connection broke; a write may or may not have been carried out."""
+
+
+class AnswerTooLate(TransportError):
+    """No answer came in time; a write may or may not have been carried out."""
+
+
+class AnswerUnreadable(TransportError):
+    """What came is no answer of this API: a proxy's error page, say.
+
+    A write may or may not have been carried out.
+    """
+
+
 class WireError(OpenPNSError):
     """An answer with a code other than 0.
 
+    A client's error also knows the call it answers, so that a support ticket writes itself.
+
     Args:
         detail: What was wrong and what is allowed; follows the code's own text after ": ".
+
+    Attributes:
+        code: The envelope's `code`.
+        msg: The envelope's `msg`.
+        request_id: The call's id; None on the server's own side, or where there was none.
+        action: The action that was called; None on the server's own side.
+        http_status: The answer's HTTP status.
+        server_time: The server's clock when it answered, in UTC, to the second; None where it
+            did not say.
+        retry_after_s: After how many seconds to try again; None where the server did not say.
+        answer: The whole envelope as it came; None on the server's own side.
     """
 
-    code: ClassVar[int]
+    code: int
     text: ClassVar[str]
     """How `msg` begins; fixed for a code."""
     when: ClassVar[str]
     """When a caller sees this code: the sentence of docs/errors.md."""
-    http_status: ClassVar[int] = 200
-    retry_after_s: ClassVar[int | None] = None
-    """What the header Retry-After says, where one is sent."""
+    http_status: int = 200
+    retry_after_s: float | None = None
+    request_id: str | None = None
+    action: str | None = None
+    server_time: datetime | None = None
+    answer: dict[str, Any] | None = None
 
     def __init__(self, detail: str = "") -> None:
         self.detail = detail
-        super().__init__(f"{self.text}: {detail}" if detail else self.text)
+        self.msg = f"{self.text}: {detail}" if detail else self.text
+        super().__init__(self.msg)
 
-    @property
-    def msg(self) -> str:
-        """The envelope's `msg`."""
-        return str(self)
+    def __str__(self) -> str:
+        """Return the message; with what a support ticket needs, where a call was answered."""
+        if self.action is None:
+            return self.msg
+        return f"{self.msg} [{self.action}, code {self.code}, requestId {self.request_id}]"
 
 
 class MissingHeaders(WireError):
@@ -166,7 +249,7 @@ class ServiceUnavailable(WireError):
     code, text = 19004, "Service unavailable"
     when = "The storage is away or the server is overloaded. Nothing was written: safe to retry."
     http_status = 503
-    retry_after_s = 1
+    retry_after_s = 1.0
 
 
 class Overloaded(ServiceUnavailable):
@@ -192,6 +275,13 @@ class OutcomeUnknown(WireError):
     http_status = 503
 
 
+class UnknownCode(WireError):
+    """A code that this version does not know; it keeps everything it came with."""
+
+    text = ""
+    when = "Another server than openpns answered, or a newer version of it."
+
+
 WIRE_ERRORS: dict[int, type[WireError]] = {
     error.code: error
     for error in (
@@ -212,3 +302,40 @@ WIRE_ERRORS: dict[int, type[WireError]] = {
     )
 }
 """The class of each code that this version can answer with."""
+
+
+def error_of_answer(
+    answer: dict[str, Any],
+    *,
+    action: str,
+    http_status: int,
+    server_time: datetime | None = None,
+    retry_after_s: float | None = None,
+    request_id: str | None = None,
+) -> WireError:
+    """Return the error that a failed answer means.
+
+    Args:
+        answer: The envelope; its code is an integer.
+        action: The action that was called.
+        http_status: The answer's HTTP status.
+        server_time: The server's clock when it answered.
+        retry_after_s: What the header Retry-After says.
+        request_id: What the header X-Request-Id says, where the envelope has no requestId.
+    """
+    code, msg = answer["code"], _text(answer.get("msg"))
+    kind = WIRE_ERRORS.get(code, UnknownCode)
+    if kind.http_status != http_status:
+        below = {error.http_status: error for error in kind.__subclasses__()}
+        kind = below.get(http_status, kind)
+    error = kind(msg.removeprefix(kind.text).removeprefix(": "))
+    error.code, error.msg, error.answer = code, msg or error.msg, answer
+    error.request_id = _text(answer.get("requestId")) or request_id
+    error.action, error.http_status = action, http_status
+    error.server_time, error.retry_after_s = server_time, retry_after_s
+    return error
+
+
+def _text(value: Any) -> str:
+    """Return what another server sent where a text is due."""
+    return "" if value is None else str(value)

@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 import asyncpg
 from tests.acceptance.conftest import Process, Start, run_openpns
+from tests.helpers import on_sqlite_only
 
 from openpns.clock import now_ms
 from openpns.domain import customers, keys
@@ -163,6 +164,7 @@ def test_a_worker_that_was_killed_is_replaced(serve: Start) -> None:
             break
         time.sleep(0.1)
     assert len(server.workers()) == 2
+    server.wait_until_it_answers()
     assert server.call("createGroup", {"phones": PHONES})["code"] == 0
     assert server.stop() == 0
 
@@ -236,3 +238,45 @@ def test_what_keeps_the_server_from_starting_is_one_clear_line(
         assert failed.returncode == 2
         assert text in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_bodies_that_do_not_come_end_and_keep_nobody_out(serve: Start) -> None:
+    server = serve("--requests-in-flight-max", "2", "--body-timeout-ms", "1500")
+    waiting = []
+    for _ in range(4):
+        connection = server.connect()
+        connection.putrequest("POST", "/api/pns/")
+        connection.putheader("Content-Length", "10")
+        connection.endheaders()
+        waiting.append(connection)
+    assert server.call("listGroup", {"limit": 1, "offset": 0})["code"] == 0
+    for connection in waiting:
+        answer = json.loads(connection.getresponse().read())
+        assert answer["msg"] == "Parameter error: the body must arrive within 1500 ms"
+        connection.close()
+    assert server.stop() == 0
+
+
+@on_sqlite_only
+def test_a_worker_waits_for_a_database_that_is_away(start: Start, served_url: str) -> None:
+    path = str(database_path(served_url))
+    server = start("serve", "--database", served_url, "--port", "0", "--workers", "2")
+    killed = server.workers()[0]
+    Path(path).rename(f"{path}.away")
+    os.kill(killed, signal.SIGKILL)
+    server.wait_for("worker waits to start")
+    Path(f"{path}.away").rename(path)
+    for _ in range(200):
+        workers = server.workers()
+        if len(workers) == 2 and killed not in workers:
+            break
+        time.sleep(0.1)
+    server.wait_until_it_answers()
+    for _ in range(8):
+        assert server.call("listGroup", {"limit": 1, "offset": 0})["code"] == 0
+    assert server.stop() == 0
+
+
+def test_a_closed_terminal_stops_the_server(serve: Start) -> None:
+    server = serve()
+    assert server.stop(signal.SIGHUP) == 0

@@ -1,0 +1,166 @@
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.client.hand import DATE, PHONE, reply
+
+import openpns
+from openpns.client.answers import Response, read_result
+from openpns.client.calls import create_group, delete_group, list_groups
+from openpns.errors import (
+    WIRE_ERRORS,
+    AnswerUnreadable,
+    BodyTooLarge,
+    GroupNotFound,
+    OpenPNSError,
+    OutcomeUnknown,
+    ParameterError,
+    PathNotFound,
+    ServiceUnavailable,
+    UnknownCode,
+    WireError,
+)
+
+READ = list_groups()
+WRITE = create_group(PHONE)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("12", 12.0),
+        ("Thu, 08 Dec 2022 06:07:42 GMT", 30.0),
+        ("Thu, 08 Dec 2022 06:07:00 GMT", 0.0),
+        ("soon", None),
+        ("²", None),
+        ("-1", None),
+        ("1e3", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_of_the_servers_clock(
+    value: str, seconds: float | None
+) -> None:
+    with pytest.raises(ServiceUnavailable) as raised:
+        read_result(READ, reply(19004, headers={"retry-after": value, "date": DATE}))
+    assert raised.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("code", [*WIRE_ERRORS])
+def test_an_error_keeps_what_a_support_ticket_needs(code: int) -> None:
+    answer = reply(code, 200, {"date": DATE}, extra={"a": 1})
+    with pytest.raises(WIRE_ERRORS[code]) as raised:
+        read_result(READ, answer)
+    error = raised.value
+    assert type(error) is WIRE_ERRORS[code]
+    assert (error.code, error.msg, error.request_id, error.action, error.http_status) == (
+        code,
+        f"msg of {code}",
+        "1602262837283131392",
+        "listGroup",
+        200,
+    )
+    assert error.server_time == datetime(2022, 12, 8, 6, 7, 12, tzinfo=UTC)
+    assert error.answer == json.loads(answer.content)
+    text = f"msg of {code} [listGroup, code {code}, requestId 1602262837283131392]"
+    assert str(error) == text
+
+
+def test_an_unknown_code_keeps_everything_it_came_with() -> None:
+    with pytest.raises(UnknownCode) as raised:
+        read_result(READ, reply(10005, 418, {"date": DATE}, data={"why": "no numbers"}))
+    error = raised.value
+    assert (error.code, error.msg, error.detail) == (10005, "msg of 10005", "msg of 10005")
+    assert (error.http_status, error.request_id) == (418, "1602262837283131392")
+    assert error.answer is not None
+    assert error.answer["data"] == {"why": "no numbers"}
+    assert isinstance(error, WireError)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, PathNotFound), (413, BodyTooLarge), (200, ParameterError)]
+)
+def test_the_http_status_makes_a_code_more_precise(status: int, kind: type[WireError]) -> None:
+    with pytest.raises(ParameterError) as raised:
+        read_result(READ, reply(1002, status))
+    assert type(raised.value) is kind
+
+
+def test_the_detail_is_what_follows_the_codes_own_text() -> None:
+    with pytest.raises(GroupNotFound) as raised:
+        read_result(READ, reply(19001, msg="Number group does not exist: look again"))
+    assert raised.value.detail == "look again"
+
+
+ODD_ANSWERS = {
+    "empty": b"",
+    "not JSON": b"{",
+    "HTML": b"<html>",
+    "a list": b"[]",
+    "null": b"null",
+    "no code": b'{"msg":"success"}',
+    "code is text": b'{"code":"0","msg":"success"}',
+    "code is a float": b'{"code":0.0,"msg":"success"}',
+    "code is true": b'{"code":true,"msg":"x"}',
+    "code is false": b'{"code":false,"msg":"x"}',
+    "code is a list": b'{"code":[],"msg":"x"}',
+    "code is null": b'{"code":null}',
+    "not UTF-8": b'{"code":0,"msg":"\xff"}',
+    "too deep": b"[" * 100_000,
+    "no data": b'{"code":0,"msg":"success"}',
+    "data is null": b'{"code":0,"data":null}',
+    "groups is no list": b'{"code":0,"data":{"groups":{},"total":0}}',
+    "no total": b'{"code":0,"data":{"groups":[]}}',
+    "a group without id": b'{"code":0,"data":{"groups":[{"phones":"85211111114"}],"total":1}}',
+    "phones is a list": b'{"code":0,"data":{"groups":[{"groupId":"a","phones":[1]}],"total":1}}',
+}
+
+
+@pytest.mark.parametrize("content", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_what_is_no_answer_of_this_api_is_said_so(content: bytes) -> None:
+    with pytest.raises(AnswerUnreadable) as raised:
+        read_result(READ, Response(200, {"x-request-id": "77", "date": DATE}, content))
+    error = raised.value
+    assert f"HTTP 200, {len(content)} bytes" in str(error)
+    assert (error.code, error.action, error.http_status) == (None, "listGroup", 200)
+    assert error.request_id == "77"
+    assert error.server_time is not None
+    assert error.__context__ is None
+
+
+@given(st.binary(max_size=60) | st.from_regex(rb'\{"code":(0|1|null),"data":.{0,20}\}'))
+def test_no_answer_makes_anything_but_an_error_of_ours(content: bytes) -> None:
+    for call in (READ, WRITE, delete_group("a")):
+        with suppress(OpenPNSError):
+            read_result(call, Response(200, {}, content))
+
+
+@given(st.text(), st.text(max_size=20))
+def test_no_header_makes_anything_but_an_error_of_ours(date: str, retry_after: str) -> None:
+    with pytest.raises(ServiceUnavailable):
+        read_result(READ, reply(19004, headers={"date": date, "retry-after": retry_after}))
+
+
+def test_a_redirect_says_what_to_do() -> None:
+    with pytest.raises(AnswerUnreadable, match=r"redirects \(HTTP 308\); set base_url"):
+        read_result(READ, reply(None, 308))
+
+
+def test_fields_that_are_not_known_or_not_there_are_no_error() -> None:
+    content = b'{"code":0,"new":1,"data":{"groups":[{"groupId":"a","new":2}],"total":1,"new":3}}'
+    page = read_result(READ, Response(200, {}, content))
+    assert page.groups == [openpns.Group("a", "", [], "", "")]
+
+
+def test_a_failure_without_msg_and_request_id_can_still_be_read() -> None:
+    with pytest.raises(OutcomeUnknown) as raised:
+        read_result(WRITE, Response(503, {"x-request-id": "77"}, b'{"code":19006}'))
+    assert raised.value.request_id == "77"
+    assert raised.value.msg == "Outcome unknown"
+    with pytest.raises(UnknownCode) as other:
+        read_result(WRITE, Response(200, {}, b'{"code":5,"msg":null,"requestId":12}'))
+    assert (other.value.msg, other.value.request_id) == ("", "12")

@@ -1,0 +1,270 @@
+import traceback
+from pathlib import Path
+
+import pytest
+from tests.client.hand import ACCESS_KEY, SECRET
+
+from openpns.client.config import Secret, api_url, config_file, load_config, load_profile
+from openpns.errors import ConfigError
+
+URL = "https://pns.example.com"
+OTHER_SECRET = "another-secret"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty configuration folder."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path
+
+
+def write_profiles(home: Path, text: str) -> Path:
+    file = home / "openpns" / "config.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, "utf-8")
+    return file
+
+
+def profile(name: str, **settings: str) -> str:
+    return f"[{name}]\n" + "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+
+
+FULL = {"base_url": URL, "access_key": ACCESS_KEY, "access_secret": SECRET}
+
+
+def test_settings_come_from_arguments() -> None:
+    config = load_config(URL, ACCESS_KEY, SECRET, timeout_s=3, retries=0)
+    assert config.url == f"{URL}/api/pns/"
+    assert (config.access_key, config.access_secret.reveal()) == (ACCESS_KEY, SECRET)
+    assert (config.algorithm, config.timeout_s, config.retries) == ("md5", 3, 0)
+
+
+def test_an_argument_goes_before_the_environment_and_that_before_the_profile(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_profiles(
+        home,
+        profile(
+            "default",
+            base_url="http://profile",
+            access_key="profile-key",
+            access_secret="profile-secret",
+            algorithm="sha256",
+        ),
+    )
+    monkeypatch.setenv("OPENPNS_BASE_URL", "http://environment")
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", "environment-key")
+    config = load_config("http://argument")
+    assert config.url == "http://argument/api/pns/"
+    assert config.access_key == "environment-key"
+    assert config.access_secret.reveal() == "profile-secret"
+    assert config.algorithm == "sha256"
+
+
+def test_everything_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (FULL | {"algorithm": "sha256"}).items():
+        monkeypatch.setenv(f"OPENPNS_{name.upper()}", value)
+    config = load_config()
+    assert (config.access_secret.reveal(), config.algorithm) == (SECRET, "sha256")
+
+
+def test_an_empty_variable_sets_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_profiles(home, profile("default", **FULL))
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", "")
+    assert load_config().access_key == ACCESS_KEY
+
+
+def test_a_profile_is_named_by_argument_then_by_environment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("default", "staging", "live")
+    write_profiles(
+        home,
+        "".join(profile(name, **FULL | {"access_key": f"{name}-key"}) for name in names),
+    )
+    assert load_config().access_key == "default-key"
+    monkeypatch.setenv("OPENPNS_PROFILE", "staging")
+    assert load_config().access_key == "staging-key"
+    assert load_config(profile="live").access_key == "live-key"
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", "environment-key")
+    assert load_config(profile="live").access_key == "environment-key"
+
+
+def test_the_file_stands_in_the_home_where_nothing_else_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert config_file() == tmp_path / ".config" / "openpns" / "config.toml"
+
+
+def test_a_broken_file_is_no_matter_where_nothing_is_missing(home: Path) -> None:
+    write_profiles(home, "this is no TOML")
+    assert load_config(URL, ACCESS_KEY, SECRET).access_key == ACCESS_KEY
+
+
+def test_a_user_without_home_needs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert load_config(URL, ACCESS_KEY, SECRET).access_key == ACCESS_KEY
+    with pytest.raises(ConfigError, match="no home; set XDG_CONFIG_HOME"):
+        load_config(URL)
+
+
+def test_what_is_missing_is_named_with_all_ways_to_give_it(home: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(URL)
+    assert str(raised.value) == (
+        "access_key, access_secret: not set; give it as an argument, as OPENPNS_ACCESS_KEY, "
+        f"OPENPNS_ACCESS_SECRET, or in the profile 'default' of {home}/openpns/config.toml"
+    )
+
+
+def test_a_profile_that_is_not_there_is_an_error(home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"profile 'live': not in .*; there are none"):
+        load_config(URL, ACCESS_KEY, SECRET, profile="live")
+    write_profiles(home, 'base_url = "http://top"\n' + profile("default", **FULL))
+    with pytest.raises(ConfigError, match=r"profile 'live': not in .*; there are default$"):
+        load_profile("live")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[default", r"it is no TOML file"),
+        ("[default]\nsecret = 'x'", r"profile default: secret: allowed are the texts base_url"),
+        ("[default]\naccess_key = 1", r"profile default: access_key: allowed are the texts"),
+        ("[default]\naccess_secret = 12345", r"profile default: access_secret: allowed are"),
+        ("default = 'x'", r"profile None: not in"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error(home: Path, text: str, problem: str) -> None:
+    file = write_profiles(home, text)
+    with pytest.raises(ConfigError, match=problem) as raised:
+        load_config(URL)
+    assert str(file) in str(raised.value)
+
+
+def test_a_file_that_is_no_text_is_an_error(home: Path) -> None:
+    write_profiles(home, "").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="it is no TOML file"):
+        load_config(URL)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(home: Path) -> None:
+    (home / "openpns" / "config.toml").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"cannot read it \(Is a directory\)"):
+        load_config(URL)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://pns.example.com", "https://pns.example.com/api/pns/"),
+        ("https://pns.example.com/", "https://pns.example.com/api/pns/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/pns/"),
+        ("http://[::1]:8080", "http://[::1]:8080/api/pns/"),
+        ("https://pns.example.com/v1/api/pns/", "https://pns.example.com/v1/api/pns/"),
+        ("https://pns.example.com/api/pns", "https://pns.example.com/api/pns"),
+    ],
+)
+def test_the_path_of_the_api_is_added_where_none_is_named(base_url: str, url: str) -> None:
+    assert api_url(base_url) == url
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "pns.example.com",
+        "ftp://pns.example.com",
+        "http://",
+        "http://:8080",
+        "http://[::1",
+        "http://host:99999",
+        "http://host:port",
+        " http://host",
+        "http://host\n",
+        f"https://user:{OTHER_SECRET}@pns.example.com",
+        f"https://pns.example.com/?key={OTHER_SECRET}",
+        "https://pns.example.com/#part",
+    ],
+)
+def test_a_base_url_that_cannot_be_called_is_an_error(base_url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^base_url: ") as raised:
+        load_config(base_url, ACCESS_KEY, SECRET)
+    assert OTHER_SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["access_key", "access_secret"])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("", "it is empty"),
+        ("some-secret\n", "white space at its begin or end"),
+        (" some-secret", "white space at its begin or end"),
+        ("some\nsecret", "allowed are printable ASCII characters"),
+        ("钥匙", "allowed are printable ASCII characters"),
+        ("\ud800", "allowed are printable ASCII characters"),
+    ],
+)
+def test_a_key_that_cannot_be_right_is_refused_before_it_is_sent(
+    name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(**(FULL | {name: value}))  # type: ignore[arg-type]
+    assert str(raised.value).startswith(f"{name}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"algorithm": "sha1"}, "algorithm: allowed are md5 and sha256"),
+        ({"algorithm": ""}, "algorithm: allowed are md5 and sha256"),
+        ({"timeout_s": 0}, "timeout_s: allowed is a number of seconds above 0"),
+        ({"timeout_s": float("nan")}, "timeout_s: allowed is"),
+        ({"retries": -1}, "retries: allowed is 0 or more"),
+    ],
+)
+def test_other_settings_are_checked(settings: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        load_config(URL, ACCESS_KEY, SECRET, **settings)  # type: ignore[arg-type]
+
+
+def test_a_secret_shows_itself_only_when_asked_to() -> None:
+    config = load_config(URL, ACCESS_KEY, SECRET)
+    assert SECRET not in f"{config} {config!r} {config.access_secret} {[Secret(SECRET)]}"
+    assert config.access_secret.reveal() == SECRET
+
+
+def _shown_failure() -> str:
+    """A traceback as error trackers keep it: with the values of all variables."""
+    with pytest.raises(ConfigError) as raised:
+        load_config()
+    trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    return "".join(trace.format())
+
+
+def test_no_wrong_setting_puts_a_secret_into_a_traceback(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENPNS_ALGORITHM", "sha1")
+    for text in (
+        profile("default", **FULL),
+        profile("default", access_secret=SECRET) + "[oops",
+        profile("default", access_secret=SECRET, unknown="x"),
+        profile("default", access_secret=SECRET).replace('"', ""),
+        profile("other", access_secret=SECRET),
+        profile("default", **FULL | {"base_url": "nothing"}),
+        profile("default", **FULL | {"access_secret": f"{SECRET} "}),
+    ):
+        write_profiles(home, text)
+        for from_environ in ("", OTHER_SECRET):
+            monkeypatch.setenv("OPENPNS_ACCESS_SECRET", from_environ)
+            shown = _shown_failure()
+            assert "in load_config" in shown
+            assert SECRET not in shown
+            assert OTHER_SECRET not in shown

@@ -1,0 +1,392 @@
+"""Both shells, from one table of cases: whatever one does, the other does too."""
+
+import asyncio
+import inspect
+import json
+import logging
+import pickle
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+from tests.client.hand import ACCESS_KEY, DATE, OK, PHONE, SECRET, URL
+
+import openpns
+from openpns import AsyncClient, Client, errors, limits
+from openpns.client import http
+from openpns.client.calls import Request
+from openpns.errors import ConfigError, OpenPNSError
+
+Handler = Callable[[httpx2.Request], httpx2.Response]
+Use = Callable[[Any], Any]
+Shell = Callable[..., Any]
+
+GROUP = {
+    "customerId": "cus_1",
+    "groupName": "groupA",
+    "groupId": "b8c2",
+    "phones": f"{PHONE},85235753351",
+    "remark": "Number Group A",
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CLIENT_BACKOFF_S", 0.001)
+
+
+def run_sync(handler: Handler, use: Use, **settings: Any) -> Any:
+    transport = httpx2.MockTransport(handler)
+    with Client("http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings) as pns:
+        result = use(pns)
+        return list(result) if isinstance(result, Iterator) else result
+
+
+def run_async(handler: Handler, use: Use, **settings: Any) -> Any:
+    async def main() -> Any:
+        transport = httpx2.MockTransport(handler)
+        async with AsyncClient(
+            "http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings
+        ) as pns:
+            result = use(pns)
+            return await result if inspect.isawaitable(result) else [item async for item in result]
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+def shell(request: pytest.FixtureRequest) -> Shell:
+    """Runs something with a client of each kind."""
+    run: Shell = request.param
+    return run
+
+
+class Server:
+    """Answers with what it is given, the last answer again and again; keeps what it was sent."""
+
+    def __init__(self, *answers: httpx2.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+def answer(**fields: Any) -> httpx2.Response:
+    return httpx2.Response(200, json=OK | fields)
+
+
+def page(*groups: dict[str, str], total: int = 1) -> httpx2.Response:
+    return answer(data={"groups": list(groups), "total": total})
+
+
+# Each method: how it is used, what the server answers, and what comes of it.
+METHODS: list[tuple[str, Use, httpx2.Response, Any]] = [
+    (
+        "list",
+        lambda pns: pns.groups.list(limit=10),
+        page(GROUP, total=3),
+        openpns.GroupPage(
+            [openpns.Group("b8c2", "groupA", [PHONE, "85235753351"], "Number Group A", "cus_1")],
+            3,
+        ),
+    ),
+    ("list nothing", lambda pns: pns.groups.list(), page(total=0), openpns.GroupPage([], 0)),
+    ("iterate nothing", lambda pns: pns.groups.iterate(), page(total=0), []),
+    ("create", lambda pns: pns.groups.create([PHONE], name="A"), answer(groupId="b8c2"), "b8c2"),
+    ("add", lambda pns: pns.groups.add_phones("b8c2", [PHONE]), answer(), None),
+    ("remove", lambda pns: pns.groups.remove_phones("b8c2", PHONE), answer(), None),
+    ("replace", lambda pns: pns.groups.replace_phones("b8c2", (PHONE,)), answer(), None),
+    ("delete", lambda pns: pns.groups.delete("b8c2"), answer(), None),
+    ("any", lambda pns: pns.call(Request("newAction")), answer(new=1), OK | {"new": 1}),
+]
+
+
+@pytest.mark.parametrize(
+    ("use", "reply", "result"), [row[1:] for row in METHODS], ids=[row[0] for row in METHODS]
+)
+def test_a_method_returns_what_the_answer_means(
+    shell: Shell, use: Use, reply: httpx2.Response, result: Any
+) -> None:
+    server = Server(reply)
+    assert shell(server, use) == result
+    (sent,) = server.requests
+    assert (sent.method, str(sent.url)) == ("POST", URL)
+    assert sent.headers["accessKey"] == ACCESS_KEY
+    assert sent.headers["User-Agent"].startswith(f"openpns/{openpns.__version__} ")
+    assert isinstance(json.loads(sent.content), dict)
+
+
+def test_every_method_is_in_the_table_for_both_clients() -> None:
+    names = {name for name in dir(http.Groups) if not name.startswith("_")}
+    assert names == {name for name in dir(http.AsyncGroups) if not name.startswith("_")}
+    assert names == {
+        "list",
+        "iterate",
+        "create",
+        "add_phones",
+        "remove_phones",
+        "replace_phones",
+        "delete",
+    }
+
+
+def test_help_shows_what_a_method_takes_and_returns() -> None:
+    with Client("http://pns.test", ACCESS_KEY, SECRET) as pns:
+        method = pns.groups.list
+        text = str(inspect.signature(method))
+        assert text == "(limit: int = 1000, offset: int = 0) -> openpns.client.calls.GroupPage"
+        assert (method.__name__, method.__qualname__) == ("list", "Groups.list")
+        assert (inspect.getdoc(method) or "").startswith("Return a page of number groups")
+        assert inspect.getdoc(http.Groups.list) == inspect.getdoc(method)
+        assert inspect.signature(pns.groups.delete).return_annotation is type(None)
+
+
+def test_retries_are_new_requests_of_the_same_body(shell: Shell) -> None:
+    server = Server(
+        httpx2.ReadTimeout("slow"),
+        httpx2.Response(502, text="<html>"),
+        page(total=0),
+    )
+    shell(server, lambda pns: pns.groups.list())
+    assert len({request.content for request in server.requests}) == 1
+    assert len(server.requests) == 3
+
+
+def test_a_clock_that_is_wrong_is_told_and_put_right(shell: Shell) -> None:
+    server = Server(
+        httpx2.Response(200, json=OK | {"code": 1004}, headers={"Date": DATE}), page(total=0)
+    )
+    with pytest.warns(openpns.ClockSkewWarning, match="ahead of the server's"):
+        shell(server, lambda pns: pns.groups.list())
+    assert server.requests[1].headers["ts"].startswith("16704796")
+
+
+MAPPED = {
+    "ConnectError": errors.ConnectFailed,
+    "ConnectTimeout": errors.ConnectFailed,
+    "PoolTimeout": errors.ConnectFailed,
+    "ProxyError": errors.ConnectFailed,
+    "UnsupportedProtocol": errors.ConnectFailed,
+    "TimeoutException": errors.AnswerTooLate,
+    "ReadTimeout": errors.AnswerTooLate,
+    "WriteTimeout": errors.AnswerTooLate,
+    "DecodingError": errors.AnswerUnreadable,
+    "NetworkError": errors.ConnectionLost,
+    "ReadError": errors.ConnectionLost,
+    "WriteError": errors.ConnectionLost,
+    "CloseError": errors.ConnectionLost,
+    "ProtocolError": errors.ConnectionLost,
+    "LocalProtocolError": errors.ConnectionLost,
+    "RemoteProtocolError": errors.ConnectionLost,
+    "TransportError": errors.ConnectionLost,
+    "RequestError": errors.ConnectionLost,
+    "TooManyRedirects": errors.ConnectionLost,
+}
+
+
+def test_every_error_of_the_lower_layer_that_a_request_can_raise_is_mapped() -> None:
+    kinds = [kind for kind in vars(httpx2).values() if isinstance(kind, type)]
+    names = {kind.__name__ for kind in kinds if issubclass(kind, httpx2.RequestError)}
+    assert names <= {*MAPPED, "SSEError"}  # server-sent events are never asked for
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_a_failure_of_the_network_is_told_by_its_meaning(shell: Shell, name: str) -> None:
+    kind = getattr(httpx2, name)
+    with pytest.raises(MAPPED[name]) as raised:
+        shell(Server(kind("it broke")), lambda pns: pns.groups.list(), retries=0)
+    assert type(raised.value) is MAPPED[name]
+    assert str(raised.value).startswith("listGroup: ")
+    assert str(raised.value).endswith(f"({name}: it broke)")
+    assert isinstance(raised.value, errors.TransportError)
+    assert raised.value.action == "listGroup"
+
+
+def test_damaged_compression_is_an_unreadable_answer(shell: Shell) -> None:
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        stream = httpx2.ByteStream(b"this is no gzip")
+        return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
+
+    with pytest.raises(errors.AnswerUnreadable, match="compression is damaged"):
+        shell(handler, lambda pns: pns.groups.list())
+
+
+def test_a_redirect_is_not_followed(shell: Shell) -> None:
+    server = Server(httpx2.Response(301, headers={"Location": "https://elsewhere.test/"}))
+    with pytest.raises(errors.AnswerUnreadable, match="set base_url"):
+        shell(server, lambda pns: pns.groups.list())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx2.Response(200, json=OK | {"code": 1003, "msg": "Invalid signature"}),
+        httpx2.Response(502, text=f"<html>{PHONE}"),
+        httpx2.ReadError("reset"),
+        httpx2.ConnectError("refused"),
+    ],
+)
+def test_no_error_shows_a_secret_or_a_phone_number(
+    shell: Shell, failure: httpx2.Response | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(OpenPNSError) as raised:
+        shell(Server(failure), _create, retries=0)
+    error = raised.value
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    shown = "".join(frame for frame in trace.format() if "/tests/" not in frame)
+    assert "exchange" in shown
+    for text in (shown, str(error), repr(error), caplog.text):
+        assert SECRET not in text
+        assert PHONE not in text
+    assert error.__cause__ is error.__context__ is None
+
+
+def _create(pns: Any) -> Any:
+    return pns.groups.create([PHONE])
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_wrong_argument_puts_no_secret_into_a_traceback(
+    kind: type[Client] | type[AsyncClient],
+) -> None:
+    for base_url in ("nothing", "http://[::1", "http://a\x00b", "http://xn--\xe4.test"):
+        with pytest.raises(ConfigError, match="base_url") as raised:
+            kind(base_url, ACCESS_KEY, SECRET)
+        trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        text = "".join(frame for frame in trace.format() if "/tests/" not in frame)
+        assert "load_config" in text or "__init__" in text
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_shows_where_and_as_whom_it_calls(
+    kind: type[Client] | type[AsyncClient],
+) -> None:
+    pns = kind("http://pns.test", ACCESS_KEY, SECRET)
+    assert repr(pns) == f"{kind.__name__}('{URL}', '{ACCESS_KEY}')"
+    shown = repr([pns, pns.config, vars(pns), vars(vars(pns)["_core"]), pns.groups])
+    assert SECRET not in shown
+
+
+def test_every_error_can_go_to_another_process() -> None:
+    for failure in (httpx2.Response(200, json=OK | {"code": 19001}), httpx2.ReadError("reset")):
+        with pytest.raises(OpenPNSError) as raised:
+            run_sync(Server(failure), lambda pns: pns.groups.delete("b8c2"))
+        copy = pickle.loads(pickle.dumps(raised.value))
+        assert type(copy) is type(raised.value)
+        assert (str(copy), vars(copy)) == (str(raised.value), vars(raised.value))
+
+
+def test_a_closed_client_sends_nothing_and_says_so(shell: Shell) -> None:
+    kept: list[Any] = []
+    server = Server(page(total=0))
+
+    def use(pns: Any) -> Any:
+        kept.append(pns)
+        return pns.groups.list()
+
+    shell(server, use)
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(kept[0].groups.list())
+    assert len(server.requests) == 1
+
+
+def test_closing_closes_the_transport() -> None:
+    closed: list[str] = []
+
+    class Transport(httpx2.MockTransport):
+        def close(self) -> None:
+            closed.append("sync")
+
+        async def aclose(self) -> None:
+            closed.append("async")
+
+    transport = Transport(Server(page(total=0)))
+    Client("http://pns.test", ACCESS_KEY, SECRET, transport=transport).close()
+    asyncio.run(AsyncClient("http://pns.test", ACCESS_KEY, SECRET, transport=transport).close())
+    assert closed == ["sync", "async"]
+
+
+class Growing:
+    """A server of groups to which one is added with each call."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.calls = 0
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        begin, end = asked["offset"], min(self.count, asked["offset"] + asked["limit"])
+        groups = [GROUP | {"groupId": str(number)} for number in range(begin, end)]
+        reply = page(*groups, total=self.count)
+        self.count += 1
+        self.calls += 1
+        return reply
+
+
+@pytest.mark.parametrize("page_size", [2, 7, 1000])
+def test_iterating_gives_every_group_once_while_groups_are_added(
+    shell: Shell, page_size: int
+) -> None:
+    server = Growing(10)
+    found = [group.group_id for group in shell(server, lambda pns: pns.groups.iterate(page_size))]
+    assert found[:10] == [str(number) for number in range(10)]
+    assert len(found) == len(set(found))
+
+
+def test_iterating_asks_for_a_page_only_when_it_is_needed() -> None:
+    server = Growing(10)
+    with Client(
+        "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
+    ) as pns:
+        groups = pns.groups.iterate(page_size=2)
+        assert server.calls == 0
+        assert [next(groups).group_id, next(groups).group_id] == ["0", "1"]
+        assert server.calls == 1
+        with pytest.raises(ValueError, match="from 1 to 1000"):
+            pns.groups.iterate(page_size=0)
+
+
+def test_threads_may_share_a_client() -> None:
+    seen: set[int] = set()
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.add(threading.get_ident())
+        barrier.wait(10)
+        return answer(groupId=json.loads(request.content)["groupName"])
+
+    barrier = threading.Barrier(4)
+    with (
+        Client(
+            "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(handler)
+        ) as pns,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        names = [str(number) for number in range(16)]
+        assert list(pool.map(lambda name: pns.groups.create(PHONE, name), names)) == names
+    assert len(seen) == 4
+
+
+async def test_tasks_may_share_a_client() -> None:
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(0)
+        return answer(groupId=json.loads(request.content)["groupName"])
+
+    transport = httpx2.MockTransport(handler)
+    async with (
+        AsyncClient("http://pns.test", ACCESS_KEY, SECRET, transport=transport) as pns,
+        asyncio.TaskGroup() as tasks,
+    ):
+        made = [tasks.create_task(pns.groups.create(PHONE, str(n))) for n in range(16)]
+    assert [task.result() for task in made] == [str(number) for number in range(16)]

@@ -1,0 +1,206 @@
+"""Real `openpns` processes on loopback, and calls to them."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openpns import signing
+from openpns.clock import now_ms
+from openpns.domain import customers, keys
+from openpns.domain.master_key import open_vault
+from openpns.storage import connect
+
+MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+OPENPNS = [sys.executable, "-c", "from openpns.cli.main import main; main()"]
+KEY_OF = {"cus_1": ("key-of-cus-1", "secret-of-cus-1"), "cus_2": ("key-of-cus-2", "secret-of-2")}
+
+
+class Process:
+    """A running `openpns` command that serves."""
+
+    def __init__(self, arguments: list[str], log: Path, environ: dict[str, str]) -> None:
+        self.log = log
+        self._out = log.open("w")
+        self.process = subprocess.Popen(
+            [*OPENPNS, *arguments],
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environ,
+            cwd=log.parent,
+        )
+        self.port = 0
+
+    def wait_until_up(self) -> "Process":
+        """Wait until calls are answered."""
+        self.port = int(self.wait_for(r":([0-9]+)/api/pns/")[1])
+        self.wait_until_it_answers()
+        return self
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Wait until the process has printed something."""
+        for _ in range(600):
+            found = re.search(pattern, self.log.read_text("utf-8"))
+            if found:
+                return found
+            assert self.process.poll() is None, self.log.read_text("utf-8")
+            time.sleep(0.05)
+        raise AssertionError(f"no {pattern} in {self.log.read_text('utf-8')}")
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def call(
+        self,
+        action: str,
+        body: dict[str, Any],
+        customer: str = "cus_1",
+        connection: http.client.HTTPConnection | None = None,
+    ) -> dict[str, Any]:
+        """Send one signed call and return the envelope."""
+        used = connection or self.connect()
+        try:
+            text = json.dumps(body, ensure_ascii=False).encode()
+            used.request("POST", "/api/pns/", text, signed(customer, action, text))
+            answer: dict[str, Any] = json.loads(used.getresponse().read())
+            return answer
+        finally:
+            if connection is None:
+                used.close()
+
+    def workers(self) -> list[int]:
+        """The processes that answer calls."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = children.read_text().split() if children.exists() else _children(self.process.pid)
+        return [int(pid) for pid in found if "spawn_main" in _command(pid)]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self.process.wait(60)
+        self._out.close()
+        return code
+
+    def wait_until_it_answers(self) -> None:
+        """Wait until some worker takes calls."""
+        for _ in range(400):
+            connection = self.connect()
+            try:
+                connection.request("GET", "/")
+                connection.getresponse().read()
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text("utf-8")
+                time.sleep(0.05)
+            else:
+                return
+            finally:
+                connection.close()
+        raise AssertionError("the server does not answer")
+
+
+def signed(customer: str, action: str, body: bytes, ts: int | None = None) -> dict[str, str]:
+    """The headers of a signed call."""
+    access_key, secret = KEY_OF[customer]
+    sent = str(now_ms() if ts is None else ts)
+    return {
+        "accessKey": access_key,
+        "action": action,
+        "bizType": "5",
+        "ts": sent,
+        "sign": signing.sign(access_key, action, "5", sent, body, secret),
+    }
+
+
+def run_openpns(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*OPENPNS, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"OPENPNS_MASTER_KEY": MASTER_KEY} | environ,
+    )
+
+
+def client_environ(server: Process, customer: str = "cus_1") -> dict[str, str]:
+    """The settings of a client of a server, as environment variables."""
+    access_key, secret = KEY_OF[customer]
+    return {
+        "OPENPNS_BASE_URL": f"http://127.0.0.1:{server.port}",
+        "OPENPNS_ACCESS_KEY": access_key,
+        "OPENPNS_ACCESS_SECRET": secret,
+    }
+
+
+def _children(pid: int) -> list[str]:
+    return subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split()
+
+
+def _command(pid: str) -> str:
+    return subprocess.run(
+        ["ps", "-o", "args=", "-p", pid], capture_output=True, text=True, check=False
+    ).stdout
+
+
+async def fill(url: str) -> None:
+    """Bring a database up to date and put two customers in it."""
+    store = await connect.open_store(url, create=True)
+    await connect.migrate(store, url)
+    vault = await open_vault(store, url, MASTER_KEY)
+    for customer, (access_key, secret) in KEY_OF.items():
+        await customers.create(store, now_ms, customer, "")
+        await keys.create(
+            store, vault, now_ms, customer, access_key=access_key, access_secret=secret
+        )
+    await store.close()
+
+
+@pytest.fixture
+async def served_url(database_url: str) -> str:
+    """A migrated database with two customers, once for each engine."""
+    await fill(database_url)
+    return database_url
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts processes, and ends at the end of the test those that still run."""
+    running: list[Process] = []
+
+    def begin(*arguments: str, without_master_key: bool = False, **environ: str) -> Process:
+        log = tmp_path / f"process-{len(running)}.log"
+        master_key = {} if without_master_key else {"OPENPNS_MASTER_KEY": MASTER_KEY}
+        process = Process([*arguments], log, master_key | environ)
+        running.append(process)
+        return process.wait_until_up()
+
+    yield begin
+    for process in running:
+        if process.process.poll() is None:
+            process.stop()
+
+
+@pytest.fixture
+def serve(start: Start, served_url: str) -> Start:
+    """Starts `openpns serve` on a free port of the database with two customers."""
+    return lambda *arguments, **environ: start(
+        "serve", "--database", served_url, "--port", "0", *arguments, **environ
+    )
