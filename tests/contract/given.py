@@ -5,14 +5,11 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-import apsw
-import asyncpg
-
 from openpns.domain import bulk, customers, keys
 from openpns.domain.calls import Services
 from openpns.domain.master_key import open_vault
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
-from openpns.storage.store import Store, database_path
+from openpns.storage.store import Store
 
 CONTRACT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "contract" / "groups.json").read_text("utf-8")
@@ -21,7 +18,6 @@ GIVEN = CONTRACT["given"]
 ROWS: list[dict[str, Any]] = CONTRACT["rows"]
 SETTINGS: dict[str, int] = GIVEN["settings"]
 
-_TABLES = ("group_member", "number_group", "group_counter", "access_key", "customer")
 _LONG_AGO_MS = 1
 
 
@@ -71,22 +67,6 @@ class FaultyStore:
     def _fail(self) -> None:
         if self._file.exists():
             raise self.faults[self._file.read_text()]
-
-
-async def empty(url: str) -> None:
-    """Take every row out of a database."""
-    path = database_path(url)
-    if path is not None:
-        connection = apsw.Connection(path)
-        connection.set_busy_timeout(5000)
-        with connection:
-            for table in _TABLES:
-                connection.execute(f"DELETE FROM {table}")
-        connection.close()
-        return
-    postgres = await asyncpg.connect(url)
-    await postgres.execute(f"TRUNCATE {', '.join(_TABLES)}")
-    await postgres.close()
 
 
 async def fill(store: Store, url: str, master_key: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The contract's rows, against the core on both engines and over a real socket."""
+"""The contract's rows: the core on both engines, a real server and the emulator."""
 
 import http.client
 import json
@@ -19,9 +19,9 @@ from tests.contract.given import (
     FaultyStore,
     FixedIds,
     clock,
-    empty,
     fill,
 )
+from tests.direct import empty
 
 from openpns.domain.calls import Services
 from openpns.domain.master_key import open_vault
@@ -32,6 +32,7 @@ from openpns.server.logs import logger
 from openpns.server.telemetry import Telemetry
 from openpns.storage import connect
 from openpns.storage.store import Store
+from openpns.testing import Emulator
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "contract" / "seed.json"
@@ -98,6 +99,25 @@ async def test_a_real_server_answers_every_row(server: "FixedServer") -> None:
         await store.close()
 
 
+def test_the_emulator_answers_every_row() -> None:
+    customer = GIVEN["customers"][0]
+    untouched = {group["groupId"]: group["phones"] for group in customer["groups"]}
+    state = {"customers": GIVEN["customers"]}
+    with Emulator(state=state, ids=FixedIds(), **SETTINGS) as pns:
+        port = int(pns.base_url.rpartition(":")[2])
+        for row in ROWS:
+            pns.reset()
+            pns.clock.freeze()
+            pns.clock.set(GIVEN["nowMs"])
+            if "fault" in row:
+                error = FaultyStore.faults[row["fault"]]
+                pns.faults.error(error.code, error.detail)
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                assert (row["name"], *_send(connection, row)) == _expected(row)
+            left = {group.group_id: ",".join(group.phones) for group in pns.groups("cus_1")}
+            assert (row["name"], left) == (row["name"], row.get("then", untouched))
+
+
 class FixedServer:
     """A server process with fixed time and ids on an SQLite database."""
 
@@ -116,16 +136,8 @@ class FixedServer:
         )
 
     def send(self, row: dict[str, Any]) -> tuple[int, str]:
-        """Send a row as it stands, byte for byte, and return status and answer."""
-        body = row["body"].encode()
-        lines = [f"{row['method']} {row['path']} HTTP/1.1", "Host: localhost"]
-        lines += [f"{name}: {value}" for name, value in row["headers"]]
-        lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         with self._connect() as connection:
-            connection.sendall("\r\n".join(lines).encode() + body)
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            return response.status, response.read().decode()
+            return _send(connection, row)
 
     def _connect(self) -> socket.socket:
         for _ in range(200):
@@ -139,6 +151,18 @@ class FixedServer:
     def stop(self) -> None:
         self.process.terminate()
         assert self.process.wait(30) == 0
+
+
+def _send(connection: socket.socket, row: dict[str, Any]) -> tuple[int, str]:
+    """Send a row as it stands, byte for byte, and return status and answer."""
+    body = row["body"].encode()
+    lines = [f"{row['method']} {row['path']} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in row["headers"]]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    connection.sendall("\r\n".join(lines).encode() + body)
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.status, response.read().decode()
 
 
 @pytest.fixture

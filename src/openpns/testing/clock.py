@@ -1,0 +1,80 @@
+"""A clock that tests can move."""
+
+import threading
+from typing import Final
+
+from openpns.clock import now_ms
+
+_NOW_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999: the last time that a Date header can say."""
+
+
+class MovableClock:
+    """The emulator's clock: real time until it is moved. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ahead_ms = 0
+        self._frozen_ms: int | None = None
+
+    def __call__(self) -> int:
+        """Return the time now, in ms since 1970 UTC."""
+        with self._lock:
+            return self._now_ms()
+
+    def __repr__(self) -> str:
+        is_frozen = self._frozen_ms is not None
+        return f"MovableClock(now_ms={self()}, {'frozen' if is_frozen else 'running'})"
+
+    def advance(self, *, seconds: float) -> None:
+        """Move the clock; it goes on running, or stays frozen, as it was.
+
+        Args:
+            seconds: How far; negative moves it back.
+
+        Raises:
+            ValueError: It would leave the years 1970 to 9999.
+        """
+        with self._lock:
+            self._move_to(self._now_ms() + round(seconds * 1000))
+
+    def set(self, to_ms: int) -> None:
+        """Set the clock; it goes on running, or stays frozen, as it was.
+
+        Args:
+            to_ms: The new time, in ms since 1970 UTC.
+
+        Raises:
+            ValueError: It is not within the years 1970 to 9999.
+        """
+        with self._lock:
+            self._move_to(to_ms)
+
+    def freeze(self) -> None:
+        """Stop the clock where it stands; `advance` and `set` still move it."""
+        with self._lock:
+            self._frozen_ms = self._now_ms()
+
+    def unfreeze(self) -> None:
+        """Let the clock run on from where it stands."""
+        with self._lock:
+            if self._frozen_ms is not None:
+                self._ahead_ms = self._frozen_ms - now_ms()
+                self._frozen_ms = None
+
+    def reset(self) -> None:
+        """Go back to real time."""
+        with self._lock:
+            self._ahead_ms = 0
+            self._frozen_ms = None
+
+    def _now_ms(self) -> int:
+        return self._frozen_ms if self._frozen_ms is not None else now_ms() + self._ahead_ms
+
+    def _move_to(self, to_ms: int) -> None:
+        if not 0 <= to_ms <= _NOW_MS_MAX:
+            raise ValueError(f"allowed are 0 to {_NOW_MS_MAX} ms since 1970 UTC")
+        if self._frozen_ms is not None:
+            self._frozen_ms = to_ms
+        else:
+            self._ahead_ms = to_ms - now_ms()

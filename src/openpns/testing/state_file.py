@@ -1,0 +1,110 @@
+"""The emulator's state as JSON: customers with their access keys and number groups.
+
+Source: docs/testing.md, "State files"; the same form as `given` in contract/groups.json.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from openpns.errors import ConfigError
+
+SOURCE: Final = "state"
+"""What an error text calls a state that comes from no file."""
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of every part; a field that is not known is refused, for it may be a slip."""
+
+
+class KeyState(_Part, frozen=True, omit_defaults=True):
+    """An access key."""
+
+    accessKey: str  # noqa: N815
+    accessSecret: str  # noqa: N815
+    expiresMs: int | None = None  # noqa: N815
+    disabled: bool = False
+
+    def __repr__(self) -> str:
+        """Return a text without the secret."""
+        return f"KeyState(accessKey={self.accessKey!r})"
+
+
+class GroupState(_Part, frozen=True):
+    """A number group; an empty id or name is filled in as createGroup does."""
+
+    groupId: str = ""  # noqa: N815
+    groupName: str = ""  # noqa: N815
+    phones: str = ""
+    remark: str = ""
+
+    def __repr__(self) -> str:
+        """Return a text without phone numbers."""
+        return f"GroupState(groupId={self.groupId!r}, groupName={self.groupName!r})"
+
+
+class CustomerState(_Part, frozen=True, omit_defaults=True):
+    """A customer, its keys and its groups, oldest first."""
+
+    customerId: str  # noqa: N815
+    name: str = ""
+    disabled: bool = False
+    accessKeys: list[KeyState] = []  # noqa: N815
+    groups: list[GroupState] = []
+
+
+class State(_Part, frozen=True):
+    """All that an emulator holds."""
+
+    customers: list[CustomerState] = []
+
+
+def read_file(file: Path) -> State:
+    """Read a state file.
+
+    Args:
+        file: The file.
+
+    Raises:
+        ConfigError: It cannot be read or is no state; the text names the place.
+    """
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot read the state ({error.strerror})") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{file}: line {error.lineno}, column {error.colno}: is no JSON: {error.msg}"
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise ConfigError(f"{file}: is no JSON in UTF-8") from None
+    return parse(values, str(file))
+
+
+def parse(values: Mapping[str, Any], source: str = SOURCE) -> State:
+    """Read a state from what its JSON holds.
+
+    Args:
+        values: The JSON as Python objects.
+        source: Where it comes from, for the error text.
+
+    Raises:
+        ConfigError: It is no state; the text names the place.
+    """
+    try:
+        return msgspec.convert(values, State)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `")
+        raise ConfigError(f"{source}: {place.rstrip('`') or '$'}: {what}") from None
+
+
+def to_text(values: Mapping[str, Any]) -> str:
+    """Return the text of a state file.
+
+    Args:
+        values: What `Emulator.dump` returned.
+    """
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

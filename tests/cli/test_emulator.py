@@ -1,0 +1,86 @@
+"""The command as a real process."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.processes import Start, run_openpns
+
+STATE = {
+    "customers": [
+        {
+            "customerId": "cus_1",
+            "accessKeys": [{"accessKey": "key-of-cus-1", "accessSecret": "secret-of-cus-1"}],
+            "groups": [
+                {
+                    "groupId": "b8c2aaf940d534d3c9ed8b780757f94e",
+                    "groupName": "骑手",
+                    "phones": "85211111114",
+                    "remark": "",
+                }
+            ],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_is_and_ends_well(start: Start, number: int) -> None:
+    process = start("emulator")
+    printed = process.wait_for(r"Serving until Ctrl-C\.").string
+    assert f"base URL       http://127.0.0.1:{process.port}\n" in printed
+    assert f"API            http://127.0.0.1:{process.port}/api/pns/\n" in printed
+    assert "access key     emulator-key\n" in printed
+    assert "access secret  emulator-secret\n" in printed
+    assert process.stop(number) == 0
+
+
+def test_it_begins_with_a_file_and_leaves_one(start: Start, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps(STATE), "utf-8")
+    process = start("emulator", "--load", str(before), "--dump", str(after))
+    listed = process.call("listGroup", {"limit": 0, "offset": 0})
+    assert [group["groupName"] for group in listed["data"]["groups"]] == ["骑手"]
+    created = process.call("createGroup", {"phones": "8613800138000"})
+    assert not after.exists()
+    assert process.stop() == 0
+    left = json.loads(after.read_text("utf-8"))
+    (customer, own) = left["customers"]
+    assert own["customerId"] == "emulator-customer"
+    assert customer["accessKeys"] == STATE["customers"][0]["accessKeys"]
+    assert [group["groupId"] for group in customer["groups"]] == [
+        "b8c2aaf940d534d3c9ed8b780757f94e",
+        created["groupId"],
+    ]
+    assert after.stat().st_mode & 0o777 == 0o600  # it holds secrets
+    # What one left, another begins with.
+    process = start("emulator", "--load", str(after))
+    assert process.call("listGroup", {"limit": 0, "offset": 0})["data"]["total"] == 2
+
+
+def test_a_bad_file_is_one_line_that_names_the_place(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text('{"customers": [{"customerId": "cus_1", "groups": [{"phones": "1"}]}]}')
+    done = run_openpns("emulator", "--load", str(file))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"openpns: {file}: $.customers[0].groups[0]: phones: item 1 must be 5 to 15 digits that "
+        "begin with a country code, not with 0\n"
+    )
+
+
+def test_a_port_that_is_taken_is_one_line(start: Start, run_anywhere: Run) -> None:
+    port = str(start("emulator").port)
+    done = run_anywhere("emulator", "--port", port, code=2)
+    assert done.err.startswith(f"openpns: cannot listen on '127.0.0.1' port {port}: ")
+
+
+def test_a_dump_that_could_not_be_written_is_refused_at_once(
+    run_anywhere: Run, tmp_path: Path
+) -> None:
+    done = run_anywhere("emulator", "--dump", str(tmp_path / "no" / "state.json"), code=2)
+    assert done.err.startswith("openpns: --dump: cannot write in the folder of ")
+    assert run_anywhere("emulator", "--port", "65536", code=2).err

@@ -1,0 +1,258 @@
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.testing.conftest import CREATE, LIST, Caller
+
+from openpns import Group
+from openpns.domain.keys import NewSecret
+from openpns.errors import ConfigError
+from openpns.testing import Emulator, Key
+
+GROUP_ID = "b8c2aaf940d534d3c9ed8b780757f94e"
+STATE: dict[str, Any] = {
+    "customers": [
+        {
+            "customerId": "cus_1",
+            "accessKeys": [{"accessKey": "key-of-cus-1", "accessSecret": "secret-of-cus-1"}],
+            "groups": [
+                {
+                    "groupId": GROUP_ID,
+                    "groupName": "groupA",
+                    "phones": "85211111114",
+                    "remark": "",
+                }
+            ],
+        }
+    ]
+}
+
+
+def test_it_answers_on_a_socket_and_shows_what_is_stored(
+    pns_server: Emulator, call: Caller
+) -> None:
+    created = call("createGroup", CREATE)
+    assert created.code == 0
+    assert pns_server.groups() == [
+        Group(
+            created.envelope["groupId"],
+            "groupA",
+            ["85211111114", "8613800138000"],
+            "",
+            "emulator-customer",
+        )
+    ]
+
+
+def test_a_group_that_was_added_is_listed(pns_server: Emulator, call: Caller) -> None:
+    group_id = pns_server.add_group(["+85211111114", "8613800138000"], name="骑手", remark="r")
+    assert pns_server.add_group(group_id=GROUP_ID) == GROUP_ID
+    assert pns_server.add_group("85235753351,85235753311")
+    listed = call("listGroup", LIST).envelope["data"]
+    assert [group["phones"] for group in listed["groups"]] == [
+        "85211111114,8613800138000",
+        "",
+        "85235753351,85235753311",
+    ]
+    assert listed["groups"][0] == {
+        "customerId": "emulator-customer",
+        "groupName": "骑手",
+        "groupId": group_id,
+        "phones": "85211111114,8613800138000",
+        "remark": "r",
+    }
+
+
+def test_customers_are_kept_apart(pns_server: Emulator, call: Caller) -> None:
+    key = pns_server.add_customer("cus_2", access_key="cus-2-key", access_secret="cus-2-secret")
+    assert key == Key("cus-2-key", "cus-2-secret", "cus_2")
+    assert "cus-2-secret" not in repr(key)
+    made_up = pns_server.add_customer("cus_3")
+    pns_server.add_group(["85211111114"], customer_id="cus_2")
+    for used, total in ((key, 1), (made_up, 0)):
+        secret = NewSecret(used.access_key, used.access_secret, "")
+        assert call("listGroup", LIST, secret).envelope["data"]["total"] == total
+    assert call("listGroup", LIST).envelope["data"]["total"] == 0
+    assert len(pns_server.groups("cus_2")) == 1
+
+
+def test_reset_leaves_nothing_behind(pns_server: Emulator, call: Caller) -> None:
+    call("createGroup", CREATE)
+    pns_server.add_customer("cus_2")
+    pns_server.faults.internal_error(times=None)
+    pns_server.clock.advance(seconds=3600)
+    base_url = pns_server.base_url
+    pns_server.reset()
+    assert (pns_server.groups(), pns_server.calls, pns_server.base_url) == ([], [], base_url)
+    assert [customer["customerId"] for customer in pns_server.dump()["customers"]] == [
+        "emulator-customer"
+    ]
+    # The connection stays, and the ids go on being new.
+    assert call("createGroup", CREATE).code == 0
+
+
+def test_request_ids_never_come_twice(pns_server: Emulator, call: Caller) -> None:
+    pns_server.clock.freeze()
+    at = pns_server.clock()
+    seen = set()
+    for _ in range(3):
+        pns_server.reset()
+        pns_server.clock.freeze()
+        pns_server.clock.set(at)
+        seen |= {call("listGroup", LIST).envelope["requestId"] for _ in range(3)}
+    assert len(seen) == 9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda pns: pns.add_group(["12"]), "group: phones: item 1 must be 5 to 15 digits"),
+        (lambda pns: pns.add_group(group_id="short"), "group: groupId must be empty or 32"),
+        (lambda pns: pns.add_group(customer_id="x"), "'x': there is none with this id; there are"),
+        (lambda pns: pns.groups("x"), "'x': there is none with this id"),
+        (lambda pns: pns.add_customer("no way"), "customer id 'no way': allowed are"),
+        (lambda pns: pns.add_customer("emulator-customer"), "is there already"),
+        (lambda pns: pns.add_customer("cus_2", access_key="a b"), "access key 'a b': allowed"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    pns_server: Emulator, wrong: Callable[[Emulator], object], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        wrong(pns_server)
+
+
+def test_readers_and_writers_never_find_it_busy(
+    pns_server: Emulator, new_caller: Callable[[Emulator], Caller]
+) -> None:
+    codes: list[int] = []
+
+    def work(caller: Caller) -> None:
+        for number in range(40):
+            codes.append(caller("createGroup", {"phones": f"8613800138{number:03}"}).code)
+            codes.append(caller("listGroup", LIST).code)
+
+    threads = [threading.Thread(target=work, args=(new_caller(pns_server),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert codes == [0] * 320
+    assert len(pns_server.groups()) == 160
+
+
+def test_it_begins_and_is_reset_with_a_state(
+    new_caller: Callable[[Emulator], Caller],
+) -> None:
+    with Emulator(state=STATE) as pns:
+        for _ in range(2):
+            (group,) = pns.groups("cus_1")
+            assert (group.group_id, group.phones) == (GROUP_ID, ["85211111114"])
+            # Its own key is there besides.
+            call = new_caller(pns)
+            assert call("listGroup", LIST).envelope["data"]["total"] == 0
+            key = NewSecret("key-of-cus-1", "secret-of-cus-1", "cus_1")
+            assert call("deleteGroup", {"groupId": GROUP_ID}, key).code == 0
+            assert pns.groups("cus_1") == []
+            pns.reset()
+
+
+def test_a_state_that_has_the_own_key_or_customer_keeps_it() -> None:
+    with Emulator(state=STATE, access_key="key-of-cus-1") as pns:
+        assert (pns.access_secret, pns.customer_id) == ("secret-of-cus-1", "cus_1")
+        assert pns.dump() == STATE
+        assert "secret" not in repr(pns)
+    with Emulator(state=STATE, customer_id="cus_1") as pns:
+        (customer,) = pns.dump()["customers"]
+        keys = [key["accessKey"] for key in customer["accessKeys"]]
+        assert keys == ["key-of-cus-1", "emulator-key"]
+
+
+def test_a_dump_is_a_state(tmp_path: Path) -> None:
+    state = {
+        "customers": [
+            STATE["customers"][0],
+            {
+                "customerId": "cus_2",
+                "name": "第二",
+                "disabled": True,
+                "accessKeys": [
+                    {"accessKey": "old-key", "accessSecret": "old-secret", "expiresMs": 1000},
+                    {"accessKey": "cut-key", "accessSecret": "cut-secret", "disabled": True},
+                ],
+            },
+        ]
+    }
+    with Emulator(state=state) as pns:
+        dumped = pns.dump()
+    assert dumped["customers"][:2] == state["customers"]
+    with Emulator(state=dumped) as pns:
+        assert pns.dump() == dumped
+
+
+def test_bounds_can_be_small(new_caller: Callable[[Emulator], Caller]) -> None:
+    with Emulator(numbers_in_group_max=1, body_bytes_max=1024) as pns:
+        call = new_caller(pns)
+        assert call("createGroup", CREATE).code == 19002
+        assert call("createGroup", {"phones": "1" * 2000}).status == 413
+
+
+def test_a_state_with_a_wrong_value_is_refused_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"state: \$.customers: Expected `array`, got `int`"):
+        Emulator(state={"customers": 1})
+    state = {"customers": [STATE["customers"][0], STATE["customers"][0]]}
+    with pytest.raises(ConfigError, match=r"state: \$.customers\[1\]: customer cus_1 is there"):
+        Emulator(state=state).start()
+
+
+def test_a_port_that_is_taken_is_named(pns_server: Emulator) -> None:
+    port = int(pns_server.base_url.rpartition(":")[2])
+    other = Emulator(port=port)
+    with pytest.raises(ConfigError, match=f"cannot listen on '127.0.0.1' port {port}: "):
+        other.start()
+    other.stop()  # nothing to do
+
+
+def test_one_that_does_not_run_says_so(pns_server: Emulator) -> None:
+    with pytest.raises(RuntimeError, match="is running already"):
+        pns_server.start()
+    with pytest.raises(RuntimeError, match="is not running"):
+        Emulator().reset()
+
+
+def test_it_can_be_started_again(new_caller: Callable[[Emulator], Caller]) -> None:
+    pns = Emulator(host="localhost")
+    for _ in range(2):
+        with pns:
+            assert new_caller(pns)("createGroup", CREATE).code == 0
+            assert len(pns.groups()) == 1
+
+
+def test_every_address_is_called_at_loopback() -> None:
+    with Emulator(host="0.0.0.0") as pns:
+        assert pns.base_url.startswith("http://127.0.0.1:")
+
+
+def test_it_needs_neither_the_http_server_nor_postgresql() -> None:
+    code = (
+        "import sys; from openpns.testing import Emulator\n"
+        "with Emulator() as pns: pns.add_group(['85211111114'])\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    unwanted = ("granian", "asyncpg", "uvloop", "openpns.storage.postgres", "openpns.server.run")
+    assert [name for name in loaded if name.startswith(unwanted)] == []
+    assert "apsw" in loaded
+
+
+def test_the_package_has_no_other_names() -> None:
+    import openpns.testing
+
+    for name in openpns.testing.__all__:
+        assert getattr(openpns.testing, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Emulater'"):
+        _ = openpns.testing.Emulater

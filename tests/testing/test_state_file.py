@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from openpns.errors import ConfigError
+from openpns.testing import Emulator
+from openpns.testing.state_file import GroupState, KeyState, parse, read_file, to_text
+
+KEY = '{"accessKey": "key-1", "accessSecret": "secret-1"}'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "line 1, column 1: is no JSON: Expecting value"),
+        ('{\n  "customers": [,]}', "line 2, column 17: is no JSON: Expecting value"),
+        ("[]", "$: Expected `object`, got `array`"),
+        ('{"customer": []}', "$: Object contains unknown field `customer`"),
+        (
+            '{"customers": [{"customerId": 1}]}',
+            "$.customers[0].customerId: Expected `str`, got `int`",
+        ),
+        (
+            '{"customers": [{"customerId": "a", "accessKeys": [{"accessKey": "key-1"}]}]}',
+            "$.customers[0].accessKeys[0]: Object missing required field `accessSecret`",
+        ),
+    ],
+)
+def test_what_is_no_state_is_named_with_its_place(file: Path, text: str, why: str) -> None:
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as raised:
+        read_file(file)
+    assert str(raised.value) == f"{file}: {why}"
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"[" * 100_000])
+def test_what_is_no_text_is_named(file: Path, text: bytes) -> None:
+    file.write_bytes(text)
+    with pytest.raises(ConfigError, match="is no JSON in UTF-8"):
+        read_file(file)
+
+
+def test_a_file_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Emulator(state=file)
+    assert str(raised.value) == f"{file}: cannot read the state (No such file or directory)"
+
+
+@pytest.mark.parametrize(
+    ("customer", "why"),
+    [
+        ({"customerId": "no way"}, "$.customers[0]: customer id 'no way': allowed are"),
+        (
+            {"customerId": "a", "accessKeys": [{"accessKey": "key-1", "accessSecret": "s"}]},
+            "$.customers[0].accessKeys[0]: access secret: allowed are 8 to 128",
+        ),
+        (
+            {"customerId": "a", "accessKeys": [json.loads(KEY), json.loads(KEY)]},
+            "$.customers[0].accessKeys[1]: access key key-1 is there already",
+        ),
+        (
+            {"customerId": "a", "groups": [{"phones": "85211111114"}, {"phones": "85211111114,1"}]},
+            "$.customers[0].groups[1]: phones: item 2 must be 5 to 15 digits",
+        ),
+    ],
+)
+def test_what_openpns_does_not_allow_is_named_with_its_place(
+    file: Path, customer: dict[str, object], why: str
+) -> None:
+    file.write_text(json.dumps({"customers": [customer]}), "utf-8")
+    with pytest.raises(ConfigError) as raised:
+        Emulator(state=file).start()
+    assert str(raised.value).startswith(f"{file}: {why}")
+
+
+def test_a_group_needs_nothing(file: Path) -> None:
+    file.write_text('{"customers": [{"customerId": "cus_1", "groups": [{}]}]}', "utf-8")
+    with Emulator(state=file) as pns:
+        (group,) = pns.groups("cus_1")
+    assert (group.name, group.phones, group.remark) == (group.group_id, [], "")
+
+
+def test_the_text_is_for_people_too() -> None:
+    text = to_text({"customers": [{"customerId": "cus_1", "name": "骑手"}]})
+    assert "骑手" in text
+    assert text.endswith("}\n")
+    assert parse(json.loads(text)).customers[0].name == "骑手"
+
+
+def test_parts_show_no_secret_and_no_number() -> None:
+    assert (
+        repr(KeyState(accessKey="key-1", accessSecret="secret-1")) == "KeyState(accessKey='key-1')"
+    )
+    assert "8521" not in repr(GroupState(phones="85211111114"))
