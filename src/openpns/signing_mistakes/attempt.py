@@ -1,0 +1,254 @@
+"""A way to sign a call, right or wrong, and what a mistake is."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from functools import cache, partial
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+ACCESS_KEY: Final = "accessKey"
+ACTION: Final = "action"
+BIZ_TYPE: Final = "bizType"
+TS: Final = "ts"
+BODY: Final = "body"
+SECRET: Final = "accessSecret"  # noqa: S105
+HEADERS: Final = (ACCESS_KEY, ACTION, BIZ_TYPE, TS)
+
+FORMS: Final[dict[str, Callable[[bytes], str]]] = {
+    "hex": lambda digest: digest.hex(),
+    "upper-case hex": lambda digest: digest.hex().upper(),
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+    "base64 without padding": lambda digest: base64.b64encode(digest).decode().rstrip("="),
+    "URL-safe base64": lambda digest: base64.urlsafe_b64encode(digest).decode(),
+    "base64 of the hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
+    "the middle half of the hex": lambda digest: _middle(digest.hex()),
+    "the middle half of the hex, in upper case": lambda digest: _middle(digest.hex()).upper(),
+    "hex with 0x": lambda digest: "0x" + digest.hex(),
+    "hex with -": lambda digest: digest.hex("-"),
+    "upper-case hex with -": lambda digest: digest.hex("-").upper(),
+    "hex with :": lambda digest: digest.hex(":"),
+    "a line of md5sum or sha256sum": lambda digest: digest.hex() + "  -",
+    "a line of openssl dgst": lambda digest: "(stdin)= " + digest.hex(),
+    "a line of openssl dgst -md5": lambda digest: "MD5(stdin)= " + digest.hex(),
+    "a line of openssl dgst -sha256": lambda digest: "SHA2-256(stdin)= " + digest.hex(),
+    "a line of openssl dgst -sha256, older": lambda digest: "SHA256(stdin)= " + digest.hex(),
+}
+"""How a digest may be written; the first one is right."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A name and a value of the text to sign."""
+
+    role: str
+    """The right name, whatever `name` says."""
+    name: bytes
+    value: bytes
+    between: bytes = b"&"
+    """What stands before it, unless it is the first part."""
+    equals: bytes = b"="
+    is_secret: bool = False
+
+    def __repr__(self) -> str:
+        """Return a text without the value: it may be the secret."""
+        return f"Part({self.role})"
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A text to sign, piece by piece, and what is made of it."""
+
+    parts: tuple[Part, ...]
+    algorithm: str
+    form: str = "hex"
+    before: bytes = b""
+    charset: str = "utf-8"
+    hmac_key: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Return a text without the secret."""
+        return f"Attempt({self.masked()!r})"
+
+    def text(self) -> bytes:
+        """Return the text to sign, in UTF-8, with the secret."""
+        pieces = [self.before]
+        for part in self.parts:
+            pieces += (part.between, part.name, part.equals, part.value)
+        if self.parts:
+            pieces[1] = b""
+        return b"".join(pieces)
+
+    def value_bytes(self) -> int:
+        """Return how long all values are: about what this costs to make and to hash."""
+        return sum([len(part.value) for part in self.parts])
+
+    def masked(self) -> bytes:
+        """Return the text to sign with `***` in the secret's place; an empty secret is shown."""
+        return self.with_parts(
+            replace(part, value=b"***") if part.is_secret and part.value else part
+            for part in self.parts
+        ).text()
+
+    def signature(self) -> str:
+        """Return the signature of the text."""
+        text = self.text()
+        if self.charset != "utf-8":
+            text = text.decode("utf-8", "replace").encode(self.charset, "replace")
+        begin = _begin(self.algorithm)
+        if self.hmac_key is None:
+            return FORMS[self.form](begin(text).digest())
+        return FORMS[self.form](hmac.new(self.hmac_key, text, begin).digest())
+
+    def fits(self, signature: str) -> bool:
+        """Tell whether a signature looks like this one's, without making a digest.
+
+        Args:
+            signature: The signature: its length and its case count.
+        """
+        if len(signature) != _signature_chars(self.algorithm, self.form):
+            return False
+        return {"hex": str.lower, "upper-case hex": str.upper}.get(self.form, str)(
+            signature
+        ) == signature
+
+    def find(self, role: str) -> bytes | None:
+        """Return a part's value; None where the text has no such part.
+
+        Args:
+            role: The part's right name.
+        """
+        return next((part.value for part in self.parts if part.role == role), None)
+
+    def with_value(self, role: str, value: bytes) -> "Attempt":
+        """Return this with another value of a part; a missing part is put before the secret.
+
+        Args:
+            role: The part's right name.
+            value: Its new value.
+        """
+        if self.find(role) is None:
+            places = [place for place, part in enumerate(self.parts) if part.role == SECRET]
+            place = places[0] if places else len(self.parts)
+            return self.with_part(place, role, value)
+        return self.with_parts(
+            replace(part, value=value) if part.role == role else part for part in self.parts
+        )
+
+    def with_part(self, place: int, role: str, value: bytes) -> "Attempt":
+        """Return this with a part more.
+
+        Args:
+            place: Where it is put in.
+            role: Its name.
+            value: Its value.
+        """
+        part = Part(role, role.encode(), value)
+        return self.with_parts((*self.parts[:place], part, *self.parts[place:]))
+
+    def without(self, *roles: str) -> "Attempt":
+        """Return this without some parts.
+
+        Args:
+            roles: Their right names.
+        """
+        return self.with_parts(part for part in self.parts if part.role not in roles)
+
+    def with_parts(self, parts: "Iterator[Part] | tuple[Part, ...]") -> "Attempt":
+        """Return this with other parts.
+
+        Args:
+            parts: The new ones, in their order.
+        """
+        return replace(self, parts=tuple(parts))
+
+
+class Stage(IntEnum):
+    """When a mistake happens: of two at once, the one with the earlier stage is made first."""
+
+    BODY = 1
+    """The body is written."""
+    ESCAPES = 2
+    """Characters of the body are escaped."""
+    BYTES = 3
+    """The body becomes bytes."""
+    VALUES = 4
+    """The values are put together."""
+    LAYOUT = 5
+    """The text is made of them."""
+    DIGEST = 6
+    """The text is hashed, and the digest written."""
+
+
+Variants: TypeAlias = Iterator[tuple[str, Attempt]]
+"""What a mistake may make of an attempt, likely ones first, each with what is special in it."""
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """Something that people get wrong.
+
+    Attributes:
+        name: Its name, for programs.
+        stage: When it happens.
+        what: What was done, as a part of a sentence.
+        mend: What to do, as a sentence.
+        variants: Makes this mistake; may also yield attempts that change nothing.
+    """
+
+    name: str
+    stage: Stage
+    what: str
+    mend: str
+    variants: Callable[[Attempt], Variants]
+
+
+def right_attempt(
+    access_key: str,
+    action: str,
+    biz_type: str,
+    ts: str,
+    body: bytes,
+    access_secret: str,
+    algorithm: str,
+) -> Attempt:
+    """Return the right way to sign a call.
+
+    Args:
+        access_key: The header accessKey.
+        action: The header action.
+        biz_type: The header bizType.
+        ts: The header ts, as sent.
+        body: The body exactly as sent.
+        access_secret: The secret that belongs to the access key.
+        algorithm: "md5" or "sha256".
+    """
+    values = [
+        (ACCESS_KEY, access_key.encode()),
+        (ACTION, action.encode()),
+        (BIZ_TYPE, biz_type.encode()),
+        (TS, ts.encode()),
+        (BODY, body),
+        (SECRET, access_secret.encode()),
+    ]
+    parts = [
+        Part(role, role.encode(), value, is_secret=role == SECRET)
+        for role, value in values
+        if role != BODY or value
+    ]
+    return Attempt(tuple(parts), algorithm)
+
+
+def _middle(text: str) -> str:
+    return text[len(text) // 4 : -len(text) // 4]
+
+
+@cache
+def _begin(algorithm: str) -> Callable[..., "hashlib._Hash"]:
+    return partial(hashlib.new, algorithm, usedforsecurity=False)
+
+
+@cache
+def _signature_chars(algorithm: str, form: str) -> int:
+    return len(FORMS[form](bytes(_begin(algorithm)().digest_size)))

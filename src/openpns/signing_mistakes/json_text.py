@@ -1,0 +1,148 @@
+"""JSON as it is written: white space and the order of keys can change, and nothing else does.
+
+Parsing and writing it with a JSON library would also change numbers and escapes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import msgspec
+
+from openpns import limits
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+
+
+class Object(msgspec.Struct, frozen=True):
+    """An object; its keys are as written, with their quotes."""
+
+    members: tuple[tuple[str, "Node"], ...]
+
+
+class Array(msgspec.Struct, frozen=True):
+    """An array."""
+
+    items: tuple["Node", ...]
+
+
+Node: TypeAlias = Object | Array | str
+"""A value; a str is a text, a number or a word as written."""
+
+
+class Style(msgspec.Struct, frozen=True):
+    """Where white space stands."""
+
+    comma: str
+    colon: str
+    indent: str | None = None
+    """What a line begins with at each level; None where all is one line."""
+
+
+COMPACT: Final = Style(",", ":")
+STYLES: Final[dict[str, Style]] = {
+    "no spaces, as JavaScript, Go and PHP write it": COMPACT,
+    "a space after each comma and colon, as Python writes it": Style(", ", ": "),
+    "a space after each colon": Style(",", ": "),
+    "a space after each comma": Style(", ", ":"),
+    "lines indented by 2 spaces": Style(",", ": ", "  "),
+    "lines indented by 4 spaces": Style(",", ": ", "    "),
+    "lines indented by a tab": Style(",", ": ", "\t"),
+    "lines indented by 2 spaces, as Jackson writes it": Style(",", " : ", "  "),
+}
+"""How JSON libraries put white space."""
+
+
+@lru_cache(maxsize=16)
+def parse(body: bytes) -> Node | None:
+    """Return a body as it is written; None where it is no JSON, or very long.
+
+    Args:
+        body: The body.
+    """
+    try:
+        text = body.decode()
+        json.loads(text)
+        tokens = _TOKEN.findall(text)
+        return _node(tokens[::-1]) if len(tokens) <= limits.EXPLAIN_JSON_TOKENS_MAX else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _node(tokens: list[str]) -> Node:
+    """Take a value from the end of the reversed tokens."""
+    first = tokens.pop()
+    if first not in ("{", "["):
+        return first
+    closing = "}" if first == "{" else "]"
+    members: list[tuple[str, Node]] = []
+    items: list[Node] = []
+    while tokens[-1] != closing:
+        if tokens[-1] == ",":
+            tokens.pop()
+        if first == "{":
+            key = tokens.pop()
+            tokens.pop()  # the colon
+            members.append((key, _node(tokens)))
+        else:
+            items.append(_node(tokens))
+    tokens.pop()
+    return Object(tuple(members)) if first == "{" else Array(tuple(items))
+
+
+def write(node: Node, style: Style) -> bytes:
+    """Return a value's text.
+
+    Args:
+        node: The value.
+        style: Where white space goes.
+    """
+    return "".join(_write(node, style, "\n")).encode()
+
+
+def _write(node: Node, style: Style, line: str) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+        return
+    is_object = isinstance(node, Object)
+    yield "{" if is_object else "["
+    members = node.members if isinstance(node, Object) else [("", item) for item in node.items]
+    inner = line if style.indent is None else line + style.indent
+    for place, (key, value) in enumerate(members):
+        yield style.comma if place else ""
+        yield "" if style.indent is None else inner
+        yield f"{key}{style.colon}" if is_object else ""
+        yield from _write(value, style, inner)
+    if members and style.indent is not None:
+        yield line
+    yield "}" if is_object else "]"
+
+
+def styles_of(body: bytes, node: Node) -> list[Style]:
+    """Return the style in which a body is written; the two usual ones where it is none of ours.
+
+    Args:
+        body: The body.
+        node: What `parse` returned for it.
+    """
+    for style in STYLES.values():
+        if write(node, style) == body:
+            return [style]
+    return [COMPACT, Style(", ", ": ")]
+
+
+def with_keys(node: Node, order: Callable[[list[str]], list[str]]) -> Node:
+    """Return a value with the keys of every object in another order.
+
+    Args:
+        node: The value.
+        order: Returns an object's keys, as written, in their new order.
+    """
+    if isinstance(node, str):
+        return node
+    if isinstance(node, Array):
+        return Array(tuple(with_keys(item, order) for item in node.items))
+    values = {key: with_keys(value, order) for key, value in node.members}
+    return Object(tuple((key, values[key]) for key in order(list(values))))
