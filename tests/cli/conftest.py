@@ -1,13 +1,19 @@
 """The command line in this process: its exit code, what it printed and where."""
 
+import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from click.testing import CliRunner
+from tests.cli.proxy import Proxy
+from tests.direct import empty
 from tests.helpers import MASTER_KEY
+from tests.processes import KEY_OF, Process, fill
 
 from openpns.cli.main import main
 from openpns.storage.store import Store
@@ -62,3 +68,60 @@ def openpns(run: Run, store: Store) -> Run:
     """Runs `openpns` on a migrated database with the customer cus_1."""
     run("customers", "create", "cus_1", "--name", "Example")
     return run
+
+
+class SharedServer:
+    """A server process for many tests, and the SQLite database that it serves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder / 'shared.db'}"
+        asyncio.run(fill(self.url))
+        arguments = ["serve", "--database", self.url, "--port", "0"]
+        log = folder / "shared.log"
+        self.process = Process(arguments, log, {"OPENPNS_MASTER_KEY": MASTER_KEY})
+        self.process.wait_until_up()
+        self.port, self.call = self.process.port, self.process.call
+
+
+@pytest.fixture(scope="session")
+def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
+    shared = SharedServer(tmp_path_factory.mktemp("shared-server"))
+    yield shared
+    shared.process.stop()
+
+
+@pytest.fixture
+async def server(
+    _shared_server: SharedServer,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> SharedServer:
+    """A server that runs, with no groups yet; the environment says that cus_1 calls it.
+
+    One process serves all tests: it never keeps what it has read, so that a database that was
+    made anew behind its back is all that each test needs.
+    """
+    assert database_url.startswith("sqlite")
+    await empty(_shared_server.url)
+    await fill(_shared_server.url)
+    call_as("cus_1", _shared_server.port, monkeypatch, tmp_path)
+    return _shared_server
+
+
+@pytest.fixture
+def proxy(server: SharedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+    """What stands between client and server, and can be told to misbehave."""
+    between = Proxy(server.port)
+    call_as("cus_1", between.port, monkeypatch, tmp_path)
+    yield between
+    between.close()
+
+
+def call_as(customer: str, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the environment say which server to call, and as whom."""
+    access_key, secret = KEY_OF[customer]
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    monkeypatch.setenv("OPENPNS_BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", access_key)
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", secret)

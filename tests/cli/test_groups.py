@@ -1,240 +1,169 @@
-import csv
-import io
+import json
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Done, Run
-from tests.helpers import FailingStore, on_sqlite_only
+from tests.cli.conftest import Run, SharedServer, call_as
+from tests.cli.proxy import Proxy
+from tests.helpers import on_sqlite_only
 
-from openpns import limits
-from openpns.errors import ServiceUnavailable
-from openpns.storage import connect
-from openpns.storage.store import Store
+pytestmark = [on_sqlite_only, pytest.mark.usefixtures("server")]
 
-HEADER = "groupId,groupName,phones,remark\n"
-IDS = [digit * 32 for digit in "0123"]
-GOOD = (
-    f'{HEADER}{IDS[0]},销售一部,"85211111114,8613800138000",备注\n'
-    f'{IDS[1]},"a name, ""quoted""",+442071838750,\n'
-)
-BAD = (
-    f"{HEADER}"
-    ",good,85211111114,\n"  # 2
-    ",bad number,852x,\n"  # 3
-    ",,85211111114\n"  # 4
-    "\n"
-    "short-id,,85211111114,\n"  # 6
-    ',"line\r\nbreak",85211111114,\n'  # 7 and 8
-    f'{IDS[0]},,"85211111114,",\n'  # 9
-    f"{IDS[1]},also good,,empty\n"  # 10
-    f"{IDS[1]},again,,\n"  # 11
-    f",{'n' * 129},,\n"  # 12
-)
-BAD_LINES = {
-    3: "phones: item 1 must be 5 to 15 digits",
-    4: "has 3 columns, the first line 4",
-    6: "groupId must be empty or 32 lower-case hex characters",
-    7: "groupName is too long or has control characters",
-    9: "phones: item 2 is empty",
-    11: "groupId stands in the file twice",
-    12: "groupName is too long or has control characters",
-}
-
-
-class Groups:
-    """Imports and exports of the customer cus_1."""
-
-    def __init__(self, run: Run, folder: Path) -> None:
-        self._run = run
-        self.file = folder / "in.csv"
-
-    def load(self, content: str | bytes, *options: str, code: int = 0) -> Done:
-        """Import a file with this content."""
-        self.file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return self._run("groups", "import", str(self.file), *self._own(options), code=code)
-
-    def load_stdin(self, content: bytes) -> Done:
-        return self._run("groups", "import", "-", *self._own(()), stdin=content)
-
-    def dump(self, file: str = "-", *options: str, code: int = 0) -> Done:
-        return self._run("groups", "export", file, *self._own(options), code=code)
-
-    def names(self) -> list[str]:
-        """The names of all groups, oldest first."""
-        return [row["groupName"] for row in csv.DictReader(io.StringIO(self.dump().out))]
-
-    def _own(self, options: tuple[str, ...]) -> list[str]:
-        return [*options] if "--customer" in options else [*options, "--customer", "cus_1"]
+NO_GROUP = "0" * 32
 
 
 @pytest.fixture
-def groups(openpns: Run, tmp_path: Path) -> Groups:
-    return Groups(openpns, tmp_path)
+def group_id(run_anywhere: Run, server: SharedServer) -> str:
+    """A group of two numbers."""
+    done = run_anywhere(
+        "groups", "create", "85211111114", "+85235753351", "--name", "销售一部", "--remark", "备注"
+    )
+    assert done.err == ""
+    return done.out.strip()
 
 
-def _reported(done: Done) -> dict[int, str]:
-    """The lines of a file that were reported, each with its reason."""
-    lines = [line.partition(": line ")[2] for line in done.err.splitlines() if ": line " in line]
-    return {int(line.partition(":")[0]): line.partition(": ")[2] for line in lines}
+def _phones(run: Run, group_id: str) -> list[str]:
+    found: list[str] = run("groups", "get", group_id, "--json").json["phones"]
+    return found
 
 
-def test_a_file_is_imported_and_counted(groups: Groups, openpns: Run) -> None:
-    assert groups.load(GOOD).out == "imported 2 groups with 3 numbers\n"
-    assert groups.names() == ["销售一部", 'a name, "quoted"']
-    assert openpns("customers", "show", "cus_1", "--json").json["groupCount"] == 2
+def test_a_group_is_shown_with_all_its_numbers(run_anywhere: Run, group_id: str) -> None:
+    assert run_anywhere("groups", "get", group_id).out.splitlines() == [
+        f"groupId   {group_id}",
+        "name      销售一部",
+        "remark    备注",
+        "customer  cus_1",
+        "numbers   2",
+        "  85211111114",
+        "  85235753351",
+    ]
+    assert run_anywhere("groups", "get", group_id, "--json").json == {
+        "groupId": group_id,
+        "groupName": "销售一部",
+        "phones": ["85211111114", "85235753351"],
+        "remark": "备注",
+        "customerId": "cus_1",
+    }
 
 
-def test_an_export_imported_for_another_customer_is_the_same_byte_for_byte(
-    groups: Groups, openpns: Run, tmp_path: Path
+def test_creating_prints_the_id_for_scripts(run_anywhere: Run) -> None:
+    made = run_anywhere("groups", "create", "85211111114,8613800138000", "--json").json
+    assert list(made) == ["groupId"]
+    assert run_anywhere("groups", "list", "-q").out == made["groupId"] + "\n"
+    assert _phones(run_anywhere, made["groupId"]) == ["85211111114", "8613800138000"]
+
+
+def test_numbers_are_added_removed_and_replaced(
+    run_anywhere: Run, group_id: str, tmp_path: Path
 ) -> None:
-    groups.load(GOOD + f"{IDS[2]},,,\n")
-    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    assert groups.dump(str(first)).err == "exported 3 groups\n"
-    openpns("customers", "create", "cus_2")
-    openpns("groups", "import", str(first), "--customer", "cus_2")
-    openpns("groups", "export", str(second), "--customer", "cus_2")
-    assert second.read_bytes() == first.read_bytes()
-    assert '销售一部,"85211111114,8613800138000",备注\n' in first.read_text("utf-8")
+    done = run_anywhere("groups", "add", group_id, "8613800138000")
+    assert (done.out, done.err) == ("", f"{group_id}: added\n")
+    assert _phones(run_anywhere, group_id)[-1] == "8613800138000"
+    run_anywhere("groups", "remove", group_id, "-", stdin=b"85211111114,\r\n+8613800138000\n")
+    assert _phones(run_anywhere, group_id) == ["85235753351"]
+    numbers = tmp_path / "numbers.txt"
+    numbers.write_bytes("\ufeff442071838750\n 85211111114 ".encode())
+    run_anywhere("groups", "replace", group_id, "--phones-file", str(numbers))
+    assert _phones(run_anywhere, group_id) == ["442071838750", "85211111114"]
 
 
-def test_a_bad_row_is_reported_by_its_line_and_nothing_is_written(groups: Groups) -> None:
-    done = groups.load(BAD, code=1)
-    reported = _reported(done)
-    assert list(reported) == list(BAD_LINES)
-    for line, why in BAD_LINES.items():
-        assert reported[line].startswith(why)
-    assert "nothing was imported" in done.err
-    assert done.err.endswith("bad rows: 7\n")
-    assert "85211111114" not in done.err
-    assert groups.names() == []
-
-
-def test_with_keep_going_the_good_rows_are_written(groups: Groups) -> None:
-    done = groups.load(BAD, "--keep-going", code=1)
-    assert list(_reported(done)) == list(BAD_LINES)
-    assert done.out.endswith("imported 2 groups with 1 numbers\n")
-    assert groups.names() == ["good", "also good"]
-
-
-def test_a_dry_run_checks_and_writes_nothing(groups: Groups) -> None:
-    assert groups.load(GOOD, "--dry-run").out == "would import 2 groups with 3 numbers\n"
-    done = groups.load(BAD, "--dry-run", code=1)
-    assert list(_reported(done)) == list(BAD_LINES)
-    assert "would import 2 groups" in done.out
-    assert groups.names() == []
-
-
-def test_a_group_that_is_there_already_is_reported(groups: Groups) -> None:
-    groups.load(GOOD)
-    done = groups.load(GOOD, code=1)
-    assert _reported(done) == dict.fromkeys((2, 3), "groupId is there already")
-    assert len(groups.names()) == 2
-
-
-@on_sqlite_only
-def test_a_file_may_come_from_stdin_or_a_pipe(groups: Groups, tmp_path: Path) -> None:
-    assert groups.load_stdin(GOOD.encode()).out == "imported 2 groups with 3 numbers\n"
-    assert groups.dump().out == groups.dump("-").out
-
-
-@on_sqlite_only
-def test_a_byte_order_mark_is_no_part_of_the_first_column(groups: Groups) -> None:
-    groups.load(b"\xef\xbb\xbf" + GOOD.encode())
-    assert len(groups.names()) == 2
-
-
-@on_sqlite_only
-def test_lines_may_end_as_windows_ends_them(groups: Groups) -> None:
-    groups.load("phones,groupName\r\n85211111114,a\r\n\r\n852x,b\r\n", "--keep-going", code=1)
-    assert groups.names() == ["a"]
-    done = groups.load("phones,groupName\r\n85211111114,a\r\n\r\n852x,b\r\n", code=1)
-    assert list(_reported(done)) == [4]
-
-
-@on_sqlite_only
-@pytest.mark.parametrize(
-    "header",
-    ["", "number\n", "phones;groupName\n", "phones,phones\n", "phones,extra\n", "groupId\n"],
-)
-def test_a_file_without_the_right_first_line_is_refused(groups: Groups, header: str) -> None:
-    done = groups.load(header + "85211111114\n" if header else "", code=2)
-    assert "in.csv: the first line must name the columns" in done.err
-    assert "allowed are groupId, groupName, phones, remark" in done.err
-
-
-@on_sqlite_only
-def test_a_row_that_is_not_utf_8_is_reported_by_its_line(groups: Groups) -> None:
-    rows = f"{HEADER},甲,85211111114,\n,乙,85211111114,\n".encode()
-    done = groups.load(rows.replace("乙".encode(), "乙".encode("gbk")), code=1)
-    assert _reported(done) == {3: "is not UTF-8"}
-    assert "in UTF-8" in groups.load(rows.decode().encode("utf-16"), code=2).err
-
-
-@on_sqlite_only
-@pytest.mark.parametrize("options", [(), ("--keep-going",), ("--dry-run",)])
-def test_a_file_that_is_no_csv_in_its_middle_is_not_imported_in_part(
-    groups: Groups, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["create", "add", "remove", "replace"])
+def test_without_numbers_the_command_says_where_they_may_come_from(
+    run_anywhere: Run, command: str
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
-    rows = ",a,85211111114,\n,b,85211111114,\n"
-    done = groups.load(f'{HEADER}{rows},"open,85211111114,\n,c,,\n', *options, code=2)
-    assert "in.csv: line 4: no CSV" in done.err
-    assert groups.names() == []
+    arguments = [] if command == "create" else [NO_GROUP]
+    done = run_anywhere("groups", command, *arguments, "-", stdin=b"\n", code=2)
+    assert "give numbers, --phones-file FILE, or - for stdin" in done.err
 
 
-def _break_writes(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Let writes fail after this many good ones."""
-    open_store = connect.open_store
-
-    async def failing(url: str, *, timeout_ms: int) -> Store:
-        opened = await open_store(url, timeout_ms=timeout_ms)
-        error = ServiceUnavailable("nothing was written")
-        return FailingStore(opened, "write", error, after=after)
-
-    monkeypatch.setattr(connect, "open_store", failing)
-
-
-@on_sqlite_only
-def test_an_import_that_breaks_off_says_how_far_it_came(
-    groups: Groups, monkeypatch: pytest.MonkeyPatch
+def test_a_file_of_numbers_that_cannot_be_read_is_one_line(
+    run_anywhere: Run, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
-    rows = "".join(f",{name},85211111114,\n" for name in "abcd")
-    with monkeypatch.context() as during:
-        _break_writes(during, after=2)
-        done = groups.load(HEADER + rows, code=1)
-    assert "broken off: Service unavailable; the good rows before line 4 are imported" in done.err
-    assert "nothing was written" not in done.err
-    assert groups.names() == ["a", "b"]
+    done = run_anywhere("groups", "create", "--phones-file", str(tmp_path / "none"), code=2)
+    assert "cannot read it (No such file" in done.err
+    (tmp_path / "gbk").write_bytes("号码".encode("gbk"))
+    done = run_anywhere("groups", "create", "--phones-file", str(tmp_path / "gbk"), code=2)
+    assert "is not UTF-8" in done.err
 
 
-@on_sqlite_only
-def test_an_import_that_cannot_begin_says_so(
-    groups: Groups, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("group_id", [NO_GROUP, "groupA"])
+@pytest.mark.parametrize("command", ["get", "add", "remove", "replace", "delete"])
+def test_a_group_that_is_not_there_is_exit_code_3(
+    run_anywhere: Run, command: str, group_id: str
 ) -> None:
-    _break_writes(monkeypatch, after=0)
-    done = groups.load(GOOD, code=1)
-    assert "openpns: Service unavailable: nothing was written" in done.err
+    rest = {"get": [], "delete": ["--yes"]}.get(command, ["85211111114"])
+    done = run_anywhere("groups", command, group_id, *rest, code=3)
+    assert "openpns: Number group does not exist" in done.err
+    assert ("32 lower-case hex characters" in done.err) == (group_id == "groupA")
+    assert done.out == ""
 
 
-@on_sqlite_only
-def test_of_many_bad_rows_the_first_are_shown(groups: Groups) -> None:
-    done = groups.load(HEADER + ",,x,\n" * 30, code=1)
-    assert list(_reported(done)) == list(range(2, 22))
-    assert "more bad rows follow, not shown" in done.err
-    assert done.err.endswith("bad rows: 30\n")
+def test_what_the_server_refuses_is_told_without_the_number(run_anywhere: Run) -> None:
+    done = run_anywhere("groups", "create", "85211111114", "0123", code=1)
+    assert "Parameter error: phones: item 2 must be 5 to 15 digits" in done.err
+    assert "0123" not in done.err
+    assert run_anywhere("groups", "list", "--json").json == []
 
 
-@on_sqlite_only
-def test_the_servers_bounds_hold_for_an_import_too(
-    groups: Groups, monkeypatch: pytest.MonkeyPatch
+def test_deleting_takes_several_ids_and_needs_a_yes(run_anywhere: Run, group_id: str) -> None:
+    done = run_anywhere("groups", "delete", group_id, stdin=b"y\n", code=2)
+    assert "There is no terminal to ask at; give --yes" in done.err
+    other = run_anywhere("groups", "create", "85211111114").out.strip()
+    done = run_anywhere("groups", "delete", group_id, other, "--yes")
+    assert (done.out, done.err) == ("", f"{group_id}: deleted\n{other}: deleted\n")
+    assert run_anywhere("groups", "list", "--json").json == []
+
+
+def test_the_profile_says_who_calls_and_options_come_before_it(
+    run_anywhere: Run,
+    server: SharedServer,
+    group_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OPENPNS_NUMBERS_IN_GROUP_MAX", "1")
-    assert _reported(groups.load(GOOD, code=1)) == {2: "a group may hold at most 1 numbers"}
+    for name in ("BASE_URL", "ACCESS_KEY", "ACCESS_SECRET"):
+        monkeypatch.delenv(f"OPENPNS_{name}")
+    file = tmp_path / "openpns" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(
+        f'[other]\nbase_url = "http://127.0.0.1:{server.port}"\n'
+        'access_key = "key-of-cus-2"\naccess_secret = "secret-of-2"\n'
+    )
+    assert run_anywhere("groups", "list", "--profile", "other", "--json").json == []
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "secret-of-cus-1")
+    done = run_anywhere(
+        "groups", "list", "--profile", "other", "--access-key", "key-of-cus-1", "-q"
+    )
+    assert done.out == group_id + "\n"
+    done = run_anywhere("groups", "list", "--profile", "none", code=2)
+    assert "profile 'none': not in" in done.err
 
 
-@pytest.mark.parametrize("command", ["import", "export"])
-def test_an_unknown_customer_is_named(groups: Groups, command: str) -> None:
-    groups.file.write_text(HEADER)
-    dump_or_load = groups.dump if command == "export" else groups.load
-    assert "'cus_9'" in dump_or_load(str(groups.file), "--customer", "cus_9", code=2).err
+def test_the_secret_is_no_option_and_never_shown(
+    run_anywhere: Run, server: SharedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "secret" not in run_anywhere("groups", "list", "--help").out.replace("its secret", "")
+    call_as("cus_1", server.port, monkeypatch, tmp_path)
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "hunter22")
+    done = run_anywhere("groups", "list", code=4)
+    assert done.err.startswith("openpns: Invalid signature")
+    assert "hunter22" not in done.err
+
+
+def test_a_group_s_json_can_be_imported_again(
+    run_anywhere: Run, group_id: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "one.jsonl"
+    group = run_anywhere("groups", "get", group_id, "--json").json
+    file.write_text(json.dumps(group | {"phones": ["442071838750"]}))
+    assert "changed 1 (+1 -2 numbers)" in run_anywhere("groups", "import", str(file)).out
+    assert _phones(run_anywhere, group_id) == ["442071838750"]
+
+
+def test_a_clock_that_is_off_is_one_line(run_anywhere: Run, proxy: Proxy) -> None:
+    refusal = {"code": 1004, "msg": "Timestamp has expired", "requestId": "1"}
+    proxy.page = json.dumps(refusal).encode()
+    proxy.date_moved_s = 300
+    done = run_anywhere("groups", "list", code=4)
+    clock, refused = done.err.splitlines()
+    assert clock.startswith("openpns: this machine's clock is ")
+    assert refused.startswith("openpns: Timestamp has expired")

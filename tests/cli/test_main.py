@@ -3,17 +3,21 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from tests.cli.conftest import Run
 
 import openpns
+from openpns import errors
+from openpns.cli.exit_codes import exit_code_of
+from openpns.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_help_names_every_command(run_anywhere: Run) -> None:
     text = run_anywhere("--help").out
-    for command in ("quickstart", "serve", "migrate", "customers", "keys", "groups", "master-key"):
+    for command in cli.commands:
         assert f"\n  {command} " in text
     assert run_anywhere("-h").out == text
 
@@ -56,7 +60,8 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
 def test_a_database_that_is_not_there_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
     done = run_anywhere("keys", "list", "--database", "sqlite:////no/such/folder.db", code=2)
     assert done.err == (
-        "openpns: database: /no/such/folder.db does not exist; make it with: openpns migrate\n"
+        "openpns: database: /no/such/folder.db does not exist; make it with: openpns migrate "
+        "--database URL\n"
     )
 
 
@@ -97,3 +102,42 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug_and_no_advice(
     monkeypatch.setitem(sys.modules, "openpns.domain.vault", None)
     with pytest.raises(ModuleNotFoundError):
         run_anywhere("master-key", "new")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ConfigError("a setting"),
+        errors.ParameterError("a field"),
+        errors.GroupNotFound(),
+        errors.TimestampExpired(),
+        errors.GroupFull(),
+        errors.ConnectFailed("listGroup", "refused"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_one_line_and_the_exit_code_of_its_class(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, error: errors.OpenPNSError
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(cli.commands, "fail", click.Command("fail", callback=fail))
+    done = run_anywhere("fail", code=exit_code_of(error))
+    assert done.err == f"openpns: {error}\n"
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(("value", "colours"), [("1", "never"), ("", "auto"), (None, "auto")])
+def test_no_color_takes_colours_away_even_on_a_terminal(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, value: str | None, colours: str
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NO_COLOR", value)
+
+    def ask() -> None:
+        click.echo({False: "never", None: "auto"}[click.get_current_context().color])
+
+    monkeypatch.setitem(cli.commands, "ask", click.Command("ask", callback=ask))
+    assert run_anywhere("ask").out == f"{colours}\n"

@@ -7,12 +7,10 @@ import click
 
 from openpns.cli.database import (
     database_option,
-    json_option,
-    print_json,
-    print_table,
     when,
     with_store,
 )
+from openpns.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from openpns.domain.customers import Customer

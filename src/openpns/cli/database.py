@@ -1,11 +1,9 @@
-"""What the operator's commands share: the database option, opening it, printing results."""
+"""What the operator's commands share: the database option, opening it, times for people."""
 
 import asyncio
-import json
 import os
-import unicodedata
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -22,7 +20,6 @@ database_option = click.option(
     show_envvar=True,
     help="sqlite:///file.db or postgresql://…",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def with_store(
@@ -53,43 +50,7 @@ def with_store(
 
 def master_key_variable() -> str | None:
     """Return the value of OPENPNS_MASTER_KEY, None where it is not set."""
-    return os.environ.get("OPENPNS_MASTER_KEY")
-
-
-def print_json(value: Any) -> None:
-    """Print a struct, or a list of them, as JSON.
-
-    Args:
-        value: What to print.
-    """
-    import msgspec
-
-    click.echo(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Print rows under their columns' names, aligned; or a sentence where there are none.
-
-    Args:
-        columns: The columns' names.
-        rows: The cells.
-        empty: What to say without rows; goes to stderr.
-    """
-    if not rows:
-        click.echo(empty, err=True)
-        return
-    table = [columns, *rows]
-    widths = [max(_width(row[place]) for row in table) for place in range(len(columns))]
-    for row in table:
-        cells = [
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        ]
-        click.echo("  ".join(cells).rstrip())
-
-
-def _width(text: str) -> int:
-    """Return how many cells a text takes in a terminal: a Chinese character takes two."""
-    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+    return os.environ.get("OPENPNS_MASTER_KEY") or None
 
 
 def when(ms: int | None) -> str:

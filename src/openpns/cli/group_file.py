@@ -1,21 +1,23 @@
-"""Files of number groups: CSV with a header line, read row by row, each with its line."""
+"""Files of number groups, CSV with a header line or JSON lines, read row by row with its line."""
 
 import csv
 import io
+import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
-from openpns.domain.bulk import COLUMNS, RawRow
 from openpns.errors import ConfigError
+from openpns.protocol.group_rows import COLUMNS, RawRow
 
 # A group's numbers stand in one field: room for the largest setting, 16 characters a number.
 _FIELD_CHARS_MAX: Final = 16 * 1_000_000
+_OPTIONAL: Final = "groupId, groupName and remark"
 
 
 @contextmanager
@@ -80,20 +82,66 @@ def open_target(file: str) -> Iterator[IO[str]]:
         raise ConfigError(f"{file}: cannot write it ({error.strerror})") from None
 
 
+def form_of(file: str, form: str | None) -> str:
+    """Return a file's form: the one that is asked for, else the one its name says, else CSV.
+
+    Args:
+        file: Its name.
+        form: "csv", "jsonl" or None.
+    """
+    return form or ("jsonl" if file.endswith((".jsonl", ".ndjson")) else "csv")
+
+
 @contextmanager
-def open_rows(source: IO[bytes], name: str) -> Iterator[Iterator[RawRow]]:
-    """Read an open file from its beginning; see `read_csv`.
+def open_rows(source: IO[bytes], name: str, form: str = "csv") -> Iterator[Iterator[RawRow]]:
+    """Read an open file from its beginning; see `read_csv` and `read_json_lines`.
 
     Args:
         source: The file; stays open.
         name: Its name, for error texts.
+        form: "csv" or "jsonl".
     """
     source.seek(0)
+    if form == "jsonl":
+        yield read_json_lines(source)
+        return
     text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
     try:
         yield read_csv(text, name)
     finally:
         text.detach()
+
+
+def row_writer(out: IO[str], form: str) -> Callable[[Sequence[str]], object]:
+    """Return what writes one row of COLUMNS, in a form that an import reads again.
+
+    Args:
+        out: The open file.
+        form: "csv" or "jsonl".
+    """
+    if form == "csv":
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        return writer.writerow
+
+    def write(row: Sequence[str]) -> None:
+        group: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+        group["phones"] = group["phones"].split(",") if group["phones"] else []
+        out.write(json.dumps(group, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def read_json_lines(file: IO[bytes]) -> Iterator[RawRow]:
+    """Return the rows of a file with a JSON object a line.
+
+    Args:
+        file: The file.
+    """
+    for line, content in enumerate(file, start=1):
+        text = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
+        if text.strip():
+            yield line, _object_columns(text)
 
 
 def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
@@ -145,3 +193,25 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _object_columns(text: bytes) -> dict[str, str]:
+    """Return a line's columns, or what is wrong with it, to be reported with its line."""
+    try:
+        values = json.loads(text.decode())
+    except UnicodeDecodeError:
+        return {"error": "is not UTF-8"}
+    except (ValueError, RecursionError):
+        return {"error": "is no JSON"}
+    if not isinstance(values, dict):
+        return {"error": "is no JSON object"}
+    # groups list --json shows whose a group is; whose it becomes is said elsewhere.
+    values.pop("customerId", None)
+    if "phones" not in values or not values.keys() <= set(COLUMNS):
+        return {"error": f"must have phones, and may have {_OPTIONAL}; nothing else"}
+    if isinstance(values["phones"], list) and all(isinstance(p, str) for p in values["phones"]):
+        values["phones"] = ",".join(values["phones"])
+    columns = {name: "" if value is None else value for name, value in values.items()}
+    if not all(isinstance(value, str) and _is_unicode(value) for value in columns.values()):
+        return {"error": "phones must be a text or an array of texts, the others texts"}
+    return columns

@@ -1,181 +1,188 @@
-"""`openpns groups import|export`: in bulk, straight at the database, for the operator."""
+"""`openpns groups`: number groups through the API; in bulk also straight at the database."""
 
-import csv
 import sys
-from typing import IO, TYPE_CHECKING, Final
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from openpns.cli.database import database_option, with_store
-from openpns.errors import WireError
+from openpns.cli import group_bulk
+from openpns.cli.output import json_option, print_json
+from openpns.cli.profile import Target, client_options, open_client
+from openpns.errors import ConfigError, GroupNotFound
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from openpns.domain.bulk import BadRow, Imported, RawRow
-    from openpns.domain.calls import Services
-    from openpns.storage.store import Store
-
-_BAD_ROWS_SHOWN: Final = 20
-_BULK_TIMEOUT_MS: Final = 120_000
+phones_file_option = click.option(
+    "--phones-file", metavar="FILE", help="Take numbers from a file too; - for stdin."
+)
 
 
 @click.group()
 def groups() -> None:
-    """Import and export number groups in bulk."""
+    """List, change, import and export number groups."""
 
 
-@groups.command("import")
-@click.argument("file")
-@click.option("--customer", "customer_id", required=True, help="Whose groups they become.")
-@click.option("--dry-run", is_flag=True, help="Check every row and write nothing.")
-@click.option("--keep-going", is_flag=True, help="Leave bad rows out and write the others.")
-@database_option
-def import_(file: str, customer_id: str, database: str, *, dry_run: bool, keep_going: bool) -> None:
-    """Import groups from a CSV FILE (- for stdin) with columns groupId, groupName, phones, remark.
+groups.add_command(group_bulk.import_)
+groups.add_command(group_bulk.export)
 
-    Every row is checked first: one bad row, and nothing is written. groupId may be empty.
+
+@groups.command("list")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many; all where not given.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Pass over so many first.")
+@click.option("--json", "form", flag_value="json", help="Print a JSON array.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, as groups import reads it.")
+@click.option("-q", "--quiet", "form", flag_value="ids", help="Print ids only.")
+@client_options
+def list_(limit: int | None, offset: int, form: str | None, target: Target) -> None:
+    """List groups, oldest first."""
+    from openpns.cli import group_list
+
+    with open_client(target) as client:
+        pages = group_list.fetch_pages(client, limit, offset)
+        group_list.PRINTERS[form or "table"](pages)
+
+
+@groups.command()
+@click.argument("group_id")
+@json_option
+@client_options
+def get(group_id: str, *, as_json: bool, target: Target) -> None:
+    """Show one group with all its numbers.
+
+    It is looked for page by page: the API cannot be asked for one group.
     """
-    from openpns.cli.group_file import open_rows, open_source
+    from openpns.cli import group_list
 
-    with open_source(file) as source:
-        found = None
-        if dry_run or not keep_going:
-            found = _pass(source, file, customer_id, database, dry_run=True)
-        else:  # a file that is no CSV in its middle must not be found so half imported
-            with open_rows(source, file) as rows:
-                for _ in rows:
-                    pass
-        if dry_run and found is not None:
-            click.echo(f"would import {_counts(found)}")
-        elif found is not None and found.bad:
-            click.echo("nothing was imported", err=True)
-        else:
-            found = _pass(source, file, customer_id, database, dry_run=False)
-            click.echo(f"imported {_counts(found)}")
-    if found is not None and found.bad:
-        click.echo(f"bad rows: {found.bad}", err=True)
-        sys.exit(1)
+    with open_client(target) as client:
+        found = next(
+            (group for group in client.groups.iterate() if group.group_id == group_id), None
+        )
+    if found is None:
+        raise GroupNotFound(_hint(group_id))
+    if as_json:
+        print_json(group_list.as_dict(found))
+    else:
+        group_list.print_group(found)
 
 
-@groups.command("export")
-@click.argument("file", default="-")
-@click.option("--customer", "customer_id", required=True, help="Whose groups.")
-@database_option
-def export(file: str, customer_id: str, database: str) -> None:
-    """Export a customer's groups to a CSV FILE (- for stdout), oldest first, in one snapshot."""
-    from openpns.cli.group_file import open_target
-    from openpns.domain import bulk, customers
-
-    async def work(store: "Store") -> int:
-        await customers.get(store, customer_id)
-        count = 0
-        with open_target(file) as out:
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(bulk.COLUMNS)
-            async for row in bulk.export_rows(services_for(store), customer_id):
-                writer.writerow(row)
-                count += 1
-        return count
-
-    count = with_store(database, work, timeout_ms=_BULK_TIMEOUT_MS)
-    click.echo(f"exported {count} groups", err=True)
-
-
-def _pass(
-    source: IO[bytes], name: str, customer_id: str, database: str, *, dry_run: bool
-) -> "Imported":
-    """Go over the file once, with a progress bar."""
-    import io
-
-    from openpns.cli.group_file import open_rows
-    from openpns.domain import bulk, customers
-
-    size = source.seek(0, io.SEEK_END)
-    progress = _Progress(name)
-
-    async def work(store: "Store") -> "Imported":
-        await customers.get(store, customer_id)
-        label = "checking" if dry_run else "importing"
-        with (
-            open_rows(source, name) as rows,
-            click.progressbar(length=size, label=label, file=sys.stderr) as bar,
-        ):
-
-            def on_batch() -> None:
-                progress.on_batch()
-                bar.update(source.tell() - bar.pos)
-
-            return await bulk.import_rows(
-                services_for(store),
-                customer_id,
-                progress.follow(rows),
-                on_bad=progress.on_bad,
-                on_batch=on_batch,
-                dry_run=dry_run,
-            )
-
-    try:
-        return with_store(database, work, timeout_ms=_BULK_TIMEOUT_MS)
-    except WireError as error:
-        if dry_run or progress.done_before == 0:
-            raise
-        raise click.ClickException(
-            f"{name}: broken off: {error.text}; the good rows before line {progress.done_before} "
-            "are imported"
-        ) from error
+@groups.command()
+@click.argument("phones", nargs=-1)
+@phones_file_option
+@click.option("--name", help="Its name; its id where not given.")
+@click.option("--remark", help="A remark.")
+@json_option
+@client_options
+def create(
+    phones: tuple[str, ...],
+    phones_file: str | None,
+    name: str | None,
+    remark: str | None,
+    *,
+    as_json: bool,
+    target: Target,
+) -> None:
+    """Create a group of PHONES (- for stdin), and print its id."""
+    numbers = read_phones(phones, phones_file)
+    with open_client(target) as client:
+        group_id = client.groups.create(numbers, name=name, remark=remark)
+    if as_json:
+        print_json({"groupId": group_id})
+    else:
+        click.echo(group_id)
 
 
-class _Progress:
-    """Tells the bad rows of an import as they come, and knows how far it got."""
-
-    def __init__(self, name: str) -> None:
-        self.done_before = 0
-        """Rows before this line are written; 0 where none is."""
-        self._name = name
-        self._line = 0
-        self._shown = 0
-
-    def follow(self, rows: "Iterator[RawRow]") -> "Iterator[RawRow]":
-        for line, columns in rows:
-            self._line = line
-            yield line, columns
-
-    def on_bad(self, row: "BadRow") -> None:
-        self._shown += 1
-        if self._shown <= _BAD_ROWS_SHOWN:
-            click.echo(f"{self._name}: line {row.line}: {row.why}", err=True)
-        elif self._shown == _BAD_ROWS_SHOWN + 1:
-            click.echo(f"{self._name}: more bad rows follow, not shown", err=True)
-
-    def on_batch(self) -> None:
-        # A batch is written when the row after it was read.
-        self.done_before = self._line
+@groups.command()
+@click.argument("group_id")
+@click.argument("phones", nargs=-1)
+@phones_file_option
+@client_options
+def add(group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target) -> None:
+    """Add PHONES (- for stdin) to a group; those that are there already change nothing."""
+    numbers = read_phones(phones, phones_file)
+    with open_client(target) as client:
+        client.groups.add_phones(group_id, numbers)
+    click.echo(f"{group_id}: added", err=True)
 
 
-def services_for(store: "Store") -> "Services":
-    """Return what a bulk operation works with; bounds as the server's, from the environment.
+@groups.command()
+@click.argument("group_id")
+@click.argument("phones", nargs=-1)
+@phones_file_option
+@client_options
+def remove(group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target) -> None:
+    """Take PHONES (- for stdin) out of a group; those that are not there change nothing."""
+    numbers = read_phones(phones, phones_file)
+    with open_client(target) as client:
+        client.groups.remove_phones(group_id, numbers)
+    click.echo(f"{group_id}: removed", err=True)
+
+
+@groups.command()
+@click.argument("group_id")
+@click.argument("phones", nargs=-1)
+@phones_file_option
+@client_options
+def replace(
+    group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target
+) -> None:
+    """Put PHONES (- for stdin) in the place of all numbers of a group."""
+    numbers = read_phones(phones, phones_file)
+    with open_client(target) as client:
+        client.groups.replace_phones(group_id, numbers)
+    click.echo(f"{group_id}: replaced", err=True)
+
+
+@groups.command()
+@click.argument("group_ids", nargs=-1, required=True)
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+@client_options
+def delete(group_ids: tuple[str, ...], *, is_sure: bool, target: Target) -> None:
+    """Delete groups with their numbers; asks first."""
+    if not is_sure:
+        _ask(group_ids)
+    with open_client(target) as client:
+        for group_id in group_ids:
+            client.groups.delete(group_id)
+            click.echo(f"{group_id}: deleted", err=True)
+
+
+def read_phones(phones: Sequence[str], file: str | None) -> list[str]:
+    """Return the numbers of arguments and of a file.
 
     Args:
-        store: The open database.
+        phones: Numbers, each with country code, or several joined with commas; - for stdin.
+        file: A file of numbers, with commas, spaces or line ends between them; - for stdin.
+
+    Raises:
+        ConfigError: The file cannot be read.
     """
-    import os
-
-    from openpns.clock import now_ms
-    from openpns.domain.calls import Services
-    from openpns.ids import Snowflake
-    from openpns.server.config import load_settings
-
-    settings = load_settings({"database": "-"}, os.environ)
-    # No request id is made here, so that the node's number does not matter.
-    return Services(
-        store,
-        Snowflake(now_ms, node=0),
-        now_ms,
-        settings.numbers_in_group_max,
-        settings.numbers_in_request_max,
-    )
+    numbers: list[str] = []
+    for item in phones:
+        numbers += _read_file("-") if item == "-" else [item]
+    if file is not None:
+        numbers += _read_file(file)
+    if not numbers:
+        raise click.UsageError("Missing PHONES: give numbers, --phones-file FILE, or - for stdin.")
+    return numbers
 
 
-def _counts(found: "Imported") -> str:
-    return f"{found.groups} groups with {found.phones} numbers"
+def _read_file(file: str) -> list[str]:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode("utf-8-sig").replace(",", " ").split()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8") from None
+
+
+def _ask(group_ids: Sequence[str]) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask at; give --yes to delete unasked.")
+    what = f"the group {group_ids[0]}" if len(group_ids) == 1 else f"{len(group_ids)} groups"
+    click.confirm(f"Delete {what} with all numbers?", abort=True, err=True)
+
+
+def _hint(group_id: str) -> str:
+    from openpns.protocol.groups import GROUP_ID
+
+    return "" if GROUP_ID.fullmatch(group_id) else "a groupId is 32 lower-case hex characters"

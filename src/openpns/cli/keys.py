@@ -10,13 +10,11 @@ import click
 
 from openpns.cli.database import (
     database_option,
-    json_option,
     master_key_variable,
-    print_json,
-    print_table,
     when,
     with_store,
 )
+from openpns.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from openpns.domain.keys import AccessKey, NewSecret

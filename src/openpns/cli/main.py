@@ -1,12 +1,27 @@
 """`openpns`: the commands, and how every one of them fails: one clear line and an exit code."""
 
+import os
 import sys
 
 import click
 
 from openpns import __version__
-from openpns.cli import customers, groups, keys, master_key, migrate, quickstart, serve
-from openpns.errors import ConfigError, OpenPNSError
+from openpns.cli import (
+    call,
+    completion,
+    customers,
+    doctor,
+    emulator,
+    groups,
+    keys,
+    master_key,
+    migrate,
+    quickstart,
+    serve,
+    sign,
+)
+from openpns.cli.exit_codes import ExitCode, exit_code_of
+from openpns.errors import OpenPNSError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,7 +37,12 @@ for command in (
     customers.customers,
     keys.keys,
     groups.groups,
+    call.call,
+    doctor.doctor,
+    emulator.emulator,
     master_key.master_key,
+    sign.sign,
+    completion.completion,
 ):
     cli.add_command(command)
 
@@ -30,10 +50,11 @@ for command in (
 def main() -> None:
     """Run the command line."""
     try:
-        cli(standalone_mode=True)
+        # https://no-color.org: any value but an empty one; click does not look at it by itself.
+        cli(standalone_mode=True, color=False if os.environ.get("NO_COLOR") else None)
     except OpenPNSError as error:
         click.echo(f"openpns: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(exit_code_of(error))
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("openpns"):
             raise
@@ -42,4 +63,4 @@ def main() -> None:
             "install them with: pip install 'openpns[server]'",
             err=True,
         )
-        sys.exit(1)
+        sys.exit(ExitCode.FAILED)

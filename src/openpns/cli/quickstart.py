@@ -43,11 +43,12 @@ def quickstart(host: str, port: int, data: Path) -> None:
     import asyncio
 
     from openpns.server.config import load_settings
-    from openpns.server.run import run
+    from openpns.server.run import free_port, run
 
     _make_folder(data)
     url = f"sqlite:///{data.absolute() / 'openpns.db'}"
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
+    free_port("port", settings.host, settings.port)  # before the secret is shown, this once
     key, is_new = asyncio.run(_prepare(url))
     click.echo(f"database       {data / 'openpns.db'}")
     click.echo(f"customer       {key.customerId}")
@@ -80,7 +81,7 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
     try:
         await connect.migrate(store, url)
         await connect.check_current(store, url)
-        vault = await master_key.open_vault(store, url, os.environ.get(master_key.VARIABLE))
+        vault = await master_key.open_vault(store, url, os.environ.get(master_key.VARIABLE) or None)
         known = {c.customerId: c for c in await customers.find_all(store)}
         if _CUSTOMER_ID not in known:
             await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
@@ -92,8 +93,8 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
 
 
 async def _import_sample(store: "Store") -> None:
+    from openpns.cli.group_database import services_for
     from openpns.cli.group_file import read_csv
-    from openpns.cli.groups import services_for
     from openpns.domain import bulk
 
     def refuse(row: bulk.BadRow) -> None:
