@@ -16,7 +16,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 
 from openpns import limits
-from openpns.errors import WIRE_ERRORS, WireError
+from openpns.errors import WIRE_ERRORS, TransportError, WireError
 from openpns.protocol.fields import describe, meaning
 from openpns.server.actions import ACTIONS
 from openpns.server.config import FIELDS, PREFIX
@@ -46,6 +46,14 @@ ADVICE: Final = {
     19006: "Read the group with listGroup, then decide whether to send the change again.",
 }
 """What a caller does about each code."""
+
+TRANSPORT_ADVICE: Final = {
+    "ConnectFailed": "Check `base_url`, the network and the proxy; any call may be sent again.",
+    "ConnectionLost": "A write: read with listGroup, then decide. A read: send it again.",
+    "AnswerTooLate": "The same; give more time with `timeout_s` where answers are large.",
+    "AnswerUnreadable": "Check `base_url` and what stands between; `http_status` tells more.",
+}
+"""What a caller of the SDK does where no answer came."""
 
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
@@ -119,6 +127,7 @@ def errors_table() -> str:
     rows = [
         (
             f"`{code}`" + (" (extension)" if code >= EXTENSIONS_FROM else ""),
+            f"`{error.__name__}`",
             error.text,
             ", ".join(map(str, _statuses(error))),
             error.when,
@@ -126,11 +135,24 @@ def errors_table() -> str:
         )
         for code, error in sorted(WIRE_ERRORS.items())
     ]
-    return table(("Code", "`msg` begins", "HTTP status", "When", "What to do"), rows)
+    return table(("Code", "SDK class", "`msg` begins", "HTTP status", "When", "What to do"), rows)
 
 
 def _statuses(error: type[WireError]) -> list[int]:
     return sorted({error.http_status, *(kind.http_status for kind in error.__subclasses__())})
+
+
+def transport_errors_table() -> str:
+    """Return the table of the SDK's errors that are no answer of the API."""
+    rows = [
+        (
+            f"`{error.__name__}`",
+            (error.__doc__ or "").split("\n", maxsplit=1)[0],
+            TRANSPORT_ADVICE[error.__name__],
+        )
+        for error in TransportError.__subclasses__()
+    ]
+    return table(("SDK class", "Meaning", "What to do"), rows)
 
 
 def settings_table() -> str:
@@ -169,6 +191,7 @@ def makers() -> dict[str, Callable[[], str]]:
     made: dict[str, Callable[[], str]] = {
         "settings": settings_table,
         "errors": errors_table,
+        "transport errors": transport_errors_table,
         "bounds": bounds_table,
     }
     for name, action in ACTIONS.items():
