@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openpns.errors import ParameterError
-from openpns.numbers import has_country_code, mask, parse_phones
+from openpns.numbers import has_country_code, parse_phones
 
 GOOD = "85211111114"
 
@@ -117,16 +117,3 @@ def test_the_bound_counts_repeats_and_its_own_value_is_allowed() -> None:
     assert parse_phones(",".join([GOOD] * 3), 3) == [GOOD]
     with pytest.raises(ParameterError, match="phones must hold at most 3 numbers"):
         parse_phones(",".join([GOOD] * 4), 3)
-
-
-def test_a_masked_number_keeps_its_country_and_its_end() -> None:
-    assert mask(GOOD) == "852******14"
-
-
-@settings(deadline=None)
-@given(phones)
-def test_a_masked_number_hides_at_least_three_digits(number: str) -> None:
-    masked = mask(number)
-    assert len(masked) == len(number)
-    assert masked.count("*") >= 3
-    assert masked.endswith(number[-2:])

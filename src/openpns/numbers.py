@@ -1,11 +1,10 @@
-"""Phone number text: reading a list of numbers, and masking one for people to see.
+"""Phone number text: reading a list of numbers.
 
 Source: docs/api/createGroup.md, "Phone numbers".
 """
 
 import re
 from functools import cache
-from typing import Final
 
 from openpns import limits
 from openpns.errors import ParameterError
@@ -13,9 +12,6 @@ from openpns.errors import ParameterError
 _DIGITS = re.compile(
     rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
 )
-
-_MASKED_WHOLE_DIGITS_MAX: Final = 8
-"""Up to so many digits, five of them shown would leave too few to guess."""
 
 
 def parse_phones(text: str, numbers_max: int, *, check_country: bool = True) -> list[str]:
@@ -50,19 +46,6 @@ def has_country_code(number: str) -> bool:
     """Tell whether a number in digits begins with an assigned country calling code."""
     codes = _country_codes()
     return number[:1] in codes or number[:2] in codes or number[:3] in codes
-
-
-def mask(number: str) -> str:
-    """Return a number for a log or an audit line: at most five of its digits remain.
-
-    These are the first three and the last two; of a short number only the last two.
-
-    Args:
-        number: The number in digits.
-    """
-    head = number[:3] if len(number) > _MASKED_WHOLE_DIGITS_MAX else ""
-    tail = number[-2:]
-    return f"{head}{'*' * (len(number) - len(head) - len(tail))}{tail}"
 
 
 def _what_is_wrong(number: str) -> str:

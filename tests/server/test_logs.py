@@ -37,7 +37,7 @@ def test_a_console_line_is_text_without_colours_where_nobody_watches(
     assert "\x1b" not in line
 
 
-@pytest.mark.parametrize("log_format", logs.FORMATS)
+@pytest.mark.parametrize("log_format", ["console", "json"])
 def test_lines_below_the_level_are_left_out(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
@@ -56,7 +56,7 @@ def test_lines_of_others_look_the_same(capsys: pytest.CaptureFixture[str]) -> No
     assert (line["event"], line["level"]) == ("worker 7 died", "warning")
 
 
-@pytest.mark.parametrize("log_format", logs.FORMATS)
+@pytest.mark.parametrize("log_format", ["console", "json"])
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_logged_error_shows_its_type_and_place_but_neither_text_nor_variables(
     capsys: pytest.CaptureFixture[str], log_format: str, *, ours: bool

@@ -23,8 +23,8 @@ from openpns.protocol.groups import (
 )
 from openpns.storage.store import Row, Statement, Steps
 
-_PHONES: Final = 4
-"""The place of `phones` in a row of group_list."""
+_PHONES: Final = 3
+"""The place of `phones` in a row of group_list, its total left out."""
 
 
 async def list(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
@@ -43,7 +43,7 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
         "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
     }
     total, rows = _split(await services.store.fetch("group_list", params))
-    if all(row[_PHONES - 1] is not None for row in rows):
+    if all(row[_PHONES] is not None for row in rows):
         return ListedGroups(total, rows)
     # Some group has more numbers than its share of one piece: read the page again, in slices.
     params["numbers_max"] = limits.OFFSET_MAX

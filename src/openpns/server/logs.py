@@ -9,9 +9,6 @@ from typing import Any, Final
 
 import structlog
 
-FORMATS: Final = ("console", "json")
-LEVELS: Final = ("debug", "info", "warning", "error")
-
 _SHARED: Final[list[Any]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
