@@ -69,15 +69,22 @@ def postgres_server() -> Iterator[str]:
 _database_numbers = itertools.count()
 
 
+async def create_postgres_database(server: str) -> str:
+    """Make an empty PostgreSQL database and return its URL."""
+    name = f"openpns_{os.getpid()}_{next(_database_numbers)}_{secrets.token_hex(3)}"
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    base, _, query = server.partition("?")
+    return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
+
+
 @pytest.fixture
 async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
     """The URL of an empty PostgreSQL database."""
-    name = f"openpns_{os.getpid()}_{next(_database_numbers)}_{secrets.token_hex(3)}"
-    connection = await asyncpg.connect(postgres_server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    base, _, query = postgres_server.partition("?")
-    yield base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
+    url = await create_postgres_database(postgres_server)
+    yield url
+    name = url.partition("?")[0].rpartition("/")[2]
     connection = await asyncpg.connect(postgres_server)
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()

@@ -1,5 +1,6 @@
 """Real `openpns` processes on loopback, and calls to them."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.direct import empty
 
 from openpns import signing
 from openpns.clock import now_ms
@@ -168,6 +170,28 @@ async def fill(url: str) -> None:
             store, vault, now_ms, customer, access_key=access_key, access_secret=secret
         )
     await store.close()
+
+
+class SharedServer:
+    """A server process for many tests, and the database that it serves.
+
+    It never keeps what it has read, so that a database that was made anew behind its back is all
+    that each test needs.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        asyncio.run(fill(url))
+        log = folder / "shared.log"
+        arguments = ["serve", "--database", url, "--port", "0"]
+        self.process = Process(arguments, log, {"OPENPNS_MASTER_KEY": MASTER_KEY})
+        self.process.wait_until_up()
+        self.port, self.call = self.process.port, self.process.call
+
+    async def begin_anew(self) -> None:
+        """Leave two customers without groups, and nothing else."""
+        await empty(self.url)
+        await fill(self.url)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The command line in this process: its exit code, what it printed and where."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from typing import Any, Protocol
 import pytest
 from click.testing import CliRunner
 from tests.cli.proxy import Proxy
-from tests.direct import empty
 from tests.helpers import MASTER_KEY
-from tests.processes import KEY_OF, Process, fill
+from tests.processes import KEY_OF, SharedServer
 
 from openpns.cli.main import main
 from openpns.storage.store import Store
@@ -70,22 +68,10 @@ def openpns(run: Run, store: Store) -> Run:
     return run
 
 
-class SharedServer:
-    """A server process for many tests, and the SQLite database that it serves."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'shared.db'}"
-        asyncio.run(fill(self.url))
-        arguments = ["serve", "--database", self.url, "--port", "0"]
-        log = folder / "shared.log"
-        self.process = Process(arguments, log, {"OPENPNS_MASTER_KEY": MASTER_KEY})
-        self.process.wait_until_up()
-        self.port, self.call = self.process.port, self.process.call
-
-
 @pytest.fixture(scope="session")
 def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
-    shared = SharedServer(tmp_path_factory.mktemp("shared-server"))
+    folder = tmp_path_factory.mktemp("shared-server")
+    shared = SharedServer(f"sqlite:///{folder / 'shared.db'}", folder)
     yield shared
     shared.process.stop()
 
@@ -103,8 +89,7 @@ async def server(
     made anew behind its back is all that each test needs.
     """
     assert database_url.startswith("sqlite")
-    await empty(_shared_server.url)
-    await fill(_shared_server.url)
+    await _shared_server.begin_anew()
     call_as("cus_1", _shared_server.port, monkeypatch, tmp_path)
     return _shared_server
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.processes import KEY_OF, Process, Start
+from tests.conftest import ENGINES, create_postgres_database
+from tests.processes import KEY_OF, Process, SharedServer, Start
 
 import openpns
 from openpns import AsyncClient, Client
@@ -20,11 +21,13 @@ PHONES = ["85211111114", "85235753351"]
 Run = Callable[..., Any]
 
 
-def arguments(server: Process, customer: str = "cus_1") -> tuple[str, str, str]:
+def arguments(server: Process | SharedServer, customer: str = "cus_1") -> tuple[str, str, str]:
     return (f"http://127.0.0.1:{server.port}", *KEY_OF[customer])
 
 
-def run_sync(server: Process, use: Callable[[Any], list[Any]], **settings: Any) -> list[Any]:
+def run_sync(
+    server: Process | SharedServer, use: Callable[[Any], list[Any]], **settings: Any
+) -> list[Any]:
     with Client(*arguments(server), **settings) as pns:
         return [_listed(value()) for value in use(pns)]
 
@@ -33,7 +36,9 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, Iterator) else value
 
 
-def run_async(server: Process, use: Callable[[Any], list[Any]], **settings: Any) -> list[Any]:
+def run_async(
+    server: Process | SharedServer, use: Callable[[Any], list[Any]], **settings: Any
+) -> list[Any]:
     async def main() -> list[Any]:
         async with AsyncClient(*arguments(server), **settings) as pns:
             return [await _awaited(value()) for value in use(pns)]
@@ -45,6 +50,27 @@ async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else [item async for item in value]
 
 
+@pytest.fixture(scope="session", params=ENGINES)
+def _shared_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedServer]:
+    folder = tmp_path_factory.mktemp("shared-server")
+    url = f"sqlite:///{folder / 'shared.db'}"
+    if request.param == "postgres":
+        base = request.getfixturevalue("postgres_server")
+        url = asyncio.run(create_postgres_database(base))
+    shared = SharedServer(url, folder)
+    yield shared
+    shared.process.stop()
+
+
+@pytest.fixture
+async def server(_shared_server: SharedServer) -> SharedServer:
+    """A server that runs, once for each engine, with no groups yet."""
+    await _shared_server.begin_anew()
+    return _shared_server
+
+
 @pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest) -> Run:
     """Runs calls one after another with a client of each kind; returns their results."""
@@ -53,8 +79,9 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
-def test_a_group_lives_from_its_creation_to_its_end(serve: Start, run: Run, algorithm: str) -> None:
-    server = serve()
+def test_a_group_lives_from_its_creation_to_its_end(
+    server: SharedServer, run: Run, algorithm: str
+) -> None:
     (group_id,) = run(
         server,
         lambda pns: [lambda: pns.groups.create(PHONES, "柏林东区商家002", "第二梯队")],
@@ -104,8 +131,9 @@ REFUSED: list[tuple[str, Callable[[Any], Any], type[openpns.WireError]]] = [
 ]
 
 
-def test_an_error_has_the_class_of_its_code_and_what_a_ticket_needs(serve: Start, run: Run) -> None:
-    server = serve()
+def test_an_error_has_the_class_of_its_code_and_what_a_ticket_needs(
+    server: SharedServer, run: Run
+) -> None:
     for _, use, kind in REFUSED:
         with pytest.raises(kind) as raised:
             run(server, lambda pns, use=use: [lambda: use(pns)])
@@ -117,8 +145,8 @@ def test_an_error_has_the_class_of_its_code_and_what_a_ticket_needs(serve: Start
         assert abs(error.server_time.timestamp() * 1000 - now_ms()) < 60_000
 
 
-def test_a_wrong_secret_key_or_path_is_told_by_its_class(serve: Start) -> None:
-    base_url, access_key, secret = arguments(serve())
+def test_a_wrong_secret_key_or_path_is_told_by_its_class(server: SharedServer) -> None:
+    base_url, access_key, secret = arguments(server)
     for given, kind in (
         ((base_url, access_key, "not-the-secret"), openpns.InvalidSignature),
         ((base_url, "not-the-key", secret), openpns.PermissionDenied),
@@ -137,9 +165,8 @@ def test_a_body_that_is_too_large_is_told_by_its_class(serve: Start, run: Run) -
 
 @pytest.mark.parametrize("off_ms", [-3_600_000, 90_000])
 def test_a_client_with_a_wrong_clock_is_served(
-    serve: Start, run: Run, monkeypatch: pytest.MonkeyPatch, off_ms: int
+    server: SharedServer, run: Run, monkeypatch: pytest.MonkeyPatch, off_ms: int
 ) -> None:
-    server = serve()
     monkeypatch.setattr(http, "now_ms", lambda: now_ms() + off_ms)
     with pytest.warns(openpns.ClockSkewWarning) as told:
         (group_id, page) = run(
@@ -172,8 +199,7 @@ def test_iterating_misses_nothing_while_groups_are_added(serve: Start, run: Run)
     assert len(set(ids)) == len(ids)
 
 
-def test_customers_see_only_their_own_groups(serve: Start) -> None:
-    server = serve()
+def test_customers_see_only_their_own_groups(server: SharedServer) -> None:
     with Client(*arguments(server)) as ours, Client(*arguments(server, "cus_2")) as theirs:
         group_id = ours.groups.create(PHONES)
         assert theirs.groups.list() == openpns.GroupPage([], 0)
@@ -191,10 +217,9 @@ def test_a_server_that_has_stopped_is_one_that_cannot_be_reached(serve: Start) -
 
 
 def test_no_log_of_any_layer_holds_a_secret_or_a_phone_number(
-    serve: Start, run: Run, caplog: pytest.LogCaptureFixture
+    server: SharedServer, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server = serve()
     run(server, lambda pns: [lambda: pns.groups.create(PHONES), pns.groups.list])
     assert "HTTP Request: POST" in caplog.text
     assert not [text for text in (*PHONES, arguments(server)[2]) if text in caplog.text]
