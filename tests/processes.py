@@ -79,11 +79,24 @@ class Process:
             if connection is None:
                 used.close()
 
-    def workers(self) -> list[int]:
-        """The processes that answer calls."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        found = children.read_text().split() if children.exists() else _children(self.process.pid)
-        return [int(pid) for pid in found if "spawn_main" in _command(pid)]
+    def workers(self, count: int) -> list[int]:
+        """Wait until as many processes answer calls, and return their pids.
+
+        The log tells them: /proc may show the processes of another namespace.
+        """
+        found: list[int] = []
+        for _ in range(600):
+            told = re.findall(r"worker ready\W.*pid\D+([0-9]+)", self.log.read_text("utf-8"))
+            found = [int(pid) for pid in told if _runs(int(pid))]
+            if len(found) == count:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"workers {found} and not {count}: {self.log.read_text('utf-8')}")
+
+    def wait_until_replaced(self, killed: int, count: int) -> None:
+        """Wait until a worker is gone and as many as before answer calls."""
+        while killed in self.workers(count):
+            time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
@@ -147,16 +160,12 @@ def client_environ(server: Process, customer: str = "cus_1") -> dict[str, str]:
     }
 
 
-def _children(pid: int) -> list[str]:
-    return subprocess.run(
-        ["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.split()
-
-
-def _command(pid: str) -> str:
-    return subprocess.run(
-        ["ps", "-o", "args=", "-p", pid], capture_output=True, text=True, check=False
-    ).stdout
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def fill(url: str) -> None:

@@ -70,6 +70,7 @@ class RsgiApp:
         except OpenPNSError as error:
             logs.logger().error("worker cannot start", why=str(error))
             raise SystemExit(1) from None
+        logs.logger().info("worker ready", pid=os.getpid())
         self._watching = asyncio.create_task(_stop_with_parent(os.getppid()))
 
     async def _stop(self) -> None:
