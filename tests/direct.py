@@ -9,7 +9,10 @@ import asyncpg
 
 from openpns.storage.store import database_path
 
-_TABLES = ("group_member", "number_group", "group_counter", "access_key", "customer")
+_TABLES = (
+    "group_part", "group_member", "group_gap", "number_group", "group_counter", "access_key",
+    "customer",
+)  # fmt: skip
 
 Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
 """Run SQL on a connection of its own, and return the rows."""
@@ -24,6 +27,20 @@ async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
     postgres = await asyncpg.connect(url)
     try:
         return [tuple(row) for row in await postgres.fetch(sql)]
+    finally:
+        await postgres.close()
+
+
+async def run(url: str, sql: str) -> None:
+    """Run a script on a connection of its own."""
+    path = database_path(url)
+    if path is not None:
+        with closing(apsw.Connection(path)) as connection, connection:
+            connection.execute(sql)
+        return
+    postgres = await asyncpg.connect(url)
+    try:
+        await postgres.execute(sql)
     finally:
         await postgres.close()
 

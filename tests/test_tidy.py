@@ -47,7 +47,10 @@ LAYER_OF = {
     "testing": "testing",
     "cli": "cli",
 }
-TENANT_TABLES = ("number_group", "group_member", "group_counter", "access_key", "customer")
+TENANT_TABLES = (
+    "number_group", "group_member", "group_part", "group_gap", "group_counter", "access_key",
+    "customer",
+)  # fmt: skip
 
 
 def _name(path: Path) -> str:

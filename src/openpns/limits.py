@@ -44,6 +44,9 @@ LABEL_CHARS_MAX: Final = 128
 NUMBERS_IN_PIECE_MAX: Final = 262_144
 GROUPS_IN_SLICE: Final = 8
 
+# How many numbers of a group's text stand in one piece in the database. Migrations have it too.
+NUMBERS_IN_PART: Final = 128
+
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000
 IMPORT_BATCH_NUMBERS: Final = 20_000

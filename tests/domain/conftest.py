@@ -1,5 +1,6 @@
 """Fixtures: two customers' groups, and a check that the tables agree with each other."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -15,9 +16,14 @@ SELECT customer_id, group_seq, phone FROM group_member
 ORDER BY customer_id, group_seq, position
 """
 GROUPS = """
-SELECT customer_id, group_seq, phones, phone_count FROM number_group
-ORDER BY customer_id, group_seq
+SELECT g.customer_id, g.group_seq, g.phones || coalesce(
+    (SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+    WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq), ''), g.phone_count
+FROM number_group AS g
+ORDER BY g.customer_id, g.group_seq
 """
+PARTS = "SELECT customer_id, group_seq, part, phones FROM group_part"
+GAPS = "SELECT customer_id, level, block, deleted FROM group_gap"
 COUNTERS = "SELECT customer_id, group_count, seq_next FROM group_counter"
 
 
@@ -57,3 +63,15 @@ async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
     for customer_id, count, seq_next in await query(COUNTERS):
         seqs = [row[1] for row in shown if row[0] == customer_id]
         assert (count, max(seqs, default=-1) < seq_next) == (len(seqs), True)
+        gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
+        assert gaps == gaps_between(seqs, seq_next)
+    for customer_id, seq, part, phones in await query(PARTS):
+        count = next(row[3] for row in shown if (row[0], row[1]) == (customer_id, seq))
+        assert phones.count(",") == min(128, count - 128 * part) > 0
+
+
+def gaps_between(seqs: list[int], seq_next: int) -> set[tuple[int, int, int]]:
+    """The rows of group_gap that a customer with groups at these places must have."""
+    empty = set(range(seq_next)) - set(seqs)
+    blocks = Counter((level, seq >> 6 * level) for seq in empty for level in (1, 2, 3, 4))
+    return {(level, block, deleted) for (level, block), deleted in blocks.items()}

@@ -358,3 +358,31 @@ async def test_any_run_of_changes_ends_where_a_plain_list_does(small: Groups, se
         assert [(row[2], row[3]) for row in (await small.page())[1]] == [
             (group_id, joined(numbers)) for group_id, numbers in model.items()
         ]
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_every_offset_is_right_whatever_was_deleted(
+    mine: Groups, theirs: Groups, seed: int, sound_tables: None
+) -> None:
+    chance = random.Random(seed)
+    await theirs.create([1])
+    left = await _create_many(mine, 300)
+    for _ in range(4):
+        first = chance.randrange(len(left) - 40)
+        for group_id in [*left[first : first + 30], *chance.sample(left[first + 30 :], 10)]:
+            await mine.drop(group_id)
+            left.remove(group_id)
+        left += await _create_many(mine, 3)
+        for offset in (0, 1, *chance.sample(range(len(left)), 30), len(left) - 1, len(left)):
+            limit = chance.randint(1, 9)
+            for knows in (True, False):  # that there are gaps
+                caller = Caller("key", mine.caller.customer_id, has_gaps=knows)
+                total, rows = await Groups(mine.services, caller).page(limit, offset)
+                assert (total, [row[2] for row in rows]) == (
+                    len(left), left[offset : offset + limit],
+                )  # fmt: skip
+    assert (await mine.page(1, 2**63 - 1)) == (len(left), [])
+
+
+async def _create_many(mine: Groups, count: int) -> list[str]:
+    return [await mine.create([number]) for number in range(count)]

@@ -23,6 +23,14 @@ CREATE TABLE group_counter (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     group_count INTEGER NOT NULL,
     seq_next INTEGER NOT NULL
+, version INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+
+CREATE TABLE group_gap (
+    customer_id TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, level, block)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE group_member (
@@ -31,6 +39,15 @@ CREATE TABLE group_member (
     phone TEXT NOT NULL,
     position INTEGER NOT NULL,
     PRIMARY KEY (customer_id, group_seq, phone)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE group_part (
+    customer_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    -- Begins with a comma.
+    phones TEXT NOT NULL,
+    PRIMARY KEY (customer_id, group_seq, part)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE master_key_check (

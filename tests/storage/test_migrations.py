@@ -112,6 +112,78 @@ async def test_a_migration_that_fails_leaves_nothing(
     assert await store.migrate([(before + 1, "CREATE TABLE early (a text)")]) == [before + 1]
 
 
+PLACES = range(0, 60 * 300_001, 300_001)
+"""Places in the order of the groups that are left, so far apart that blocks of every level lie
+between them."""
+
+OLD_CUSTOMER = """
+INSERT INTO customer (customer_id, name, created_ms) VALUES ('{0}', '', 0);
+INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES ('{0}', {1}, {2});
+"""
+OLD_GROUP = """
+INSERT INTO number_group VALUES ('{0}', '{1:032x}', {1}, 'name', '', {2}, {2}, 0, 0, '{3}');
+"""
+
+
+async def test_groups_made_before_pages_were_fast_are_found_at_every_offset(
+    database_url: str,
+) -> None:
+    store = await _at_version_1(
+        database_url,
+        OLD_CUSTOMER.format("cus_1", len(PLACES), PLACES[-1] + 1000)
+        + OLD_CUSTOMER.format("cus_2", 1, 1)
+        + "".join(OLD_GROUP.format("cus_1", seq, 1, "85211111114") for seq in PLACES)
+        + OLD_GROUP.format("cus_2", 0, 1, "85211111114"),
+    )
+    await connect.migrate(store, database_url)
+    for offset in (*range(len(PLACES)), 60, 61, 2**62):
+        rows = await store.fetch("group_list_seek", _page("cus_1", 3, offset))
+        assert rows[0][:3] == (0, 60, True)
+        found = [int(row[5], 16) for row in rows if row[5]]
+        assert found == [*PLACES[offset : offset + 3]]
+    for name in ("group_list", "group_list_seek"):
+        rows = await store.fetch(name, _page("cus_2", 3, 0))
+        assert [row[3:6] for row in rows if row[5]] == [("cus_2", "name", "0" * 32)]
+        assert rows[0][:3] == (0, 1, False)
+    await store.close()
+
+
+async def test_long_texts_are_parted_and_read_whole(database_url: str) -> None:
+    counts = (0, 1, 127, 128, 129, 256, 257, 1000)
+    sql = OLD_CUSTOMER.format("cus_1", len(counts), len(counts))
+    for seq, count in enumerate(counts):
+        # Deleted numbers leave gaps in the positions, too.
+        phones = [f"852{place:08}" for place in range(count)]
+        sql += OLD_GROUP.format("cus_1", seq, count, ",".join(phones))
+        sql += "".join(
+            f"INSERT INTO group_member VALUES ('cus_1', {seq}, '{phone}', {place * 3});"
+            for place, phone in enumerate(phones)
+        )
+    store = await _at_version_1(database_url, sql)
+    before = await direct.query(database_url, "SELECT phones FROM number_group ORDER BY group_seq")
+    await connect.migrate(store, database_url)
+    rows = await store.fetch("group_list", _page("cus_1", 10, 0))
+    assert [(row[6],) for row in rows if row[5]] == before
+    exported = await store.fetch("group_export", {"customer_id": "cus_1"})
+    assert [(row[2],) for row in exported] == before
+    parts = await direct.query(database_url, "SELECT group_seq, part FROM group_part ORDER BY 1, 2")
+    long = [(4, 1), (5, 1), (6, 1), (6, 2), *((7, part) for part in range(1, 8))]
+    assert parts == long
+    await store.close()
+
+
+async def _at_version_1(database_url: str, sql: str) -> Store:
+    store = await connect.open_store(database_url, create=True)
+    await store.migrate(migrations.load_migrations(connect.engine_of(database_url))[:1])
+    await direct.run(database_url, sql)
+    return store
+
+
+def _page(customer_id: str, limit: int, offset: int) -> dict[str, object]:
+    page = {"customer_id": customer_id, "limit": limit, "offset": offset}
+    return page | {"numbers_max": 10_000, "numbers_in_part": 128}
+
+
 async def test_a_migration_may_take_longer_than_any_other_statement(postgres_url: str) -> None:
     store = await connect.open_store(postgres_url, timeout_ms=200)
     assert await store.migrate([(1, "SELECT pg_sleep(0.5)")]) == [1]

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from openpns import limits, numbers
+from openpns.domain import group_text
 from openpns.domain.calls import Services
 from openpns.domain.groups import check_group_size, new_group_row
 from openpns.protocol.group_rows import GroupRow, RawRow, Refuse, check_rows
@@ -162,6 +163,8 @@ def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Steps[
             for place, group in enumerate(groups)
         ],
     )
+    for place, group in enumerate(groups):
+        yield from group_text.write_parts(customer_id, first + place, group.phones)
     yield StatementMany(
         "group_member_insert",
         [

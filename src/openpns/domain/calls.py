@@ -29,7 +29,15 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: an access key that was checked, and its customer."""
+    """Who calls: an access key that was checked, and its customer.
+
+    Args:
+        access_key: The key.
+        customer_id: The customer.
+        has_gaps: Whether groups of the customer's were deleted, as far as is known: tells where
+            to look for a page first.
+    """
 
     access_key: str
     customer_id: str
+    has_gaps: bool = False

@@ -97,6 +97,7 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):
             raise unknown_customer(customer_id)
+        yield Statement("customer_version_up", {"customer_id": customer_id})
 
     await store.write(steps)
     return await get(store, customer_id)

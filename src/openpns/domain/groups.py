@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Final
 
 from openpns import limits, numbers
+from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupFull, GroupNotFound, InternalError
 from openpns.protocol.groups import (
@@ -21,10 +22,18 @@ from openpns.protocol.groups import (
     ListGroup,
     UpdateGroup,
 )
-from openpns.storage.store import Row, Statement, Steps
+from openpns.storage.store import Params, Row, Statement, Steps
+
+_COUNTER_COLUMNS: Final = 3
+"""How many columns of a row of group_list come before the group's: version, total, has_gaps."""
 
 _PHONES: Final = 3
-"""The place of `phones` in a row of group_list, its total left out."""
+"""The place of `phones` in a group's row."""
+
+_GROUP_ID: Final = _COUNTER_COLUMNS + 2
+
+_OFFSET_FAR: Final = 2**62
+"""No customer has so many groups; what is added to it on the way is no overflow."""
 
 
 async def list(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
@@ -39,17 +48,41 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
     params = {
         "customer_id": caller.customer_id,
         "limit": limit,
-        "offset": request.offset,
+        "offset": min(request.offset, _OFFSET_FAR),
         "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
+        "numbers_in_part": limits.NUMBERS_IN_PART,
     }
-    total, rows = _split(await services.store.fetch("group_list", params))
-    if all(row[_PHONES] is not None for row in rows):
-        return ListedGroups(total, rows)
+    name, found = await _find_page(services, params, has_gaps=caller.has_gaps)
+    if all(row[_PHONES] is not None for row in found.rows):
+        return found
     # Some group has more numbers than its share of one piece: read the page again, in slices.
     params["numbers_max"] = limits.OFFSET_MAX
-    slices = services.store.stream("group_list", params, limits.GROUPS_IN_SLICE)
-    total, rows = _split(await anext(slices, []))
-    return ListedGroups(total, rows, _rest(slices))
+    slices = services.store.stream(name, params, limits.GROUPS_IN_SLICE)
+    first, has_gaps = _read_page(await anext(slices, []))
+    if has_gaps and name == "group_list":  # since a moment ago
+        await slices.aclose()
+        slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
+        first, _ = _read_page(await anext(slices, []))
+    return ListedGroups(first.version, first.total, first.rows, _rest(slices))
+
+
+async def _find_page(
+    services: Services, params: Params, *, has_gaps: bool
+) -> tuple[str, ListedGroups]:
+    """Read a page, and tell the statement that found it.
+
+    Args:
+        services: What to work with.
+        params: The page.
+        has_gaps: Whether groups of the customer's were deleted, as far as is known.
+    """
+    is_deep = params["offset"] > 0
+    if not (has_gaps and is_deep):
+        found, has_gaps = _read_page(await services.store.fetch("group_list", params))
+        if not (has_gaps and is_deep):
+            return "group_list", found
+    found, _ = _read_page(await services.store.fetch("group_list_seek", params))
+    return "group_list_seek", found
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -83,6 +116,7 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
             phones=phones,
         )
         yield Statement("group_create", row)
+        yield from group_text.write_parts(caller.customer_id, seq, phones)
         yield _add_members(caller.customer_id, seq, phones, position=0)
         return GroupCreated(group_id)
 
@@ -109,6 +143,9 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> No
     change = {ADD: _add, REPLACE: _replace}.get(request.operateType, _delete)
 
     def steps() -> Steps[None]:
+        # The customer's row first, as create and delete do: two transactions that lock in one
+        # order cannot wait for each other.
+        yield Statement("customer_version_up", {"customer_id": caller.customer_id})
         found = yield Statement("group_lock", group)
         if not found:
             raise GroupNotFound
@@ -132,13 +169,14 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
 
     def steps() -> Steps[None]:
         customer = {"customer_id": caller.customer_id}
-        # The counter first, as create does: two transactions that lock in one order cannot
-        # wait for each other.
         yield Statement("group_count_down", customer)
         deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
         if not deleted:
             raise GroupNotFound
-        yield Statement("group_member_delete_all", customer | {"group_seq": deleted[0][0]})
+        seq, count = deleted[0]
+        yield Statement("group_gap_add", customer | {"group_seq": seq})
+        yield Statement("group_member_delete_all", customer | {"group_seq": seq})
+        yield from group_text.delete_parts(caller.customer_id, seq, count)
 
     await services.store.write(steps)
 
@@ -171,7 +209,7 @@ def new_group_row(
         "group_name": name or group_id,
         "remark": remark or "",
         "phone_count": len(phones),
-        "phones": ",".join(phones),
+        "phones": group_text.head(phones),
         "now_ms": now_ms,
     }
 
@@ -206,15 +244,21 @@ def check_group_id(group_id: str) -> None:
 async def _rest(slices: AsyncGenerator[Sequence[Row], None]) -> AsyncGenerator[Sequence[Row], None]:
     async with aclosing(slices):
         async for rows in slices:
-            yield _split(rows)[1]
+            yield _groups_of(rows)
 
 
-def _split(rows: Sequence[Row]) -> tuple[int, Sequence[Row]]:
-    """Part the total from the groups; a row without a groupId carries no group."""
+def _read_page(rows: Sequence[Row]) -> tuple[ListedGroups, bool]:
+    """Return the page, and whether groups of the customer's were deleted."""
     if not rows:
         # Every customer has a counter: no row at all means that the customer is gone.
         raise InternalError
-    return rows[0][0], [row[1:] for row in rows if row[3] is not None]
+    version, total, has_gaps = rows[0][:_COUNTER_COLUMNS]
+    return ListedGroups(version, total, _groups_of(rows)), bool(has_gaps)
+
+
+def _groups_of(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the groups; a row without a groupId carries none."""
+    return [row[_COUNTER_COLUMNS:] for row in rows if row[_GROUP_ID] is not None]
 
 
 def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: int) -> Statement:
@@ -236,11 +280,13 @@ def _add(group: dict[str, object], found: Row, phones: Sequence[str], most: int)
     if not new:
         return
     check_group_size(count + len(new), most)
+    added = [phone for phone in phones if phone in new]
+    text = yield from group_text.append(str(group["customer_id"]), seq, count, added)
     yield Statement(
         "group_update_append",
         group
         | {
-            "phones": ",".join(phone for phone in phones if phone in new),
+            "phones": text,
             "added": len(new),
             "position_next": position + len(phones),
         },
@@ -248,29 +294,34 @@ def _add(group: dict[str, object], found: Row, phones: Sequence[str], most: int)
 
 
 def _delete(group: dict[str, object], found: Row, phones: Sequence[str], _: int) -> Steps[None]:
-    seq, _count, position = found
+    seq, count, position = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
     deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
     if not deleted:
         return
     left = yield Statement("group_member_list", members)
-    yield _write_phones(group, [row[0] for row in left], position)
+    yield from _write_phones(group, seq, count, [row[0] for row in left], position)
 
 
 def _replace(group: dict[str, object], found: Row, phones: Sequence[str], most: int) -> Steps[None]:
     check_group_size(len(phones), most)
-    members = {"customer_id": group["customer_id"], "group_seq": found[0]}
+    seq, count, _ = found
+    members = {"customer_id": group["customer_id"], "group_seq": seq}
     yield Statement("group_member_delete_all", members)
-    yield _add_members(str(group["customer_id"]), found[0], phones, position=0)
-    yield _write_phones(group, phones, len(phones))
+    yield _add_members(str(group["customer_id"]), seq, phones, position=0)
+    yield from _write_phones(group, seq, count, phones, len(phones))
 
 
-def _write_phones(group: dict[str, object], phones: Sequence[str], position_next: int) -> Statement:
-    return Statement(
+def _write_phones(
+    group: dict[str, object], seq: int, count: int, phones: Sequence[str], position_next: int
+) -> Steps[None]:
+    """Write the text anew of a group that had so many numbers."""
+    yield from group_text.rewrite_parts(str(group["customer_id"]), seq, count, phones)
+    yield Statement(
         "group_update",
         group
         | {
-            "phones": ",".join(phones),
+            "phones": group_text.head(phones),
             "phone_count": len(phones),
             "position_next": position_next,
         },

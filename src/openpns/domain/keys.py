@@ -58,6 +58,10 @@ class KnownKey(msgspec.Struct, frozen=True):
     expires_ms: int | None
     disabled_ms: int | None
     customer_disabled_ms: int | None
+    version: int
+    """How many changes the customer's data has seen."""
+    has_gaps: bool
+    """Whether groups of the customer's were deleted."""
 
     def may_sign(self, now_ms: int) -> bool:
         """Tell whether the key may be used now: neither disabled nor expired.
@@ -169,7 +173,9 @@ async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKe
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
-        return _known((yield Statement("key_disable", params)), access_key)
+        key = _known((yield Statement("key_disable", params)), access_key)
+        yield Statement("customer_version_up", {"customer_id": key[1]})
+        return key
 
     return AccessKey(*await store.write(steps))
 
@@ -199,7 +205,9 @@ async def rotate(
             "secret_sealed": vault.seal(secret.encode(), access_key),
             "previous_until_ms": until_ms,
         }
-        return _known((yield Statement("key_rotate", params)), access_key)
+        key = _known((yield Statement("key_rotate", params)), access_key)
+        yield Statement("customer_version_up", {"customer_id": key[0]})
+        return key
 
     return NewSecret(access_key, secret, (await store.write(steps))[0])
 

@@ -111,6 +111,7 @@ class ListedGroups:
     """What `groups.list` found: a first piece and, for a large page, the rest of it.
 
     Args:
+        version: How many changes the customer's data has seen: one page has one version.
         total: How many groups the customer has.
         rows: Groups, each a row in the order of the struct Group.
         rest: More rows of the same page, from the same snapshot; None where there are none.
@@ -118,10 +119,12 @@ class ListedGroups:
 
     def __init__(
         self,
+        version: int,
         total: int,
         rows: Sequence[Sequence[Any]],
         rest: AsyncGenerator[Sequence[Sequence[Any]], None] | None = None,
     ) -> None:
+        self.version = version
         self.total = total
         self.rows = rows
         self.rest = rest

@@ -122,7 +122,7 @@ class Authenticator:
             ParameterError: bizType is another one.
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
-        known = key or KnownKey("", self._vault.decoy, None, None, None, 0, 0)
+        known = key or KnownKey("", self._vault.decoy, None, None, None, 0, 0, 0, False)
         owner = headers.access_key if key else DECOY_OWNER
         secrets = [self._vault.open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
         before_secret = signing.text_before_secret(
@@ -143,4 +143,4 @@ class Authenticator:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
         if known.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
-        return Caller(headers.access_key, known.customer_id)
+        return Caller(headers.access_key, known.customer_id, known.has_gaps)

@@ -22,6 +22,7 @@ from typing import Any, Final, TypeAlias, cast
 import apsw
 
 from openpns.errors import ConfigError, InternalError, ReadFailed, ServiceUnavailable
+from openpns.storage import sqlite_places
 from openpns.storage.statements import load_statements
 from openpns.storage.store import (
     Params,
@@ -152,6 +153,7 @@ class SQLiteStore:
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)  # macOS; elsewhere it means nothing
         connection.pragma("foreign_keys", True)
+        sqlite_places.register(connection)
         return connection
 
 

@@ -9,6 +9,10 @@ RETURNING customer_id
 -- Give a new customer its group counter.
 INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES (:customer_id, 0, 0)
 
+-- customer_version_up
+-- Count a change that answers to the customer may depend on.
+UPDATE group_counter SET version = version + 1 WHERE customer_id = :customer_id
+
 -- customer_list
 -- Every customer with its number of groups, or one of them.
 -- cross-customer: the operator's own list

@@ -1,17 +1,83 @@
 -- group_list
--- A page and the total in one snapshot; each row holds the total and, but for an empty page, a
--- group. A group with more than :numbers_max numbers comes without them (NULL).
-SELECT c.group_count, g.customer_id, g.group_name, g.group_id, g.phones, g.remark
+-- A page with the customer's version and total in one snapshot, where no group before it was
+-- deleted: there a group's place in the order is its offset. Each row holds version, total and
+-- whether there are gaps and, but for an empty page, a group. A group with more than :numbers_max
+-- numbers comes without them (NULL).
+SELECT
+    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    g.customer_id, g.group_name, g.group_id, g.phones, g.remark
 FROM group_counter AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq,
-        CASE WHEN phone_count <= CAST(:numbers_max AS bigint) THEN phones END AS phones, remark
+        CASE
+            WHEN phone_count > CAST(:numbers_max AS bigint) THEN NULL
+            WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones
+            ELSE phones || (
+                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
+            )
+        END AS phones,
+        remark
     FROM number_group
-    WHERE customer_id = :customer_id
-    ORDER BY group_seq LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
+    WHERE customer_id = :customer_id AND group_seq >= CAST(:offset AS bigint)
+    ORDER BY group_seq LIMIT CAST(:limit AS bigint)
 ) AS g ON true
 WHERE c.customer_id = :customer_id
+ORDER BY g.group_seq
+
+-- group_list_seek
+-- The same where groups were deleted: finds the place of the group at the offset first.
+WITH RECURSIVE counter AS MATERIALIZED (
+    SELECT version, group_count, seq_next FROM group_counter WHERE customer_id = :customer_id
+), descent (level, block, before, upto, is_inside) AS (
+    -- From the largest blocks to the smallest: the last one with gaps that begins at or before the
+    -- offset, the gaps before it and up to its end, and whether the offset lies in it.
+    SELECT CAST(5 AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), true
+    UNION ALL
+    SELECT
+        d.level - 1, g.block, g.before, coalesce(g.upto, d.before),
+        coalesce(CAST(:offset AS bigint) < g.block_end - g.upto, false)
+    FROM descent AS d LEFT JOIN LATERAL (
+        SELECT
+            block, (block + 1) << CAST(6 * (d.level - 1) AS integer) AS block_end,
+            upto - deleted AS before, upto
+        FROM (
+            SELECT block, deleted, d.before + CAST(sum(deleted) OVER (ORDER BY block) AS bigint) AS upto
+            FROM group_gap
+            WHERE customer_id = :customer_id AND level = d.level - 1 AND block >= d.block << 6
+                AND block < CASE d.level WHEN 5 THEN 9223372036854775807 ELSE (d.block + 1) << 6 END
+        ) AS child
+        WHERE (block << CAST(6 * (d.level - 1) AS integer)) - (upto - deleted) <= CAST(:offset AS bigint)
+        ORDER BY block DESC LIMIT 1
+    ) AS g ON true
+    WHERE d.level > 1 AND d.is_inside
+), place AS (
+    SELECT
+        CASE WHEN is_inside THEN block << 6 ELSE CAST(:offset AS bigint) + upto END AS group_seq,
+        CASE WHEN is_inside THEN CAST(:offset AS bigint) - ((block << 6) - before) ELSE 0 END AS skipped
+    FROM descent ORDER BY level LIMIT 1
+)
+SELECT
+    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    g.customer_id, g.group_name, g.group_id, g.phones, g.remark
+FROM counter AS c
+LEFT JOIN LATERAL (
+    SELECT
+        customer_id, group_name, group_id, group_seq,
+        CASE
+            WHEN phone_count > CAST(:numbers_max AS bigint) THEN NULL
+            WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones
+            ELSE phones || (
+                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
+            )
+        END AS phones,
+        remark
+    FROM number_group
+    WHERE customer_id = :customer_id AND group_seq >= (SELECT group_seq FROM place)
+    ORDER BY group_seq LIMIT CAST(:limit AS bigint) OFFSET (SELECT skipped FROM place)
+) AS g ON true
 ORDER BY g.group_seq
 
 -- group_lock

@@ -1,6 +1,7 @@
 -- group_seq_take
 -- Take the next place in the customer's order and count the group; locks the counter.
-UPDATE group_counter SET group_count = group_count + :groups, seq_next = seq_next + :groups
+UPDATE group_counter SET
+    group_count = group_count + :groups, seq_next = seq_next + :groups, version = version + 1
 WHERE customer_id = :customer_id
 RETURNING seq_next - :groups
 
@@ -20,14 +21,25 @@ INSERT INTO group_member (customer_id, group_seq, phone, position)
 VALUES (:customer_id, :group_seq, :phone, :position)
 
 -- group_update_append
--- Write numbers that were added behind those that are there.
+-- Write numbers that were added behind those that are there; :phones brings its own comma.
 UPDATE number_group SET
-    phones = CASE WHEN phones = '' THEN :phones ELSE phones || ',' || :phones END,
-    phone_count = phone_count + :added, position_next = :position_next, updated_ms = :now_ms
+    phones = phones || :phones, phone_count = phone_count + :added,
+    position_next = :position_next, updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
+-- group_part_append
+-- Write numbers into a part of a long group's text, behind those that are there.
+INSERT INTO group_part (customer_id, group_seq, part, phones)
+VALUES (:customer_id, :group_seq, :part, :phones)
+ON CONFLICT (customer_id, group_seq, part) DO UPDATE
+SET phones = group_part.phones || excluded.phones
+
+-- group_part_delete_all
+-- Take away the parts of a long group's text.
+DELETE FROM group_part WHERE customer_id = :customer_id AND group_seq = :group_seq
+
 -- group_update
--- Write a group's numbers anew.
+-- Write a group's numbers anew, but for the parts of a long text.
 UPDATE number_group SET
     phones = :phones, phone_count = :phone_count, position_next = :position_next,
     updated_ms = :now_ms
@@ -47,14 +59,30 @@ DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group
 -- Delete a group; its row tells which members go with it.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
-RETURNING group_seq
+RETURNING group_seq, phone_count
 
 -- group_count_down
 -- Count a deleted group; its place in the order is never given again.
-UPDATE group_counter SET group_count = group_count - 1 WHERE customer_id = :customer_id
+UPDATE group_counter SET group_count = group_count - 1, version = version + 1
+WHERE customer_id = :customer_id
+
+-- group_gap_add
+-- Count a place in the order as empty, in its block of every level.
+INSERT INTO group_gap (customer_id, level, block, deleted)
+SELECT CAST(:customer_id AS text), level, CAST(:group_seq AS bigint) >> (6 * level), 1
+FROM (SELECT 1 AS level UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4) AS levels
+WHERE true
+ON CONFLICT (customer_id, level, block) DO UPDATE SET deleted = group_gap.deleted + 1
 
 -- group_export
 -- Every group of a customer, oldest first.
-SELECT group_id, group_name, phones, remark FROM number_group
-WHERE customer_id = :customer_id
-ORDER BY group_seq
+SELECT
+    g.group_id, g.group_name,
+    g.phones || coalesce((
+        SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+        WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
+    ), ''),
+    g.remark
+FROM number_group AS g
+WHERE g.customer_id = :customer_id
+ORDER BY g.group_seq

@@ -1,16 +1,52 @@
 -- group_list
--- A page and the total in one snapshot; the first row holds the total, the others a group each.
--- A group with more than :numbers_max numbers comes without them (NULL).
-SELECT group_count, NULL, NULL, NULL, NULL, NULL FROM group_counter
+-- A page with the customer's version and total in one snapshot, where no group before it was
+-- deleted: there a group's place in the order is its offset. The first row holds version and
+-- total, and whether there are gaps; the others a group each. A group with more than :numbers_max
+-- numbers comes without them (NULL).
+SELECT
+    version, group_count, group_count < seq_next AS has_gaps, NULL, NULL, NULL, NULL, NULL
+FROM group_counter
 WHERE customer_id = :customer_id
 UNION ALL
 SELECT * FROM (
     SELECT
-        NULL, customer_id, group_name, group_id,
-        CASE WHEN phone_count <= :numbers_max THEN phones END, remark
+        NULL, NULL, NULL, customer_id, group_name, group_id,
+        CASE
+            WHEN phone_count > :numbers_max THEN NULL
+            WHEN phone_count <= :numbers_in_part THEN phones
+            ELSE phones || (
+                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
+            )
+        END AS phones,
+        remark
     FROM number_group
-    WHERE customer_id = :customer_id
-    ORDER BY group_seq LIMIT :limit OFFSET :offset
+    WHERE customer_id = :customer_id AND group_seq >= :offset
+    ORDER BY group_seq LIMIT :limit
+)
+
+-- group_list_seek
+-- The same where groups were deleted: finds the place of the group at the offset first.
+SELECT
+    version, group_count, group_count < seq_next AS has_gaps, NULL, NULL, NULL, NULL, NULL
+FROM group_counter
+WHERE customer_id = :customer_id
+UNION ALL
+SELECT * FROM (
+    SELECT
+        NULL, NULL, NULL, customer_id, group_name, group_id,
+        CASE
+            WHEN phone_count > :numbers_max THEN NULL
+            WHEN phone_count <= :numbers_in_part THEN phones
+            ELSE phones || (
+                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
+            )
+        END AS phones,
+        remark
+    FROM number_group
+    WHERE customer_id = :customer_id AND group_seq >= group_seq_at(:customer_id, :offset)
+    ORDER BY group_seq LIMIT :limit
 )
 
 -- group_lock
