@@ -70,8 +70,12 @@ class FailingStore:
         return getattr(self._store, name)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
-        self._fail("fetch" if name != "key_find" else "key_find")
+        self._fail("fetch")
         return await self._store.fetch(name, params)
+
+    async def look_up(self, name: str, value: str) -> Row | None:
+        self._fail(name)
+        return await self._store.look_up(name, value)
 
     async def write(self, steps: Callable[[], Steps[Any]]) -> Any:
         self._fail("write")

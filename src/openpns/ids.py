@@ -72,6 +72,15 @@ class Snowflake:
         return secrets.token_hex(16)
 
 
+def new_version() -> int:
+    """Return a new version of a customer's data: 63 random bits.
+
+    Not a count: were a database put back to an earlier state, a count would come by the same
+    number again, with other data.
+    """
+    return secrets.randbits(63)
+
+
 def new_access_key() -> str:
     """Return a new access key: 20 lower-case letters and digits, 100 random bits."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"

@@ -25,6 +25,7 @@ NUMBERS_IN_REQUEST_MAX: Final = 10_000
 BODY_TIMEOUT_MS: Final = 10_000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 SLOW_REQUEST_MS: Final = 1000
+CACHE_BYTES_MAX: Final = 64 * 1024 * 1024
 GRACE_S: Final = 30
 STORAGE_TIMEOUT_MS: Final = 5000
 POSTGRES_CONNECTIONS_MAX: Final = 10
@@ -46,6 +47,10 @@ GROUPS_IN_SLICE: Final = 8
 
 # How many numbers of a group's text stand in one piece in the database. Migrations have it too.
 NUMBERS_IN_PART: Final = 128
+
+# Of the bytes that may be kept, one access key's row counts for as many of them; a sixteenth of
+# them all may be rows of keys.
+KEY_KEPT_BYTES: Final = 16 * 1024
 
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000

@@ -56,8 +56,7 @@ class FaultyStore:
         return getattr(self._store, name)
 
     async def fetch(self, name: str, params: Any) -> Any:
-        if name != "key_find":
-            self._fail()
+        self._fail()
         return await self._store.fetch(name, params)
 
     async def write(self, steps: Any) -> Any:

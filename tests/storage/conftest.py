@@ -22,7 +22,7 @@ def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Steps
         for customer_id in customer_ids:
             params = {"customer_id": customer_id, "name": "Example", "now_ms": 1}
             yield Statement("customer_create", params)
-            yield Statement("group_counter_create", {"customer_id": customer_id})
+            yield Statement("group_counter_create", {"version": 0, "customer_id": customer_id})
         if then is not None:
             raise then
         return len(customer_ids)

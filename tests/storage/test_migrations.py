@@ -138,13 +138,13 @@ async def test_groups_made_before_pages_were_fast_are_found_at_every_offset(
     await connect.migrate(store, database_url)
     for offset in (*range(len(PLACES)), 60, 61, 2**62):
         rows = await store.fetch("group_list_seek", _page("cus_1", 3, offset))
-        assert rows[0][:3] == (0, 60, True)
+        assert tuple(rows[0][1:3]) == (60, True)
         found = [int(row[5], 16) for row in rows if row[5]]
         assert found == [*PLACES[offset : offset + 3]]
     for name in ("group_list", "group_list_seek"):
         rows = await store.fetch(name, _page("cus_2", 3, 0))
         assert [row[3:6] for row in rows if row[5]] == [("cus_2", "name", "0" * 32)]
-        assert rows[0][:3] == (0, 1, False)
+        assert tuple(rows[0][1:3]) == (1, False)
     await store.close()
 
 

@@ -42,7 +42,7 @@ async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store
 
     def steps() -> Steps[None]:
         yield from add("cus_2")()
-        yield Statement("group_counter_create", {"customer_id": "cus_1"})
+        yield Statement("group_counter_create", {"version": 0, "customer_id": "cus_1"})
 
     with pytest.raises(InternalError) as caught:
         await store.write(steps)
@@ -89,7 +89,7 @@ async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def take() -> Steps[int]:
-        params = {"customer_id": "cus_1", "groups": 1}
+        params = {"customer_id": "cus_1", "groups": 1, "version": 1}
         rows = yield Statement("group_seq_take", params)
         return int(rows[0][0])
 

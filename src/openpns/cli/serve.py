@@ -28,12 +28,15 @@ def _settings_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.option("--config", metavar="FILE", help="A TOML file of settings.  [OPENPNS_CONFIG]")
+@click.option("--no-cache", is_flag=True, help="Keep no answers: the same as --cache-bytes-max 0.")
 @_settings_options
-def serve(config: str | None, **arguments: Any) -> None:
+def serve(config: str | None, *, no_cache: bool, **arguments: Any) -> None:
     """Run the server until Ctrl-C or SIGTERM."""
     import os
 
     from openpns.server.config import load_settings
     from openpns.server.run import run
 
+    if no_cache:
+        arguments["cache_bytes_max"] = 0
     run(load_settings(arguments, os.environ, config))

@@ -15,6 +15,7 @@ from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Services
 from openpns.domain.groups import check_group_size, new_group_row
+from openpns.ids import new_version
 from openpns.protocol.group_rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.storage.store import Statement, StatementMany, Steps
 
@@ -130,7 +131,9 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
 
     def steps() -> Steps[set[str]]:
         # Taking no place at all holds the counter: from here on no other import can take an id.
-        yield Statement("group_seq_take", {"customer_id": customer_id, "groups": 0})
+        yield Statement(
+            "group_seq_take", {"customer_id": customer_id, "groups": 0, "version": new_version()}
+        )
         found = yield Statement("group_id_taken", _ids(customer_id, batch))
         taken = {row[0] for row in found}
         free = [group for group in batch if group.group_id not in taken]
@@ -145,8 +148,16 @@ def _ids(customer_id: str, batch: Sequence[GroupRow]) -> dict[str, object]:
     return {"customer_id": customer_id, "group_ids": [group.group_id for group in batch]}
 
 
+def _take_places(customer_id: str, groups: int) -> Statement:
+    places = {"customer_id": customer_id, "groups": groups, "version": new_version()}
+    return Statement("group_seq_take", places)
+
+
 def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Steps[None]:
-    taken = yield Statement("group_seq_take", {"customer_id": customer_id, "groups": len(groups)})
+    taken = yield Statement(
+        "group_seq_take",
+        {"customer_id": customer_id, "groups": len(groups), "version": new_version()},
+    )
     first = taken[0][0]
     yield StatementMany(
         "group_create",

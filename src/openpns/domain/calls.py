@@ -34,10 +34,12 @@ class Caller:
     Args:
         access_key: The key.
         customer_id: The customer.
+        version: The version of the customer's data when the key was read.
         has_gaps: Whether groups of the customer's were deleted, as far as is known: tells where
             to look for a page first.
     """
 
     access_key: str
     customer_id: str
+    version: int = 0
     has_gaps: bool = False

@@ -8,6 +8,7 @@ import msgspec
 from openpns import limits
 from openpns.clock import Clock
 from openpns.errors import ConfigError
+from openpns.ids import new_version
 from openpns.storage.store import Statement, Steps, Store
 
 _CUSTOMER_ID: Final = re.compile(
@@ -49,7 +50,8 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
         customer = {"customer_id": customer_id, "name": name, "now_ms": now}
         if not (yield Statement("customer_create", customer)):
             raise ConfigError(f"customer {customer_id} is there already")
-        yield Statement("group_counter_create", {"customer_id": customer_id})
+        counter = {"customer_id": customer_id, "version": new_version()}
+        yield Statement("group_counter_create", counter)
 
     await store.write(steps)
     return Customer(customer_id, name, now, None, 0)
@@ -97,10 +99,19 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):
             raise unknown_customer(customer_id)
-        yield Statement("customer_version_up", {"customer_id": customer_id})
+        yield change_of(customer_id)
 
     await store.write(steps)
     return await get(store, customer_id)
+
+
+def change_of(customer_id: str) -> Statement:
+    """Return the step that tells every kept answer of a customer's that it is old.
+
+    Args:
+        customer_id: Whose data or keys the write changes.
+    """
+    return Statement("customer_change", {"customer_id": customer_id, "version": new_version()})
 
 
 def unknown_customer(customer_id: str) -> ConfigError:

@@ -10,7 +10,9 @@ from typing import Final
 from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
+from openpns.domain.customers import change_of
 from openpns.errors import GroupFull, GroupNotFound, InternalError
+from openpns.ids import new_version
 from openpns.protocol.groups import (
     ADD,
     GROUP_ID,
@@ -104,7 +106,10 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
 
     def steps() -> Steps[GroupCreated]:
         (seq,) = (
-            yield Statement("group_seq_take", {"customer_id": caller.customer_id, "groups": 1})
+            yield Statement(
+                "group_seq_take",
+                {"customer_id": caller.customer_id, "groups": 1, "version": new_version()},
+            )
         )[0]
         row = new_group_row(
             caller.customer_id,
@@ -145,7 +150,7 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> No
     def steps() -> Steps[None]:
         # The customer's row first, as create and delete do: two transactions that lock in one
         # order cannot wait for each other.
-        yield Statement("customer_version_up", {"customer_id": caller.customer_id})
+        yield change_of(caller.customer_id)
         found = yield Statement("group_lock", group)
         if not found:
             raise GroupNotFound
@@ -169,7 +174,7 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
 
     def steps() -> Steps[None]:
         customer = {"customer_id": caller.customer_id}
-        yield Statement("group_count_down", customer)
+        yield Statement("group_count_down", customer | {"version": new_version()})
         deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
         if not deleted:
             raise GroupNotFound

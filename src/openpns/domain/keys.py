@@ -8,7 +8,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
-from openpns.domain.customers import check_label, unknown_customer
+from openpns.domain.customers import change_of, check_label, unknown_customer
 from openpns.domain.master_key import hold_check
 from openpns.domain.vault import Vault
 from openpns.errors import ConfigError
@@ -51,6 +51,7 @@ class NewSecret(msgspec.Struct, frozen=True):
 class KnownKey(msgspec.Struct, frozen=True):
     """What checking a call needs to know of its access key."""
 
+    access_key: str
     customer_id: str
     secret_sealed: bytes
     previous_sealed: bytes | None
@@ -59,7 +60,7 @@ class KnownKey(msgspec.Struct, frozen=True):
     disabled_ms: int | None
     customer_disabled_ms: int | None
     version: int
-    """How many changes the customer's data has seen."""
+    """The version of the customer's data: another one after each change."""
     has_gaps: bool
     """Whether groups of the customer's were deleted."""
 
@@ -91,8 +92,8 @@ async def find(store: Store, access_key: str) -> KnownKey | None:
         store: The database.
         access_key: The header accessKey.
     """
-    rows = await store.fetch("key_find", {"access_key": access_key})
-    return KnownKey(*rows[0]) if rows else None
+    row = await store.look_up("key_find", access_key)
+    return None if row is None else KnownKey(*row)
 
 
 async def create(
@@ -174,7 +175,7 @@ async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKe
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
         key = _known((yield Statement("key_disable", params)), access_key)
-        yield Statement("customer_version_up", {"customer_id": key[1]})
+        yield change_of(key[1])
         return key
 
     return AccessKey(*await store.write(steps))
@@ -206,7 +207,7 @@ async def rotate(
             "previous_until_ms": until_ms,
         }
         key = _known((yield Statement("key_rotate", params)), access_key)
-        yield Statement("customer_version_up", {"customer_id": key[0]})
+        yield change_of(key[0])
         return key
 
     return NewSecret(access_key, secret, (await store.write(steps))[0])

@@ -111,7 +111,7 @@ class ListedGroups:
     """What `groups.list` found: a first piece and, for a large page, the rest of it.
 
     Args:
-        version: How many changes the customer's data has seen: one page has one version.
+        version: The version of the customer's data: two pages of one version fit together.
         total: How many groups the customer has.
         rows: Groups, each a row in the order of the struct Group.
         rest: More rows of the same page, from the same snapshot; None where there are none.

@@ -22,6 +22,8 @@ class Action:
         encode: Writes what the rule returned as a member of the envelope.
         answer: The struct of what is returned, for the docs; None for nothing.
         answer_in_data: Whether the answer stands in `data` or at the envelope's top level.
+        is_kept: Whether an answer may be sent again while the customer's version is the one that
+            `run` returned with it.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Action:
         *,
         answer: type | None = None,
         answer_in_data: bool = True,
+        is_kept: bool = False,
     ) -> None:
         self.request = request
         self.read = BodyReader(request).read
@@ -39,10 +42,13 @@ class Action:
         self.encode = encode
         self.answer = answer
         self.answer_in_data = answer_in_data
+        self.is_kept = is_kept
 
 
 ACTIONS: Final[dict[str, Action]] = {
-    "listGroup": Action(wire.ListGroup, groups.list, wire.encode_listed, answer=wire.GroupPage),
+    "listGroup": Action(
+        wire.ListGroup, groups.list, wire.encode_listed, answer=wire.GroupPage, is_kept=True
+    ),
     "createGroup": Action(
         wire.CreateGroup,
         groups.create,

@@ -3,7 +3,6 @@
 Read `_answer` from top to bottom: the order of its checks is part of the API.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
@@ -27,6 +26,8 @@ from openpns.protocol import envelope
 from openpns.protocol.groups import Fragment
 from openpns.server.actions import ACTIONS
 from openpns.server.auth import Authenticator, read_headers
+from openpns.server.body import BodyDeadline
+from openpns.server.page_cache import Asked, PageCache
 from openpns.server.telemetry import Call, Telemetry
 
 PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
@@ -73,6 +74,7 @@ class Api:
         body_bytes_max: The largest body that is read.
         in_flight_max: How many calls may be in hand at once.
         body_timeout_ms: How long a body may take to arrive.
+        cache_bytes_max: How many bytes kept answers may take; 0 keeps none.
     """
 
     def __init__(
@@ -83,13 +85,15 @@ class Api:
         body_bytes_max: int = limits.BODY_BYTES_MAX,
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
         body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
+        cache_bytes_max: int = limits.CACHE_BYTES_MAX,
     ) -> None:
         self._services = services
-        self._authenticator = Authenticator(vault)
+        self._authenticator = Authenticator(vault, cache_bytes_max // limits.KEY_KEPT_BYTES)
         self._telemetry = telemetry
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
-        self._body_timeout_s = body_timeout_ms / 1000
+        self._deadline = BodyDeadline(body_timeout_ms)
+        self._pages = PageCache(cache_bytes_max)
         self._in_flight = 0
 
     async def handle(
@@ -147,18 +151,20 @@ class Api:
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
         call.action = public.action
-        request = action.read(body, public.content_type)
-        return action.encode(await action.run(services, caller, request))
+        if action.is_kept:
+            asked = Asked(caller.customer_id, public.action, public.content_type, body)
+            kept = self._pages.find(asked, caller.version)
+            if kept is not None:
+                return kept
+        result = await action.run(services, caller, action.read(body, public.content_type))
+        fragment = action.encode(result)
+        if action.is_kept and isinstance(fragment, bytes):
+            self._pages.keep(asked, result.version, fragment)
+        return fragment
 
     async def _read_body(self, call: Call, read_body: ReadBody) -> bytes:
         """Read the body; from then on the call is in hand, and takes one of the places."""
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                body = await read_body(self._body_bytes_max)
-        except TimeoutError:
-            raise ParameterError(
-                f"the body must arrive within {self._body_timeout_s * 1000:.0f} ms"
-            ) from None
+        body = await self._deadline.read(read_body(self._body_bytes_max), call.started_s)
         if body is None:
             raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
         if self._in_flight >= self._in_flight_max:

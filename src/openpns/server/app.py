@@ -105,6 +105,7 @@ class Application:
             settings.body_bytes_max,
             settings.requests_in_flight_max,
             settings.body_timeout_ms,
+            settings.cache_bytes_max,
         )
 
     async def _lease(self, store: Store) -> Snowflake:
@@ -144,6 +145,7 @@ async def open_checked(settings: Settings) -> Store:
         settings.database,
         timeout_ms=settings.storage_timeout_ms,
         connections_max=settings.postgres_connections_max,
+        rows_kept_max=settings.cache_bytes_max // limits.KEY_KEPT_BYTES,
     )
     try:
         await connect.check_current(store, settings.database)

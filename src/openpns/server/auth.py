@@ -95,10 +95,13 @@ class Authenticator:
 
     Args:
         vault: Opens the keys' secrets.
+        secrets_kept_max: How many opened secrets are kept, so as not to open them for every call.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, secrets_kept_max: int = 0) -> None:
         self._vault = vault
+        self._secrets: dict[tuple[bytes, str], bytes] = {}
+        self._secrets_kept_max = secrets_kept_max
 
     def check(
         self, headers: PublicHeaders, body: bytes, key: KnownKey | None, now_ms: int
@@ -122,9 +125,9 @@ class Authenticator:
             ParameterError: bizType is another one.
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
-        known = key or KnownKey("", self._vault.decoy, None, None, None, 0, 0, 0, False)
+        known = key or KnownKey("", "", self._vault.decoy, None, None, None, 0, 0, 0, False)
         owner = headers.access_key if key else DECOY_OWNER
-        secrets = [self._vault.open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
+        secrets = [self._open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
         before_secret = signing.text_before_secret(
             headers.access_key, headers.action, headers.biz_type, headers.ts, body
         )
@@ -143,4 +146,15 @@ class Authenticator:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
         if known.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
-        return Caller(headers.access_key, known.customer_id, known.has_gaps)
+        return Caller(known.access_key, known.customer_id, known.version, known.has_gaps)
+
+    def _open(self, sealed: bytes, owner: str) -> bytes:
+        kept = self._secrets.get((sealed, owner))
+        if kept is not None:
+            return kept
+        secret = self._vault.open(sealed, owner)
+        if len(self._secrets) >= self._secrets_kept_max:
+            self._secrets.clear()
+        if self._secrets_kept_max:
+            self._secrets[sealed, owner] = secret
+        return secret

@@ -73,6 +73,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         integer("How many calls one worker holds at once; more are answered 503.", 1, 1_000_000),
     ] = limits.REQUESTS_IN_FLIGHT_MAX
+    cache_bytes_max: Annotated[
+        int,
+        integer(
+            "How much of one worker's memory kept answers may take, in bytes; 0 keeps none.",
+            0,
+            2**40,
+        ),
+    ] = limits.CACHE_BYTES_MAX
     slow_request_ms: Annotated[
         int, integer("From how many ms on a call is logged as slow.", 1, _INTEGER_MAX)
     ] = limits.SLOW_REQUEST_MS

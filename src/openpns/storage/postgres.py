@@ -15,6 +15,7 @@ from openpns.errors import (
     ServiceUnavailable,
     WireError,
 )
+from openpns.storage.shared_reads import SharedReads
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
     Params,
@@ -75,6 +76,7 @@ class PostgresStore:
         self._pool = pool
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
+        self._shared: dict[str, SharedReads] = {}
 
     @classmethod
     async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
@@ -115,6 +117,13 @@ class PostgresStore:
                 return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
 
         return await self._attempt(read, _READ_ATTEMPTS)
+
+    async def look_up(self, name: str, value: str) -> Row | None:  # noqa: D102
+        if name not in self._shared:
+            self._shared[name] = SharedReads(
+                lambda values: self.fetch(name, {"values": values}),
+            )
+        return await self._shared[name].find(value)
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int

@@ -54,6 +54,18 @@ class Store(Protocol):
         """
         ...
 
+    async def look_up(self, name: str, value: str) -> Row | None:
+        """Return the row that a statement finds by a value, as it is after this was called.
+
+        The engine may answer several callers together, or with what it knows where it can tell
+        that nothing has changed.
+
+        Args:
+            name: The statement's name; its first column is the value.
+            value: What to find.
+        """
+        ...
+
     def stream(
         self, name: str, params: Params, rows_each: int
     ) -> AsyncGenerator[Sequence[Row], None]:

@@ -1,7 +1,9 @@
 -- What makes a page cheap whatever its offset, and a long group cheap to add to.
 
--- Counts every change that an answer to the customer may depend on: of its groups, of its keys.
+-- A random number that every change draws anew which an answer to the customer may depend on: of its
+-- groups, of its keys. Two states never share one, not even where a backup was put back between.
 ALTER TABLE group_counter ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+UPDATE group_counter SET version = random();
 
 -- Where groups were deleted, places in the order are empty. A row counts them for a block of
 -- places: 64 of level 1, 64 blocks of the level below from level 2 on. So the place of the

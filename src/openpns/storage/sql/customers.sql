@@ -7,11 +7,12 @@ RETURNING customer_id
 
 -- group_counter_create
 -- Give a new customer its group counter.
-INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES (:customer_id, 0, 0)
+INSERT INTO group_counter (customer_id, group_count, seq_next, version)
+VALUES (:customer_id, 0, 0, :version)
 
--- customer_version_up
--- Count a change that answers to the customer may depend on.
-UPDATE group_counter SET version = version + 1 WHERE customer_id = :customer_id
+-- customer_change
+-- Give the customer's data another version: something that answers may depend on changes.
+UPDATE group_counter SET version = :version WHERE customer_id = :customer_id
 
 -- customer_list
 -- Every customer with its number of groups, or one of them.

@@ -1,7 +1,7 @@
 -- group_seq_take
 -- Take the next place in the customer's order and count the group; locks the counter.
 UPDATE group_counter SET
-    group_count = group_count + :groups, seq_next = seq_next + :groups, version = version + 1
+    group_count = group_count + :groups, seq_next = seq_next + :groups, version = :version
 WHERE customer_id = :customer_id
 RETURNING seq_next - :groups
 
@@ -63,7 +63,7 @@ RETURNING group_seq, phone_count
 
 -- group_count_down
 -- Count a deleted group; its place in the order is never given again.
-UPDATE group_counter SET group_count = group_count - 1, version = version + 1
+UPDATE group_counter SET group_count = group_count - 1, version = :version
 WHERE customer_id = :customer_id
 
 -- group_gap_add

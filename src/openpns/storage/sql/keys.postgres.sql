@@ -1,0 +1,10 @@
+-- key_find
+-- What a call needs to know of its access key, the key's customer and the state of its data.
+-- cross-customer: the access key is what tells the customer
+SELECT
+    k.access_key, k.customer_id, k.secret_sealed, k.previous_sealed, k.previous_until_ms,
+    k.expires_ms, k.disabled_ms, c.disabled_ms, g.version, g.group_count < g.seq_next
+FROM access_key AS k
+JOIN customer AS c ON c.customer_id = k.customer_id
+JOIN group_counter AS g ON g.customer_id = k.customer_id
+WHERE k.access_key = ANY(CAST(:values AS text[]))

@@ -1,0 +1,38 @@
+"""What a failure of SQLite is answered with."""
+
+from typing import Final
+
+import apsw
+
+from openpns.errors import InternalError, ReadFailed, ServiceUnavailable
+
+_UNAVAILABLE: Final = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.NoMemError,
+    apsw.ProtocolError,
+    apsw.ConnectionClosedError,
+)
+_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+
+
+def wire_error(error: Exception) -> Exception:
+    """Return what a call is answered with; the cause is kept for the log.
+
+    Args:
+        error: What SQLite raised.
+    """
+    answer: Exception
+    if isinstance(error, _UNAVAILABLE):
+        answer = ServiceUnavailable("the storage is away, full or busy; nothing was written")
+    elif isinstance(error, _DAMAGED):
+        answer = ReadFailed("the storage is damaged")
+    else:
+        answer = InternalError()
+    answer.__cause__ = error  # told to the log where it is not raised from here
+    return answer
