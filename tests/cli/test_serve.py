@@ -33,3 +33,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
 
 def test_a_database_without_migrations_is_refused_with_the_command(run: Run) -> None:
     assert "openpns migrate" in run("serve", "--port", "0", code=2).err
+
+
+@on_sqlite_only
+def test_no_cache_is_a_cache_of_no_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    monkeypatch.setattr("openpns.server.run.run", served.append)
+    run("serve", "--no-cache", "--cache-bytes-max", "4096")
+    run("serve", "--cache-bytes-max", "4096")
+    assert [settings.cache_bytes_max for settings in served] == [0, 4096]

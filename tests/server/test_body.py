@@ -1,8 +1,11 @@
+import asyncio
+from time import perf_counter
+
 import pytest
 
 from openpns import limits
 from openpns.errors import ParameterError
-from openpns.server.body import BodyCollector
+from openpns.server.body import BodyCollector, BodyDeadline
 
 
 @pytest.mark.parametrize("piece_bytes", [limits.BODY_PIECE_BYTES_MIN, 1024, 16 * 1024])
@@ -31,3 +34,38 @@ def test_a_body_over_the_bound_is_told() -> None:
     body = BodyCollector(10)
     assert body.add(b"x" * 10)
     assert not body.add(b"x")
+
+
+async def test_a_body_in_time_is_returned_and_one_that_is_late_is_refused() -> None:
+    deadline = BodyDeadline(50)
+
+    async def read(wait_s: float) -> bytes:
+        await asyncio.sleep(wait_s)
+        return b"body"
+
+    now_s = perf_counter()
+    in_time = asyncio.create_task(deadline.read(read(0), now_s))
+    late = asyncio.create_task(deadline.read(read(60), now_s))
+    later = asyncio.create_task(deadline.read(read(60), now_s + 0.02))
+    assert await in_time == b"body"
+    for task in (late, later):
+        with pytest.raises(ParameterError, match="the body must arrive within 50 ms"):
+            await task
+        assert task.cancelling() == 0
+    again = asyncio.create_task(deadline.read(read(60), perf_counter()))
+    with pytest.raises(ParameterError):
+        await again
+
+
+async def test_a_call_that_the_server_ends_is_not_late() -> None:
+    deadline = BodyDeadline(60_000)
+
+    async def never() -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    task = asyncio.create_task(deadline.read(never(), perf_counter()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
