@@ -59,6 +59,7 @@ class Writer:
         self._connect = connect
         self._sql = sql
         self._turns = turns
+        self._gathered: list[Write] = []
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -77,12 +78,22 @@ class Writer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
             self._thread.start()
-        self._queue.put(write)
+        # Callers who were answered together come again together: hand over at the end of this turn
+        # of the loop, so that the thread does not begin a batch with the first of them alone.
+        self._gathered.append(write)
+        if len(self._gathered) == 1:
+            write.loop.call_soon(self._hand_over)
         return await write.future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for write in gathered:
+            self._queue.put(write)
 
     def close(self) -> None:
         """Let the writes that wait finish, then end the thread."""
         self._closed = True
+        self._hand_over()
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
