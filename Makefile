@@ -6,11 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Quickstart's own options, e.g. make quickstart ARGS="--port 0"
 ARGS :=
+# How much longer make fuzz runs than make test's own part of it, and the seed to run again
+TIMES := 20
+SEED := random
 # The Python to use, where the first one that is found is not the right one.
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test quickstart bench docs lock clean
+.PHONY: help install check fix test fuzz quickstart bench docs lock clean
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -36,6 +39,10 @@ test: $(VENV)/dev  ## every test, on SQLite and on a real PostgreSQL, with branc
 	$(BIN)/coverage run -m pytest -n 4
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+fuzz: $(VENV)/dev  ## send bad input for longer: TIMES=20 is a few minutes; SEED=1 repeats a run
+	FUZZ_TIMES=$(TIMES) $(BIN)/pytest -p no:cacheprovider --hypothesis-seed=$(SEED) \
+		tests/promises/test_bad_input.py tests/promises/test_bad_parsing.py
 
 bench: $(VENV)/dev  ## measure the memory that a large page costs, on both engines (Linux)
 	$(BIN)/python bench/large_page.py

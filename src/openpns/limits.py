@@ -23,12 +23,16 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 NUMBERS_IN_GROUP_MAX: Final = 10_000
 NUMBERS_IN_REQUEST_MAX: Final = 10_000
 BODY_TIMEOUT_MS: Final = 10_000
+HEADER_TIMEOUT_MS: Final = 30_000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 SLOW_REQUEST_MS: Final = 1000
 CACHE_BYTES_MAX: Final = 64 * 1024 * 1024
 GRACE_S: Final = 30
 STORAGE_TIMEOUT_MS: Final = 5000
 POSTGRES_CONNECTIONS_MAX: Final = 10
+
+# What the HTTP server keeps of one call's headers; nobody has signed anything by then.
+HEADER_BYTES_MAX: Final = 64 * 1024
 
 # Identifiers that the operator chooses.
 CUSTOMER_ID_CHARS_MAX: Final = 64

@@ -74,6 +74,48 @@ def test_a_key_is_disabled_and_enabled_again(openpns: Run) -> None:
     assert " active" in openpns("keys", "list").out
 
 
+def test_a_key_may_demand_sha256_and_accept_md5_again(openpns: Run) -> None:
+    create = ["keys", "create", "--customer", "cus_1", "--access-key"]
+    openpns(*create, "strict", "--sha256-only")
+    openpns(*create, "plain")
+    before = now_ms()
+    refused = openpns("keys", "require-sha256", "plain", "--json").json["md5RefusedMs"]
+    assert before <= refused <= now_ms()
+    digests = {
+        key["accessKey"]: key["md5RefusedMs"] for key in openpns("keys", "list", "--json").json
+    }
+    assert digests["strict"] <= before
+    assert digests["plain"] == refused
+    assert openpns("keys", "allow-md5", "strict", "--json").json["md5RefusedMs"] is None
+    lines = openpns("keys", "list").out.splitlines()
+    shown = {line.split()[0]: line.split("active")[1].split() for line in lines[1:]}
+    assert shown == {"strict": ["md5", "sha256"], "plain": ["sha256"]}
+
+
+def test_the_end_of_a_key_can_be_moved(openpns: Run) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    moved = openpns("keys", "expire", "my-key", "--at", "2099-01-31", "--json").json
+    assert moved["expiresMs"] == _ms(2099, 1, 31)
+    assert openpns("keys", "expire", "my-key", "--never", "--json").json["expiresMs"] is None
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "give either --at or --never"),
+        (["--at", "2099-01-31", "--never"], "give either --at or --never"),
+        (["--at", "2000-01-01"], "expires: allowed is a time in the future"),
+        (["--at", "soon"], "'soon': allowed is a date such as 2027-01-31"),
+    ],
+)
+def test_an_end_that_is_not_allowed_is_refused_with_what_is(
+    openpns: Run, arguments: list[str], text: str
+) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    assert text in openpns("keys", "expire", "my-key", *arguments, code=2).err
+
+
 @on_sqlite_only
 @pytest.mark.parametrize(
     ("grace", "grace_ms"),
@@ -181,7 +223,7 @@ def test_a_key_that_is_taken_is_refused(openpns: Run) -> None:
 
 
 @on_sqlite_only
-@pytest.mark.parametrize("command", ["disable", "enable", "rotate"])
+@pytest.mark.parametrize("command", ["disable", "enable", "rotate", "require-sha256", "allow-md5"])
 def test_an_unknown_key_is_named(openpns: Run, command: str) -> None:
     done = openpns("keys", command, "no-such-key", code=2)
     assert "'no-such-key'" in done.err

@@ -38,7 +38,7 @@ async def test_a_new_key_opens_to_its_secret(store: Store, vault: Vault, clock: 
     assert known.customer_disabled_ms is None
     assert await secrets_of(store, vault, made.accessKey, START_MS) == [made.accessSecret]
     assert await keys.find_all(store) == [
-        AccessKey(made.accessKey, "cus_1", "shop", START_MS, None, None, None)
+        AccessKey(made.accessKey, "cus_1", "shop", START_MS, None, None, None, None)
     ]
 
 
@@ -115,6 +115,29 @@ async def test_a_key_expires_at_its_time(store: Store, vault: Vault, clock: Fake
     ]
 
 
+async def test_a_key_may_get_another_end_or_none(store: Store, clock: FakeClock, key: str) -> None:
+    later = await keys.expire(store, clock, key, START_MS + 10)
+    assert later.expiresMs == START_MS + 10
+    known = await keys.find(store, key)
+    assert known is not None
+    assert (known.may_sign(START_MS + 9), known.may_sign(START_MS + 10)) == (True, False)
+    with pytest.raises(ConfigError, match="expires: allowed is a time in the future"):
+        await keys.expire(store, clock, key, START_MS)
+    assert [one.expiresMs for one in await keys.find_all(store)] == [START_MS + 10]
+    assert (await keys.expire(store, clock, key, None)).expiresMs is None
+
+
+async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    strict = await keys.create(store, vault, clock, "cus_1", access_key="strict", sha256_only=True)
+    known = [await keys.find(store, name) for name in (strict.accessKey, key)]
+    assert [one and one.md5_refused_ms for one in known] == [START_MS, None]
+    for now_ms in (START_MS + 1, START_MS + 5):
+        assert (await keys.require_sha256(store, key, now_ms)).md5RefusedMs == START_MS + 1
+    assert (await keys.require_sha256(store, key, None)).md5RefusedMs is None
+
+
 async def test_a_disabled_key_may_not_sign_until_it_is_enabled(store: Store, key: str) -> None:
     for now_ms in (START_MS, START_MS + 5):
         assert (await keys.disable(store, key, now_ms)).disabledMs == START_MS
@@ -170,6 +193,8 @@ async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
         keys.disable(store, "other", 5),
         keys.disable(store, "other", None),
         keys.rotate(store, vault, clock, "other", 0),
+        keys.require_sha256(store, "other", 5),
+        keys.expire(store, clock, "other", None),
     ):
         with pytest.raises(ConfigError, match="'other': there is none; openpns keys list"):
             await call

@@ -10,7 +10,7 @@ CREATE TABLE access_key (
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
     disabled_ms INTEGER
-) STRICT, WITHOUT ROWID;
+, md5_refused_ms INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE customer (
     customer_id TEXT NOT NULL PRIMARY KEY,

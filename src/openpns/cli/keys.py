@@ -60,7 +60,7 @@ class Moment(click.ParamType[int]):
 
 @click.group()
 def keys() -> None:
-    """Create, list, disable, enable and rotate access keys."""
+    """Create, list, change, disable, enable and rotate access keys."""
 
 
 @keys.command()
@@ -69,6 +69,7 @@ def keys() -> None:
 @click.option("--access-secret", help="Generated where not given; - reads it from stdin.")
 @click.option("--label", default="", help="A note for people.")
 @click.option("--expires", type=Moment(), help="When the key stops working, e.g. 2027-01-31.")
+@click.option("--sha256-only", is_flag=True, help="Refuse md5 signatures.")
 @database_option
 @json_option
 def create(
@@ -79,6 +80,7 @@ def create(
     expires: int | None,
     database: str,
     *,
+    sha256_only: bool,
     as_json: bool,
 ) -> None:
     """Create an access key; its secret is shown this once only."""
@@ -99,6 +101,7 @@ def create(
             access_secret=access_secret,
             label=label,
             expires_ms=expires,
+            sha256_only=sha256_only,
         )
 
     _print_secret(_with_vault(database, work), as_json=as_json)
@@ -138,6 +141,45 @@ def disable(access_key: str, database: str, *, as_json: bool) -> None:
 def enable(access_key: str, database: str, *, as_json: bool) -> None:
     """Enable an access key again."""
     _set_disabled(access_key, database, None, as_json=as_json)
+
+
+@keys.command("require-sha256")
+@click.argument("access_key")
+@database_option
+@json_option
+def require_sha256(access_key: str, database: str, *, as_json: bool) -> None:
+    """Refuse an access key's md5 signatures: they are answered 1003 from now on."""
+    from openpns.clock import now_ms
+
+    _set_md5_refused(access_key, database, now_ms(), as_json=as_json)
+
+
+@keys.command("allow-md5")
+@click.argument("access_key")
+@database_option
+@json_option
+def allow_md5(access_key: str, database: str, *, as_json: bool) -> None:
+    """Accept an access key's md5 signatures again."""
+    _set_md5_refused(access_key, database, None, as_json=as_json)
+
+
+@keys.command()
+@click.argument("access_key")
+@click.option("--at", "at_ms", type=Moment(), help="When it stops working, e.g. 2027-01-31.")
+@click.option("--never", is_flag=True, help="Let it work without an end.")
+@database_option
+@json_option
+def expire(
+    access_key: str, at_ms: int | None, database: str, *, never: bool, as_json: bool
+) -> None:
+    """Change when an access key expires."""
+    from openpns.clock import now_ms
+    from openpns.domain import keys
+
+    if (at_ms is None) != never:
+        raise click.UsageError("give either --at or --never")
+    changed = with_store(database, lambda store: keys.expire(store, now_ms, access_key, at_ms))
+    _print([changed], as_json=as_json, single=True)
 
 
 @keys.command()
@@ -194,12 +236,21 @@ def _set_disabled(
     _print([changed], as_json=as_json, single=True)
 
 
+def _set_md5_refused(
+    access_key: str, database: str, refused_ms: int | None, *, as_json: bool
+) -> None:
+    from openpns.domain import keys
+
+    changed = with_store(database, lambda store: keys.require_sha256(store, access_key, refused_ms))
+    _print([changed], as_json=as_json, single=True)
+
+
 def _print(found: Sequence["AccessKey"], *, as_json: bool, single: bool = False) -> None:
     if as_json:
         print_json(found[0] if single else found)
         return
     print_table(
-        ("access key", "customer", "created", "expires", "state", "label"),
+        ("access key", "customer", "created", "expires", "state", "digests", "label"),
         [_row(key) for key in found],
         empty="no access keys yet; openpns keys create makes one",
     )
@@ -213,6 +264,13 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
         state = "disabled"
     elif key.expiresMs is not None and key.expiresMs <= now_ms():
         state = "expired"
+    digests = "md5 sha256" if key.md5RefusedMs is None else "sha256"
     return (
-        key.accessKey, key.customerId, when(key.createdMs), when(key.expiresMs), state, key.label
-    )  # fmt: skip
+        key.accessKey,
+        key.customerId,
+        when(key.createdMs),
+        when(key.expiresMs),
+        state,
+        digests,
+        key.label,
+    )

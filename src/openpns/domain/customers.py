@@ -99,19 +99,9 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):
             raise unknown_customer(customer_id)
-        yield change_of(customer_id)
 
     await store.write(steps)
     return await get(store, customer_id)
-
-
-def change_of(customer_id: str) -> Statement:
-    """Return the step that tells every kept answer of a customer's that it is old.
-
-    Args:
-        customer_id: Whose data or keys the write changes.
-    """
-    return Statement("customer_change", {"customer_id": customer_id, "version": new_version()})
 
 
 def unknown_customer(customer_id: str) -> ConfigError:

@@ -10,7 +10,6 @@ from typing import Final
 from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
-from openpns.domain.customers import change_of
 from openpns.errors import GroupFull, GroupNotFound, InternalError
 from openpns.ids import new_version
 from openpns.protocol.groups import (
@@ -150,7 +149,8 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> No
     def steps() -> Steps[None]:
         # The customer's row first, as create and delete do: two transactions that lock in one
         # order cannot wait for each other.
-        yield change_of(caller.customer_id)
+        customer = {"customer_id": caller.customer_id}
+        yield Statement("group_counter_change", customer | {"version": new_version()})
         found = yield Statement("group_lock", group)
         if not found:
             raise GroupNotFound

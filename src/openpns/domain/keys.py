@@ -8,7 +8,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
-from openpns.domain.customers import change_of, check_label, unknown_customer
+from openpns.domain.customers import check_label, unknown_customer
 from openpns.domain.master_key import hold_check
 from openpns.domain.vault import Vault
 from openpns.errors import ConfigError
@@ -34,6 +34,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     expiresMs: int | None  # noqa: N815
     disabledMs: int | None  # noqa: N815
     previousSecretUntilMs: int | None  # noqa: N815
+    md5RefusedMs: int | None  # noqa: N815
 
 
 class NewSecret(msgspec.Struct, frozen=True):
@@ -59,6 +60,7 @@ class KnownKey(msgspec.Struct, frozen=True):
     expires_ms: int | None
     disabled_ms: int | None
     customer_disabled_ms: int | None
+    md5_refused_ms: int | None
     version: int
     """The version of the customer's data: another one after each change."""
     has_gaps: bool
@@ -106,6 +108,7 @@ async def create(
     access_secret: str | None = None,
     label: str = "",
     expires_ms: int | None = None,
+    sha256_only: bool = False,
 ) -> NewSecret:
     """Create an access key for a customer; its secret is returned this once only.
 
@@ -118,6 +121,7 @@ async def create(
         access_secret: 8 to 128 printable ASCII characters without spaces; generated where None.
         label: A note for people; at most 128 characters.
         expires_ms: From when on the key is refused; None for never.
+        sha256_only: Whether md5 signatures are refused.
 
     Raises:
         ConfigError: A value is not allowed, the customer is unknown, or the key is taken.
@@ -127,14 +131,14 @@ async def create(
     now = clock()
     _check(name, secret)
     check_label("label", label, limits.LABEL_CHARS_MAX)
-    if expires_ms is not None and expires_ms <= now:
-        raise ConfigError("expires: allowed is a time in the future")
+    _check_expires(expires_ms, now)
     key = {
         "access_key": name,
         "customer_id": customer_id,
         "label": label,
         "now_ms": now,
         "expires_ms": expires_ms,
+        "md5_refused_ms": now if sha256_only else None,
     }
 
     def steps() -> Steps[None]:
@@ -174,9 +178,47 @@ async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKe
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
-        key = _known((yield Statement("key_disable", params)), access_key)
-        yield change_of(key[1])
-        return key
+        return _known((yield Statement("key_disable", params)), access_key)
+
+    return AccessKey(*await store.write(steps))
+
+
+async def require_sha256(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
+    """Refuse a key's md5 signatures from now on, or accept them again.
+
+    Args:
+        store: The database.
+        access_key: The key.
+        now_ms: The time now; None accepts them.
+
+    Raises:
+        ConfigError: There is no such key.
+    """
+
+    def steps() -> Steps[Row]:
+        params = {"access_key": access_key, "now_ms": now_ms}
+        return _known((yield Statement("key_refuse_md", params)), access_key)
+
+    return AccessKey(*await store.write(steps))
+
+
+async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | None) -> AccessKey:
+    """Change when a key expires.
+
+    Args:
+        store: The database.
+        clock: The wall clock.
+        access_key: The key.
+        expires_ms: From when on the key is refused, a time in the future; None for never.
+
+    Raises:
+        ConfigError: The time is past, or there is no such key.
+    """
+    _check_expires(expires_ms, clock())
+
+    def steps() -> Steps[Row]:
+        params = {"access_key": access_key, "expires_ms": expires_ms}
+        return _known((yield Statement("key_expire", params)), access_key)
 
     return AccessKey(*await store.write(steps))
 
@@ -206,9 +248,7 @@ async def rotate(
             "secret_sealed": vault.seal(secret.encode(), access_key),
             "previous_until_ms": until_ms,
         }
-        key = _known((yield Statement("key_rotate", params)), access_key)
-        yield change_of(key[0])
-        return key
+        return _known((yield Statement("key_rotate", params)), access_key)
 
     return NewSecret(access_key, secret, (await store.write(steps))[0])
 
@@ -217,6 +257,11 @@ def _known(rows: Sequence[Row], access_key: str) -> Row:
     if not rows:
         raise ConfigError(f"access key {access_key!r}: there is none; openpns keys list shows all")
     return rows[0]
+
+
+def _check_expires(expires_ms: int | None, now_ms: int) -> None:
+    if expires_ms is not None and expires_ms <= now_ms:
+        raise ConfigError("expires: allowed is a time in the future")
 
 
 def _check(access_key: str, access_secret: str) -> None:

@@ -87,8 +87,9 @@ class BodyReader(Generic[BodyT]):
                 body.decode()  # the decoder skips unknown fields without reading their text
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            error = self._first_error(body)
-        raise error
+            pass
+        # No name for it here: with its traceback it would be a circle, and keep the body for long.
+        raise self._first_error(body)
 
     def _first_error(self, body: bytes) -> WireError:
         try:

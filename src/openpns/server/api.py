@@ -120,9 +120,7 @@ class Api:
         except WireError as error:
             return self._fail(call, error)
         except Exception as error:  # noqa: BLE001 - a bug is answered as one
-            failure = InternalError()
-            failure.__cause__ = error
-            return self._fail(call, failure)
+            return self._fail(call, _bug(error))
         finally:
             if is_over:
                 self._end(call)
@@ -179,6 +177,9 @@ class Api:
         call.is_over = True
         self._in_flight -= call.is_in_hand
         self._telemetry.end(call)
+        # The error's traceback leads back to this call: a circle, which would keep the body and the
+        # connection (Granian ends it only when nobody can read from it any more) for a while.
+        call.error = None
 
     async def _pieces(
         self, call: Call, fragment: AsyncGenerator[bytes, None]
@@ -208,6 +209,12 @@ class Api:
         if error.retry_after_s is not None:
             headers.append(("retry-after", f"{error.retry_after_s:.0f}"))
         return Reply(error.http_status, headers, envelope.failure(call.request_id, error))
+
+
+def _bug(error: Exception) -> InternalError:
+    failure = InternalError()
+    failure.__cause__ = error
+    return failure
 
 
 def _headers(call: Call) -> HeaderList:

@@ -121,11 +121,12 @@ class Authenticator:
             PermissionDenied: The key is unknown, disabled or expired, or its customer is
                 disabled.
             TimestampExpired: ts is too far from now.
-            InvalidSignature: The signature is not the call's.
+            InvalidSignature: The signature is not the call's, or was made with md5 for a key
+                that demands sha256.
             ParameterError: bizType is another one.
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
-        known = key or KnownKey("", "", self._vault.decoy, None, None, None, 0, 0, 0, False)
+        known = key or KnownKey("", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False)
         owner = headers.access_key if key else DECOY_OWNER
         secrets = [self._open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
         before_secret = signing.text_before_secret(
@@ -142,6 +143,11 @@ class Authenticator:
             )
         if not is_signed:
             raise InvalidSignature
+        if known.md5_refused_ms is not None and headers.algorithm != "sha256":
+            # Only who can sign is told so: to a stranger, all keys look alike.
+            raise InvalidSignature(
+                "this accessKey demands sha256; sign with it, and send the header algorithm: sha256"
+            )
         if headers.biz_type != BIZ_TYPE:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
         if known.customer_disabled_ms is not None:

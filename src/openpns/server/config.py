@@ -63,6 +63,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, integer("How long a request body may take to arrive.", 100, 600_000)
     ] = limits.BODY_TIMEOUT_MS
+    header_timeout_ms: Annotated[
+        int,
+        integer(
+            "How long a connection may take to send a call's headers, or stay idle between calls.",
+            100,
+            600_000,
+        ),
+    ] = limits.HEADER_TIMEOUT_MS
     numbers_in_group_max: Annotated[
         int, integer("How many numbers a group may hold.", 1, 1_000_000)
     ] = limits.NUMBERS_IN_GROUP_MAX

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server as Granian
 
+from openpns import limits
 from openpns.domain import master_key
 from openpns.errors import ConfigError, OpenPNSError
 from openpns.server import logs
@@ -89,6 +91,13 @@ def _serve(settings: Settings) -> None:
         # answered 503.
         backpressure=settings.requests_in_flight_max * _CONNECTIONS_PER_CALL,
         websockets=False,
+        # Any other mode waits without an end for the first bytes of a connection, to see which
+        # version they speak: silent connections could so take every place there is.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=settings.header_timeout_ms,
+            max_buffer_size=limits.HEADER_BYTES_MAX,
+        ),
         log_level=LogLevels.warning,
         log_dictconfig=logs.granian_config(),
     )

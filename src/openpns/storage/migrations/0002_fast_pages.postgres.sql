@@ -1,7 +1,7 @@
 -- What makes a page cheap whatever its offset, and a long group cheap to add to.
 
--- A random number that every change draws anew which an answer to the customer may depend on: of its
--- groups, of its keys. Two states never share one, not even where a backup was put back between.
+-- A random number that every change of the customer's groups draws anew. Two states never share
+-- one, not even where a backup was put back between.
 ALTER TABLE group_counter ADD COLUMN version bigint NOT NULL DEFAULT 0;
 UPDATE group_counter SET version = CAST(random() * 9007199254740992 AS bigint);
 

@@ -10,10 +10,6 @@ RETURNING customer_id
 INSERT INTO group_counter (customer_id, group_count, seq_next, version)
 VALUES (:customer_id, 0, 0, :version)
 
--- customer_change
--- Give the customer's data another version: something that answers may depend on changes.
-UPDATE group_counter SET version = :version WHERE customer_id = :customer_id
-
 -- customer_list
 -- Every customer with its number of groups, or one of them.
 -- cross-customer: the operator's own list

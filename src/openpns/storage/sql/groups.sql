@@ -5,6 +5,10 @@ UPDATE group_counter SET
 WHERE customer_id = :customer_id
 RETURNING seq_next - :groups
 
+-- group_counter_change
+-- Give the customer's groups another version, and hold the customer's row: a group changes.
+UPDATE group_counter SET version = :version WHERE customer_id = :customer_id
+
 -- group_create
 -- Store a new group.
 INSERT INTO number_group (

@@ -1,15 +1,19 @@
 -- key_create
 -- Store a new access key; returns no row where the name is taken.
 INSERT INTO access_key (
-    access_key, customer_id, label, secret_sealed, created_ms, expires_ms
-) VALUES (:access_key, :customer_id, :label, :secret_sealed, :now_ms, :expires_ms)
+    access_key, customer_id, label, secret_sealed, created_ms, expires_ms, md5_refused_ms
+) VALUES (
+    :access_key, :customer_id, :label, :secret_sealed, :now_ms, :expires_ms, :md5_refused_ms
+)
 ON CONFLICT DO NOTHING
 RETURNING access_key
 
 -- key_list
 -- Every access key without its secrets, or those of one customer.
 -- cross-customer: the operator's own list
-SELECT access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms
+SELECT
+    access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
+    md5_refused_ms
 FROM access_key
 WHERE CAST(:customer_id AS text) IS NULL OR customer_id = CAST(:customer_id AS text)
 ORDER BY created_ms, access_key
@@ -22,7 +26,30 @@ SET disabled_ms = CASE
     WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
     ELSE coalesce(disabled_ms, CAST(:now_ms AS bigint)) END
 WHERE access_key = :access_key
-RETURNING access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms
+RETURNING
+    access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
+    md5_refused_ms
+
+-- key_refuse_md
+-- Refuse a key's md5 signatures from :now_ms on, or accept them with NULL; no row: unknown key.
+-- cross-customer: the operator names the access key
+UPDATE access_key
+SET md5_refused_ms = CASE
+    WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
+    ELSE coalesce(md5_refused_ms, CAST(:now_ms AS bigint)) END
+WHERE access_key = :access_key
+RETURNING
+    access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
+    md5_refused_ms
+
+-- key_expire
+-- Let a key expire at :expires_ms, or never with NULL; returns no row for an unknown one.
+-- cross-customer: the operator names the access key
+UPDATE access_key SET expires_ms = :expires_ms
+WHERE access_key = :access_key
+RETURNING
+    access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
+    md5_refused_ms
 
 -- key_rotate
 -- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.

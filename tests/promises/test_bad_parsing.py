@@ -1,0 +1,129 @@
+"""Bad input is harmless: the server's core under bodies and headers that nobody means to send.
+
+Without sockets, so that many more can be tried; test_bad_input.py sends them over real ones.
+`make fuzz` tries more: it sets FUZZ_TIMES.
+"""
+
+import gc
+import json
+import os
+import weakref
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
+from tests.promises.bad_bodies import ACTIONS, HUGE, bodies, bodies_of
+from tests.server import conftest as parts
+from tests.server.conftest import Server
+
+from openpns.server.api import Reply
+
+vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+
+TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
+REFUSED = {1002, 10011, 10012, 19001, 19002}
+"""What a bad body may be answered with."""
+
+examples = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    max_examples=150 * TIMES,
+)
+
+
+def _is_answered_well(reply: Reply, allowed: set[int]) -> dict[str, Any]:
+    """Check that an answer is an envelope with a code that is allowed; return it."""
+    assert isinstance(reply.body, bytes)
+    envelope: dict[str, Any] = json.loads(reply.body)
+    assert envelope["code"] in allowed, envelope
+    assert envelope["requestId"].isdigit()
+    if envelope["code"]:
+        assert list(envelope) == ["code", "msg", "requestId"]
+        assert len(envelope["msg"]) < 300
+    assert reply.status in (200, 413) or 19005 in allowed
+    return envelope
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_every_known_bad_body_is_answered_and_nothing_breaks(
+    server: Server, action: str
+) -> None:
+    refused = 0
+    for body in bodies_of(action):
+        reply = await server.call(action, body)
+        refused += bool(_is_answered_well(reply, REFUSED | {0})["code"])
+    assert refused > 100
+    for body in HUGE:
+        reply = await server.call(action, body)
+        assert reply.status == 413
+        _is_answered_well(reply, {1002})
+    assert {line["level"] for line in server.log.lines} == {"warning"}
+    assert "85211111114" not in server.log.text
+    assert await server.code() == 0
+
+
+@on_sqlite_only
+@examples
+@given(st.data())
+async def test_any_bad_body_is_answered_and_nothing_breaks(
+    server: Server, data: st.DataObject
+) -> None:
+    action = data.draw(st.sampled_from(ACTIONS))
+    body = data.draw(bodies(action))
+    _is_answered_well(await server.call(action, body), REFUSED | {0})
+
+
+NAMES = st.sampled_from(
+    ["accesskey", "action", "biztype", "ts", "sign", "algorithm", "content-type", "x", ""]
+)
+HEADER_VALUES = st.one_of(
+    st.text(st.characters(max_codepoint=127), max_size=80),
+    st.sampled_from(["0", "9" * 19, "9" * 20, "md5", "sha256", "5", "a" * 60_000, "%00", "${x}"]),
+)
+
+
+@on_sqlite_only
+@examples
+@given(st.lists(st.tuples(NAMES, HEADER_VALUES), max_size=12), st.data())
+async def test_any_headers_are_answered_and_nothing_breaks(
+    server: Server, others: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    own = server.headers()
+    kept = data.draw(st.lists(st.sampled_from(own), unique=True))
+    headers = data.draw(st.permutations(kept + others))
+    reply = await server.call(body=LIST_ALL, headers=headers or [("x", "y")])
+    _is_answered_well(reply, {0, 1001, 1002, 1003, 1004, 1005})
+
+
+class _Body:
+    """Reads a body; can be watched going away."""
+
+    async def __call__(self, _: int) -> bytes:
+        return b"no json"
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("error", [None, RuntimeError("a bug")])
+async def test_a_failed_call_holds_its_body_no_longer_than_its_answer_takes(
+    server: Server, error: Exception | None
+) -> None:
+    """What it holds also keeps Granian from ending the connection of a body that never ends."""
+    headers = server.headers(body=b"no json")
+    if error is not None:
+        store = FailingStore(server.services.store, "key_find", error)
+        server.make_api(replace(server.services, store=store))
+    read_body = _Body()
+    watched = weakref.ref(read_body)
+    gc.disable()
+    try:
+        reply = await server.api.handle("POST", "/api/pns/", headers, read_body)
+        _is_answered_well(reply, {1002} if error is None else {19005})
+        del read_body
+        if error is not None:
+            error.__traceback__ = None  # the test's own error, which the test still has
+        assert watched() is None
+    finally:
+        gc.enable()

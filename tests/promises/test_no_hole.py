@@ -1,0 +1,292 @@
+"""No hole: what was signed cannot be changed, and a key takes only what it should.
+
+Source: docs/api/README.md, "The order of checks"; docs/api/signing.md.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from tests.helpers import LIST_ALL, envelope_of, on_sqlite_only, signed_headers
+from tests.processes import KEY_OF, SharedServer
+from tests.promises.tampering import HeaderBytes, expected_code, flip, flips, is_http_value
+from tests.server import conftest as parts
+from tests.server.conftest import Server
+
+from openpns.clock import now_ms
+from openpns.domain import customers, keys
+from openpns.domain.keys import NewSecret
+from openpns.server.actions import ACTIONS
+
+vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+
+SIGNED = ("accessKey", "action", "bizType", "ts")
+ALGORITHMS = ("md5", "sha256")
+PHONES = "85211111114"
+
+with_server = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300
+)
+
+
+def _call(server: Server, body: bytes, algorithm: str, action: str = "listGroup") -> HeaderBytes:
+    """A call's headers as bytes, signed now."""
+    sent = dict(server.headers(action, body, algorithm=algorithm))
+    names = {name.lower(): name for name in SIGNED}
+    return {names.get(name, name): value.encode() for name, value in sent.items()}
+
+
+async def _code(server: Server, headers: HeaderBytes, body: bytes) -> int:
+    """The code that a call is answered with, its headers handed on as the adapters do."""
+    sent = [(n.lower(), v.decode()) for n, v in headers.items() if v.isascii()]
+    return await server.code(body=body, headers=sent)
+
+
+# -- flipped bits ---------------------------------------------------------------------------
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_any_flipped_bit_of_a_small_call_is_refused(server: Server, algorithm: str) -> None:
+    headers = _call(server, LIST_ALL, algorithm)
+    assert await _code(server, headers, LIST_ALL) == 0
+    for name in (*SIGNED, "sign"):
+        for value in flips(headers[name]):
+            code = await _code(server, headers | {name: value}, LIST_ALL)
+            assert code == expected_code(name, value, server.clock()), (name, value)
+    for body in flips(LIST_ALL):
+        assert await _code(server, headers, body) == 1003
+    assert await _code(server, headers, LIST_ALL) == 0
+
+
+@on_sqlite_only
+@with_server
+@given(
+    action=st.sampled_from(sorted(ACTIONS)),
+    algorithm=st.sampled_from(ALGORITHMS),
+    body=st.binary(min_size=1, max_size=4000),
+    part=st.sampled_from((*SIGNED, "sign", "body")),
+    data=st.data(),
+)
+async def test_any_flipped_bits_of_any_call_are_refused(
+    server: Server, action: str, algorithm: str, body: bytes, part: str, data: st.DataObject
+) -> None:
+    headers = _call(server, body, algorithm, action)
+    signed_value = body if part == "body" else headers[part]
+    value = signed_value
+    for bit in data.draw(st.sets(st.integers(0, len(value) * 8 - 1), min_size=1, max_size=9)):
+        value = flip(value, bit)
+    sent_body = value if part == "body" else body
+    sent = headers if part == "body" else headers | {part: value}
+    code = await _code(server, sent, sent_body)
+    # In this process nobody takes white space off a value's ends.
+    assume(part == "body" or value == value.strip())
+    assert code == expected_code(part, value, server.clock())
+
+
+@on_sqlite_only
+async def test_a_flip_that_makes_another_customers_key_gives_nothing(server: Server) -> None:
+    other = server.key.accessKey[:-1] + chr(ord(server.key.accessKey[-1]) ^ 1)
+    store, clock = server.services.store, server.clock
+    await customers.create(store, clock, "cus_2", "")
+    await keys.create(store, server.vault, clock, "cus_2", access_key=other)
+    headers = _call(server, LIST_ALL, "md5")
+    assert await _code(server, headers | {"accessKey": other.encode()}, LIST_ALL) == 1003
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_the_digest_that_is_named_cannot_be_changed_either(
+    server: Server, algorithm: str
+) -> None:
+    headers = _call(server, LIST_ALL, algorithm)
+    for value in flips(algorithm.encode()):
+        # One that is no ASCII is as good as none, and none is md5.
+        allowed = {1002} if value.isascii() else {1003} if algorithm == "sha256" else {0}
+        assert {await _code(server, headers | {"algorithm": value}, LIST_ALL)} == allowed
+
+
+@on_sqlite_only
+@with_server
+@given(
+    parts=st.lists(st.sampled_from(["", "listGroup", "&bizType=5", "&ts=", "&body=", "{}", "1"])),
+    cuts=st.lists(st.integers(0, 200), min_size=3, max_size=3),
+)
+async def test_a_signature_fits_no_other_way_to_cut_its_text(
+    server: Server, parts: list[str], cuts: list[int]
+) -> None:
+    """The text to sign has no escapes: what follows from that must be nothing."""
+    body = "".join(parts).encode() + LIST_ALL
+    headers = _call(server, body, "md5")
+    text = f"{headers['action'].decode()}&bizType=5&ts={server.clock()}&body={body.decode()}"
+    first, second, third = sorted(min(cut, len(text)) for cut in cuts)
+    pieces = [text[:first], text[first:second], text[second:third], text[third:]]
+    names = ("", "&bizType=", "&ts=", "&body=")
+    action, biz_type, ts, other_body = (
+        piece.removeprefix(name) for piece, name in zip(pieces, names, strict=True)
+    )
+    changed = {"action": action, "bizType": biz_type, "ts": ts}
+    sent = headers | {name: value.encode() for name, value in changed.items()}
+    is_same = all(headers[name] == sent[name] for name in changed) and other_body.encode() == body
+    code = await _code(server, sent, other_body.encode())
+    assert is_same or code in (1001, 1002, 1003, 1004)
+
+
+# -- over a socket ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One server process for all tests here that need a socket."""
+    folder = tmp_path_factory.mktemp("no-hole")
+    made = SharedServer(f"sqlite:///{folder / 'shared.db'}", folder)
+    yield made
+    made.process.stop()
+
+
+def _send(server: SharedServer, head: list[bytes], body: bytes) -> tuple[int, dict[str, Any]]:
+    """Send a call with these header lines; return the status and the envelope, if there is one."""
+    lines = [b"POST /api/pns/ HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *head]
+    connection = server.process.connect()
+    connection.connect()
+    connection.sock.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    answer = connection.response_class(connection.sock, method="POST")
+    answer.begin()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text else {}
+
+
+def _lines(headers: HeaderBytes) -> list[bytes]:
+    return [name.encode() + b": " + value for name, value in headers.items()]
+
+
+def _signed(body: bytes = LIST_ALL, algorithm: str = "md5", skew_ms: int = 0) -> HeaderBytes:
+    """The headers of a call of cus_1, signed now."""
+    access_key, secret = KEY_OF["cus_1"]
+    made = NewSecret(access_key, secret, "cus_1")
+    sent = signed_headers(made, "listGroup", body, now_ms() + skew_ms, algorithm)
+    names = {name.lower(): name for name in SIGNED}
+    return {names.get(name, name): value.encode() for name, value in sent}
+
+
+def test_any_flipped_bit_on_the_wire_is_refused(shared: SharedServer) -> None:
+    for part in (*SIGNED, "sign"):
+        for bit in range(len(_signed()[part]) * 8):
+            headers = _signed()
+            value = flip(headers[part], bit)
+            expected = expected_code(part, value, now_ms())
+            status, envelope = _send(shared, _lines(headers | {part: value}), LIST_ALL)
+            if is_http_value(value):
+                assert (status, envelope["code"]) == (200, expected), (part, value)
+            else:
+                assert (status, envelope) == (400, {}), (part, value)
+    for body in flips(LIST_ALL):
+        assert _send(shared, _lines(_signed()), body)[1]["code"] == 1003
+
+
+def test_names_have_any_case_and_values_any_white_space_around(shared: SharedServer) -> None:
+    for change in (str.upper, str.lower, str.swapcase):
+        headers = {change(name): b" \t" + value + b"\t " for name, value in _signed().items()}
+        assert _send(shared, _lines(headers), LIST_ALL)[1]["code"] == 0
+
+
+def test_a_value_that_is_folded_is_no_http(shared: SharedServer) -> None:
+    for name in (*SIGNED, "sign"):
+        headers = _signed()
+        value = headers[name]
+        for fold in (b"\r\n ", b"\r\n\t", b"\r", b"\0"):
+            folded = headers | {name: value[:1] + fold + value[1:]}
+            assert _send(shared, _lines(folded), LIST_ALL) == (400, {})
+
+
+def test_a_header_that_is_sent_twice_is_refused_on_the_wire(shared: SharedServer) -> None:
+    for name in (*SIGNED, "sign", "algorithm"):
+        headers = _signed(algorithm="sha256")
+        for again in (headers[name], b"1"):
+            line = name.upper().encode() + b": " + again
+            for lines in ([line, *_lines(headers)], [*_lines(headers), line]):
+                envelope = _send(shared, lines, LIST_ALL)[1]
+                assert envelope["code"] == 1002
+                assert envelope["msg"].endswith(f"the header {name} must be sent once")
+        code = _send(shared, [*_lines(headers), name.encode() + b":"], LIST_ALL)[1]["code"]
+        assert code in (1001, 1002)  # an empty one is a second one, and as good as none
+
+
+# -- time and signature -----------------------------------------------------------------------
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("skew_ms", "code"), [(-60_001, 1004), (-60_000, 0), (60_000, 0), (60_001, 1004)]
+)
+async def test_a_call_is_fresh_for_60_seconds_and_not_a_millisecond_more(
+    server: Server, algorithm: str, skew_ms: int, code: int
+) -> None:
+    assert await server.code(ts=server.clock() + skew_ms, algorithm=algorithm) == code
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_only_the_signature_itself_is_the_signature(server: Server, algorithm: str) -> None:
+    headers = _call(server, LIST_ALL, algorithm)
+    right = headers["sign"]
+    other = _call(server, LIST_ALL, "md5" if algorithm == "sha256" else "sha256")["sign"]
+    wrong = [right[:length] for length in range(1, len(right))]
+    wrong += [right[start:] for start in range(1, len(right))]
+    wrong += [
+        right.upper(),
+        right.swapcase(),
+        right[::-1],
+        bytes.fromhex(right.decode()).hex("-").encode(),
+    ]
+    wrong += [right + end for end in (b"0", b" ", b"=", b"\t", right)]
+    wrong += [start + right for start in (b"0", b" ", b"0x", b"md5=")]
+    wrong += [other, b"0" * len(right), b" ", b"null", b"a" * 60_000]
+    for sign in wrong:
+        assert await _code(server, headers | {"sign": sign}, LIST_ALL) == 1003, sign
+    assert await _code(server, headers | {"sign": b""}, LIST_ALL) == 1001
+    assert await _code(server, headers, LIST_ALL) == 0
+
+
+# -- a key that demands sha256 ----------------------------------------------------------------
+
+
+async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
+    server: Server,
+) -> None:
+    store, name = server.services.store, server.key.accessKey
+    assert await server.code(algorithm="md5") == 0
+    await keys.require_sha256(store, name, server.clock())
+    for call in ({}, {"algorithm": "md5"}, {"algorithm": ""}):
+        assert envelope_of(await server.call(**call))["msg"] == (
+            "Invalid signature: this accessKey demands sha256; sign with it, and send the header "
+            "algorithm: sha256"
+        )
+    assert await server.code(algorithm="sha256") == 0
+    old = server.key
+    new = await keys.rotate(store, server.vault, server.clock, name, 10_000)
+    for known in (old, new):
+        assert await server.code(key=known) == 1003
+        assert await server.code(key=known, algorithm="sha256") == 0
+    await keys.require_sha256(store, name, None)
+    assert await server.code(key=new) == 0
+
+
+async def test_a_stranger_is_not_told_that_a_key_demands_sha256(server: Server) -> None:
+    store, name = server.services.store, server.key.accessKey
+    guessed = NewSecret(name, "a-guessed-secret", "cus_1")
+    for algorithm in ALGORITHMS:
+        before = envelope_of(await server.call(key=guessed, algorithm=algorithm))
+        await keys.require_sha256(store, name, server.clock())
+        after = envelope_of(await server.call(key=guessed, algorithm=algorithm))
+        await keys.require_sha256(store, name, None)
+        assert before["msg"] == after["msg"] == "Invalid signature"
+    late = server.clock() - 60_001
+    await keys.require_sha256(store, name, server.clock())
+    assert await server.code(ts=late) == 1004
+    await keys.disable(store, name, server.clock())
+    assert await server.code() == 1005
