@@ -13,7 +13,7 @@ SEED := random
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test fuzz quickstart bench docs lock clean
+.PHONY: help install check fix test fuzz soak quickstart bench docs lock clean
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -43,6 +43,9 @@ test: $(VENV)/dev  ## every test, on SQLite and on a real PostgreSQL, with branc
 fuzz: $(VENV)/dev  ## send bad input for longer: TIMES=20 is a few minutes; SEED=1 repeats a run
 	FUZZ_TIMES=$(TIMES) $(BIN)/pytest -p no:cacheprovider --hypothesis-seed=$(SEED) \
 		tests/promises/test_bad_input.py tests/promises/test_bad_parsing.py
+
+soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, full disks, restarts
+	OPENPNS_SOAK=1 $(BIN)/pytest tests/promises
 
 bench: $(VENV)/dev  ## measure the memory that a large page costs, on both engines (Linux)
 	$(BIN)/python bench/large_page.py

@@ -64,11 +64,24 @@ def test_no_id_is_given_a_time_that_the_last_holder_may_have_used() -> None:
 def test_under_another_worker_number_ids_go_on_after_both_holders(after_ms: int) -> None:
     source = Snowflake(FakeClock(), node=3)
     before = source.request_id()
-    source.move(4, after_ms)
+    source.move(4, after_ms, START_MS + 1000)
     ms, node, _ = parts(source.request_id())
     assert node == 4
     assert ms > after_ms
     assert ms >= parts(before)[0]
+
+
+def test_a_clock_past_the_end_of_the_lease_is_not_followed_and_nobody_waits() -> None:
+    clock = FakeClock()
+    source = Snowflake(clock, node=3, until_ms=START_MS + 500)
+    first = int(source.request_id())
+    clock.now_ms += 3_600_000
+    given_out = [source.request_id() for _ in range(10_000)]
+    assert first < int(given_out[0])
+    assert len(set(given_out)) == 10_000
+    assert parts(given_out[-1])[0] <= START_MS + 500
+    source.until_ms = clock.now_ms + 500
+    assert parts(source.request_id())[0] == clock.now_ms
 
 
 def test_group_ids_are_32_hex_characters_and_differ() -> None:

@@ -9,6 +9,7 @@ SNOWFLAKE_EPOCH_MS: Final = 1_288_834_974_657
 """The zero of a Snowflake's 41 bits of ms (Twitter's epoch), as in the vendor's examples."""
 
 _SEQUENCE_MAX: Final = 4095
+_FOREVER_MS: Final = 2**63
 
 
 class IdSource(Protocol):
@@ -33,10 +34,16 @@ class Snowflake:
         clock: The wall clock.
         node: This worker's number among all workers of all nodes, 0 to 1023.
         after_ms: No id is given a time at or before this one (what the node's last holder used).
+        until_ms: How long the number is this worker's own. A clock that says a later time is not
+            followed, for another worker may hold the number by then; ids run on from the last
+            one.
     """
 
-    def __init__(self, clock: Clock, node: int, after_ms: int = 0) -> None:
+    def __init__(
+        self, clock: Clock, node: int, after_ms: int = 0, until_ms: int = _FOREVER_MS
+    ) -> None:
         self.node = node
+        self.until_ms = until_ms
         self.last_ms = max(after_ms, SNOWFLAKE_EPOCH_MS)
         self._clock = clock
         self._sequence = _SEQUENCE_MAX
@@ -44,7 +51,7 @@ class Snowflake:
     def request_id(self) -> str:
         """Return the next id, in decimal."""
         now = self._clock()
-        if now > self.last_ms:
+        if self.last_ms < now <= self.until_ms:
             self.last_ms = now
             self._sequence = 0
         elif self._sequence < _SEQUENCE_MAX:
@@ -55,14 +62,15 @@ class Snowflake:
         ms = self.last_ms - SNOWFLAKE_EPOCH_MS
         return str(ms << 22 | self.node << 12 | self._sequence)
 
-    def move(self, node: int, after_ms: int) -> None:
+    def move(self, node: int, after_ms: int, until_ms: int) -> None:
         """Run on under another worker number.
 
         Args:
             node: The number, 0 to 1023.
             after_ms: No id is given a time at or before this one.
+            until_ms: How long the number is this worker's own.
         """
-        self.node = node
+        self.node, self.until_ms = node, until_ms
         if after_ms >= self.last_ms:
             self.last_ms = after_ms
             self._sequence = _SEQUENCE_MAX

@@ -1,6 +1,10 @@
+import asyncio
+
 import pytest
 from tests.cli.conftest import Run
 
+from openpns.clock import now_ms
+from openpns.domain import nodes
 from openpns.storage import connect, migrations
 
 
@@ -14,6 +18,30 @@ def test_check_fails_until_migrations_were_applied(run: Run, database_url: str) 
     assert applied.rstrip().endswith(str(newest))
     assert run("migrate").out == "nothing to do: the migrations are current\n"
     assert run("migrate", "--check").out == "nothing to do: the migrations are current\n"
+
+
+def test_while_workers_run_nothing_is_migrated_unless_told_to(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("migrate")
+
+    async def take_number() -> None:
+        store = await connect.open_store(database_url)
+        await nodes.take(store, now_ms, "a worker")
+        await store.close()
+
+    asyncio.run(take_number())
+    newest = migrations.newest(connect.engine_of(database_url)) + 1
+    scripts = [
+        *migrations.load_migrations(connect.engine_of(database_url)),
+        (newest, "CREATE TABLE extra (a text)"),
+    ]
+    assert run("migrate").out == "nothing to do: the migrations are current\n"
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: scripts)
+    done = run("migrate", code=2)
+    assert "1 workers are running, or have crashed" in done.err
+    run("migrate", "--check", code=1)
+    assert run("migrate", "--force").out == f"applied migrations: {newest}\n"
 
 
 def test_sql_prints_every_migration_and_changes_nothing(run: Run) -> None:

@@ -6,7 +6,7 @@ from tests.conftest import START_MS, FakeClock
 
 from openpns import limits
 from openpns.domain import nodes
-from openpns.errors import ServiceUnavailable
+from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.storage.store import Statement, Steps, Store
 
@@ -115,10 +115,52 @@ async def test_when_all_numbers_are_held_the_next_worker_is_told(
 ) -> None:
     def hold_all() -> Steps[None]:
         for node in range(limits.NODE_ID_MAX + 1):
-            yield Statement("node_lease_take", nodes._lease(node, f"worker {node}", clock.now_ms))
+            yield Statement(
+                "node_lease_take", nodes._lease(node, f"worker {node}", clock.now_ms, clock.now_ms)
+            )
 
     await store.write(hold_all)
     with pytest.raises(ServiceUnavailable, match="1024 workers are running already"):
         await nodes.take(store, clock, "one too many")
     clock.now_ms += limits.NODE_LEASE_MS + 1
     assert (await nodes.take(store, clock, "one too many")).node == 0
+
+
+async def test_running_workers_are_told_from_those_that_stopped(
+    store: Store, clock: FakeClock
+) -> None:
+    await nodes.require_none(store, clock)
+    first = await nodes.take(store, clock, "first")
+    await nodes.take(store, clock, "vanished")
+    first.request_id()
+    with pytest.raises(ConfigError, match="2 workers are running, or have crashed"):
+        await nodes.require_none(store, clock)
+    await nodes.release(store, "first", first)
+    with pytest.raises(ConfigError, match=r"1 workers are running.* for 601 s more"):
+        await nodes.require_none(store, clock)
+    clock.now_ms += limits.NODE_LEASE_MS
+    await nodes.require_none(store, clock)
+
+
+async def test_no_id_comes_twice_when_the_clock_jumps_back_by_hours(
+    store: Store, clock: FakeClock
+) -> None:
+    running = {name: await nodes.take(store, clock, name) for name in ("first", "second")}
+    given_out: list[str] = []
+
+    def use() -> None:
+        given_out.extend(ids.request_id() for ids in running.values() for _ in range(5000))
+
+    use()
+    clock.now_ms -= 3 * 3_600_000
+    use()
+    for name, ids in running.items():
+        await nodes.renew(store, clock, name, ids)
+    use()
+    await nodes.release(store, "first", running.pop("first"))
+    running["third"] = await nodes.take(store, clock, "third")  # a worker starts after the jump
+    use()
+    clock.now_ms += 3 * 3_600_000  # the clock is right again: the times of before come back
+    running["fourth"] = await nodes.take(store, clock, "fourth")
+    use()
+    assert len(set(given_out)) == len(given_out)

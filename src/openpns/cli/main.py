@@ -7,6 +7,7 @@ import click
 
 from openpns import __version__
 from openpns.cli import (
+    backup,
     call,
     completion,
     customers,
@@ -19,6 +20,7 @@ from openpns.cli import (
     quickstart,
     serve,
     sign,
+    verify,
 )
 from openpns.cli.exit_codes import ExitCode, exit_code_of
 from openpns.errors import OpenPNSError
@@ -34,6 +36,9 @@ for command in (
     quickstart.quickstart,
     serve.serve,
     migrate.migrate,
+    backup.backup,
+    backup.restore,
+    verify.verify,
     customers.customers,
     keys.keys,
     groups.groups,

@@ -12,8 +12,17 @@ from openpns.errors import ConfigError
 @database_option
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 where migrations are missing.")
 @click.option("--sql", is_flag=True, help="Change nothing; print every migration's SQL.")
-def migrate(database: str, *, check: bool, sql: bool) -> None:
-    """Bring a database's tables up to date; an SQLite file is made where it is missing."""
+@click.option("--force", is_flag=True, help="Go on although workers seem to be running.")
+def migrate(database: str, *, check: bool, sql: bool, force: bool) -> None:
+    """Bring a database's tables up to date; an SQLite file is made where it is missing.
+
+    Stop every server first: one of the older version would go on writing as its tables were, and
+    what it wrote would not agree with what the newer one reads. Workers that are running hold
+    worker numbers, and while any is held nothing is migrated. One that crashed holds its number
+    for ten minutes.
+    """
+    from openpns.clock import now_ms
+    from openpns.domain import nodes
     from openpns.storage import connect, migrations
 
     if sql and check:
@@ -24,9 +33,13 @@ def migrate(database: str, *, check: bool, sql: bool) -> None:
             click.echo(f"-- migration {number}\n{script}")
         return
 
+    newest = migrations.newest(connect.engine_of(database))
+
     async def run() -> list[int]:
         store = await connect.open_store(database, create=not check)
         try:
+            if not check and not force and 0 < await store.schema_version() < newest:
+                await nodes.require_none(store, now_ms)
             applied = [] if check else await connect.migrate(store, database)
             await connect.check_current(store, database)
             return applied

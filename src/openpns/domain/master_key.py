@@ -47,12 +47,28 @@ async def open_vault(store: Store, url: str, variable: str | None) -> Vault:
     if sealed is None:
         await store.write(lambda: _create_check(vault.seal(_CHECK_TEXT, _CHECK_OWNER)))
         sealed = await _sealed_check(store) or b""  # another process may have been faster
-    try:
-        vault.open(sealed, _CHECK_OWNER)
-    except InternalError:
-        where = VARIABLE if variable is not None else str(key_file_of(url))
-        raise ConfigError(f"{where}: not the master key that this database was made with") from None
+    _recognise(vault, sealed, url, variable)
     return vault
+
+
+async def find_mistake(store: Store, url: str, variable: str | None) -> str | None:
+    """Return why the master key is not this database's; None where it is, or none is needed yet.
+
+    Changes nothing and makes no key file, unlike `open_vault`.
+
+    Args:
+        store: The open database.
+        url: Its URL.
+        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+    """
+    sealed = await _sealed_check(store)
+    if sealed is None:
+        return None
+    try:
+        _recognise(_vault(url, variable, is_new=False), sealed, url, variable)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 async def rotate(store: Store, url: str, variable: str | None) -> int:
@@ -126,6 +142,14 @@ def _vault(url: str, variable: str | None, *, is_new: bool) -> Vault:
     if is_new and not file.exists():
         _create_private(file, new_master_key() + "\n")
     return Vault(read(), read)
+
+
+def _recognise(vault: Vault, sealed: bytes, url: str, variable: str | None) -> None:
+    try:
+        vault.open(sealed, _CHECK_OWNER)
+    except InternalError:
+        where = VARIABLE if variable is not None else str(key_file_of(url))
+        raise ConfigError(f"{where}: not the master key that this database was made with") from None
 
 
 async def _sealed_check(store: Store) -> bytes | None:

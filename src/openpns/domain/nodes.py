@@ -1,23 +1,27 @@
 """Worker numbers: the 10 bits that keep request ids apart, leased from the database.
 
-Each worker of each node holds a number of its own. A lease that is not renewed runs out; a
-new holder gives out no id with a time before the lease's end, so that no id can come twice.
+Each worker of each node holds a number of its own. A lease that is not renewed runs out. While a
+worker holds a number it gives out no id with a time after the lease's end, and the next holder none
+with a time before it; so no id can come twice, however the clocks of the two jump.
 """
+
+from typing import Any
 
 from openpns import limits
 from openpns.clock import Clock
-from openpns.errors import ServiceUnavailable
+from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.storage.store import Statement, Steps, Store
 
 
-async def take(store: Store, clock: Clock, owner: str) -> Snowflake:
+async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snowflake:
     """Take the lowest free worker number; return the ids that it makes.
 
     Args:
         store: The database.
         clock: The wall clock.
         owner: A text that no other worker has.
+        used_ms: The time in the worker's last id, which may be ahead of the clock.
 
     Raises:
         ServiceUnavailable: All 1024 numbers are held.
@@ -29,8 +33,9 @@ async def take(store: Store, clock: Clock, owner: str) -> Snowflake:
         for node in range(limits.NODE_ID_MAX + 1):
             if used.get(node, -1) >= now:
                 continue
-            if (yield Statement("node_lease_take", _lease(node, owner, now))):
-                return Snowflake(clock, node, after_ms=used.get(node, 0))
+            lease = _lease(node, owner, now, max(now, used_ms))
+            if (yield Statement("node_lease_take", lease)):
+                return Snowflake(clock, node, used.get(node, 0), lease["expires_ms"])
         raise ServiceUnavailable(f"{limits.NODE_ID_MAX + 1} workers are running already")
 
     return await store.write(steps)
@@ -46,14 +51,18 @@ async def renew(store: Store, clock: Clock, owner: str, ids: Snowflake) -> None:
         ids: The ids that it makes; gets another number where needed.
     """
 
-    def steps() -> Steps[bool]:
+    def steps() -> Steps[int]:
         # From the last id's time on, which may be ahead of the clock.
         now = max(clock(), ids.last_ms)
-        return bool((yield Statement("node_lease_take", _lease(ids.node, owner, now))))
+        lease = _lease(ids.node, owner, now, now)
+        return lease["expires_ms"] if (yield Statement("node_lease_take", lease)) else 0
 
-    if not await store.write(steps):
-        other = await take(store, clock, owner)
-        ids.move(other.node, other.last_ms)
+    until_ms = await store.write(steps)
+    if until_ms:
+        ids.until_ms = until_ms
+        return
+    other = await take(store, clock, owner, ids.last_ms)
+    ids.move(other.node, other.last_ms, other.until_ms)
 
 
 async def release(store: Store, owner: str, ids: Snowflake) -> None:
@@ -72,10 +81,30 @@ async def release(store: Store, owner: str, ids: Snowflake) -> None:
     await store.write(steps)
 
 
-def _lease(node: int, owner: str, now: int) -> dict[str, object]:
+async def require_none(store: Store, clock: Clock) -> None:
+    """Make sure that no worker is running.
+
+    Args:
+        store: The database; its migrations need not be current.
+        clock: The wall clock.
+
+    Raises:
+        ConfigError: Worker numbers are held.
+    """
+    now = clock()
+    held = [row for row in await store.fetch("node_lease_list", {}) if row[1] > now]
+    if held:
+        seconds = (max(row[1] for row in held) - now) // 1000 + 1
+        raise ConfigError(
+            f"database: {len(held)} workers are running, or have crashed and hold their "
+            f"numbers for {seconds} s more; stop every server first; --force where none is left"
+        )
+
+
+def _lease(node: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, Any]:
     return {
         "node_id": node,
         "owner": owner,
-        "now_ms": now,
-        "expires_ms": now + limits.NODE_LEASE_MS,
+        "now_ms": now_ms,
+        "expires_ms": begin_ms + limits.NODE_LEASE_MS,
     }

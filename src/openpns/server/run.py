@@ -4,6 +4,7 @@ import asyncio
 import errno
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import tempfile
@@ -19,7 +20,8 @@ from granian.log import LogLevels
 from granian.server import Server as Granian
 
 from openpns import limits
-from openpns.domain import master_key
+from openpns.clock import now_ms
+from openpns.domain import master_key, nodes
 from openpns.errors import ConfigError, OpenPNSError
 from openpns.server import logs
 from openpns.server.admin import AdminServer
@@ -65,13 +67,16 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
                 admin.stop()
 
 
-async def _check(settings: Settings) -> None:
+async def _check(settings: Settings, *, by_writing: bool = False) -> None:
     """Fail here, once and in clear words, for what would fail in every worker."""
     store = await open_checked(settings)
     try:
         await master_key.open_vault(
             store, settings.database, os.environ.get(master_key.VARIABLE) or None
         )
+        if by_writing:
+            owner = f"check:{secrets.token_hex(8)}"
+            await nodes.release(store, owner, await nodes.take(store, now_ms, owner))
     finally:
         await store.close()
 
@@ -119,7 +124,8 @@ def _load() -> Any:
     settings, parent, wait_s = load_settings({}, os.environ), os.getppid(), _RETRY_S_MIN
     while os.getppid() == parent:
         try:
-            asyncio.run(_check(settings))
+            # A worker's first act is a write, which a full disk refuses.
+            asyncio.run(_check(settings, by_writing=True))
             break
         except OpenPNSError as error:
             logs.configure(settings.log_format, settings.log_level)

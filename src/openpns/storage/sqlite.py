@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Final, cast
@@ -152,12 +153,26 @@ class SQLiteStore:
         flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_URI if self._is_in_memory else 0)
         connection = apsw.Connection(self._path, flags=flags)
         connection.set_busy_timeout(self._timeout_ms)
-        connection.pragma("journal_mode", "wal")
+        _enter_wal(connection, self._timeout_ms)
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)  # macOS; elsewhere it means nothing
         connection.pragma("foreign_keys", True)
         sqlite_places.register(connection)
         return connection
+
+
+def _enter_wal(connection: apsw.Connection, timeout_ms: int) -> None:
+    """Turn WAL on; where two do so at once in a new file, SQLite lets one fail without waiting."""
+    give_up_s = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _migrate(connection: apsw.Connection, scripts: Sequence[tuple[int, str]]) -> list[int]:

