@@ -168,34 +168,42 @@ def test_what_is_no_http_is_refused_without_an_envelope(server: Process, name: s
         assert (answer.status in allowed, answer.body) == (True, b"")
 
 
-ODD = {
-    "non-ascii value": (call(LIST_ALL, "listGroup", b"X: \xff\xe4"), 0),
-    "64 KB less a little": (call(LIST_ALL, "listGroup", b"X: " + b"a" * 64_000), 0),
-    "90 headers": (call(LIST_ALL, "listGroup", *[b"X: a"] * 90), 0),
-    "same length twice": (call(LIST_ALL, "listGroup", b"Content-Length: 22"), 0),
-    "empty lines first": (b"\r\n" * 100 + call(), 0),
-    "absolute path": (call().replace(b"POST /", b"POST http://x/", 1), 0),
-    "http1.0": (call().replace(b"HTTP/1.1", b"HTTP/1.0", 1), 0),
-    "unknown expectation": (call(LIST_ALL, "listGroup", b"Expect: pigs"), 0),
-    "upgrade": (call(LIST_ALL, "listGroup", b"Connection: upgrade", b"Upgrade: h2c"), 0),
-    "length and chunks": (call(LIST_ALL, "listGroup", CHUNKED), 1003),
-    "chunks of noise": (head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"zz\r\nx\r\n", 1003),
-    "huge chunk": (head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"f" * 15 + b"\r\nx", 1002),
-    "huge extension": (
-        head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"1;" + b"a" * 50_000 + b"\r\nx\r\n",
-        1003,
-    ),
-    "trailers": (
-        head(LIST_ALL, "listGroup", CHUNKED, length=b"")
-        + b"%x\r\n%s\r\n0\r\nts: 1\r\n\r\n" % (len(LIST_ALL), LIST_ALL),
-        0,
-    ),
-}
+def odd_calls() -> dict[str, tuple[bytes, int]]:
+    """Calls that are odd and yet HTTP, with the code of each; signed now, for a while."""
+    return {
+        "non-ascii value": (call(LIST_ALL, "listGroup", b"X: \xff\xe4"), 0),
+        "64 KB less a little": (call(LIST_ALL, "listGroup", b"X: " + b"a" * 64_000), 0),
+        "90 headers": (call(LIST_ALL, "listGroup", *[b"X: a"] * 90), 0),
+        "same length twice": (call(LIST_ALL, "listGroup", b"Content-Length: 22"), 0),
+        "empty lines first": (b"\r\n" * 100 + call(), 0),
+        "absolute path": (call().replace(b"POST /", b"POST http://x/", 1), 0),
+        "http1.0": (call().replace(b"HTTP/1.1", b"HTTP/1.0", 1), 0),
+        "unknown expectation": (call(LIST_ALL, "listGroup", b"Expect: pigs"), 0),
+        "upgrade": (call(LIST_ALL, "listGroup", b"Connection: upgrade", b"Upgrade: h2c"), 0),
+        "length and chunks": (call(LIST_ALL, "listGroup", CHUNKED), 1003),
+        "chunks of noise": (
+            head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"zz\r\nx\r\n",
+            1003,
+        ),
+        "huge chunk": (
+            head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"f" * 15 + b"\r\nx",
+            1002,
+        ),
+        "huge extension": (
+            head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"1;" + b"a" * 50_000 + b"\r\nx\r\n",
+            1003,
+        ),
+        "trailers": (
+            head(LIST_ALL, "listGroup", CHUNKED, length=b"")
+            + b"%x\r\n%s\r\n0\r\nts: 1\r\n\r\n" % (len(LIST_ALL), LIST_ALL),
+            0,
+        ),
+    }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", odd_calls())
 def test_what_is_odd_but_http_is_answered_with_an_envelope(server: Process, name: str) -> None:
-    sent, code = ODD[name]
+    sent, code = odd_calls()[name]
     answer = one(server, sent)
     assert (answer.status, check(answer)["code"]) == (200, code)
 

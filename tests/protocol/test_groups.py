@@ -26,7 +26,7 @@ async def whole(fragment: groups.Fragment) -> bytes:
 
 
 async def test_a_page_is_written_in_the_order_of_the_docs() -> None:
-    written = await whole(groups.encode_listed(ListedGroups(7, ROWS[:1])))
+    written = await whole(groups.encode_listed(ListedGroups(1, 7, ROWS[:1])))
     assert written.decode() == (
         '"data":{"groups":[{"customerId":"cus_1","groupName":"Lieferung 🚚",'
         '"groupId":"00000000000000000000000000000000","phones":"85211111114,85235753351",'
@@ -35,7 +35,7 @@ async def test_a_page_is_written_in_the_order_of_the_docs() -> None:
 
 
 async def test_an_empty_page_is_an_empty_list() -> None:
-    written = await whole(groups.encode_listed(ListedGroups(3, [])))
+    written = await whole(groups.encode_listed(ListedGroups(1, 3, [])))
     assert written == b'"data":{"groups":[],"total":3}'
 
 
@@ -44,8 +44,8 @@ async def test_an_empty_page_is_an_empty_list() -> None:
 )
 async def test_a_page_in_pieces_has_the_same_bytes(cut: tuple[Any, Any]) -> None:
     first, rest = cut
-    at_once = await whole(groups.encode_listed(ListedGroups(3, ROWS)))
-    in_pieces = groups.encode_listed(ListedGroups(3, first, slices(*rest)))
+    at_once = await whole(groups.encode_listed(ListedGroups(1, 3, ROWS)))
+    in_pieces = groups.encode_listed(ListedGroups(1, 3, first, slices(*rest)))
     assert not isinstance(in_pieces, bytes)
     assert await whole(in_pieces) == at_once
     assert json.loads(b"{" + at_once + b"}")["data"]["total"] == 3
@@ -53,7 +53,7 @@ async def test_a_page_in_pieces_has_the_same_bytes(cut: tuple[Any, Any]) -> None
 
 async def test_an_answer_that_nobody_reads_on_lets_go_of_its_rows() -> None:
     rest = slices(ROWS[1:2], ROWS[2:])
-    pieces = groups.encode_listed(ListedGroups(3, ROWS[:1], rest))
+    pieces = groups.encode_listed(ListedGroups(1, 3, ROWS[:1], rest))
     assert not isinstance(pieces, bytes)
     await anext(pieces)
     await pieces.aclose()
