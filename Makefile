@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+# The programs that the benchmark compares with; only `make bench` installs them.
+PEERS := .venv-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Quickstart's own options, e.g. make quickstart ARGS="--port 0"
 ARGS :=
@@ -47,8 +49,8 @@ fuzz: $(VENV)/dev  ## send bad input for longer: TIMES=20 is a few minutes; SEED
 soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, full disks, restarts
 	OPENPNS_SOAK=1 $(BIN)/pytest tests/promises
 
-bench: $(VENV)/dev  ## measure the memory that a large page costs, on both engines (Linux)
-	$(BIN)/python bench/large_page.py
+bench: $(VENV)/dev $(PEERS)/ok  ## measure openpns beside its peers, at most 15 minutes (Linux, wrk)
+	$(BIN)/python -m bench --peers $(PEERS)/bin/python $(ARGS)
 
 docs: $(VENV)/dev  ## make the generated tables of the docs anew
 	$(BIN)/python tools/docs_tables.py
@@ -57,7 +59,7 @@ lock: $(VENV)/dev  ## choose newer versions of all dependencies
 	sh tools/lock.sh $(BIN)/uv
 
 clean:  ## remove .venv and all caches, but no data
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(PEERS) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 $(VENV)/python-ok:
 	@sh tools/make_venv.sh $(VENV)
@@ -72,4 +74,11 @@ $(VENV)/server: $(VENV)/python-ok requirements/build.txt requirements/server.txt
 $(VENV)/dev: $(VENV)/server requirements/dev.txt
 	@echo "installing what development needs in $(VENV)"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(PEERS)/ok: requirements/bench.txt
+	@echo "installing the benchmark's peers in $(PEERS)"
+	@sh tools/make_venv.sh $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		-r requirements/bench.txt
 	@touch $@

@@ -155,7 +155,9 @@ def permuted(one: list[int], other: list[int], difference: float) -> float:
     """Return how often medians lie as far apart where kinds are swapped within rounds at random."""
     as_far = 1
     for _ in range(SHUFFLES):
-        pairs = [(a, b) if random.random() < 0.5 else (b, a) for a, b in zip(one, other)]  # noqa: B905, PLR2004, S311
+        pairs = [
+            (a, b) if random.getrandbits(1) else (b, a) for a, b in zip(one, other, strict=True)
+        ]
         left, right = zip(*pairs, strict=True)
         as_far += abs(statistics.median(left) - statistics.median(right)) >= difference
     return as_far / (SHUFFLES + 1)

@@ -21,7 +21,7 @@ SRC = ROOT / "src" / "openpns"
 MODULES = sorted(SRC.rglob("*.py"))
 PYTHON_FILES = sorted(
     path
-    for folder in ("src", "tests", "tools", "examples")
+    for folder in ("src", "tests", "tools", "examples", "bench")
     for path in (ROOT / folder).rglob("*.py")
 )
 
@@ -219,6 +219,7 @@ def test_every_test_file_stands_where_its_module_stands() -> None:
             continue
         if path.relative_to(ROOT / "tests") in free_files:
             continue
-        module = SRC / folder / f"{path.name.removeprefix('test_')}"
+        root = ROOT if folder.parts[:1] == ("bench",) else SRC
+        module = root / folder / f"{path.name.removeprefix('test_')}"
         package = module.with_suffix("") / "__init__.py"
         assert module.exists() or package.exists(), path

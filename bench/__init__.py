@@ -1,0 +1,1 @@
+"""The benchmark: openpns beside its peers on one machine; docs/benchmarks.md tells how."""
