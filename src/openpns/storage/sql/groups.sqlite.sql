@@ -1,53 +1,45 @@
 -- group_list
 -- A page with the customer's version and total in one snapshot, where no group before it was
--- deleted: there a group's place in the order is its offset. The first row holds version and
--- total, and whether there are gaps; the others a group each. A group with more than :numbers_max
+-- deleted: there a group's place in the order is its offset. Each row holds version, total and
+-- whether there are gaps and, but for an empty page, a group. A group with more than :numbers_max
 -- numbers comes without them (NULL).
 SELECT
-    version, group_count, group_count < seq_next AS has_gaps, NULL, NULL, NULL, NULL, NULL
-FROM group_counter
-WHERE customer_id = :customer_id
-UNION ALL
-SELECT * FROM (
-    SELECT
-        NULL, NULL, NULL, customer_id, group_name, group_id,
-        CASE
-            WHEN phone_count > :numbers_max THEN NULL
-            WHEN phone_count <= :numbers_in_part THEN phones
-            ELSE phones || (
-                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
-                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
-            )
-        END AS phones,
-        remark
-    FROM number_group
-    WHERE customer_id = :customer_id AND group_seq >= :offset
-    ORDER BY group_seq LIMIT :limit
-)
+    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    g.customer_id, g.group_name, g.group_id,
+    CASE
+        WHEN g.phone_count > :numbers_max THEN NULL
+        WHEN g.phone_count <= :numbers_in_part THEN g.phones
+        ELSE g.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
+        )
+    END,
+    g.remark
+FROM group_counter AS c
+LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= :offset
+WHERE c.customer_id = :customer_id
+ORDER BY g.group_seq LIMIT :limit
 
 -- group_list_seek
 -- The same where groups were deleted: finds the place of the group at the offset first.
 SELECT
-    version, group_count, group_count < seq_next AS has_gaps, NULL, NULL, NULL, NULL, NULL
-FROM group_counter
-WHERE customer_id = :customer_id
-UNION ALL
-SELECT * FROM (
-    SELECT
-        NULL, NULL, NULL, customer_id, group_name, group_id,
-        CASE
-            WHEN phone_count > :numbers_max THEN NULL
-            WHEN phone_count <= :numbers_in_part THEN phones
-            ELSE phones || (
-                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
-                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
-            )
-        END AS phones,
-        remark
-    FROM number_group
-    WHERE customer_id = :customer_id AND group_seq >= group_seq_at(:customer_id, :offset)
-    ORDER BY group_seq LIMIT :limit
+    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    g.customer_id, g.group_name, g.group_id,
+    CASE
+        WHEN g.phone_count > :numbers_max THEN NULL
+        WHEN g.phone_count <= :numbers_in_part THEN g.phones
+        ELSE g.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
+        )
+    END,
+    g.remark
+FROM group_counter AS c
+LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= (
+    SELECT group_seq_at(:customer_id, :offset)
 )
+WHERE c.customer_id = :customer_id
+ORDER BY g.group_seq LIMIT :limit
 
 -- group_lock
 -- Find a group and hold it until the end of the transaction (the writer holds the database).
