@@ -1,6 +1,7 @@
 """`make bench`: measure openpns beside its peers; docs/benchmarks.md tells how."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ WORKS: dict[str, Callable[[Bench], None]] = {
 def main() -> int:
     """Run the works and write what they found; return the exit code."""
     arguments = _arguments()
+    # As Ctrl-C does: servers are stopped and databases taken away on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return _run(arguments)
     except BenchError as error:
