@@ -184,8 +184,8 @@ async def fill(url: str) -> None:
 class SharedServer:
     """A server process for many tests, and the database that it serves.
 
-    It never keeps what it has read, so that a database that was made anew behind its back is all
-    that each test needs.
+    What it keeps it uses only at the version of the customer that it was read at, and versions are
+    random: a database that was made anew behind its back is all that each test needs.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
