@@ -85,8 +85,8 @@ async def server(
 ) -> SharedServer:
     """A server that runs, with no groups yet; the environment says that cus_1 calls it.
 
-    One process serves all tests: it never keeps what it has read, so that a database that was
-    made anew behind its back is all that each test needs.
+    One process serves all tests: it proves what it keeps by its version, so that a database that
+    was made anew behind its back is all that each test needs.
     """
     assert database_url.startswith("sqlite")
     await _shared_server.begin_anew()
