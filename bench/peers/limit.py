@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from granian.constants import Interfaces
+from granian.constants import Interfaces, RuntimeModes
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -48,6 +48,7 @@ def main() -> None:
         workers=1,
         backpressure=4096,
         websockets=False,
+        runtime_mode=RuntimeModes.mt,
         log_level=LogLevels.warning,
     )
     print(f"serving http://{host}:{port}/", flush=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server as Granian
@@ -103,6 +103,8 @@ def _serve(settings: Settings) -> None:
             header_read_timeout=settings.header_timeout_ms,
             max_buffer_size=limits.HEADER_BYTES_MAX,
         ),
+        # With the other mode, the one of Granian's own choice, reading a body costs 10 µs more.
+        runtime_mode=RuntimeModes.mt,
         log_level=LogLevels.warning,
         log_dictconfig=logs.granian_config(),
     )
