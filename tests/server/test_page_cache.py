@@ -1,3 +1,9 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from openpns.errors import InternalError
 from openpns.server.page_cache import Asked, PageCache
 
 LIST = Asked("cus_1", "listGroup", None, b'{"limit":10,"offset":0}')
@@ -52,3 +58,78 @@ def test_nothing_is_kept_where_nothing_may_be() -> None:
     cache = PageCache(0)
     cache.keep(LIST, 7, b"")
     assert cache.find(LIST, 7) is None
+
+
+class Reads:
+    """Reads of a page that wait until they are let go; each finds the version of its moment."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.begun = 0
+        self.gate = asyncio.Semaphore(0)
+        self.error: Exception | None = None
+
+    async def read(self) -> tuple[int, bytes]:
+        self.begun += 1
+        version, page = self.version, b"page at %d, read %d" % (self.version, self.begun)
+        await self.gate.acquire()
+        if self.error is not None:
+            raise self.error
+        return version, page
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def ask(cache: PageCache, reads: Reads) -> "asyncio.Future[Any]":
+    return asyncio.ensure_future(cache.read(LIST, reads.version, reads.read))
+
+
+async def test_calls_that_miss_the_same_page_at_once_share_one_read() -> None:
+    cache, reads = PageCache(100_000), Reads()
+    asked = [ask(cache, reads) for _ in range(20)]
+    await turn()
+    reads.gate.release()
+    assert await asyncio.gather(*asked) == [b"page at 1, read 1"] * 20
+    assert reads.begun == 1
+
+
+async def test_a_read_that_began_before_a_change_serves_no_call_that_came_after_it() -> None:
+    cache, reads = PageCache(100_000), Reads()
+    before = ask(cache, reads)
+    await turn()
+    reads.version = 2
+    after = [ask(cache, reads) for _ in range(20)]
+    await turn()
+    reads.gate.release()
+    assert await before == b"page at 1, read 1"
+    await turn()
+    reads.gate.release()
+    assert await asyncio.gather(*after) == [b"page at 2, read 2"] * 20
+    assert reads.begun == 2
+
+
+async def test_a_read_that_fails_fails_its_own_call_alone() -> None:
+    cache, reads = PageCache(100_000), Reads()
+    reads.error = InternalError()
+    first = ask(cache, reads)
+    await turn()
+    second = ask(cache, reads)
+    reads.gate.release()
+    with pytest.raises(InternalError):
+        await first
+    reads.error = None
+    reads.gate.release()
+    assert await second == b"page at 1, read 2"
+
+
+async def test_a_page_that_is_not_kept_is_read_by_each_call() -> None:
+    cache, reads = PageCache(0), Reads()
+    asked = [ask(cache, reads) for _ in range(3)]
+    for _ in range(3):
+        await turn()
+        reads.gate.release()
+    assert len(set(await asyncio.gather(*asked))) >= 2
+    assert cache.bytes_used == 0

@@ -154,11 +154,15 @@ class Api:
             kept = self._pages.find(asked, caller.version)
             if kept is not None:
                 return kept
-        result = await action.run(services, caller, action.read(body, public.content_type))
-        fragment = action.encode(result)
-        if action.is_kept and isinstance(fragment, bytes):
-            self._pages.keep(asked, result.version, fragment)
-        return fragment
+        request = action.read(body, public.content_type)
+        if not action.is_kept:
+            return action.encode(await action.run(services, caller, request))
+
+        async def read() -> tuple[int, Fragment]:
+            result = await action.run(services, caller, request)
+            return result.version, action.encode(result)
+
+        return await self._pages.read(asked, caller.version, read)
 
     async def _read_body(self, call: Call, read_body: ReadBody) -> bytes:
         """Read the body; from then on the call is in hand, and takes one of the places."""

@@ -3,7 +3,7 @@
 Source: docs/api/signing.md; the order of checks is docs/api/README.md's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -63,21 +63,13 @@ def read_headers(headers: Iterable[tuple[str, str]]) -> PublicHeaders:
         ParameterError: One was sent twice, or the algorithm is unknown.
         TimestampExpired: ts is no number.
     """
-    found: dict[str, str] = {}
-    twice = None
-    content_type = None
-    for name, value in headers:
-        if name in _SPELLED:
-            if name in found:
-                twice = twice or _SPELLED[name]
-            found[name] = value
-        elif name == "content-type":
-            content_type = value
+    sent = [*headers]
+    found = dict(sent)
     missing = [_SPELLED[name] for name in _REQUIRED if not found.get(name)]
     if missing:
         raise MissingHeaders(", ".join(missing))
-    if twice:
-        raise ParameterError(f"the header {twice} must be sent once")
+    if len(found) < len(sent):
+        _check_once([name for name, _ in sent])
     ts = found["ts"]
     if not (ts.isascii() and ts.isdigit() and len(ts) <= _TS_DIGITS_MAX):
         raise TimestampExpired("ts must be the time now in ms since 1970 UTC, in digits")
@@ -86,8 +78,14 @@ def read_headers(headers: Iterable[tuple[str, str]]) -> PublicHeaders:
         raise ParameterError("algorithm must be md5 or sha256")
     return PublicHeaders(
         found["accesskey"], found["action"], found["biztype"], ts, found["sign"], algorithm,
-        content_type,
+        found.get("content-type"),
     )  # fmt: skip
+
+
+def _check_once(names: Sequence[str]) -> None:
+    for place, name in enumerate(names):
+        if name in _SPELLED and name in names[:place]:
+            raise ParameterError(f"the header {_SPELLED[name]} must be sent once")
 
 
 class Authenticator:

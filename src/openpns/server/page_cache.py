@@ -5,8 +5,12 @@ after it arrived, and with the key the version of the customer's data; a page is
 was read at that very version.
 """
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
+
+from openpns.protocol.groups import Fragment
 
 _ENTRY_BYTES: Final = 512
 """What an entry takes besides its texts: objects, tuples, a place in the table."""
@@ -35,6 +39,7 @@ class PageCache:
         self.bytes_used = 0
         self._bytes_max = bytes_max
         self._pages: OrderedDict[Asked, tuple[int, bytes]] = OrderedDict()
+        self._reading: dict[Asked, asyncio.Future[bytes | None]] = {}
 
     def find(self, asked: Asked, version: int) -> bytes | None:
         """Return the answer, if it was kept at this version.
@@ -48,6 +53,47 @@ class PageCache:
             return None
         self._pages.move_to_end(asked)
         return kept[1]
+
+    async def read(
+        self, asked: Asked, version: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+    ) -> Fragment:
+        """Return an answer that is not kept: read it, or take what another call reads just now.
+
+        After a change many calls miss the same page at once; one or two of them read it.
+
+        Args:
+            asked: What is asked.
+            version: The customer's version, read after the request arrived.
+            read: Reads the answer, with the version that it was read at.
+        """
+        earlier = self._reading.get(asked)
+        if earlier is not None:
+            await asyncio.wait((earlier,))
+            # It was begun before this call came: it counts only if it found the same version.
+            page = self.find(asked, version)
+            if page is None and (later := self._reading.get(asked)) is not None:
+                await asyncio.wait((later,))
+                page = later.result()  # begun since: whatever it found is new enough
+            if page is not None:
+                return page
+        return await self._read_alone(asked, read)
+
+    async def _read_alone(
+        self, asked: Asked, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+    ) -> Fragment:
+        reading: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._reading[asked] = reading
+        page = None
+        try:
+            found_version, fragment = await read()
+            if isinstance(fragment, bytes):
+                page = fragment
+                self.keep(asked, found_version, page)
+            return fragment
+        finally:
+            reading.set_result(page)
+            if self._reading[asked] is reading:
+                del self._reading[asked]
 
     def keep(self, asked: Asked, version: int, page: bytes) -> None:
         """Keep an answer, in the place of an older one.
