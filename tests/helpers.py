@@ -77,9 +77,9 @@ class FailingStore:
         self._fail(name)
         return await self._store.look_up(name, value)
 
-    async def write(self, steps: Callable[[], Steps[Any]]) -> Any:
+    async def write(self, steps: Callable[[], Steps[Any]], *, beside: str | None = None) -> Any:
         self._fail("write")
-        return await self._store.write(steps)
+        return await self._store.write(steps, beside=beside)
 
     async def stream(
         self, name: str, params: Params, rows_each: int

@@ -59,9 +59,9 @@ class FaultyStore:
         self._fail()
         return await self._store.fetch(name, params)
 
-    async def write(self, steps: Any) -> Any:
+    async def write(self, steps: Any, *, beside: str | None = None) -> Any:
         self._fail()
-        return await self._store.write(steps)
+        return await self._store.write(steps, beside=beside)
 
     def _fail(self) -> None:
         if self._file.exists():

@@ -53,24 +53,18 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
         "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
         "numbers_in_part": limits.NUMBERS_IN_PART,
     }
-    name, found = await _find_page(services, params, has_gaps=caller.has_gaps)
-    if all(row[_PHONES] is not None for row in found.rows):
+    found = await _find_page(services, params, has_gaps=caller.has_gaps)
+    if _has_all_phones(found):
         return found
     # Some group has more numbers than its share of one piece: read the page again, in slices.
     params["numbers_max"] = limits.OFFSET_MAX
-    slices = services.store.stream(name, params, limits.GROUPS_IN_SLICE)
-    first, has_gaps = _read_page(await anext(slices, []))
-    if has_gaps and name == "group_list":  # since a moment ago
-        await slices.aclose()
-        slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
-        first, _ = _read_page(await anext(slices, []))
+    slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
+    first, _ = _read_page(await anext(slices, []))
     return ListedGroups(first.version, first.total, first.rows, _rest(slices))
 
 
-async def _find_page(
-    services: Services, params: Params, *, has_gaps: bool
-) -> tuple[str, ListedGroups]:
-    """Read a page, and tell the statement that found it.
+async def _find_page(services: Services, params: Params, *, has_gaps: bool) -> ListedGroups:
+    """Read a page by the cheaper statement, and where that does not do, by the other.
 
     Args:
         services: What to work with.
@@ -80,10 +74,14 @@ async def _find_page(
     is_deep = params["offset"] > 0
     if not (has_gaps and is_deep):
         found, has_gaps = _read_page(await services.store.fetch("group_list", params))
-        if not (has_gaps and is_deep):
-            return "group_list", found
+        if not (has_gaps and is_deep) and _has_all_phones(found):
+            return found
     found, _ = _read_page(await services.store.fetch("group_list_seek", params))
-    return "group_list_seek", found
+    return found
+
+
+def _has_all_phones(found: ListedGroups) -> bool:
+    return all(row[_PHONES] is not None for row in found.rows)
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -121,10 +119,11 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
         )
         yield Statement("group_create", row)
         yield from group_text.write_parts(caller.customer_id, seq, phones)
-        yield _add_members(caller.customer_id, seq, phones, position=0)
+        yield _new_members(caller.customer_id, seq, phones)
         return GroupCreated(group_id)
 
-    return await services.store.write(steps)
+    is_short = len(phones) <= limits.NUMBERS_IN_PART  # then it takes the way that all short ones do
+    return await services.store.write(steps, beside=caller.customer_id if is_short else None)
 
 
 async def update(services: Services, caller: Caller, request: UpdateGroup) -> None:
@@ -266,6 +265,12 @@ def _groups_of(rows: Sequence[Row]) -> Sequence[Row]:
     return [row[_COUNTER_COLUMNS:] for row in rows if row[_GROUP_ID] is not None]
 
 
+def _new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
+    """Return the statement that stores the numbers of a group that has none."""
+    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
+    return Statement("group_member_fill", members)
+
+
 def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: int) -> Statement:
     return Statement(
         "group_member_add",
@@ -313,7 +318,7 @@ def _replace(group: dict[str, object], found: Row, phones: Sequence[str], most: 
     seq, count, _ = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
     yield Statement("group_member_delete_all", members)
-    yield _add_members(str(group["customer_id"]), seq, phones, position=0)
+    yield _new_members(str(group["customer_id"]), seq, phones)
     yield from _write_phones(group, seq, count, phones, len(phones))
 
 

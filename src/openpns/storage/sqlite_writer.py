@@ -25,10 +25,12 @@ class Write:
 
     Args:
         steps: Makes the steps.
+        is_apart: Whether it is not expected to fail, so that it needs no savepoint at first.
     """
 
-    def __init__(self, steps: Callable[[], Steps[Any]]) -> None:
+    def __init__(self, steps: Callable[[], Steps[Any]], *, is_apart: bool = False) -> None:
         self.steps = steps
+        self.is_apart = is_apart
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
@@ -129,18 +131,28 @@ class Writer:
         return batch
 
     def _run_batch(self, connection: apsw.Connection, batch: list[Write]) -> None:
+        try:
+            self._run_writes(connection, batch, without_savepoint=True)
+        except _UnexpectedError:
+            self._run_writes(connection, batch, without_savepoint=False)
+
+    def _run_writes(
+        self, connection: apsw.Connection, batch: list[Write], *, without_savepoint: bool
+    ) -> None:
         with transaction(connection):
             for write in batch:
                 write.error = None
+                is_bare = without_savepoint and write.is_apart
                 try:
-                    with _savepoint(connection):
+                    with contextlib.nullcontext() if is_bare else _savepoint(connection):
                         write.result = self._run_steps(connection, write.steps())
-                except apsw.Error as error:
+                except Exception as error:
                     if not connection.in_transaction:
                         raise  # SQLite gave the whole transaction up
-                    write.error = wire_error(error)
-                except Exception as error:  # noqa: BLE001 - handed to its caller
-                    write.error = error
+                    if is_bare:
+                        raise _UnexpectedError from error
+                    # Handed to its caller.
+                    write.error = wire_error(error) if isinstance(error, apsw.Error) else error
 
     def _run_steps(self, connection: apsw.Connection, steps: Steps[Any]) -> Any:
         try:
@@ -157,6 +169,10 @@ class Writer:
             connection.executemany(self._sql[step.name], step.params)
             return []
         return connection.execute(self._sql[step.name], as_parameters(step.params)).fetchall()
+
+
+class _UnexpectedError(Exception):
+    """A write failed that has no savepoint: the batch is undone, and run again with them."""
 
 
 class _Undoable:

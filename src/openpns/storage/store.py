@@ -80,11 +80,16 @@ class Store(Protocol):
         """
         ...
 
-    async def write(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:
+    async def write(
+        self, steps: Callable[[], Steps[ResultT]], *, beside: str | None = None
+    ) -> ResultT:
         """Run steps in one transaction; once this returns, they are on disk.
 
         Args:
             steps: Makes the generator; called again where the engine asks for a new attempt.
+            beside: What the first statement locks, for steps that touch only rows of their own
+                besides: the engine may run those with the same lock side by side in one
+                transaction.
 
         Raises:
             WireError: Whatever the steps raise; nothing is written then. OutcomeUnknown where
