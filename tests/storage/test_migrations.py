@@ -162,7 +162,7 @@ async def test_long_texts_are_parted_and_read_whole(database_url: str) -> None:
     store = await _at_version_1(database_url, sql)
     before = await direct.query(database_url, "SELECT phones FROM number_group ORDER BY group_seq")
     await connect.migrate(store, database_url)
-    rows = await store.fetch("group_list", _page("cus_1", 10, 0))
+    rows = await store.fetch("group_list_seek", _page("cus_1", 10, 0))
     assert [(row[6],) for row in rows if row[5]] == before
     exported = await store.fetch("group_export", {"customer_id": "cus_1"})
     assert [(row[2],) for row in exported] == before

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final, cast
 
 import asyncpg
@@ -15,6 +16,7 @@ from openpns.errors import (
     ServiceUnavailable,
     WireError,
 )
+from openpns.storage.gathered_writes import CannotShareError, GatheredWrites, run_in_step
 from openpns.storage.shared_reads import SharedReads
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
@@ -77,6 +79,7 @@ class PostgresStore:
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
         self._shared: dict[str, SharedReads] = {}
+        self._gathered = GatheredWrites(self._write_together, self._write_alone)
 
     @classmethod
     async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
@@ -98,8 +101,15 @@ class PostgresStore:
                 timeout=timeout_ms / 1000,
                 command_timeout=timeout_ms / 1000,
                 reset=_keep,
-                # Every statement is short: compiling one would take longer than running it.
-                server_settings={"application_name": "openpns", "jit": "off"},
+                # Every statement is short: compiling one would take longer than running it, and so
+                # would planning it anew for the values of each call.
+                server_settings={
+                    "application_name": "openpns",
+                    "jit": "off",
+                    "plan_cache_mode": "force_generic_plan",
+                    # A plan made while a table is empty must fit the table that it becomes.
+                    "enable_seqscan": "off",
+                },
             )
         except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise ConfigError(
@@ -140,8 +150,12 @@ class PostgresStore:
         except _DRIVER as error:
             raise _wire_error(error) from error
 
-    async def write(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:  # noqa: D102
-        return await self._attempt(lambda: self._write_once(steps()), _WRITE_ATTEMPTS)
+    async def write(  # noqa: D102
+        self, steps: Callable[[], Steps[ResultT]], *, beside: str | None = None
+    ) -> ResultT:
+        if beside is not None:
+            return cast("ResultT", await self._gathered.run(beside, steps))
+        return await self._write_alone(steps)
 
     async def schema_version(self) -> int:  # noqa: D102
         async def read() -> int:
@@ -184,12 +198,29 @@ class PostgresStore:
                     await self._pool.expire_connections()
             attempt += 1
 
-    async def _write_once(self, steps: Steps[ResultT]) -> ResultT:
+    async def _write_alone(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:
+        return await self._attempt(
+            lambda: self._write_once(lambda connection: self._run_steps(connection, steps())),
+            _WRITE_ATTEMPTS,
+        )
+
+    async def _write_together(self, writes: Sequence[Callable[[], Steps[Any]]]) -> list[Any]:
+        try:
+            return await self._attempt(
+                lambda: self._write_once(
+                    lambda connection: run_in_step(writes, partial(self._run_alike, connection))
+                ),
+                _WRITE_ATTEMPTS,
+            )
+        except InternalError as error:
+            raise CannotShareError from error  # the database refuses one of them
+
+    async def _write_once(self, work: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         async with self._connection() as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await self._run_steps(connection, steps)
+                result = await work(connection)
             except BaseException:
                 await _roll_back(transaction)
                 raise
@@ -209,6 +240,11 @@ class PostgresStore:
                 step = steps.send(await self._run_step(connection, step))
         except StopIteration as stop:
             return cast("ResultT", stop.value)
+
+    async def _run_alike(self, connection: Any, steps: Sequence[Statement]) -> Sequence[Row]:
+        statement = self._statements[steps[0].name]
+        arguments = [_arguments(statement, step.params) for step in steps]
+        return cast("Sequence[Row]", await connection.fetchmany(statement.sql, arguments))
 
     async def _run_step(self, connection: Any, step: Statement | StatementMany) -> Sequence[Row]:
         statement = self._statements[step.name]

@@ -1,24 +1,16 @@
 -- group_list
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more than :numbers_max
--- numbers comes without them (NULL).
+-- whether there are gaps and, but for an empty page, a group. A group with more numbers than one
+-- part of its text comes without them (NULL).
 SELECT
     c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
     g.customer_id, g.group_name, g.group_id, g.phones, g.remark
 FROM group_counter AS c
 LEFT JOIN LATERAL (
     SELECT
-        customer_id, group_name, group_id, group_seq,
-        CASE
-            WHEN phone_count > CAST(:numbers_max AS bigint) THEN NULL
-            WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones
-            ELSE phones || (
-                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
-                WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
-            )
-        END AS phones,
-        remark
+        customer_id, group_name, group_id, group_seq, remark,
+        CASE WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones END AS phones
     FROM number_group
     WHERE customer_id = :customer_id AND group_seq >= CAST(:offset AS bigint)
     ORDER BY group_seq LIMIT CAST(:limit AS bigint)
@@ -27,7 +19,8 @@ WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq
 
 -- group_list_seek
--- The same where groups were deleted: finds the place of the group at the offset first.
+-- The same for every case: finds the place of the group at the offset first, and puts long texts
+-- together. Only a group with more than :numbers_max numbers comes without them.
 WITH RECURSIVE counter AS MATERIALIZED (
     SELECT version, group_count, seq_next FROM group_counter WHERE customer_id = :customer_id
 ), descent (level, block, before, upto, is_inside) AS (
@@ -94,6 +87,12 @@ SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), p.phone,
 FROM unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)
 ON CONFLICT DO NOTHING
 RETURNING phone
+
+-- group_member_fill
+-- The numbers of a group that has none.
+INSERT INTO group_member (customer_id, group_seq, phone, position)
+SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), p.phone, p.place - 1
+FROM unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)
 
 -- group_member_delete
 -- Take numbers out of a group; returns those that were there.

@@ -1,27 +1,20 @@
 -- group_list
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more than :numbers_max
--- numbers comes without them (NULL).
+-- whether there are gaps and, but for an empty page, a group. A group with more numbers than one
+-- part of its text comes without them (NULL).
 SELECT
     c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
     g.customer_id, g.group_name, g.group_id,
-    CASE
-        WHEN g.phone_count > :numbers_max THEN NULL
-        WHEN g.phone_count <= :numbers_in_part THEN g.phones
-        ELSE g.phones || (
-            SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
-            WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
-        )
-    END,
-    g.remark
+    CASE WHEN g.phone_count <= :numbers_in_part THEN g.phones END, g.remark
 FROM group_counter AS c
 LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= :offset
 WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq LIMIT :limit
 
 -- group_list_seek
--- The same where groups were deleted: finds the place of the group at the offset first.
+-- The same for every case: finds the place of the group at the offset first, and puts long texts
+-- together. Only a group with more than :numbers_max numbers comes without them.
 SELECT
     c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
     g.customer_id, g.group_name, g.group_id,
@@ -52,6 +45,11 @@ INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT :customer_id, :group_seq, value, :position + key FROM json_each(:phones) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING phone
+
+-- group_member_fill
+-- The numbers of a group that has none.
+INSERT INTO group_member (customer_id, group_seq, phone, position)
+SELECT :customer_id, :group_seq, value, key FROM json_each(:phones)
 
 -- group_member_delete
 -- Take numbers out of a group; returns those that were there.

@@ -1,0 +1,87 @@
+"""How the databases plan the statements: once, and by an index, whatever the tables hold now."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from tests.storage.conftest import add
+
+from openpns.storage import connect
+from openpns.storage.postgres import PostgresStore
+from openpns.storage.sqlite import SQLiteStore
+from openpns.storage.statements import load_statements
+
+PAGE = {"customer_id": "cus_1", "limit": 10, "numbers_max": 100, "numbers_in_part": 128}
+WHOLE_TABLES = frozenset({"group_verify", "key_list", "customer_list"})
+"""Statements that read all there is: the operator's, on no call's way."""
+SMALL_TABLES = ("master_key_check", "node_lease")
+"""One row, and at most 1024."""
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    """A database of one customer in tmp_path / "test.db"."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    store = await connect.open_store(url, create=True)
+    assert isinstance(store, SQLiteStore)
+    await connect.migrate(store, url)
+    await store.write(add("cus_1"))
+    yield store
+    await store.close()
+
+
+async def test_postgresql_finds_every_row_by_an_index_also_before_it_knows_the_tables(
+    postgres_url: str,
+) -> None:
+    store = await connect.open_store(postgres_url, connections_max=1)
+    assert isinstance(store, PostgresStore)
+    await connect.migrate(store, postgres_url)
+    statements = load_statements("postgres").values()
+    assert len(statements) > 30
+    async with store._connection() as connection:
+        for statement in statements:
+            if statement.name in WHOLE_TABLES:
+                continue
+            await connection.execute(f"PREPARE {statement.name} AS {statement.sql}")
+            values = ", ".join("NULL" for _ in statement.parameters)
+            execute = f"{statement.name}({values})" if values else statement.name
+            plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {execute}"))
+            whole = [line for line in plan.splitlines() if "Seq Scan" in line]
+            assert all(line.split(" on ")[1].startswith(SMALL_TABLES) for line in whole), plan
+    await store.close()
+
+
+async def test_sqlite_plans_a_statement_once_and_not_for_each_value(sqlite: SQLiteStore) -> None:
+    planned_again: list[int] = []
+
+    def note(event: dict[str, Any]) -> None:
+        planned_again.append(event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"])
+
+    sqlite._reader.trace_v2(apsw.SQLITE_TRACE_PROFILE, note)
+    for offset in range(5):
+        await sqlite.fetch("group_list", PAGE | {"offset": offset})
+        await sqlite.fetch("group_list_seek", PAGE | {"offset": offset})
+        await sqlite.look_up("key_find", f"key-{offset}")
+    assert len(planned_again) >= 15
+    assert set(planned_again) == {0}
+
+
+@pytest.mark.parametrize("name", ["group_list", "group_list_seek"])
+async def test_a_page_of_one_row_of_json_has_the_same_texts(
+    sqlite: SQLiteStore, tmp_path: Path, name: str
+) -> None:
+    texts = ["plain", 'a "quote" and \\ a slash /', "\x00\x01\x1f\x7f\u2028", "é 中文 😀", ""]
+    connection = apsw.Connection(str(tmp_path / "test.db"))
+    for place, text in enumerate(texts):
+        connection.execute(
+            "INSERT INTO number_group VALUES ('cus_1', ?, ?, ?, ?, 1, 1, 0, 0, '8613800138000')",
+            (f"{place:032x}", place, text, text),
+        )
+    connection.execute("UPDATE group_counter SET group_count = 5, seq_next = 5, version = 2 << 61")
+    connection.close()
+    rows = await sqlite.fetch(name, PAGE | {"offset": 0})
+    assert [(row[0], row[1], row[4], row[7]) for row in rows] == [
+        (2 << 61, 5, text, text) for text in texts
+    ]
