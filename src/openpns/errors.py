@@ -26,6 +26,7 @@
         │   └── Overloaded         19004, HTTP 503
         ├── InternalError          19005, HTTP 500
         ├── OutcomeUnknown         19006, HTTP 503
+        ├── ClientTokenReused      19007
         └── UnknownCode            any other code; keeps everything it came with
 
 A text never holds a secret, a phone number or a part of a body. Source: docs/errors.md.
@@ -275,6 +276,15 @@ class OutcomeUnknown(WireError):
     http_status = 503
 
 
+class ClientTokenReused(WireError):
+    """A client token came again with another wish."""
+
+    code, text = 19007, "Client token reused"
+    when = (
+        "`clientToken` was sent with another createGroup in the last 24 hours. Nothing was written."
+    )
+
+
 class UnknownCode(WireError):
     """A code that this version does not know; it keeps everything it came with."""
 
@@ -299,6 +309,7 @@ WIRE_ERRORS: dict[int, type[WireError]] = {
         ServiceUnavailable,
         InternalError,
         OutcomeUnknown,
+        ClientTokenReused,
     )
 }
 """The class of each code that this version can answer with."""

@@ -16,6 +16,8 @@ TS_SKEW_MS_MAX: Final = 60_000
 GROUP_NAME_CHARS_MAX: Final = 128
 REMARK_CHARS_MAX: Final = 512
 PHONE_DIGITS_MIN: Final = 5
+CLIENT_TOKEN_CHARS_MAX: Final = 64
+CLIENT_TOKEN_MS: Final = 24 * 3_600_000
 PHONE_DIGITS_MAX: Final = 15
 
 # Defaults of settings.
@@ -55,6 +57,11 @@ NUMBERS_IN_PART: Final = 128
 # Of the bytes that may be kept, one access key's row counts for as many of them; a sixteenth of
 # them all may be rows of keys.
 KEY_KEPT_BYTES: Final = 16 * 1024
+
+# For how long after a write's own ts it is known again. No server accepts it after the half of
+# this; the other half is for nodes whose clocks differ.
+WRITE_RECORD_MS: Final = 2 * TS_SKEW_MS_MAX
+WRITE_RECORD_CLEAN_S: Final = 30.0
 
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000

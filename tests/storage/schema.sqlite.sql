@@ -1,5 +1,7 @@
 CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
 
+CREATE INDEX write_record_expires ON write_record (expires_ms);
+
 CREATE TABLE access_key (
     access_key TEXT NOT NULL PRIMARY KEY,
     customer_id TEXT NOT NULL REFERENCES customer (customer_id),
@@ -75,5 +77,17 @@ CREATE TABLE number_group (
     phones TEXT NOT NULL,
     PRIMARY KEY (customer_id, group_id)
 ) STRICT;
+
+CREATE TABLE write_record (
+    customer_id TEXT NOT NULL,
+    -- The signature of the request, or the client token that it brought.
+    record_key TEXT NOT NULL,
+    -- A digest of what the request asked for, where the key is a client token.
+    fingerprint TEXT NOT NULL,
+    code INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, record_key)
+) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX number_group_seq ON number_group (customer_id, group_seq)

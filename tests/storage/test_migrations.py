@@ -181,7 +181,7 @@ async def _at_version_1(database_url: str, sql: str) -> Store:
 
 def _page(customer_id: str, limit: int, offset: int) -> dict[str, object]:
     page = {"customer_id": customer_id, "limit": limit, "offset": offset}
-    return page | {"numbers_max": 10_000, "numbers_in_part": 128}
+    return page | {"numbers_max": 10_000, "numbers_in_part": 128, "numbers_short": 128}
 
 
 async def test_a_migration_may_take_longer_than_any_other_statement(postgres_url: str) -> None:

@@ -176,7 +176,7 @@ async def test_a_stream_that_is_left_early_gives_its_connection_back(database_ur
 
 async def test_a_statement_that_cannot_run_is_told_as_a_bug(store: Store) -> None:
     params = {"customer_id": "cus_1", "limit": "ten", "offset": 0}
-    params |= {"numbers_max": 1, "numbers_in_part": 1}
+    params |= {"numbers_max": 1, "numbers_in_part": 1, "numbers_short": 1}
     with pytest.raises(InternalError):
         await store.fetch("group_list", params)
     with pytest.raises(InternalError):

@@ -37,9 +37,13 @@ class Caller:
         version: The version of the customer's data when the key was read.
         has_gaps: Whether groups of the customer's were deleted, as far as is known: tells where
             to look for a page first.
+        signature: The request's signature; empty for what came without a request.
+        ts_ms: The request's own time.
     """
 
     access_key: str
     customer_id: str
     version: int = 0
     has_gaps: bool = False
+    signature: str = ""
+    ts_ms: int = 0

@@ -5,11 +5,13 @@ Source: docs/api, a page per action.
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from types import NoneType
 from typing import Final
 
 from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
+from openpns.domain.once import Once, write_once
 from openpns.errors import GroupFull, GroupNotFound, InternalError
 from openpns.ids import new_version
 from openpns.protocol.groups import (
@@ -46,11 +48,13 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
         request: The page asked for.
     """
     limit = request.limit or limits.GROUPS_IN_PAGE_MAX
+    numbers_max = limits.NUMBERS_IN_PIECE_MAX // limit
     params = {
         "customer_id": caller.customer_id,
         "limit": limit,
         "offset": min(request.offset, _OFFSET_FAR),
-        "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
+        "numbers_max": numbers_max,
+        "numbers_short": min(numbers_max, limits.NUMBERS_IN_PART),
         "numbers_in_part": limits.NUMBERS_IN_PART,
     }
     found = await _find_page(services, params, has_gaps=caller.has_gaps)
@@ -98,8 +102,10 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
     """
     phones = numbers.parse_phones(request.phones, services.numbers_in_request_max)
     check_group_size(len(phones), services.numbers_in_group_max)
-    group_id = services.ids.group_id()
+    created = GroupCreated(services.ids.group_id())
     now = services.clock()
+    wish = CreateGroup(",".join(phones), request.groupName or None, request.remark or None)
+    once = Once(caller, now, request.clientToken, wish)
 
     def steps() -> Steps[GroupCreated]:
         (seq,) = (
@@ -108,9 +114,10 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
                 {"customer_id": caller.customer_id, "groups": 1, "version": new_version()},
             )
         )[0]
+        yield from once.note(created)
         row = new_group_row(
             caller.customer_id,
-            group_id,
+            created.groupId,
             seq,
             now,
             name=request.groupName,
@@ -120,10 +127,12 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
         yield Statement("group_create", row)
         yield from group_text.write_parts(caller.customer_id, seq, phones)
         yield _new_members(caller.customer_id, seq, phones)
-        return GroupCreated(group_id)
+        return created
 
-    is_short = len(phones) <= limits.NUMBERS_IN_PART  # then it takes the way that all short ones do
-    return await services.store.write(steps, beside=caller.customer_id if is_short else None)
+    # Those that take the same way, statement by statement.
+    way = f"{caller.customer_id} {bool(request.clientToken)} {bool(caller.signature)}"
+    is_short = len(phones) <= limits.NUMBERS_IN_PART
+    return await write_once(services, once, steps, GroupCreated, beside=way if is_short else None)
 
 
 async def update(services: Services, caller: Caller, request: UpdateGroup) -> None:
@@ -144,18 +153,20 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> No
     now = services.clock()
     group = {"customer_id": caller.customer_id, "group_id": request.groupId}
     change = {ADD: _add, REPLACE: _replace}.get(request.operateType, _delete)
+    once = Once(caller, now)
 
     def steps() -> Steps[None]:
         # The customer's row first, as create and delete do: two transactions that lock in one
         # order cannot wait for each other.
         customer = {"customer_id": caller.customer_id}
         yield Statement("group_counter_change", customer | {"version": new_version()})
+        yield from once.note(None)
         found = yield Statement("group_lock", group)
         if not found:
             raise GroupNotFound
         yield from change(group | {"now_ms": now}, found[0], phones, services.numbers_in_group_max)
 
-    await services.store.write(steps)
+    await write_once(services, once, steps, NoneType)
 
 
 async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
@@ -170,10 +181,12 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         GroupNotFound: The caller has no such group.
     """
     check_group_id(request.groupId)
+    once = Once(caller, services.clock())
 
     def steps() -> Steps[None]:
         customer = {"customer_id": caller.customer_id}
         yield Statement("group_count_down", customer | {"version": new_version()})
+        yield from once.note(None)
         deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
         if not deleted:
             raise GroupNotFound
@@ -182,7 +195,7 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         yield Statement("group_member_delete_all", customer | {"group_seq": seq})
         yield from group_text.delete_parts(caller.customer_id, seq, count)
 
-    await services.store.write(steps)
+    await write_once(services, once, steps, NoneType)
 
 
 def new_group_row(

@@ -64,6 +64,17 @@ class CreateGroup(RequestBody, frozen=True):
     remark: (
         Annotated[str, text("A remark, empty where missing.", limits.REMARK_CHARS_MAX)] | None
     ) = None
+    clientToken: (  # noqa: N815
+        Annotated[
+            str,
+            text(
+                "Extension: your own name for this wish. Sent again within 24 hours, it is "
+                "answered as before, and nothing is created.",
+                limits.CLIENT_TOKEN_CHARS_MAX,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class UpdateGroup(RequestBody, frozen=True):

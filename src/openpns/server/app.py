@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
-from openpns.domain import master_key, nodes
+from openpns.domain import master_key, nodes, once
 from openpns.domain.calls import Services
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
@@ -53,7 +53,7 @@ class Application:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._store: Store | None = None
         self._leased: Snowflake | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Api:
         """Open the database and return the API.
@@ -71,8 +71,8 @@ class Application:
 
     async def stop(self) -> None:
         """Give the worker number back and close the database."""
-        if self._renewing is not None:
-            self._renewing.cancel()
+        for task in self._tasks:
+            task.cancel()
         store, self._store = self._store, None
         if store is None:
             return
@@ -97,6 +97,7 @@ class Application:
             numbers_in_group_max=settings.numbers_in_group_max,
             numbers_in_request_max=settings.numbers_in_request_max,
         )
+        self._tasks.append(asyncio.create_task(_clean(services)))
         telemetry = Telemetry(_open_counters(counters), logs.logger(), settings.slow_request_ms)
         return Api(
             services,
@@ -110,7 +111,7 @@ class Application:
 
     async def _lease(self, store: Store) -> Snowflake:
         self._leased = await nodes.take(store, self._clock, self._owner)
-        self._renewing = asyncio.create_task(self._renew(store, self._leased))
+        self._tasks.append(asyncio.create_task(self._renew(store, self._leased)))
         return self._leased
 
     async def _renew(self, store: Store, ids: Snowflake) -> None:
@@ -120,6 +121,16 @@ class Application:
                 await nodes.renew(store, self._clock, self._owner, ids)
             except WireError as error:  # tried again well before the lease runs out
                 logs.logger().warning("worker number not renewed", why=error.msg)
+
+
+async def _clean(services: Services) -> None:
+    """Forget what is over now and then; each worker does, for none knows of the others."""
+    while True:
+        await asyncio.sleep(limits.WRITE_RECORD_CLEAN_S)
+        try:
+            await once.clean(services)
+        except WireError as error:  # the next time will do
+            logs.logger().warning("records of writes not cleaned", why=error.msg)
 
 
 def _open_counters(file: str | None) -> Counters:

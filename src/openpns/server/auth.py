@@ -150,7 +150,10 @@ class Authenticator:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
         if known.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
-        return Caller(known.access_key, known.customer_id, known.version, known.has_gaps)
+        return Caller(
+            known.access_key, known.customer_id, known.version, known.has_gaps, headers.sign,
+            headers.ts_ms,
+        )  # fmt: skip
 
     def _open(self, sealed: bytes, owner: str) -> bytes:
         kept = self._secrets.get((sealed, owner))

@@ -1,8 +1,8 @@
 -- group_list
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more numbers than one
--- part of its text comes without them (NULL).
+-- whether there are gaps and, but for an empty page, a group. A group with more than
+-- :numbers_short numbers, at most those of one part of its text, comes without them (NULL).
 SELECT
     c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
     g.customer_id, g.group_name, g.group_id, g.phones, g.remark
@@ -10,7 +10,7 @@ FROM group_counter AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq, remark,
-        CASE WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones END AS phones
+        CASE WHEN phone_count <= CAST(:numbers_short AS bigint) THEN phones END AS phones
     FROM number_group
     WHERE customer_id = :customer_id AND group_seq >= CAST(:offset AS bigint)
     ORDER BY group_seq LIMIT CAST(:limit AS bigint)

@@ -1,12 +1,12 @@
 -- group_list
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more numbers than one
--- part of its text comes without them (NULL).
+-- whether there are gaps and, but for an empty page, a group. A group with more than
+-- :numbers_short numbers, at most those of one part of its text, comes without them (NULL).
 SELECT
     c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
     g.customer_id, g.group_name, g.group_id,
-    CASE WHEN g.phone_count <= :numbers_in_part THEN g.phones END, g.remark
+    CASE WHEN g.phone_count <= :numbers_short THEN g.phones END, g.remark
 FROM group_counter AS c
 LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= :offset
 WHERE c.customer_id = :customer_id

@@ -1,0 +1,23 @@
+-- write_record_add
+-- Note what a write is answered with; returns no row where a note of the same key still counts.
+INSERT INTO write_record (customer_id, record_key, fingerprint, code, answer, expires_ms)
+VALUES (:customer_id, :record_key, :fingerprint, :code, :answer, :expires_ms)
+ON CONFLICT (customer_id, record_key) DO UPDATE SET
+    fingerprint = excluded.fingerprint, code = excluded.code, answer = excluded.answer,
+    expires_ms = excluded.expires_ms
+WHERE write_record.expires_ms <= CAST(:now_ms AS bigint)
+RETURNING record_key
+
+-- write_record_find
+-- What a write was answered with.
+SELECT fingerprint, code, answer FROM write_record
+WHERE customer_id = :customer_id AND record_key = :record_key
+
+-- write_record_clean
+-- Forget some notes whose time is over; returns a row for each.
+-- cross-customer: every customer's notes run out alike
+DELETE FROM write_record WHERE (customer_id, record_key) IN (
+    SELECT customer_id, record_key FROM write_record
+    WHERE expires_ms <= CAST(:now_ms AS bigint) ORDER BY expires_ms LIMIT CAST(:at_most AS bigint)
+)
+RETURNING code
