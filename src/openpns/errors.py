@@ -241,7 +241,10 @@ class RateLimited(WireError):
     """The key has used up its rate."""
 
     code, text = 19003, "Too many requests"
-    when = "The rate limit of the access key is used up. No rate limit is built yet."
+    when = (
+        "The rate limit of the access key is used up. Nothing was done: send it again after the "
+        "seconds that `Retry-After` says."
+    )
 
 
 class ServiceUnavailable(WireError):

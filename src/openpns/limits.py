@@ -11,6 +11,8 @@ GROUPS_IN_PAGE_MAX: Final = 1000
 # A body may come in pieces of any size, but not in a flood of tiny ones: each costs a wake-up.
 BODY_PIECES_FREE: Final = 256
 BODY_PIECE_BYTES_MIN: Final = 256
+# Bodies up to this size are not counted against the room for bodies that arrive.
+BODY_BYTES_SMALL: Final = 16 * 1024
 OFFSET_MAX: Final = 2**63 - 1
 TS_SKEW_MS_MAX: Final = 60_000
 GROUP_NAME_CHARS_MAX: Final = 128
@@ -25,6 +27,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 NUMBERS_IN_GROUP_MAX: Final = 10_000
 NUMBERS_IN_REQUEST_MAX: Final = 10_000
 BODY_TIMEOUT_MS: Final = 10_000
+BODY_ROOM_BYTES: Final = 256 * 1024 * 1024
 HEADER_TIMEOUT_MS: Final = 30_000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 SLOW_REQUEST_MS: Final = 1000
@@ -32,6 +35,14 @@ CACHE_BYTES_MAX: Final = 64 * 1024 * 1024
 GRACE_S: Final = 30
 STORAGE_TIMEOUT_MS: Final = 5000
 POSTGRES_CONNECTIONS_MAX: Final = 10
+
+# How many lines a second one worker logs of calls that anybody can make fail, or one key can make
+# in a flood; of the others it logs the count.
+LOG_LINES_PER_S_MAX: Final = 20
+
+# Rates of access keys: the largest that can be set, and how many buckets a worker keeps.
+RATE_MAX: Final = 1_000_000
+RATE_BUCKETS_MAX: Final = 100_000
 
 # What the HTTP server keeps of one call's headers; nobody has signed anything by then.
 HEADER_BYTES_MAX: Final = 64 * 1024

@@ -89,7 +89,38 @@ def test_a_key_may_demand_sha256_and_accept_md5_again(openpns: Run) -> None:
     assert openpns("keys", "allow-md5", "strict", "--json").json["md5RefusedMs"] is None
     lines = openpns("keys", "list").out.splitlines()
     shown = {line.split()[0]: line.split("active")[1].split() for line in lines[1:]}
-    assert shown == {"strict": ["md5", "sha256"], "plain": ["sha256"]}
+    assert shown == {"strict": ["md5", "sha256", "default"], "plain": ["sha256", "default"]}
+
+
+def test_a_key_may_have_a_rate_of_its_own(openpns: Run) -> None:
+    create = ["keys", "create", "--customer", "cus_1", "--access-key", "my-key"]
+    openpns(*create, "--rate-per-s", "5", "--rate-burst", "7")
+    assert " 5/s burst 7" in openpns("keys", "list").out
+    for arguments, values, shown in (
+        (["--per-s", "3"], (3, None), " 3/s"),
+        (["--per-s", "0"], (0, None), " any"),
+        (["--default"], (None, None), " default"),
+    ):
+        key = openpns("keys", "set-rate", "my-key", *arguments, "--json").json
+        assert (key["ratePerS"], key["rateBurst"]) == values
+        assert shown in openpns("keys", "list").out
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "give either --per-s or --default"),
+        (["--per-s", "1", "--default"], "give either --per-s or --default"),
+        (["--default", "--burst", "2"], "rate burst: allowed only beside a rate per second"),
+        (["--per-s", "-1"], "rate per second: allowed are 0 to 1000000"),
+    ],
+)
+def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
+    openpns: Run, arguments: list[str], text: str
+) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    assert text in openpns("keys", "set-rate", "my-key", *arguments, code=2).err
 
 
 def test_the_end_of_a_key_can_be_moved(openpns: Run) -> None:

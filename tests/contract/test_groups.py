@@ -41,7 +41,7 @@ MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 def test_every_code_that_these_actions_give_has_a_row() -> None:
     shown = {json.loads(row["answer"])["code"] for row in ROWS}
-    # No rate limit is built yet, so that nothing can answer 19003.
+    # The servers of these rows have no rate limit, so that nothing can answer 19003.
     assert shown == {0, *WIRE_ERRORS} - {19003}
 
 

@@ -38,7 +38,7 @@ async def test_a_new_key_opens_to_its_secret(store: Store, vault: Vault, clock: 
     assert known.customer_disabled_ms is None
     assert await secrets_of(store, vault, made.accessKey, START_MS) == [made.accessSecret]
     assert await keys.find_all(store) == [
-        AccessKey(made.accessKey, "cus_1", "shop", START_MS, None, None, None, None)
+        AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 6)
     ]
 
 
@@ -136,6 +136,46 @@ async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
     for now_ms in (START_MS + 1, START_MS + 5):
         assert (await keys.require_sha256(store, key, now_ms)).md5RefusedMs == START_MS + 1
     assert (await keys.require_sha256(store, key, None)).md5RefusedMs is None
+
+
+async def test_a_key_may_have_a_rate_of_its_own(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    slow = await keys.create(store, vault, clock, "cus_1", rate_per_s=5, rate_burst=7)
+
+    async def rate(access_key: str) -> tuple[int | None, int | None]:
+        known = await keys.find(store, access_key)
+        assert known is not None
+        return known.rate_per_s, known.rate_burst
+
+    assert (await rate(slow.accessKey), await rate(key)) == ((5, 7), (None, None))
+    for per_s, burst in ((1_000_000, None), (1, 1_000_000), (0, None), (None, None)):
+        changed = await keys.set_rate(store, key, per_s, burst)
+        assert (changed.ratePerS, changed.rateBurst) == (per_s, burst) == await rate(key)
+    shown = {one.accessKey: one.ratePerS for one in await keys.find_all(store)}
+    assert shown == {slow.accessKey: 5, key: None}
+    with pytest.raises(ConfigError, match="there is none"):
+        await keys.set_rate(store, "no-such-key", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("per_s", "burst", "text"),
+    [
+        (-1, None, "rate per second: allowed are 0 to 1000000; 0 for any number of calls"),
+        (1_000_001, None, "rate per second: allowed are 0 to 1000000"),
+        (5, 0, "rate burst: allowed are 1 to 1000000"),
+        (5, 1_000_001, "rate burst: allowed are 1 to 1000000"),
+        (0, 5, "rate burst: allowed only beside a rate per second above 0"),
+        (None, 5, "rate burst: allowed only beside a rate per second above 0"),
+    ],
+)
+async def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
+    store: Store, key: str, per_s: int | None, burst: int | None, text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        await keys.set_rate(store, key, per_s, burst)
+    (listed,) = await keys.find_all(store)
+    assert (listed.ratePerS, listed.rateBurst) == (None, None)
 
 
 async def test_a_disabled_key_may_not_sign_until_it_is_enabled(store: Store, key: str) -> None:

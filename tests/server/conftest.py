@@ -87,7 +87,7 @@ class Server:
         self.counters = Counters()
         self.make_api()
 
-    def make_api(self, services: Services | None = None, **bounds: int) -> None:
+    def make_api(self, services: Services | None = None, **bounds: Any) -> None:
         """Put another API in the place of the first one."""
         telemetry = Telemetry(self.counters, self.log.logger, slow_ms=60_000)
         self.api = Api(services or self.services, self.vault, telemetry, **bounds)

@@ -135,6 +135,17 @@ async def test_a_body_over_the_bound_is_not_read_to_its_end(started: AsgiApp) ->
 
 
 @on_sqlite_only
+async def test_a_larger_body_needs_room(started: AsgiApp, key: NewSecret, clock: FakeClock) -> None:
+    assert started._api is not None
+    headers = signed_headers(key, "listGroup", LIST_ALL, clock())
+    announced = [*headers, ("content-length", str(len(LIST_ALL)))]
+    with started._api.body_room.hold(limits.BODY_ROOM_BYTES - 1023):
+        in_chunks, _ = await Carrier(started).post(headers, _piece(LIST_ALL, more=False))
+        small, _ = await Carrier(started).post(announced, _piece(LIST_ALL, more=False))
+    assert (in_chunks, small) == (200, 200)  # a body of 1024 bytes at most is a small one
+
+
+@on_sqlite_only
 async def test_a_caller_that_goes_away_in_mid_body_changes_nothing(
     started: AsgiApp, key: NewSecret, clock: FakeClock
 ) -> None:

@@ -4,8 +4,8 @@ from time import perf_counter
 import pytest
 
 from openpns import limits
-from openpns.errors import ParameterError
-from openpns.server.body import BodyCollector, BodyDeadline
+from openpns.errors import Overloaded, ParameterError
+from openpns.server.body import BodyCollector, BodyDeadline, BodyRoom
 
 
 @pytest.mark.parametrize("piece_bytes", [limits.BODY_PIECE_BYTES_MIN, 1024, 16 * 1024])
@@ -69,3 +69,18 @@ async def test_a_call_that_the_server_ends_is_not_late() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_bodies_that_arrive_have_so_much_room_together() -> None:
+    room = BodyRoom(100)
+    with room.hold(60):
+        with pytest.raises(Overloaded, match="too many large bodies at once"), room.hold(41):
+            raise AssertionError("unreachable")
+        with room.hold(40), pytest.raises(Overloaded), room.hold(1):
+            raise AssertionError("unreachable")
+        with room.hold(40):
+            pass
+    with pytest.raises(ZeroDivisionError), room.hold(100):
+        raise ZeroDivisionError
+    with room.hold(100):
+        pass

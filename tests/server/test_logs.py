@@ -1,8 +1,10 @@
+import asyncio
 import json
 import logging
 from typing import Any
 
 import pytest
+from tests.server.conftest import Log
 
 from openpns.server import logs
 
@@ -84,3 +86,38 @@ def test_no_error_has_nothing_to_tell() -> None:
 def test_the_http_servers_lines_go_our_way() -> None:
     loggers = logs.granian_config()["loggers"]
     assert all(not logger["handlers"] and logger["propagate"] for logger in loggers.values())
+
+
+async def test_so_many_lines_a_second_and_then_a_count_of_the_rest(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, later = 100.0, []
+    monkeypatch.setattr(logs, "monotonic", lambda: now_s)
+    monkeypatch.setattr(
+        asyncio.get_running_loop(), "call_later", lambda _, tell: later.append(tell)
+    )
+    bound = logs.LineBound(log.logger, lines_max=2)
+    assert [bound.lets_through(code) for code in (1003, 1005, 1005, 1003, 1005)] == [
+        *(True, True, False, False, False)
+    ]
+    now_s += 10
+    assert not bound.lets_through(1003)  # what was left out is told first
+    (tell,) = later
+    tell()
+    (line,) = log.lines
+    assert (line["event"], line["level"]) == ("calls failed, not logged one by one", "warning")
+    assert line["by_code"] == {"1003": 2, "1005": 2}
+    assert [bound.lets_through(1003) for _ in range(3)] == [True, True, False]
+    assert len(later) == 2
+
+
+async def test_lines_that_come_slowly_are_all_let_through(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now_s)
+    bound = logs.LineBound(log.logger, lines_max=1)
+    for _ in range(5):
+        assert bound.lets_through(1003)
+        now_s += 1
+    assert log.lines == []

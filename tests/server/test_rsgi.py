@@ -105,6 +105,23 @@ async def test_a_body_over_the_bound_is_413_announced_or_not(server: Server) -> 
     assert (announced.status, in_chunks.status) == (413, 413)
 
 
+async def test_larger_bodies_that_arrive_together_have_so_much_room(server: Server) -> None:
+    server.make_api(body_bytes_max=100_000, body_room_bytes=150_000)
+    headers = server.headers()
+    large = limits.BODY_BYTES_SMALL + 1
+    small = _with_length(headers, len(LIST_ALL))
+    with server.api.body_room.hold(150_000 - large):
+        assert (await _post(server, _with_length(headers, large), Connection(b"x" * large)) or {})[
+            "code"
+        ] == 1003
+        for sent in (_with_length(headers, large + 1), headers):
+            full = Connection(LIST_ALL)
+            envelope = await _post(server, sent, full)
+            assert (full.status, (envelope or {})["code"]) == (503, 19004)
+        assert (await _post(server, small, Connection(LIST_ALL)) or {})["code"] == 0
+    assert (await _post(server, headers, Connection(LIST_ALL)) or {})["code"] == 0
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_caller_that_goes_away_in_mid_body_is_no_bug_of_ours(
     server: Server, *, announced: bool

@@ -3,16 +3,18 @@ from time import perf_counter
 import pytest
 from tests.server.conftest import Log
 
+from openpns import limits
 from openpns.errors import (
     GroupNotFound,
     InternalError,
     InvalidSignature,
     OutcomeUnknown,
+    RateLimited,
     ReadFailed,
     ServiceUnavailable,
     WireError,
 )
-from openpns.server.counters import Counters
+from openpns.server.counters import CounterCollector, Counters
 from openpns.server.telemetry import Call, Telemetry
 
 PHONE = "85211111114"
@@ -96,3 +98,31 @@ def test_the_cause_is_told_by_type_and_place_without_its_text(log: Log, call: Ca
     assert line["cause"] == "ValueError"
     assert "test_telemetry.py" in line["trace"][-1]
     assert PHONE not in log.text
+
+
+async def test_floods_leave_few_lines_and_are_counted_all(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOG_LINES_PER_S_MAX", 3)
+    counters = Counters()
+    telemetry = Telemetry(counters, log.logger)
+
+    def fail(error: WireError, customer_id: str | None = None) -> None:
+        failed = Call("1602262837283131392", perf_counter())
+        failed.error, failed.customer_id = error, customer_id
+        telemetry.begin()
+        telemetry.end(failed)
+
+    for _ in range(4):
+        fail(InvalidSignature())
+        fail(RateLimited(), "cus_1")
+    assert [line["code"] for line in log.lines] == [1003, 19003, 1003]
+    fail(GroupNotFound(), "cus_1")  # who has signed and is within the rate is always heard
+    assert log.lines[-1]["code"] == 19001
+    collected = {
+        sample.labels["code"]: sample.value
+        for metric in CounterCollector(counters.total()).collect()
+        for sample in metric.samples
+        if sample.name == "openpns_requests_total"
+    }
+    assert collected == {"1003": 4, "19003": 4, "19001": 1}

@@ -12,7 +12,7 @@ CREATE TABLE access_key (
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
     disabled_ms INTEGER
-, md5_refused_ms INTEGER) STRICT, WITHOUT ROWID;
+, md5_refused_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE customer (
     customer_id TEXT NOT NULL PRIMARY KEY,

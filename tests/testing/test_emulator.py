@@ -201,6 +201,14 @@ def test_bounds_can_be_small(new_caller: Callable[[Emulator], Caller]) -> None:
         assert call("createGroup", {"phones": "1" * 2000}).status == 413
 
 
+def test_a_key_can_have_a_rate(new_caller: Callable[[Emulator], Caller]) -> None:
+    with Emulator(rate_per_s=1, rate_burst=2) as pns:
+        call = new_caller(pns)
+        assert [call("listGroup", LIST).code for _ in range(3)] == [0, 0, 19003]
+        pns.reset()
+        assert call("listGroup", LIST).code == 0
+
+
 def test_a_state_with_a_wrong_value_is_refused_at_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"state: \$.customers: Expected `array`, got `int`"):
         Emulator(state={"customers": 1})

@@ -70,6 +70,8 @@ def keys() -> None:
 @click.option("--label", default="", help="A note for people.")
 @click.option("--expires", type=Moment(), help="When the key stops working, e.g. 2027-01-31.")
 @click.option("--sha256-only", is_flag=True, help="Refuse md5 signatures.")
+@click.option("--rate-per-s", type=int, help="Calls a second that it may make; 0 for any number.")
+@click.option("--rate-burst", type=int, help="How many of them may come at once.")
 @database_option
 @json_option
 def create(
@@ -78,6 +80,8 @@ def create(
     access_secret: str | None,
     label: str,
     expires: int | None,
+    rate_per_s: int | None,
+    rate_burst: int | None,
     database: str,
     *,
     sha256_only: bool,
@@ -102,6 +106,8 @@ def create(
             label=label,
             expires_ms=expires,
             sha256_only=sha256_only,
+            rate_per_s=rate_per_s,
+            rate_burst=rate_burst,
         )
 
     _print_secret(_with_vault(database, work), as_json=as_json)
@@ -161,6 +167,31 @@ def require_sha256(access_key: str, database: str, *, as_json: bool) -> None:
 def allow_md5(access_key: str, database: str, *, as_json: bool) -> None:
     """Accept an access key's md5 signatures again."""
     _set_md5_refused(access_key, database, None, as_json=as_json)
+
+
+@keys.command("set-rate")
+@click.argument("access_key")
+@click.option("--per-s", type=int, help="Calls a second that it may make; 0 for any number.")
+@click.option("--burst", type=int, help="How many of them may come at once; else those of 1 s.")
+@click.option("--default", "is_default", is_flag=True, help="Let the server's setting hold.")
+@database_option
+@json_option
+def set_rate(
+    access_key: str,
+    per_s: int | None,
+    burst: int | None,
+    database: str,
+    *,
+    is_default: bool,
+    as_json: bool,
+) -> None:
+    """Change how many calls an access key may make; more are answered 19003."""
+    from openpns.domain import keys
+
+    if (per_s is None) != is_default:
+        raise click.UsageError("give either --per-s or --default")
+    changed = with_store(database, lambda store: keys.set_rate(store, access_key, per_s, burst))
+    _print([changed], as_json=as_json, single=True)
 
 
 @keys.command()
@@ -250,7 +281,7 @@ def _print(found: Sequence["AccessKey"], *, as_json: bool, single: bool = False)
         print_json(found[0] if single else found)
         return
     print_table(
-        ("access key", "customer", "created", "expires", "state", "digests", "label"),
+        ("access key", "customer", "created", "expires", "state", "digests", "rate", "label"),
         [_row(key) for key in found],
         empty="no access keys yet; openpns keys create makes one",
     )
@@ -272,5 +303,14 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
         when(key.expiresMs),
         state,
         digests,
+        _rate(key),
         key.label,
     )
+
+
+def _rate(key: "AccessKey") -> str:
+    if key.ratePerS is None:
+        return "default"
+    if key.ratePerS == 0:
+        return "any"
+    return f"{key.ratePerS}/s" + (f" burst {key.rateBurst}" if key.rateBurst else "")

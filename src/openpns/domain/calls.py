@@ -37,6 +37,9 @@ class Caller:
         version: The version of the customer's data when the key was read.
         has_gaps: Whether groups of the customer's were deleted, as far as is known: tells where
             to look for a page first.
+        rate_per_s: How many calls a second the key may make, 0 for any number; None where it has
+            no rate of its own.
+        rate_burst: How many of them may come at once; None for those of a second.
         signature: The request's signature; empty for what came without a request.
         ts_ms: The request's own time.
     """
@@ -45,5 +48,7 @@ class Caller:
     customer_id: str
     version: int = 0
     has_gaps: bool = False
+    rate_per_s: int | None = None
+    rate_burst: int | None = None
     signature: str = ""
     ts_ms: int = 0

@@ -35,6 +35,8 @@ class AccessKey(msgspec.Struct, frozen=True):
     disabledMs: int | None  # noqa: N815
     previousSecretUntilMs: int | None  # noqa: N815
     md5RefusedMs: int | None  # noqa: N815
+    ratePerS: int | None  # noqa: N815
+    rateBurst: int | None  # noqa: N815
 
 
 class NewSecret(msgspec.Struct, frozen=True):
@@ -65,6 +67,11 @@ class KnownKey(msgspec.Struct, frozen=True):
     """The version of the customer's data: another one after each change."""
     has_gaps: bool
     """Whether groups of the customer's were deleted."""
+    rate_per_s: int | None
+    """How many calls a second it may make, 0 for any number; None where it has no rate of its
+    own."""
+    rate_burst: int | None
+    """How many of them may come at once; None for those of a second."""
 
     def may_sign(self, now_ms: int) -> bool:
         """Tell whether the key may be used now: neither disabled nor expired.
@@ -109,6 +116,8 @@ async def create(
     label: str = "",
     expires_ms: int | None = None,
     sha256_only: bool = False,
+    rate_per_s: int | None = None,
+    rate_burst: int | None = None,
 ) -> NewSecret:
     """Create an access key for a customer; its secret is returned this once only.
 
@@ -122,6 +131,10 @@ async def create(
         label: A note for people; at most 128 characters.
         expires_ms: From when on the key is refused; None for never.
         sha256_only: Whether md5 signatures are refused.
+        rate_per_s: How many calls a second it may make, 0 for any number; None for the server's
+            own rate.
+        rate_burst: How many of them may come at once, where it has a rate; None for those of a
+            second.
 
     Raises:
         ConfigError: A value is not allowed, the customer is unknown, or the key is taken.
@@ -132,6 +145,7 @@ async def create(
     _check(name, secret)
     check_label("label", label, limits.LABEL_CHARS_MAX)
     _check_expires(expires_ms, now)
+    _check_rate(rate_per_s, rate_burst)
     key = {
         "access_key": name,
         "customer_id": customer_id,
@@ -139,6 +153,8 @@ async def create(
         "now_ms": now,
         "expires_ms": expires_ms,
         "md5_refused_ms": now if sha256_only else None,
+        "rate_per_s": rate_per_s,
+        "rate_burst": rate_burst,
     }
 
     def steps() -> Steps[None]:
@@ -198,6 +214,30 @@ async def require_sha256(store: Store, access_key: str, now_ms: int | None) -> A
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
         return _known((yield Statement("key_refuse_md", params)), access_key)
+
+    return AccessKey(*await store.write(steps))
+
+
+async def set_rate(
+    store: Store, access_key: str, rate_per_s: int | None, rate_burst: int | None
+) -> AccessKey:
+    """Change how many calls a key may make, from its next call on.
+
+    Args:
+        store: The database.
+        access_key: The key.
+        rate_per_s: How many a second, 0 for any number; None for the server's own rate.
+        rate_burst: How many of them may come at once, where it has a rate; None for those of a
+            second.
+
+    Raises:
+        ConfigError: A value is not allowed, or there is no such key.
+    """
+    _check_rate(rate_per_s, rate_burst)
+
+    def steps() -> Steps[Row]:
+        params = {"access_key": access_key, "rate_per_s": rate_per_s, "rate_burst": rate_burst}
+        return _known((yield Statement("key_set_rate", params)), access_key)
 
     return AccessKey(*await store.write(steps))
 
@@ -262,6 +302,19 @@ def _known(rows: Sequence[Row], access_key: str) -> Row:
 def _check_expires(expires_ms: int | None, now_ms: int) -> None:
     if expires_ms is not None and expires_ms <= now_ms:
         raise ConfigError("expires: allowed is a time in the future")
+
+
+def _check_rate(per_s: int | None, burst: int | None) -> None:
+    if per_s is not None and not 0 <= per_s <= limits.RATE_MAX:
+        raise ConfigError(
+            f"rate per second: allowed are 0 to {limits.RATE_MAX}; 0 for any number of calls"
+        )
+    if burst is None:
+        return
+    if not per_s:
+        raise ConfigError("rate burst: allowed only beside a rate per second above 0")
+    if not 1 <= burst <= limits.RATE_MAX:
+        raise ConfigError(f"rate burst: allowed are 1 to {limits.RATE_MAX}")
 
 
 def _check(access_key: str, access_secret: str) -> None:

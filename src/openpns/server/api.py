@@ -26,12 +26,16 @@ from openpns.protocol import envelope
 from openpns.protocol.groups import Fragment
 from openpns.server.actions import ACTIONS
 from openpns.server.auth import Authenticator, read_headers
-from openpns.server.body import BodyDeadline
+from openpns.server.body import BodyDeadline, BodyRoom
 from openpns.server.page_cache import Asked, PageCache
+from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Call, Telemetry
 
 PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
 """Where the API is served."""
+
+UNKNOWN_KEY: Final = "(unknown)"
+"""How the log calls an access key that is not there; no key can be called so."""
 
 HeaderList = list[tuple[str, str]]
 
@@ -75,6 +79,10 @@ class Api:
         in_flight_max: How many calls may be in hand at once.
         body_timeout_ms: How long a body may take to arrive.
         cache_bytes_max: How many bytes kept answers may take; 0 keeps none.
+        rates: How many calls each key may make; None for any number, where a key has no rate of
+            its own.
+        body_room_bytes: How many bytes larger bodies may have together while they arrive; one body
+            is let in in any case.
     """
 
     def __init__(
@@ -86,14 +94,19 @@ class Api:
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
         body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
         cache_bytes_max: int = limits.CACHE_BYTES_MAX,
+        rates: RateLimits | None = None,
+        body_room_bytes: int = limits.BODY_ROOM_BYTES,
     ) -> None:
         self._services = services
         self._authenticator = Authenticator(vault, cache_bytes_max // limits.KEY_KEPT_BYTES)
         self._telemetry = telemetry
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
+        self.body_room = BodyRoom(max(body_room_bytes, body_bytes_max))
+        """For who reads bodies: what they may take together."""
         self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
+        self._rates = rates or RateLimits()
         self._in_flight = 0
 
     async def handle(
@@ -141,10 +154,13 @@ class Api:
         body = await self._read_body(call, read_body)
         public = read_headers(headers)
         key = await keys.find(services.store, public.access_key)
-        if key is not None:  # what is no key may be a secret, pasted into the wrong place
-            call.access_key = public.access_key
+        # What is no key may be a secret, pasted into the wrong place. Yet its line in the log must
+        # take as long to write as that of a key that is there.
+        call.access_key = UNKNOWN_KEY if key is None else public.access_key
         caller = self._authenticator.check(public, body, key, services.clock())
         call.customer_id = caller.customer_id
+        if caller.rate_per_s is not None or self._rates.is_for_all:
+            self._rates.charge(caller)
         action = ACTIONS.get(public.action)
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")

@@ -18,6 +18,7 @@ from openpns.server import logs
 from openpns.server.api import Api
 from openpns.server.config import Settings, load_settings
 from openpns.server.counters import Counters
+from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Telemetry
 from openpns.storage import connect
 from openpns.storage.store import Store
@@ -107,6 +108,8 @@ class Application:
             settings.requests_in_flight_max,
             settings.body_timeout_ms,
             settings.cache_bytes_max,
+            RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
+            settings.body_room_bytes,
         )
 
     async def _lease(self, store: Store) -> Snowflake:

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any
 
+from openpns import limits
 from openpns.errors import OpenPNSError, ParameterError
 from openpns.server.api import Api, HeaderList, Reply
 from openpns.server.app import Application, from_environ
-from openpns.server.body import BodyCollector
+from openpns.server.body import BodyCollector, BodyRoom
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,7 +38,10 @@ class AsgiApp:
             api = self._api or await self._start()
             headers = list(_headers(scope))
             reply = await api.handle(
-                scope["method"], scope["path"], headers, partial(_read_body, headers, receive)
+                scope["method"],
+                scope["path"],
+                headers,
+                partial(_read_body, api.body_room, headers, receive),
             )
             await _send_reply(reply, send)
         else:
@@ -75,10 +79,18 @@ def _headers(scope: Message) -> Iterator[tuple[str, str]]:
             yield name.decode("latin-1").lower(), value.decode("ascii")
 
 
-async def _read_body(headers: HeaderList, receive: Receive, bytes_max: int) -> bytes | None:
-    length = dict(headers).get("content-length")
-    if length is not None and length.isdigit() and int(length) > bytes_max:
+async def _read_body(
+    room: BodyRoom, headers: HeaderList, receive: Receive, bytes_max: int
+) -> bytes | None:
+    sent = dict(headers).get("content-length", "")
+    length = int(sent) if sent.isdigit() else bytes_max
+    if length > bytes_max:
         return None
+    with nullcontext() if length <= limits.BODY_BYTES_SMALL else room.hold(length):
+        return await _collect(receive, bytes_max)
+
+
+async def _collect(receive: Receive, bytes_max: int) -> bytes | None:
     body = BodyCollector(bytes_max)
     while True:
         message = await receive()

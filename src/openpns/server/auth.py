@@ -124,8 +124,10 @@ class Authenticator:
             ParameterError: bizType is another one.
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
-        known = key or KnownKey("", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False)
-        owner = headers.access_key if key else DECOY_OWNER
+        known = key or KnownKey(
+            "", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False, None, None
+        )
+        owner = known.access_key if key else DECOY_OWNER
         secrets = [self._open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
         before_secret = signing.text_before_secret(
             headers.access_key, headers.action, headers.biz_type, headers.ts, body
@@ -151,8 +153,8 @@ class Authenticator:
         if known.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
         return Caller(
-            known.access_key, known.customer_id, known.version, known.has_gaps, headers.sign,
-            headers.ts_ms,
+            known.access_key, known.customer_id, known.version, known.has_gaps,
+            known.rate_per_s, known.rate_burst, headers.sign, headers.ts_ms,
         )  # fmt: skip
 
     def _open(self, sealed: bytes, owner: str) -> bytes:

@@ -1,12 +1,13 @@
 """Collecting a request body that comes in pieces, within bounds of size and time."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
 from openpns import limits
-from openpns.errors import ParameterError
+from openpns.errors import Overloaded, ParameterError
 
 
 class BodyCollector:
@@ -41,6 +42,39 @@ class BodyCollector:
     def whole(self) -> bytes:
         """Return what was collected."""
         return bytes(self._bytes)
+
+
+class BodyRoom:
+    """What larger bodies may take together while they arrive.
+
+    A body counts with its whole length from the beginning, and one of unknown length with the
+    largest that is allowed. Small ones (`limits.BODY_BYTES_SMALL`) do not count: of them, the bound
+    on connections is enough.
+
+    Args:
+        bytes_max: How many bytes.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_left = bytes_max
+
+    @contextmanager
+    def hold(self, length: int) -> Iterator[None]:
+        """Hold room for a body while it arrives.
+
+        Args:
+            length: How many bytes it has, or may have.
+
+        Raises:
+            Overloaded: There is not that much room.
+        """
+        if length > self._bytes_left:
+            raise Overloaded("too many large bodies at once; nothing was written")
+        self._bytes_left -= length
+        try:
+            yield
+        finally:
+            self._bytes_left += length
 
 
 class BodyDeadline:

@@ -63,6 +63,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, integer("How long a request body may take to arrive.", 100, 600_000)
     ] = limits.BODY_TIMEOUT_MS
+    body_room_bytes: Annotated[
+        int,
+        integer(
+            "How many bytes the larger bodies may have together that one worker is receiving; more "
+            "are answered 503.",
+            1024,
+            2**40,
+        ),
+    ] = limits.BODY_ROOM_BYTES
     header_timeout_ms: Annotated[
         int,
         integer(
@@ -81,6 +90,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         integer("How many calls one worker holds at once; more are answered 503.", 1, 1_000_000),
     ] = limits.REQUESTS_IN_FLIGHT_MAX
+    rate_per_s: Annotated[
+        int,
+        integer(
+            "How many calls a second an access key may make on this server, unless it has a rate "
+            "of its own; 0 for any number.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    rate_burst: Annotated[
+        int,
+        integer(
+            "How many of these calls may come at once; 0 for those of a second.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
     cache_bytes_max: Annotated[
         int,
         integer(

@@ -1,10 +1,13 @@
 """Structured logs, as JSON or for a console; the HTTP server's own lines go the same way."""
 
+import asyncio
 import logging
 import sys
 import traceback
+from collections import Counter
 from collections.abc import MutableMapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -83,6 +86,44 @@ def _without_error_texts(
         is_told = isinstance(exc_info, tuple)
         event.update(describe_error(exc_info[1] if is_told else sys.exception()))
     return event
+
+
+class LineBound:
+    """Let through a bounded number of lines a second, and count those that are left out.
+
+    Args:
+        log: A structlog logger; told the counts of what was left out, a second later.
+        lines_max: How many lines a second are let through.
+    """
+
+    def __init__(self, log: Any, lines_max: int) -> None:
+        self._log = log
+        self._lines_max = lines_max
+        self._lines = 0
+        self._began_s = float("-inf")
+        self._left_out: Counter[int] = Counter()
+
+    def lets_through(self, code: int) -> bool:
+        """Tell whether a line may be written now; to be asked on an event loop.
+
+        Args:
+            code: The answer's code, by which lines that are left out are counted.
+        """
+        now_s = monotonic()
+        if now_s - self._began_s >= 1 and not self._left_out:
+            self._began_s, self._lines = now_s, 0
+        self._lines += 1
+        if self._lines <= self._lines_max:
+            return True
+        if not self._left_out:
+            asyncio.get_running_loop().call_later(1, self._tell)
+        self._left_out[code] += 1
+        return False
+
+    def _tell(self) -> None:
+        counts = {str(code): count for code, count in sorted(self._left_out.items())}
+        self._left_out.clear()
+        self._log.warning("calls failed, not logged one by one", by_code=counts)
 
 
 def granian_config() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
+from openpns import limits
 from openpns.errors import InternalError, OpenPNSError, ParameterError
 from openpns.server import logs
 from openpns.server.app import Application, from_environ
@@ -48,7 +49,7 @@ class RsgiApp:
         """Answer one call."""
         headers = scope.headers
         reply = await self._handle(
-            scope.method, scope.path, headers.items(), partial(_read_body, headers, proto)
+            scope.method, scope.path, headers.items(), partial(self._read_body, headers, proto)
         )
         if isinstance(reply.body, bytes):
             proto.response_bytes(reply.status, reply.headers, reply.body)
@@ -64,9 +65,25 @@ class RsgiApp:
         finally:
             reply.close()
 
+    async def _read_body(self, headers: Any, proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
+        sent = headers.get("content-length")
+        # The HTTP server has made sure that it is a number.
+        length = bytes_max if sent is None else int(sent)
+        if length > bytes_max:
+            return None
+        try:
+            if sent is not None and length <= limits.BODY_BYTES_SMALL:
+                whole: bytes = await proto()
+                return whole
+            with self._room.hold(length):
+                return await (_collect(proto, bytes_max) if sent is None else proto())
+        except ProtocolClosed:
+            raise ParameterError("the caller went away before the body was read") from None
+
     async def _start(self) -> None:
         try:
-            self._handle = (await self._application.start()).handle
+            api = await self._application.start()
+            self._handle, self._room = api.handle, api.body_room
         except OpenPNSError as error:
             logs.logger().error("worker cannot start", why=str(error))
             raise SystemExit(1) from None
@@ -84,17 +101,11 @@ def create_app() -> RsgiApp:
     return RsgiApp(from_environ())
 
 
-async def _read_body(headers: Any, proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
-    length = headers.get("content-length")
-    try:
-        if length is not None:  # the HTTP server has made sure that it is a number
-            return await proto() if int(length) <= bytes_max else None
-        body = BodyCollector(bytes_max)
-        async for piece in proto:
-            if not body.add(piece):
-                return None
-    except ProtocolClosed:
-        raise ParameterError("the caller went away before the body was read") from None
+async def _collect(proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
+    body = BodyCollector(bytes_max)
+    async for piece in proto:
+        if not body.add(piece):
+            return None
     return body.whole()
 
 

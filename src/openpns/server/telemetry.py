@@ -12,12 +12,13 @@ from openpns.errors import (
     InternalError,
     OutcomeUnknown,
     Overloaded,
+    RateLimited,
     ReadFailed,
     ServiceUnavailable,
     WireError,
 )
 from openpns.server.counters import NO_ACTION, Counters
-from openpns.server.logs import describe_error
+from openpns.server.logs import LineBound, describe_error
 
 _STORAGE_ERRORS: Final = (ServiceUnavailable, ReadFailed, OutcomeUnknown)
 _SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
@@ -56,6 +57,9 @@ class Call:
 class Telemetry:
     """Count calls, and log those that failed or were slow.
 
+    Of calls that fail before their signature was right, or for their key's rate, only so many lines
+    a second are logged (`limits.LOG_LINES_PER_S_MAX`), and then the count of the rest.
+
     Args:
         counters: Where they are counted.
         log: A structlog logger.
@@ -66,6 +70,7 @@ class Telemetry:
         self._counters = counters
         self._log = log
         self._slow_s = slow_ms / _SECOND_MS
+        self._bound = LineBound(log, limits.LOG_LINES_PER_S_MAX)
         self.begin = counters.begin
 
     def end(self, call: Call) -> None:
@@ -80,6 +85,11 @@ class Telemetry:
         is_storage_error = isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded)
         self._counters.end(call.action, code, duration_s, is_storage_error=is_storage_error)
         if error is not None:
+            # Before the signature was right, anybody may be the one who calls; and a key over its
+            # rate calls all the more often. Neither may fill the disk with lines.
+            is_bounded = call.customer_id is None or isinstance(error, RateLimited)
+            if is_bounded and not self._bound.lets_through(error.code):
+                return
             write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
             event = "answer broken off" if call.is_broken_off else "call failed"
             facts = _facts(call, duration_s) | describe_error(error.__cause__)

@@ -23,6 +23,7 @@ from openpns.errors import ConfigError
 from openpns.ids import IdSource
 from openpns.server.api import Api
 from openpns.server.counters import Counters
+from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Telemetry
 from openpns.storage import migrations
 from openpns.storage.sqlite import SQLiteStore
@@ -69,11 +70,15 @@ class Bounds:
         body_bytes_max: The largest request body, in bytes.
         numbers_in_group_max: How many numbers a group may hold.
         numbers_in_request_max: How many numbers one request may carry.
+        rate_per_s: How many calls a second an access key may make; 0 for any number.
+        rate_burst: How many of them may come at once; 0 for those of a second.
     """
 
     body_bytes_max: int = limits.BODY_BYTES_MAX
     numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
     numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+    rate_per_s: int = 0
+    rate_burst: int = 0
 
 
 class Core:
@@ -82,10 +87,10 @@ class Core:
     Args:
         services: What the actions work with.
         vault: Seals the keys' secrets.
-        body_bytes_max: The largest request body, in bytes.
+        bounds: The server's bounds.
     """
 
-    def __init__(self, services: Services, vault: Vault, body_bytes_max: int) -> None:
+    def __init__(self, services: Services, vault: Vault, bounds: Bounds) -> None:
         self._services = services
         self._store = services.store
         self._clock = services.clock
@@ -94,8 +99,9 @@ class Core:
             services,
             vault,
             Telemetry(Counters(), _LOG),
-            body_bytes_max,
+            bounds.body_bytes_max,
             body_timeout_ms=_BODY_TIMEOUT_MS,
+            rates=RateLimits(bounds.rate_per_s, bounds.rate_burst),
         )
 
     @classmethod
@@ -113,7 +119,7 @@ class Core:
         services = Services(
             store, ids, clock, bounds.numbers_in_group_max, bounds.numbers_in_request_max
         )
-        return cls(services, vault, bounds.body_bytes_max)
+        return cls(services, vault, bounds)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
         """Put a state in; return the emulator's own key.

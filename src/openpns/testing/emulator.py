@@ -52,6 +52,9 @@ class Emulator:
         body_bytes_max: The largest request body, in bytes.
         numbers_in_group_max: How many numbers a group may hold.
         numbers_in_request_max: How many numbers one request may carry.
+        rate_per_s: How many calls a second each access key may make, by real time and not by
+            `clock`; 0 for any number.
+        rate_burst: How many of them may come at once; 0 for those of a second.
         ids: Where request ids and group ids come from; None makes them as the server does.
 
     Raises:
@@ -78,6 +81,8 @@ class Emulator:
         body_bytes_max: int = limits.BODY_BYTES_MAX,
         numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX,
         numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX,
+        rate_per_s: int = 0,
+        rate_burst: int = 0,
         ids: IdSource | None = None,
     ) -> None:
         self.base_url = ""
@@ -93,7 +98,9 @@ class Emulator:
         else:
             self._state = parse(state or {})
         self._source = str(state) if isinstance(state, Path) else SOURCE
-        self._bounds = Bounds(body_bytes_max, numbers_in_group_max, numbers_in_request_max)
+        self._bounds = Bounds(
+            body_bytes_max, numbers_in_group_max, numbers_in_request_max, rate_per_s, rate_burst
+        )
         self._ids = ids
         self._calls: list[ReceivedCall] = []
         self._resets = 0
