@@ -139,6 +139,12 @@ def test_a_client_loads_no_server_and_nothing_that_only_the_server_needs() -> No
     assert {LAYER_OF[name] for name in ours} == {"leaf", "wire", "client"}
 
 
+def test_a_server_has_no_means_to_call_others() -> None:
+    loaded = _loaded_by("import openpns.server.run, openpns.server.asgi")
+    assert "granian" in loaded
+    assert not {"httpx2", "openpns.client", "urllib3", "requests"} & loaded
+
+
 def test_every_public_name_can_be_had_and_is_listed() -> None:
     assert {name for name in openpns.__all__ if getattr(openpns, name, None) is None} == set()
     assert set(openpns.__all__) <= set(dir(openpns))

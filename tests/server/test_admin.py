@@ -1,6 +1,7 @@
 import http.client
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from openpns.errors import OpenPNSError
 from openpns.server import admin, logs
 from openpns.server.admin import AdminServer
-from openpns.server.config import load_settings
+from openpns.server.config import Settings, load_settings
 from openpns.server.counters import create_counter_file
 
 Get = Callable[[str], tuple[int, str, str]]
@@ -95,6 +96,41 @@ def test_whatever_goes_wrong_the_probe_is_answered_and_the_log_tells_why(
     line = capsys.readouterr().err
     assert "RuntimeError" in line
     assert "hunter22" not in line
+
+
+def test_probes_that_come_together_share_a_check_and_one_connection(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[int] = []
+    waiting, go_on = threading.Event(), threading.Event()
+
+    async def check(settings: Settings) -> None:
+        connections.append(settings.postgres_connections_max)
+        waiting.set()
+        assert go_on.wait(10)
+
+    came, plain = [], AdminServer._readyz
+
+    def note(self: AdminServer) -> admin.Answer:
+        came.append(self)
+        return plain(self)
+
+    monkeypatch.setattr(admin, "_check_storage", check)
+    monkeypatch.setattr(AdminServer, "_readyz", note)
+    get = start("sqlite:///x.db")
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(get, "/readyz")
+        assert waiting.wait(10)
+        # These come while the first is looking: what it finds is older than they are.
+        others = [pool.submit(get, "/readyz") for _ in range(5)]
+        while len(came) < 6:
+            threading.Event().wait(0.01)
+        go_on.set()
+        assert {probe.result(10)[0] for probe in (first, *others)} == {200}
+    assert connections[0] == 1
+    assert 2 <= len(connections) < 6
+    assert get("/readyz")[0] == 200
+    assert len(connections) >= 3
 
 
 def test_metrics_are_what_prometheus_reads(start: Start) -> None:

@@ -2,10 +2,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from asyncpg.pool import Pool
 from asyncpg.transaction import Transaction
 from tests import direct
 from tests.storage.conftest import add, ids_in
@@ -318,6 +320,24 @@ async def test_a_commit_that_is_lost_is_neither_confirmed_nor_denied(
         await store.write(add("cus_2"))
     assert ("cus_2" in await ids_in(store)) == committed
     assert await store.write(add("cus_3")) == 1
+
+
+async def test_an_unknown_commit_stays_unknown_where_the_driver_cannot_clean_up(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_commit(monkeypatch, TimeoutError(), committed=True)
+    plain, released = Pool.release, []
+
+    async def fail(self: Pool, *arguments: Any, **options: Any) -> None:
+        await plain(self, *arguments, **options)
+        released.append(self)
+        raise TimeoutError
+
+    monkeypatch.setattr(Pool, "release", fail)
+    with pytest.raises(OutcomeUnknown):
+        await store.write(add("cus_2"))
+    assert len(released) == 1
+    assert await ids_in(store) == ["cus_1", "cus_2"]
 
 
 async def test_a_connection_that_really_ends_at_the_commit_leaves_nothing(

@@ -4,13 +4,16 @@ It runs in a thread of the process that minds the workers, so that it answers wh
 """
 
 import asyncio
+import math
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -45,8 +48,12 @@ class AdminServer(ThreadingHTTPServer):
     allow_reuse_port = False  # another program's port is not to be shared
 
     def __init__(self, settings: Settings, counters: Path) -> None:
-        self._settings = settings
+        # Probes come for ever and from everybody: one connection for all of them must do.
+        self._settings = msgspec.structs.replace(settings, postgres_connections_max=1)
         self._counters = counters
+        self._check = threading.Lock()
+        self._checked_s = -math.inf
+        self._ready: Answer
         self.routes: dict[str, Callable[[], Answer]] = {
             "/healthz": lambda: (200, _TEXT, b"ok\n"),
             "/readyz": self._readyz,
@@ -72,6 +79,15 @@ class AdminServer(ThreadingHTTPServer):
         self.server_close()
 
     def _readyz(self) -> Answer:
+        """Answer with a check that began after the probe came: those that wait share the next."""
+        came_s = time.monotonic()
+        with self._check:
+            if self._checked_s < came_s:
+                self._checked_s = time.monotonic()
+                self._ready = self._check_readiness()
+            return self._ready
+
+    def _check_readiness(self) -> Answer:
         try:
             asyncio.run(_check_storage(self._settings))
         except OpenPNSError as error:

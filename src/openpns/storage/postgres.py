@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, cast
 
@@ -17,6 +16,7 @@ from openpns.errors import (
     WireError,
 )
 from openpns.storage.gathered_writes import CannotShareError, GatheredWrites, run_in_step
+from openpns.storage.postgres_hosts import Hosts
 from openpns.storage.shared_reads import SharedReads
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
@@ -86,16 +86,18 @@ class PostgresStore:
         """Connect to a database.
 
         Args:
-            url: `postgresql://user:password@host:port/name`.
+            url: `postgresql://user:password@host:port/name`; several hosts are separated by
+                commas.
             timeout_ms: How long a statement or the wait for a connection may take.
             connections_max: How many connections this process may hold.
 
         Raises:
-            ConfigError: The database cannot be reached. The text never repeats the URL.
+            ConfigError: The database cannot be reached, or it is a standby. The text never
+                repeats the URL.
         """
         try:
             pool = await asyncpg.create_pool(
-                url,
+                connect=Hosts(url).connect,
                 min_size=1,
                 max_size=connections_max,
                 timeout=timeout_ms / 1000,
@@ -111,6 +113,11 @@ class PostgresStore:
                     "enable_seqscan": "off",
                 },
             )
+        except asyncpg.TargetServerAttributeNotMatched:
+            raise ConfigError(
+                "database: PostgreSQL is a standby here, or takes no writes where the URL asks for "
+                "read-write; name the primary, or every host it may be on, separated by commas"
+            ) from None
         except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
@@ -180,8 +187,8 @@ class PostgresStore:
         except TimeoutError:
             self._pool.terminate()
 
-    def _connection(self) -> AbstractAsyncContextManager[Any]:
-        return cast("AbstractAsyncContextManager[Any]", self._pool.acquire(timeout=self._timeout_s))
+    def _connection(self) -> "_Borrowed":
+        return _Borrowed(self._pool, self._timeout_s)
 
     async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
         """Run work that leaves nothing behind when it fails, again where that may help."""
@@ -255,6 +262,32 @@ class PostgresStore:
             return []
         rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
         return cast("Sequence[Row]", rows)
+
+
+class _Borrowed:
+    """A connection of the pool, for the time of a block.
+
+    Whether the block did its work does not depend on how the connection takes its end: a commit
+    whose outcome is unknown stays unknown where the driver fails to put the connection in order.
+    """
+
+    __slots__ = ("_connection", "_pool", "_timeout_s")
+
+    def __init__(self, pool: Any, timeout_s: float) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Any:
+        self._connection = await self._pool.acquire(timeout=self._timeout_s)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._pool.release(self._connection)
+        except _DRIVER:
+            # Only a server that is gone without a word does not even answer that a statement be
+            # given up. Then none of the pool's connections is worth waiting for.
+            await self._pool.expire_connections()
 
 
 async def _keep(_: Any) -> None:
