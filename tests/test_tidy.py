@@ -192,7 +192,9 @@ def test_every_statement_says_what_it_is_for_and_filters_by_customer(file: Path)
 def test_every_statement_is_used_and_every_used_one_exists(engine: str) -> None:
     assert engine in ("sqlite", "postgres")
     source = "\n".join(path.read_text("utf-8") for path in MODULES)
-    used = set(re.findall(r'"((?:group|customer|key|node|master_key)_[a-z_]+)"', source))
+    used = set(
+        re.findall(r'"((?:group|customer|key|node|master_key|write_record)_[a-z_]+)"', source)
+    )
     loaded = set(load_statements("sqlite" if engine == "sqlite" else "postgres"))
     assert loaded <= used
     statements = re.findall(r'(?:Statement|StatementMany|fetch|stream)\(\s*"([a-z_]+)"', source)

@@ -44,6 +44,7 @@ ADVICE: Final = {
     19004: "Send it again after the seconds in `Retry-After`.",
     19005: "Tell the operator the `requestId`.",
     19006: "Read the group with listGroup, then decide whether to send the change again.",
+    19007: "Use a new `clientToken` for each group; to look at the old one, use listGroup.",
 }
 """What a caller does about each code."""
 

@@ -15,7 +15,7 @@ ALL_ERRORS = [
 EXPECTED = {
     ExitCode.FAILED: {
         "OpenPNSError", "WireError", "MissingHeaders", "ParameterError", "PathNotFound",
-        "MethodNotAllowed", "BodyTooLarge", "UnknownCode",
+        "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "UnknownCode",
     },
     ExitCode.USAGE: {"ConfigError"},
     ExitCode.NOT_FOUND: {"GroupNotFound"},

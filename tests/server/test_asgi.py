@@ -173,8 +173,8 @@ async def test_a_large_page_is_sent_in_pieces(
     started: AsgiApp, key: NewSecret, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     carrier = Carrier(started)
-    create = b'{"phones":"85211111114"}'
-    for _ in range(3):
+    for place in range(3):
+        create = b'{"phones":"85211111114","remark":"%d"}' % place
         headers = signed_headers(key, "createGroup", create, clock())
         assert (await carrier.post(headers, _piece(create, more=False)))[1]["code"] == 0
     monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)

@@ -13,7 +13,9 @@ from openpns.storage.postgres import PostgresStore
 from openpns.storage.sqlite import SQLiteStore
 from openpns.storage.statements import load_statements
 
-PAGE = {"customer_id": "cus_1", "limit": 10, "numbers_max": 100, "numbers_in_part": 128, "numbers_short": 128}
+PAGE = {"customer_id": "cus_1", "limit": 10, "numbers_max": 128} | dict.fromkeys(
+    ("numbers_in_part", "numbers_short"), 128
+)
 WHOLE_TABLES = frozenset({"group_verify", "key_list", "customer_list"})
 """Statements that read all there is: the operator's, on no call's way."""
 SMALL_TABLES = ("master_key_check", "node_lease")
