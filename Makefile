@@ -46,8 +46,10 @@ fuzz: $(VENV)/dev  ## send bad input for longer: TIMES=20 is a few minutes; SEED
 	FUZZ_TIMES=$(TIMES) $(BIN)/pytest -p no:cacheprovider --hypothesis-seed=$(SEED) \
 		tests/promises/test_bad_input.py tests/promises/test_bad_parsing.py
 
-soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, full disks, restarts
+soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, restarts, random lives
 	OPENPNS_SOAK=1 $(BIN)/pytest tests/promises
+	OPENPNS_TEST_EFFORT=10 $(BIN)/pytest tests/simulation/test_stateful.py \
+		tests/simulation/test_serial.py
 
 bench: $(VENV)/dev $(PEERS)/ok  ## measure openpns beside its peers, at most 15 minutes (Linux, wrk)
 	$(BIN)/python -m bench --peers $(PEERS)/bin/python $(ARGS)

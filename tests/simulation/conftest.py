@@ -30,14 +30,14 @@ class Nodes:
 
     workers = 3
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, **environ: str) -> None:
         self.url = url
         asyncio.run(fill(url))
         self.processes = [
             Process(
                 ["serve", "--database", url, "--port", "0", "--workers", str(workers)],
                 folder / f"node-of-{workers}.log",
-                {"OPENPNS_MASTER_KEY": MASTER_KEY},
+                {"OPENPNS_MASTER_KEY": MASTER_KEY} | environ,
             )
             for workers in (2, 1)
         ]
@@ -58,14 +58,18 @@ class Nodes:
 def nodes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nodes]:
-    folder = tmp_path_factory.mktemp("nodes")
+    running = start_nodes(request, tmp_path_factory.mktemp("nodes"))
+    yield running
+    running.stop()
+
+
+def start_nodes(request: pytest.FixtureRequest, folder: Path, **environ: str) -> Nodes:
+    """Start nodes on a new database of the engine that a fixture is made for."""
     if request.param == "sqlite":
         url = f"sqlite:///{folder / 'nodes.db'}"
     else:
         url = asyncio.run(create_postgres_database(request.getfixturevalue("postgres_server")))
-    running = Nodes(url, folder)
-    yield running
-    running.stop()
+    return Nodes(url, folder, **environ)
 
 
 @pytest.fixture(autouse=True)

@@ -175,7 +175,7 @@ class Side:
         async def read_body(bytes_max: int) -> bytes | None:
             return text
 
-        return await _read(await self._apis[worker].handle(method, path, sent, read_body))
+        return await read_whole(await self._apis[worker].handle(method, path, sent, read_body))
 
     def _group(self, number: int) -> str:
         """One of the groups that were made, of either customer; there may be none."""
@@ -183,7 +183,8 @@ class Side:
         return made[number % len(made)] if made else "0" * 32
 
 
-async def _read(reply: Reply) -> Answer:
+async def read_whole(reply: Reply) -> Answer:
+    """Return all of an answer: status, headers and body."""
     body = reply.body if isinstance(reply.body, bytes) else b"".join(await read_pieces(reply))
     reply.close()
     return reply.status, reply.headers, body

@@ -1,9 +1,12 @@
-"""A store that shows what was, for a test of the tests."""
+"""Stores that do what no store should: show what was, or fail."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
 
-from openpns.storage.store import Params, Row, Store
+from openpns.errors import OutcomeUnknown, ReadFailed, ServiceUnavailable, WireError
+from openpns.storage.store import Params, Row, Steps, Store
 
 
 class StaleStore:
@@ -21,3 +24,86 @@ class StaleStore:
         if question not in self._read:
             self._read[question] = await self._store.fetch(name, params)
         return self._read[question]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way in which a storage fails."""
+
+    method: str
+    """The method of the store that fails."""
+    error: type[WireError]
+    when: str
+    """"before" anything was done, "instead of commit", or "after commit"."""
+
+    @property
+    def code(self) -> int:
+        return self.error.code
+
+    @property
+    def is_before(self) -> bool:
+        return self.when == "before"
+
+
+FAULTS: Final = (
+    Fault("look_up", ServiceUnavailable, "before"),
+    Fault("fetch", ServiceUnavailable, "before"),
+    Fault("fetch", ReadFailed, "before"),
+    Fault("stream", ServiceUnavailable, "after its first slice"),
+    Fault("write", ServiceUnavailable, "before"),
+    Fault("write", ServiceUnavailable, "instead of commit"),
+    Fault("write", OutcomeUnknown, "instead of commit"),
+    Fault("write", OutcomeUnknown, "after commit"),
+)
+"""Of a lost commit's two outcomes the caller is told the same."""
+
+
+class FaultyStore:
+    """A store that fails when it is told to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.armed: Fault | None = None
+        """What the next call of that method meets."""
+        self.met: Fault | None = None
+        """The fault that was met last."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def look_up(self, name: str, value: str) -> Row | None:
+        self._fail("look_up", "before")
+        return await self._store.look_up(name, value)
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:
+        self._fail("fetch", "before")
+        return await self._store.fetch(name, params)
+
+    async def stream(
+        self, name: str, params: Params, rows_each: int
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        async with aclosing(self._store.stream(name, params, rows_each)) as slices:
+            async for rows in slices:
+                yield rows
+                self._fail("stream", "after its first slice")
+
+    async def write(self, steps: Callable[[], Steps[Any]], *, beside: str | None = None) -> Any:
+        del (
+            beside
+        )  # by itself: of writes that run side by side, a failure makes the engine run all anew
+
+        def failing_at_their_end() -> Steps[Any]:
+            result = yield from steps()
+            self._fail("write", "instead of commit")
+            return result
+
+        self._fail("write", "before")
+        result = await self._store.write(failing_at_their_end)
+        self._fail("write", "after commit")
+        return result
+
+    def _fail(self, method: str, when: str) -> None:
+        fault = self.armed
+        if fault is not None and (fault.method, fault.when) == (method, when):
+            self.armed, self.met = None, fault
+            raise fault.error("a fault of the test's")

@@ -23,6 +23,7 @@ from openpns.errors import (
     GroupFull,
     GroupNotFound,
     InternalError,
+    OutcomeUnknown,
     ServiceUnavailable,
     WireError,
 )
@@ -156,6 +157,9 @@ async def _note_refusal(services: Services, once: Once, error: WireError) -> str
         await services.store.write(lambda: once.note_signature(error.code, error.detail))
     except _SentBeforeError as again:
         return again.key
+    except OutcomeUnknown as lost:
+        # Whether the note is there is unknown, but not whether the change is.
+        raise ServiceUnavailable("the storage was lost; nothing was written") from lost
     return None
 
 

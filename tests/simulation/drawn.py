@@ -1,0 +1,94 @@
+"""What the stateful test draws: numbers, groups, bodies, and what goes wrong with calls."""
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from tests.simulation.reference import FLAWS
+from tests.simulation.stores import FAULTS
+
+
+class Numbers(NamedTuple):
+    """A run of numbers, as a caller may spell it."""
+
+    first: int
+    count: int
+    spelling: str = "{}"
+
+    @property
+    def text(self) -> str:
+        numbers = range(self.first, self.first + self.count)
+        return ",".join(self.spelling.format(f"8521{number:07}") for number in numbers)
+
+
+class How(NamedTuple):
+    """How a call is made: what is wrong with it, if anything."""
+
+    flaws: frozenset[str] = frozenset()
+    late_ms: int | None = None
+    """By how much its ts lies before the worker's own time; None takes the true time."""
+    secret: int = -1
+    """Which of the key's secrets signs; -2 is the one before the newest."""
+    algorithm: str = "the key's"
+
+
+RIGHT = How()
+
+
+def _rarely(often: Any, other: st.SearchStrategy[Any], one_in: int) -> st.SearchStrategy[Any]:
+    """Draw one value most of the time, another one in so many times."""
+    return st.integers(1, one_in).flatmap(lambda n: other if n == one_in else st.just(often))
+
+
+_WRONG = st.one_of(
+    st.frozensets(st.sampled_from(FLAWS), min_size=1, max_size=2).map(How),
+    st.sampled_from(
+        [
+            *(How(late_ms=late_ms) for late_ms in (60_000, 60_001, -60_000, -60_001)),
+            *(How(secret=-2) for _ in range(3)),
+            *(How(algorithm=algorithm) for algorithm in ("md5", "sha256", "not sent")),
+        ]
+    ),
+)
+HOW = _rarely(RIGHT, _WRONG, 5)
+
+
+def _faults(*methods: str) -> st.SearchStrategy[Any]:
+    return _rarely(None, st.sampled_from([f for f in FAULTS if f.method in methods]), 4)
+
+
+READ_FAULT = _faults("look_up", "fetch", "stream")
+WRITE_FAULT = _faults("look_up", "write")
+PAGE_FAULT = _faults("fetch", "stream")
+
+# Few numbers overlap others, so that some are added twice and some deleted; many numbers pass the
+# sizes from which on a group is stored or sent in another way, and then the bounds.
+NUMBERS = st.builds(
+    Numbers,
+    st.integers(0, 6),
+    st.sampled_from([1, 1, 2, 3, 5, 127, 128, 129, 263, 280, 290, 298, 300, 301, 310, 311]),
+    st.sampled_from(["{}", "{}", "{}", "+{} ", "{0},{0}"]),
+)
+BAD_NUMBERS = st.sampled_from(
+    ["", ",", "85211111114,", "85211111114,,85211111115", "+", "++85211111114", "8521", "085211111",
+     "8521111111111111", "9991234567", "852-1111114", "85211111114;85211111115",
+     "８５２１１１１"]
+)  # fmt: skip
+
+GROUP = st.tuples(
+    st.sampled_from(["own", "own", "own", "own", "own", "another's", "unknown"]), st.integers(0, 5)
+)
+UNKNOWN_IDS = ("f" * 32, "0" * 31, "0" * 33, "F" * 32, "", "g" * 32)
+
+NAME = st.sampled_from([None, "", "a", "牛 🚚 \"quoted\" \\ 'é'", "n" * 128])
+LIMIT = st.sampled_from([0, 0, 1, 2, 3, 10, 10, 1000, 1001, -1])
+OFFSET = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 100, 2**63 - 1, 2**63, -1])
+
+_ODD_VALUES = st.sampled_from(
+    [None, "", "10", "0", 10.0, True, -1, 3, 1001, 2**63, [], {}, ["85211111114"], "n" * 129,
+     "r" * 513, "a\nb", "\x7f"]
+)  # fmt: skip
+_FIELDS = st.sampled_from(
+    ["limit", "offset", "phones", "groupName", "remark", "groupId", "operateType"]
+)
+CHANGED_FIELDS = st.dictionaries(_FIELDS, _ODD_VALUES, min_size=1, max_size=2)
+NO_OBJECTS = st.sampled_from([b"", b"{", b"null", b"[]", b'"text"', b'{"limit": NaN}', b"{\xff}"])

@@ -1,0 +1,266 @@
+"""Fifty clients at once on real servers: what is left is what some order of their calls leaves.
+
+Each number is sent once only, and by one client. So each client's numbers tell what became of its
+own writes, and the replacement that came last is known by the number that it left.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.conftest import ENGINES
+from tests.simulation import conftest
+from tests.simulation.conftest import Nodes
+from tests.simulation.effort import EFFORT, SEED, command
+from tests.simulation.recorder import Connection, Key
+
+from openpns.protocol.groups import ADD, DELETE, REPLACE
+
+CLIENTS = 50
+NUMBERS_IN_GROUP_MAX = 60
+ROUNDS = 20 * EFFORT
+GROUP_FULL, GROUP_NOT_FOUND = 19002, 19001
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def nodes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nodes]:
+    """Nodes whose groups are soon full."""
+    folder = tmp_path_factory.mktemp("small-groups")
+    bound = {"OPENPNS_NUMBERS_IN_GROUP_MAX": str(NUMBERS_IN_GROUP_MAX)}
+    running = conftest.start_nodes(request, folder, **bound)
+    yield running
+    running.stop()
+
+
+@dataclass(frozen=True)
+class Update:
+    """A client's change of the group, as it saw it."""
+
+    start: int
+    end: int
+    operate_type: int
+    numbers: tuple[str, ...]
+    code: int
+
+
+class Client:
+    """One of many, with a connection of its own."""
+
+    def __init__(self, number: int, connection: Connection, key: Key) -> None:
+        self.number = number
+        self.updates: list[Update] = []
+        self.chance = random.Random(f"{SEED}/{number}")
+        self._connection = connection
+        self._key = key
+        self._sent = 0
+
+    def call(self, action: str, **body: Any) -> dict[str, Any]:
+        answer = self._connection.call(self._key, action, body)
+        assert answer["code"] in (0, GROUP_FULL, GROUP_NOT_FOUND), answer
+        return answer
+
+    @property
+    def times(self) -> tuple[int, int]:
+        return self._connection.times
+
+    def fresh(self, count: int) -> tuple[str, ...]:
+        """Return numbers that nobody has sent; the first digits tell the client."""
+        first, self._sent = self._sent, self._sent + count
+        return tuple(f"852{self.number:02}{n:06}" for n in range(first, self._sent))
+
+    def update(self, group_id: str, operate_type: int, numbers: tuple[str, ...]) -> int:
+        answer = self.call(
+            "updateGroup", groupId=group_id, operateType=operate_type, phones=",".join(numbers)
+        )
+        update = Update(*self.times, operate_type, numbers, answer["code"])
+        self.updates.append(update)
+        return update.code
+
+    def page(self, limit: int = 0, offset: int = 0) -> dict[str, Any]:
+        data: dict[str, Any] = self.call("listGroup", limit=limit, offset=offset)["data"]
+        return data
+
+    def numbers(self, group_id: str) -> list[str]:
+        """The numbers of a group, as a page shows them."""
+        (text,) = [row["phones"] for row in self.page()["groups"] if row["groupId"] == group_id]
+        return text.split(",") if text else []
+
+
+@pytest.fixture
+def clients(nodes: Nodes, key: Key) -> Iterator[list[Client]]:
+    """Clients on both nodes; each worker has some of them."""
+    ports = [process.port for process in nodes.processes]
+    first = nodes.connect(key)
+    others = [Connection(ports[number % 2]) for number in range(CLIENTS - len(first))]
+    made = [Client(number, each, key) for number, each in enumerate([*first, *others])]
+    yield made
+    for connection in [*first, *others]:
+        connection.close()
+
+
+@pytest.fixture
+def again(request: pytest.FixtureRequest) -> str:
+    return f"again, with the same choices: {command(request.node.nodeid)}"
+
+
+def at_once(clients: list[Client], work: Callable[[Client], Any]) -> list[Any]:
+    """Let all clients work at the same time."""
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(work, clients))
+
+
+def test_a_group_takes_as_many_numbers_as_it_may_hold_and_not_one_more(
+    clients: list[Client], again: str
+) -> None:
+    group_id = clients[0].call("createGroup", phones="8615100000000")["groupId"]
+
+    def add(client: Client) -> Counter[int]:
+        return Counter(client.update(group_id, ADD, client.fresh(1)) for _ in range(3))
+
+    codes = sum(at_once(clients, add), Counter())
+    free = NUMBERS_IN_GROUP_MAX - 1
+    assert codes == {0: free, GROUP_FULL: 3 * CLIENTS - free}, again
+    acknowledged = [
+        number
+        for client in clients
+        for update in client.updates
+        if update.code == 0
+        for number in update.numbers
+    ]
+    shown = clients[0].numbers(group_id)
+    assert sorted(shown) == sorted(["8615100000000", *acknowledged]), again
+
+
+def test_changes_of_one_group_leave_what_some_order_of_them_leaves(
+    clients: list[Client], again: str
+) -> None:
+    group_id = clients[0].call("createGroup", phones="8615100000000")["groupId"]
+
+    def change(client: Client) -> None:
+        added: list[str] = []
+        for _ in range(ROUNDS):
+            kind = client.chance.choice(
+                ["add", "add", "add", "delete", "delete", "replace", "read"]
+            )
+            if kind == "replace" and client.chance.random() < 0.3:
+                client.update(group_id, REPLACE, client.fresh(1))
+            elif kind == "delete" and added:
+                client.update(group_id, DELETE, (added.pop(), added.pop()))
+            elif kind == "read":
+                seen = client.numbers(group_id)
+                assert len(seen) == len(set(seen)) <= NUMBERS_IN_GROUP_MAX, again
+            else:
+                numbers = client.fresh(3)
+                if client.update(group_id, ADD, numbers) == 0:
+                    added += numbers[:2]
+
+    at_once(clients, change)
+    check_outcome(clients, clients[0].numbers(group_id), again)
+    codes = Counter(update.code for client in clients for update in client.updates)
+    assert codes[0] > CLIENTS, again
+    assert codes[GROUP_FULL] > 0, again
+
+
+def check_outcome(clients: list[Client], shown: list[str], again: str) -> None:
+    """Make sure that some order of the acknowledged changes leaves these numbers."""
+    done = [update for client in clients for update in client.updates if update.code == 0]
+    replacements = [update for update in done if update.operate_type == REPLACE]
+    # Nobody deletes what a replacement brought: the last one's is there, and no other's.
+    left = [update for update in replacements if set(update.numbers) & set(shown)]
+    assert len(left) == 1, again
+    last = left[0]
+    assert not [update for update in replacements if update.start > last.end], again
+    for client in clients:
+        own = {number for number in shown if number.startswith(f"852{client.number:02}")}
+        assert own - set(last.numbers) in list(outcomes(client, last)), (client.number, again)
+    added = {n: update for update in done if update.operate_type != DELETE for n in update.numbers}
+    assert set(shown) <= set(added), again
+    assert len(shown) == len(set(shown)) <= NUMBERS_IN_GROUP_MAX, again
+    for position, number in enumerate(shown):
+        later = [added[other] for other in shown[position:]]
+        assert not [update for update in later if update.end < added[number].start], again
+
+
+def outcomes(client: Client, last: Update) -> Iterator[set[str]]:
+    """Yield which numbers of a client's can be left where this was the last replacement."""
+    done = [update for update in client.updates if update.code == 0]
+    for cut in range(len(done) + 1):
+        before, after = done[:cut], done[cut:]
+        is_possible = (
+            all(update.start <= last.end for update in before if update is not last)
+            and all(update.end >= last.start for update in after)
+            and not any(update.operate_type == REPLACE for update in after)
+        )
+        if is_possible:
+            left: set[str] = set()
+            for update in after:
+                numbers = set(update.numbers)
+                left = left | numbers if update.operate_type == ADD else left - numbers
+            yield left
+
+
+def test_groups_come_and_go_and_each_is_there_once_or_gone(
+    clients: list[Client], again: str
+) -> None:
+    shared = [clients[0].call("createGroup", phones="8615100000000")["groupId"] for _ in range(10)]
+
+    def work(client: Client) -> tuple[dict[str, tuple[int, int]], Counter[str]]:
+        """Return the groups that were left, with the times of their making, and the deletions."""
+        own: dict[str, tuple[int, int]] = {}
+        deleted: Counter[str] = Counter()
+        for group_id in client.chance.sample(shared, len(shared)):
+            made = client.call("createGroup", phones=client.fresh(1)[0])["groupId"]
+            own[made] = client.times
+            deleted[group_id] += client.call("deleteGroup", groupId=group_id)["code"] == 0
+            if client.chance.random() < 0.5:
+                gone = client.chance.choice(list(own))
+                assert client.call("deleteGroup", groupId=gone)["code"] == 0, again
+                del own[gone]
+        return own, deleted
+
+    done = at_once(clients, work)
+    assert sum((deleted for _, deleted in done), Counter()) == Counter(shared), again
+    made = {group_id: times for own, _ in done for group_id, times in own.items()}
+    page = clients[0].page()
+    shown = [row["groupId"] for row in page["groups"]]
+    assert page["total"] == len(shown), again
+    assert sorted(shown) == sorted(made), again
+    for position, group_id in enumerate(shown):
+        begun = made[group_id][0]
+        assert not [other for other in shown[position:] if made[other][1] < begun], again
+
+
+def test_paging_skips_and_repeats_no_group_while_others_are_created(
+    clients: list[Client], again: str
+) -> None:
+    creators, readers = clients[10:], clients[:10]
+    walks: list[tuple[set[str], list[str]]] = []
+    acknowledged: list[str] = []
+
+    def create(client: Client) -> None:
+        for _ in range(ROUNDS // 2):
+            made = client.call("createGroup", phones=client.fresh(1)[0])["groupId"]
+            acknowledged.append(made)
+
+    def walk(client: Client) -> None:
+        """Page from the first group to the last, again and again."""
+        limit, seen = client.number + 1, ["none"]
+        while len(seen) < len(creators) * (ROUNDS // 2):
+            known, seen = set(acknowledged), []
+            while rows := client.page(limit, len(seen))["groups"]:
+                seen += [row["groupId"] for row in rows]
+            walks.append((known, seen))
+
+    at_once(clients, lambda client: (create if client in creators else walk)(client))
+    whole = [row["groupId"] for row in readers[0].page()["groups"]]
+    assert sorted(whole) == sorted(acknowledged), again
+    for known, seen in walks:
+        assert seen == whole[: len(seen)], again
+        assert known <= set(seen), again
+    assert any(0 < len(seen) < len(whole) for _, seen in walks), again

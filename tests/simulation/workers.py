@@ -1,0 +1,106 @@
+"""Workers in this process, each with a clock, a cache and a storage of its own that may fail."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.helpers import MASTER_KEY, signed_headers
+from tests.simulation.reference import BODY_BYTES_MAX, BROKEN_OFF, Answer, Call
+from tests.simulation.reference_groups import NUMBERS_IN_GROUP_MAX, NUMBERS_IN_REQUEST_MAX
+from tests.simulation.sides import read_whole
+from tests.simulation.stores import Fault, FaultyStore
+
+from openpns.clock import Clock
+from openpns.domain.keys import NewSecret
+from openpns.errors import InternalError
+from openpns.ids import IdSource
+from openpns.server.api import Reply
+from openpns.server.app import Application
+from openpns.server.config import Settings
+from openpns.storage.store import Store
+
+Handle = Callable[..., Awaitable[Reply]]
+"""Answers a call, as Api.handle does."""
+
+
+class Worker:
+    """A worker that can be started again, on a clock that may be wrong."""
+
+    def __init__(self, url: str, true_time: Clock, ids: IdSource) -> None:
+        self.skew_ms = 0
+        """How far its clock is ahead of the true time."""
+        self._url = url
+        self._true_time = true_time
+        self._ids = ids
+        self._application: Application
+        self._handle: Handle
+        self._store: FaultyStore
+
+    def clock(self) -> int:
+        return self._true_time() + self.skew_ms
+
+    async def start(self, cache_bytes_max: int) -> None:
+        used = Settings(
+            database=self._url,
+            log_level="error",
+            body_bytes_max=BODY_BYTES_MAX,
+            numbers_in_group_max=NUMBERS_IN_GROUP_MAX,
+            numbers_in_request_max=NUMBERS_IN_REQUEST_MAX,
+            cache_bytes_max=cache_bytes_max,
+        )
+        environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
+        self._application = Application(used, environ, self.clock, self._ids, self._wrap)
+        self._handle = (await self._application.start()).handle
+
+    async def stop(self) -> None:
+        await self._application.stop()
+
+    async def send(self, call: Call, fault: Fault | None) -> tuple[Answer, Fault | None]:
+        """Send a call into a storage that may fail; return the answer, and the fault if met."""
+        body = call.body if isinstance(call.body, bytes) else json.dumps(call.body).encode()
+        if "a body too large" in call.flaws:
+            body += b" " * (BODY_BYTES_MAX + 1)
+
+        async def read_body(bytes_max: int) -> bytes | None:
+            return body if len(body) <= bytes_max else None
+
+        method = "GET" if "another method" in call.flaws else "POST"
+        path = "/api" if "another path" in call.flaws else "/api/pns/"
+        self._store.armed, self._store.met = fault, None
+        reply = await self._handle(method, path, _headers(call, body), read_body)
+        try:
+            status, headers, content = await read_whole(reply)
+        except InternalError:
+            answer = BROKEN_OFF
+        else:
+            answer = _answer(status, dict(headers), json.loads(content))
+        self._store.armed = None
+        return answer, self._store.met
+
+    def _wrap(self, store: Store) -> Store:
+        self._store = FaultyStore(store)
+        return self._store
+
+
+def _headers(call: Call, body: bytes) -> list[tuple[str, str]]:
+    key = "no-such-key" if "an unknown key" in call.flaws else call.key
+    action = "dropGroup" if "an unknown action" in call.flaws else call.action
+    biz_type = "6" if "another bizType" in call.flaws else "5"
+    signer = NewSecret(key, call.secret, "")
+    signed = signed_headers(signer, action, body, call.ts_ms, call.algorithm, biz_type)
+    changes = {
+        "another signature": ("sign", "0" * 32),
+        "no sign": ("sign", ""),
+        "ts in words": ("ts", "soon"),
+        "an unknown algorithm": ("algorithm", "sha1"),
+    }
+    changed = dict(change for flaw, change in changes.items() if flaw in call.flaws)
+    sent = list((dict(signed) | changed).items())
+    return [*sent, ("accesskey", key)] if "accessKey twice" in call.flaws else sent
+
+
+def _answer(status: int, headers: dict[str, str], envelope: dict[str, Any]) -> Answer:
+    code, msg = envelope.pop("code"), envelope.pop("msg")
+    assert headers.pop("x-request-id") == envelope.pop("requestId")
+    assert headers.pop("content-type") == "application/json"
+    return Answer(status, code, msg.partition(": ")[0], headers, envelope)
