@@ -202,11 +202,12 @@ WITH RECURSIVE place (i) AS (
     SELECT 0 WHERE :groups > 0 UNION ALL SELECT i + 1 FROM place WHERE i + 1 < :groups
 )
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, remark,
+    customer_id, group_id, group_seq, group_name, name_key, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 )
 SELECT
-    :customer, bench_group_id(:customer, i), i, printf('Group %07d', i), 'Number Group',
+    :customer, bench_group_id(:customer, i), i, printf('Group %07d', i),
+    printf('group %07d', i), 'Number Group',
     :numbers, :numbers, :now_ms, :now_ms,
     (
         WITH RECURSIVE n (k) AS (
@@ -242,11 +243,12 @@ WHERE t.relname IN ('number_group', 'group_member')
 """
 _POSTGRES_GROUPS = """
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, remark,
+    customer_id, group_id, group_seq, group_name, name_key, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 )
 SELECT
-    c.name, md5(c.name || ':' || i), i, 'Group ' || lpad(i::text, 7, '0'), 'Number Group',
+    c.name, md5(c.name || ':' || i), i, 'Group ' || lpad(i::text, 7, '0'),
+    'group ' || lpad(i::text, 7, '0'), 'Number Group',
     $3::bigint, $3::bigint, $5::bigint, $5::bigint,
     coalesce((
         SELECT string_agg('8613' || lpad((i * $3::bigint + k)::text, 9, '0'), ',' ORDER BY k)

@@ -10,8 +10,8 @@ import asyncpg
 from openpns.storage.store import database_path
 
 _TABLES = (
-    "group_part", "group_member", "group_gap", "number_group", "group_counter", "access_key",
-    "customer",
+    "group_part", "group_member", "group_gap", "group_gone", "number_group", "write_record",
+    "group_counter", "access_key", "customer",
 )  # fmt: skip
 
 Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]

@@ -17,7 +17,7 @@ import msgspec
 
 from openpns import limits
 from openpns.errors import WIRE_ERRORS, TransportError, WireError
-from openpns.protocol.fields import describe, meaning
+from openpns.protocol.fields import RequestBody, describe, meaning
 from openpns.server.actions import ACTIONS
 from openpns.server.config import FIELDS, PREFIX
 
@@ -82,7 +82,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def request_table(request: type[msgspec.Struct]) -> str:
+def request_table(request: type[RequestBody]) -> str:
     """Return the table of an action's request fields.
 
     Args:
@@ -93,7 +93,9 @@ def request_table(request: type[msgspec.Struct]) -> str:
         allowed, out_of_range = describe(field)
         if out_of_range.code != WIRE_ERRORS[1002].code:
             allowed += f"; an integer outside is {out_of_range.code}"
-        required = "yes" if field.required else "no"
+        others = request.needed_unless.get(field.name, ())
+        without = " or ".join(f"`{other}`" for other in others)
+        required = "yes" if field.required else f"without {without}" if without else "no"
         rows.append((f"`{field.encode_name}`", required, _capital(allowed), meaning(field)))
     return table(("Field", "Required", "Allowed", "Meaning"), rows)
 
@@ -120,7 +122,11 @@ def _answer_rows(struct: type, before: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _type_name(kind: Any) -> str:
-    return "list" if get_origin(kind) is list else {int: "integer", str: "text"}[kind]
+    if get_origin(kind) is list:
+        return "list"
+    names = {int: "integer", str: "text", type(None): "null"}
+    kinds = [part for part in get_args(kind) or (kind,) if part is not msgspec.UnsetType]
+    return " or ".join(names[part] for part in kinds)
 
 
 def errors_table() -> str:

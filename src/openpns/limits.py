@@ -8,6 +8,8 @@ from typing import Final
 
 # The API's own bounds (part of the wire protocol).
 GROUPS_IN_PAGE_MAX: Final = 1000
+NUMBERS_IN_PAGE_MAX: Final = 10_000
+GROUP_ID_CHARS: Final = 32
 # A body may come in pieces of any size, but not in a flood of tiny ones: each costs a wake-up.
 BODY_PIECES_FREE: Final = 256
 BODY_PIECE_BYTES_MIN: Final = 256
@@ -73,6 +75,12 @@ KEY_KEPT_BYTES: Final = 16 * 1024
 # this; the other half is for nodes whose clocks differ.
 WRITE_RECORD_MS: Final = 2 * TS_SKEW_MS_MAX
 WRITE_RECORD_CLEAN_S: Final = 30.0
+
+# For how long the place of a deleted group is known, for those who page behind it.
+GROUP_GONE_MS: Final = 7 * 24 * 3_600_000
+
+# getLimits adds up the groups at so many places at a time, and lets others go on between.
+PLACES_IN_SLICE: Final = 10_000
 
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000

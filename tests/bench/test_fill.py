@@ -4,7 +4,7 @@ from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
 
 from openpns import limits
-from openpns.domain import groups
+from openpns.domain import group_pages, groups
 from openpns.domain.calls import Caller, Services
 from openpns.ids import Snowflake
 from openpns.protocol.groups import DeleteGroup, ListGroup, UpdateGroup
@@ -23,7 +23,9 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
     services = Services(store, Snowflake(FakeClock(), node=1), FakeClock())
 
     async def phones(customer: str, total: int) -> list[list[str]]:
-        page = await groups.list(services, Caller("key", customer), ListGroup(limit=0, offset=0))
+        page = await group_pages.list(
+            services, Caller("key", customer), ListGroup(limit=0, offset=0)
+        )
         assert page.total == total
         return [row[3].split(",") for row in page.rows]
 

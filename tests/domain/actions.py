@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from openpns.domain import groups
+from openpns.domain import group_pages, groups
 from openpns.domain.calls import Caller, Services
 from openpns.protocol.groups import (
     ADD,
@@ -57,7 +57,7 @@ class Groups:
 
     async def page(self, limit: int = 0, offset: int = 0) -> tuple[int, list[tuple[Any, ...]]]:
         """Return the total and a page's rows, in whatever pieces they came."""
-        listed = await groups.list(self.services, self.caller, ListGroup(limit, offset))
+        listed = await group_pages.list(self.services, self.caller, ListGroup(limit, offset))
         rows = [tuple(row) for row in listed.rows]
         if listed.rest is not None:
             rows += [tuple(row) async for piece in listed.rest for row in piece]

@@ -8,7 +8,7 @@ from tests.conftest import START_MS, FakeClock
 from tests.domain.actions import Groups, joined, phone
 
 from openpns import limits
-from openpns.domain import groups
+from openpns.domain import group_pages, groups
 from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupFull, GroupNotFound, InternalError, ParameterError, WireError
 from openpns.protocol.groups import ADD, CreateGroup, DeleteGroup, ListGroup, UpdateGroup
@@ -27,7 +27,7 @@ def small(services: Services, caller: Caller) -> Groups:
 
 async def test_a_created_group_is_listed(services: Services, caller: Caller) -> None:
     made = await groups.create(services, caller, CreateGroup("85211111114, +85235753351"))
-    page = await groups.list(services, caller, ListGroup(10, 0))
+    page = await group_pages.list(services, caller, ListGroup(10, 0))
     assert page.total == 1
     assert [tuple(row) for row in page.rows] == [
         ("cus_1", made.groupId, made.groupId, "85211111114,85235753351", "")
@@ -305,7 +305,7 @@ async def test_a_page_in_pieces_is_one_snapshot(
     monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 0)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     ids = [await mine.create([n]) for n in range(9)]
-    listed = await groups.list(mine.services, mine.caller, ListGroup(0, 0))
+    listed = await group_pages.list(mine.services, mine.caller, ListGroup(0, 0))
     assert listed.rest is not None
     seen = [row[2] for row in listed.rows]
     async for rows in listed.rest:
@@ -322,7 +322,7 @@ async def test_a_caller_whose_customer_is_gone_is_a_bug_and_not_an_empty_page(
 ) -> None:
     nobody = Caller("key", "cus_gone")
     with pytest.raises(InternalError):
-        await groups.list(services, nobody, ListGroup(10, 0))
+        await group_pages.list(services, nobody, ListGroup(10, 0))
     with pytest.raises(WireError):
         await groups.delete(services, nobody, DeleteGroup(UNKNOWN))
 

@@ -38,7 +38,7 @@ async def test_a_new_key_opens_to_its_secret(store: Store, vault: Vault, clock: 
     assert known.customer_disabled_ms is None
     assert await secrets_of(store, vault, made.accessKey, START_MS) == [made.accessSecret]
     assert await keys.find_all(store) == [
-        AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 6)
+        AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 7)
     ]
 
 

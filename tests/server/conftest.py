@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,7 +91,10 @@ class Server:
     def make_api(self, services: Services | None = None, **bounds: Any) -> None:
         """Put another API in the place of the first one."""
         telemetry = Telemetry(self.counters, self.log.logger, slow_ms=60_000)
-        self.api = Api(services or self.services, self.vault, telemetry, **bounds)
+        services = services or self.services
+        if "rates" in bounds:
+            services = replace(services, rates=bounds.pop("rates"))
+        self.api = Api(services, self.vault, telemetry, **bounds)
 
     def headers(
         self,

@@ -8,11 +8,15 @@ from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, r
 from tests.server.conftest import Server
 
 from openpns import limits
+from openpns.domain import keys
+from openpns.domain.keys import NewSecret
+from openpns.domain.rate_limits import RateLimits
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
-from openpns.server.api import PATHS
+from openpns.server.api import PATHS, Reply
 from openpns.storage.store import Params, Row, Store
 
 PHONE = "85211111114"
+SECOND_NS = 10**9
 CREATE = b'{"phones":"85211111114","groupName":"sales"}'
 
 
@@ -270,3 +274,88 @@ async def test_no_line_holds_a_secret_a_phone_number_or_what_is_no_access_key(
     assert server.log.lines[0]["access_key"] == "(unknown)"
     assert secret not in server.log.text
     assert PHONE not in server.log.text
+
+
+class Ticks:
+    """A clock of ns that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_ns = 5 * SECOND_NS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def retry_after(reply: Reply) -> str | None:
+    return dict(reply.headers).get("retry-after")
+
+
+async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) -> None:
+    clock = Ticks()
+    server.make_api(rates=RateLimits(2, 0, 1, clock))
+    body = b'{"phones":"85211111114"}'
+    codes = [await server.code("createGroup", other) for other in (body, body + b" ")]
+    refused = await server.call("createGroup", body)
+    assert (codes, refused.status, retry_after(refused)) == ([0, 0], 200, "1")
+    envelope = envelope_of(refused)
+    assert envelope["code"] == 19003
+    assert envelope["msg"] == (
+        "Too many requests: this accessKey may make 2 calls a second; nothing was done; send the "
+        "call again in 1 s"
+    )
+    clock.now_ns += SECOND_NS // 2
+    page = envelope_of(await server.call())
+    assert page["data"]["total"] == 2
+    (line,) = server.log.lines
+    assert (line["code"], line["level"], line["access_key"]) == (
+        19003,
+        "warning",
+        server.key.accessKey,
+    )
+
+
+async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server) -> None:
+    store, access_key = server.services.store, server.key.accessKey
+    server.make_api(rates=RateLimits(0, 0, 1, Ticks()))
+    assert [await server.code() for _ in range(3)] == [0, 0, 0]
+    await keys.set_rate(store, access_key, 1, 2)
+    assert [await server.code() for _ in range(3)] == [0, 0, 19003]
+    await keys.set_rate(store, access_key, 0, None)
+    assert [await server.code() for _ in range(3)] == [0, 0, 0]
+
+
+@on_sqlite_only
+async def test_a_page_that_was_kept_costs_a_token_too(server: Server) -> None:
+    server.make_api(rates=RateLimits(3, 0, 1, Ticks()), cache_bytes_max=1 << 20)
+    assert [await server.code() for _ in range(5)] == [0, 0, 0, 19003, 19003]
+
+
+@on_sqlite_only
+async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    wrong = NewSecret(server.key.accessKey, "another-secret", "cus_1")
+    assert [await server.code(key=wrong) for _ in range(3)] == [1003] * 3
+    assert await server.code(ts=server.clock() - 60_001) == 1004
+    assert await server.code() == 0
+    assert await server.code(key=wrong) == 1003
+    assert await server.code() == 19003
+
+
+@on_sqlite_only
+async def test_the_rate_stands_after_the_key_and_before_the_action(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    assert await server.code("noSuchAction") == 1002
+    assert await server.code("noSuchAction") == 19003
+    assert await server.code(body=b"no JSON") == 19003
+    assert await server.code(biz_type="4") == 1002
+    await keys.disable(server.services.store, server.key.accessKey, server.clock())
+    assert await server.code() == 1005
+
+
+@on_sqlite_only
+async def test_a_jump_of_the_wall_clock_changes_no_bucket(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    assert await server.code() == 0
+    for jump_ms in (86_400_000, -2 * 86_400_000):
+        server.clock.now_ms += jump_ms
+        assert await server.code() == 19003

@@ -1,5 +1,11 @@
 CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
 
+CREATE INDEX group_gone_when ON group_gone (gone_ms);
+
+CREATE INDEX group_member_phone ON group_member (customer_id, phone, group_seq);
+
+CREATE INDEX number_group_name ON number_group (customer_id, name_key, group_seq);
+
 CREATE INDEX write_record_expires ON write_record (expires_ms);
 
 CREATE TABLE access_key (
@@ -12,7 +18,7 @@ CREATE TABLE access_key (
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
     disabled_ms INTEGER
-, md5_refused_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER) STRICT, WITHOUT ROWID;
+, md5_refused_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE customer (
     customer_id TEXT NOT NULL PRIMARY KEY,
@@ -33,6 +39,15 @@ CREATE TABLE group_gap (
     block INTEGER NOT NULL,
     deleted INTEGER NOT NULL,
     PRIMARY KEY (customer_id, level, block)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE group_gone (
+    customer_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    name_key TEXT NOT NULL,
+    gone_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, group_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE group_member (
@@ -74,7 +89,7 @@ CREATE TABLE number_group (
     created_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL,
     -- Last, so that reading the columns before it never touches its overflow pages.
-    phones TEXT NOT NULL,
+    phones TEXT NOT NULL, name_key TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (customer_id, group_id)
 ) STRICT;
 

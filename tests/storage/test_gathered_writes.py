@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests import direct
 
-from openpns.domain import groups
+from openpns.domain import group_pages, groups
 from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupNotFound, OutcomeUnknown, ServiceUnavailable
 from openpns.protocol.groups import CreateGroup, ListGroup
@@ -180,7 +180,7 @@ async def test_groups_created_at_once_are_all_there_in_one_order(
     created = await asyncio.gather(
         *(groups.create(services, caller, body) for body in (*bodies, long))
     )
-    page = await groups.list(services, caller, ListGroup(limit=100, offset=0))
+    page = await group_pages.list(services, caller, ListGroup(limit=100, offset=0))
     assert page.total == 91
     assert {row[2] for row in page.rows} == {one.groupId for one in created}
     assert await query("SELECT min(group_seq), max(group_seq) FROM number_group") == [(0, 90)]

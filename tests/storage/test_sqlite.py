@@ -77,6 +77,7 @@ def add_group(group_id: str, phones: str) -> Callable[[], Steps[None]]:
         "group_id": group_id,
         "group_seq": int(group_id, 16),
         "group_name": "",
+        "name_key": "",
         "remark": "",
         "phone_count": 1,
         "now_ms": 1,
@@ -320,7 +321,7 @@ async def test_a_folder_that_cannot_be_written_takes_no_new_file(path: Path) -> 
 async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: SQLiteStore) -> None:
     await store.close()
     data = bytearray(path.read_bytes())
-    data[4096:] = b"\x5a" * (len(data) - 4096)
+    data[4096:8192] = b"\x5a" * 4096  # the page behind the first is the table's that is read
     path.write_bytes(data)
     damaged = SQLiteStore(str(path), 100)
     with pytest.raises(ReadFailed, match="the storage is damaged"):

@@ -72,6 +72,7 @@ def keys() -> None:
 @click.option("--sha256-only", is_flag=True, help="Refuse md5 signatures.")
 @click.option("--rate-per-s", type=int, help="Calls a second that it may make; 0 for any number.")
 @click.option("--rate-burst", type=int, help="How many of them may come at once.")
+@click.option("--read-only", is_flag=True, help="Refuse every action that changes something.")
 @database_option
 @json_option
 def create(
@@ -85,6 +86,7 @@ def create(
     database: str,
     *,
     sha256_only: bool,
+    read_only: bool,
     as_json: bool,
 ) -> None:
     """Create an access key; its secret is shown this once only."""
@@ -108,6 +110,7 @@ def create(
             sha256_only=sha256_only,
             rate_per_s=rate_per_s,
             rate_burst=rate_burst,
+            read_only=read_only,
         )
 
     _print_secret(_with_vault(database, work), as_json=as_json)

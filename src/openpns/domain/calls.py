@@ -1,9 +1,10 @@
 """What an action is given besides its request: who calls, and what it works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openpns import limits
 from openpns.clock import Clock
+from openpns.domain.rate_limits import RateLimits
 from openpns.ids import IdSource
 from openpns.storage.store import Store
 
@@ -18,6 +19,8 @@ class Services:
         clock: The wall clock.
         numbers_in_group_max: How many numbers a group may hold.
         numbers_in_request_max: How many numbers one request may carry.
+        body_bytes_max: How many bytes a body may have.
+        rates: How often each key may call.
     """
 
     store: Store
@@ -25,6 +28,8 @@ class Services:
     clock: Clock
     numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
     numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+    body_bytes_max: int = limits.BODY_BYTES_MAX
+    rates: RateLimits = field(default_factory=RateLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Caller:
         rate_burst: How many of them may come at once; None for those of a second.
         signature: The request's signature; empty for what came without a request.
         ts_ms: The request's own time.
+        is_read_only: Whether the key may only read.
     """
 
     access_key: str
@@ -52,3 +58,4 @@ class Caller:
     rate_burst: int | None = None
     signature: str = ""
     ts_ms: int = 0
+    is_read_only: bool = False

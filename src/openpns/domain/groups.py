@@ -3,89 +3,35 @@
 Source: docs/api, a page per action.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from types import NoneType
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+from msgspec import UNSET
 
 from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
 from openpns.domain.once import Once, write_once
-from openpns.errors import GroupFull, GroupNotFound, InternalError
+from openpns.errors import GroupFull, GroupNotFound, ParameterError
 from openpns.ids import new_version
+from openpns.names import name_key
 from openpns.protocol.groups import (
     ADD,
+    DELETE,
     GROUP_ID,
     REPLACE,
     CreateGroup,
     DeleteGroup,
+    GroupChange,
     GroupCreated,
-    ListedGroups,
-    ListGroup,
     UpdateGroup,
 )
 from openpns.storage.store import Params, Row, Statement, Steps
 
-_COUNTER_COLUMNS: Final = 3
-"""How many columns of a row of group_list come before the group's: version, total, has_gaps."""
+_CLEAN_AT_ONCE: Final = 1000
 
-_PHONES: Final = 3
-"""The place of `phones` in a group's row."""
-
-_GROUP_ID: Final = _COUNTER_COLUMNS + 2
-
-_OFFSET_FAR: Final = 2**62
-"""No customer has so many groups; what is added to it on the way is no overflow."""
-
-
-async def list(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
-    """Return a page of the caller's groups, oldest first, with the total: one snapshot.
-
-    Args:
-        services: What to work with.
-        caller: Who asks; only this customer's groups are seen.
-        request: The page asked for.
-    """
-    limit = request.limit or limits.GROUPS_IN_PAGE_MAX
-    numbers_max = limits.NUMBERS_IN_PIECE_MAX // limit
-    params = {
-        "customer_id": caller.customer_id,
-        "limit": limit,
-        "offset": min(request.offset, _OFFSET_FAR),
-        "numbers_max": numbers_max,
-        "numbers_short": min(numbers_max, limits.NUMBERS_IN_PART),
-        "numbers_in_part": limits.NUMBERS_IN_PART,
-    }
-    found = await _find_page(services, params, has_gaps=caller.has_gaps)
-    if _has_all_phones(found):
-        return found
-    # Some group has more numbers than its share of one piece: read the page again, in slices.
-    params["numbers_max"] = limits.OFFSET_MAX
-    slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
-    first, _ = _read_page(await anext(slices, []))
-    return ListedGroups(first.version, first.total, first.rows, _rest(slices))
-
-
-async def _find_page(services: Services, params: Params, *, has_gaps: bool) -> ListedGroups:
-    """Read a page by the cheaper statement, and where that does not do, by the other.
-
-    Args:
-        services: What to work with.
-        params: The page.
-        has_gaps: Whether groups of the customer's were deleted, as far as is known.
-    """
-    is_deep = params["offset"] > 0
-    if not (has_gaps and is_deep):
-        found, has_gaps = _read_page(await services.store.fetch("group_list", params))
-        if not (has_gaps and is_deep) and _has_all_phones(found):
-            return found
-    found, _ = _read_page(await services.store.fetch("group_list_seek", params))
-    return found
-
-
-def _has_all_phones(found: ListedGroups) -> bool:
-    return all(row[_PHONES] is not None for row in found.rows)
+_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Steps[GroupChange]]
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -135,38 +81,81 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
     return await write_once(services, once, steps, GroupCreated, beside=way if is_short else None)
 
 
-async def update(services: Services, caller: Caller, request: UpdateGroup) -> None:
-    """Add numbers to a group, delete some, or replace all; all or nothing.
+class _OnlyAskedError(Exception):
+    """A dry run has come to its end: its changes are to be undone."""
+
+    def __init__(self, change: GroupChange) -> None:
+        super().__init__()
+        self.change = change
+
+
+async def update(services: Services, caller: Caller, request: UpdateGroup) -> GroupChange | None:
+    """Add numbers to a group, delete some, replace all, or rename it; all or nothing.
 
     Args:
         services: What to work with.
         caller: Who asks.
-        request: The group, the operation and the numbers.
+        request: The group, the operation and the numbers, its new name and remark.
+
+    Returns:
+        What the change did, or would do, where the request asks for it.
 
     Raises:
         GroupNotFound: The caller has no such group.
-        ParameterError: A number is wrong.
+        ParameterError: A number is wrong, or one of operation and numbers is missing.
         GroupFull: The group would hold more numbers than it may.
     """
-    phones = numbers.parse_phones(request.phones, services.numbers_in_request_max)
+    operate, phones = _operation_of(request, services.numbers_in_request_max)
     check_group_id(request.groupId)
     now = services.clock()
-    group = {"customer_id": caller.customer_id, "group_id": request.groupId}
-    change = {ADD: _add, REPLACE: _replace}.get(request.operateType, _delete)
+    group = {"customer_id": caller.customer_id, "group_id": request.groupId, "now_ms": now}
     once = Once(caller, now)
 
-    def steps() -> Steps[None]:
+    def steps() -> Steps[GroupChange | None]:
         # The customer's row first, as create and delete do: two transactions that lock in one
         # order cannot wait for each other.
         customer = {"customer_id": caller.customer_id}
         yield Statement("group_counter_change", customer | {"version": new_version()})
-        yield from once.note(None)
+        if not request.dryRun:
+            yield from once.note(None)
         found = yield Statement("group_lock", group)
         if not found:
             raise GroupNotFound
-        yield from change(group | {"now_ms": now}, found[0], phones, services.numbers_in_group_max)
+        change = GroupChange(0, 0, 0, found[0][1])
+        if phones is not None:
+            change = yield from operate(group, found[0], phones, services.numbers_in_group_max)
+        if not (request.groupName is UNSET and request.remark is UNSET):
+            yield _rename(group, request)
+        if request.dryRun:
+            raise _OnlyAskedError(change)
+        if not request.detail:
+            return None
+        yield from once.amend(change)
+        return change
 
-    await write_once(services, once, steps, NoneType)
+    if not request.dryRun:
+        result: GroupChange | None = await write_once(services, once, steps, _CHANGE_OR_NONE)
+        return result
+    try:
+        return await services.store.write(steps)
+    except _OnlyAskedError as asked:
+        return asked.change
+
+
+def _operation_of(request: UpdateGroup, numbers_max: int) -> tuple[_Operation, list[str] | None]:
+    """Return what to do with which numbers; None where the request only renames."""
+    if request.operateType is UNSET and request.phones is UNSET:
+        return _add, None
+    if request.operateType is UNSET or request.phones is UNSET:
+        raise ParameterError("operateType and phones must be sent together")
+    return _OPERATIONS[request.operateType], numbers.parse_phones(request.phones, numbers_max)
+
+
+def _rename(group: Params, request: UpdateGroup) -> Statement:
+    name = None if request.groupName is UNSET else request.groupName or request.groupId
+    names = {"group_name": name, "name_key": None if name is None else name_key(name)}
+    remark = None if request.remark is UNSET else request.remark
+    return Statement("group_rename", {**group, **names, "remark": remark})
 
 
 async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
@@ -181,7 +170,8 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         GroupNotFound: The caller has no such group.
     """
     check_group_id(request.groupId)
-    once = Once(caller, services.clock())
+    now = services.clock()
+    once = Once(caller, now)
 
     def steps() -> Steps[None]:
         customer = {"customer_id": caller.customer_id}
@@ -190,12 +180,29 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
         if not deleted:
             raise GroupNotFound
-        seq, count = deleted[0]
+        seq, count, key = deleted[0]
+        gone = {"group_id": request.groupId, "group_seq": seq, "name_key": key, "now_ms": now}
+        yield Statement("group_gone_add", customer | gone)
         yield Statement("group_gap_add", customer | {"group_seq": seq})
         yield Statement("group_member_delete_all", customer | {"group_seq": seq})
         yield from group_text.delete_parts(caller.customer_id, seq, count)
 
     await write_once(services, once, steps, NoneType)
+
+
+async def clean(services: Services) -> None:
+    """Forget where groups stood that were deleted long ago.
+
+    Args:
+        services: What to work with.
+    """
+
+    def steps() -> Steps[int]:
+        params = {"gone_ms": services.clock() - limits.GROUP_GONE_MS, "at_most": _CLEAN_AT_ONCE}
+        return len((yield Statement("group_gone_clean", params)))
+
+    while await services.store.write(steps) == _CLEAN_AT_ONCE:
+        pass
 
 
 def new_group_row(
@@ -224,6 +231,7 @@ def new_group_row(
         "group_id": group_id,
         "group_seq": seq,
         "group_name": name or group_id,
+        "name_key": name_key(name or group_id),
         "remark": remark or "",
         "phone_count": len(phones),
         "phones": group_text.head(phones),
@@ -258,26 +266,6 @@ def check_group_id(group_id: str) -> None:
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
 
 
-async def _rest(slices: AsyncGenerator[Sequence[Row], None]) -> AsyncGenerator[Sequence[Row], None]:
-    async with aclosing(slices):
-        async for rows in slices:
-            yield _groups_of(rows)
-
-
-def _read_page(rows: Sequence[Row]) -> tuple[ListedGroups, bool]:
-    """Return the page, and whether groups of the customer's were deleted."""
-    if not rows:
-        # Every customer has a counter: no row at all means that the customer is gone.
-        raise InternalError
-    version, total, has_gaps = rows[0][:_COUNTER_COLUMNS]
-    return ListedGroups(version, total, _groups_of(rows)), bool(has_gaps)
-
-
-def _groups_of(rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the groups; a row without a groupId carries none."""
-    return [row[_COUNTER_COLUMNS:] for row in rows if row[_GROUP_ID] is not None]
-
-
 def _new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
     """Return the statement that stores the numbers of a group that has none."""
     members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
@@ -296,54 +284,63 @@ def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: in
     )
 
 
-def _add(group: dict[str, object], found: Row, phones: Sequence[str], most: int) -> Steps[None]:
+def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
     seq, count, position = found
-    rows = yield _add_members(str(group["customer_id"]), seq, phones, position)
+    rows = yield _add_members(group["customer_id"], seq, phones, position)
     new = {row[0] for row in rows}
+    change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
     if not new:
-        return
-    check_group_size(count + len(new), most)
+        return change
+    check_group_size(change.count, most)
     added = [phone for phone in phones if phone in new]
-    text = yield from group_text.append(str(group["customer_id"]), seq, count, added)
+    text = yield from group_text.append(group["customer_id"], seq, count, added)
     yield Statement(
         "group_update_append",
-        group
-        | {
+        {
+            **group,
             "phones": text,
             "added": len(new),
             "position_next": position + len(phones),
         },
     )
+    return change
 
 
-def _delete(group: dict[str, object], found: Row, phones: Sequence[str], _: int) -> Steps[None]:
+def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Steps[GroupChange]:
     seq, count, position = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
     deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
-    if not deleted:
-        return
-    left = yield Statement("group_member_list", members)
-    yield from _write_phones(group, seq, count, [row[0] for row in left], position)
+    gone = len(deleted)
+    if gone:
+        left = yield Statement("group_member_list", members)
+        yield from _write_phones(group, seq, count, [row[0] for row in left], position)
+    return GroupChange(0, gone, len(phones) - gone, count - gone)
 
 
-def _replace(group: dict[str, object], found: Row, phones: Sequence[str], most: int) -> Steps[None]:
+def _replace(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
     check_group_size(len(phones), most)
     seq, count, _ = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
+    kept = len((yield Statement("group_member_among", members | {"phones": [*phones]})))
     yield Statement("group_member_delete_all", members)
-    yield _new_members(str(group["customer_id"]), seq, phones)
+    yield _new_members(group["customer_id"], seq, phones)
     yield from _write_phones(group, seq, count, phones, len(phones))
+    return GroupChange(len(phones) - kept, count - kept, kept, len(phones))
+
+
+_OPERATIONS: Final = {ADD: _add, DELETE: _delete, REPLACE: _replace}
+_CHANGE_OR_NONE: Final[Any] = GroupChange | None
 
 
 def _write_phones(
-    group: dict[str, object], seq: int, count: int, phones: Sequence[str], position_next: int
+    group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
 ) -> Steps[None]:
     """Write the text anew of a group that had so many numbers."""
-    yield from group_text.rewrite_parts(str(group["customer_id"]), seq, count, phones)
+    yield from group_text.rewrite_parts(group["customer_id"], seq, count, phones)
     yield Statement(
         "group_update",
-        group
-        | {
+        {
+            **group,
             "phones": group_text.head(phones),
             "phone_count": len(phones),
             "position_next": position_next,

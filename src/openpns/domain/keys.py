@@ -37,6 +37,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     md5RefusedMs: int | None  # noqa: N815
     ratePerS: int | None  # noqa: N815
     rateBurst: int | None  # noqa: N815
+    readOnlyMs: int | None  # noqa: N815
 
 
 class NewSecret(msgspec.Struct, frozen=True):
@@ -72,6 +73,8 @@ class KnownKey(msgspec.Struct, frozen=True):
     own."""
     rate_burst: int | None
     """How many of them may come at once; None for those of a second."""
+    read_only_ms: int | None
+    """From when on it may only read; None for one that may write."""
 
     def may_sign(self, now_ms: int) -> bool:
         """Tell whether the key may be used now: neither disabled nor expired.
@@ -118,6 +121,7 @@ async def create(
     sha256_only: bool = False,
     rate_per_s: int | None = None,
     rate_burst: int | None = None,
+    read_only: bool = False,
 ) -> NewSecret:
     """Create an access key for a customer; its secret is returned this once only.
 
@@ -135,6 +139,7 @@ async def create(
             own rate.
         rate_burst: How many of them may come at once, where it has a rate; None for those of a
             second.
+        read_only: Whether it may only read.
 
     Raises:
         ConfigError: A value is not allowed, the customer is unknown, or the key is taken.
@@ -155,6 +160,7 @@ async def create(
         "md5_refused_ms": now if sha256_only else None,
         "rate_per_s": rate_per_s,
         "rate_burst": rate_burst,
+        "read_only_ms": now if read_only else None,
     }
 
     def steps() -> Steps[None]:

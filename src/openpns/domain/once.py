@@ -73,6 +73,20 @@ class Once(msgspec.Struct, frozen=True):
         if self.caller.signature:
             yield from self.note_signature(0, answer)
 
+    def amend(self, result: Any) -> Steps[None]:
+        """Write the answer into a note that was made before it was known.
+
+        Args:
+            result: What the write returns.
+        """
+        if self.caller.signature:
+            note = {
+                "customer_id": self.caller.customer_id,
+                "record_key": _SIGNATURE + self.caller.signature,
+                "answer": msgspec.json.encode(result).decode(),
+            }
+            yield Statement("write_record_amend", note)
+
     def note_signature(self, code: int, answer: str) -> Steps[None]:
         """Note what the request was answered with.
 

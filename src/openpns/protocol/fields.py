@@ -4,7 +4,8 @@ A request struct is the single source: the decoder, the error texts and the tabl
 are made from it.
 """
 
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -16,6 +17,9 @@ _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded"
 
 class RequestBody(msgspec.Struct, frozen=True):
     """The base of every action's request; unknown fields are ignored."""
+
+    needed_unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Fields that must be there unless one of some others is."""
 
 
 BodyT = TypeVar("BodyT", bound=RequestBody)
@@ -38,6 +42,27 @@ def integer(
         description=meaning,
         extra={"allowed": f"an integer from {at_least} to {at_most}", "out_of_range": out_of_range},
     )
+
+
+def choice(meaning: str, *values: str) -> msgspec.Meta:
+    """Describe a text field with few values.
+
+    Args:
+        meaning: One line for the docs.
+        values: What it may be.
+    """
+    allowed = f"{', '.join(values[:-1])} or {values[-1]}"
+    pattern = rf"\A({'|'.join(values)})\Z"
+    return msgspec.Meta(pattern=pattern, description=meaning, extra={"allowed": allowed})
+
+
+def flag(meaning: str) -> msgspec.Meta:
+    """Describe a field that is true or false.
+
+    Args:
+        meaning: One line for the docs.
+    """
+    return msgspec.Meta(description=meaning, extra={"allowed": "true or false"})
 
 
 def text(meaning: str, chars_max: int | None = None, allowed: str = "text") -> msgspec.Meta:
@@ -69,6 +94,7 @@ class BodyReader(Generic[BodyT]):
     def __init__(self, struct: type[BodyT]) -> None:
         self._decode = msgspec.json.Decoder(struct).decode
         self._fields = msgspec.structs.fields(struct)
+        self._needed_unless = struct.needed_unless
 
     def read(self, body: bytes, content_type: str | None) -> BodyT:
         """Return the request that the body holds.
@@ -85,11 +111,21 @@ class BodyReader(Generic[BodyT]):
         try:
             if not body.isascii():
                 body.decode()  # the decoder skips unknown fields without reading their text
-            return self._decode(body)
+            request = self._decode(body)
+            if self._has_all(request):
+                return request
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         # No name for it here: with its traceback it would be a circle, and keep the body for long.
         raise self._first_error(body)
+
+    def _has_all(self, request: BodyT) -> bool:
+        for field, others in self._needed_unless.items():
+            if getattr(request, field) is msgspec.UNSET and all(
+                getattr(request, other) is msgspec.UNSET for other in others
+            ):
+                return False
+        return True
 
     def _first_error(self, body: bytes) -> WireError:
         try:
@@ -100,7 +136,8 @@ class BodyReader(Generic[BodyT]):
         for field in self._fields:
             allowed, out_of_range = describe(field)
             if field.encode_name not in values:
-                if field.required:
+                others = self._needed_unless.get(field.encode_name)
+                if field.required or (others and values.keys().isdisjoint(others)):
                     return ParameterError(f"{field.encode_name} is required: {allowed}")
                 continue
             raw = values[field.encode_name]

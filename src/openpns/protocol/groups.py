@@ -6,15 +6,22 @@ from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from openpns import limits
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange
-from openpns.protocol.fields import RequestBody, integer, text
+from openpns.protocol.fields import RequestBody, choice, flag, integer, text
 
 GROUP_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 """What an id looks like."""
 
 PHONES_ALLOWED: Final = "text of phone numbers with country code, joined with commas"
+
+OLDEST: Final = "oldest"
+NEWEST: Final = "newest"
+BY_NAME: Final = "name"
+ORDERS: Final = (OLDEST, NEWEST, BY_NAME)
+"""The values of listGroup's order."""
 
 ADD: Final = 0
 DELETE: Final = 1
@@ -34,15 +41,67 @@ class ListGroup(RequestBody, frozen=True):
             LimitOutOfRange,
         ),
     ]
-    offset: Annotated[
-        int,
-        integer(
-            "How many groups to pass over; 0 begins with the first.",
-            0,
-            limits.OFFSET_MAX,
-            OffsetOutOfRange,
-        ),
-    ]
+    offset: (
+        Annotated[
+            int,
+            integer(
+                "How many groups to pass over; 0 begins with the first.",
+                0,
+                limits.OFFSET_MAX,
+                OffsetOutOfRange,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    after: (
+        Annotated[
+            str,
+            text(
+                "Extension, in the place of `offset`: the last groupId you have seen; the page "
+                "begins behind it. Empty begins with the first group.",
+                limits.GROUP_ID_CHARS,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    order: (
+        Annotated[str, choice("Extension: which groups come first; oldest where missing.", *ORDERS)]
+        | UnsetType
+    ) = UNSET
+    groupId: (  # noqa: N815
+        Annotated[str, text("Extension: only the group with this id.", limits.GROUP_ID_CHARS)]
+        | UnsetType
+    ) = UNSET
+    groupName: (  # noqa: N815
+        Annotated[
+            str,
+            text(
+                "Extension: only groups whose name begins so, in upper or lower case.",
+                limits.GROUP_NAME_CHARS_MAX,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    phone: (
+        Annotated[
+            str,
+            text(
+                "Extension: only groups that hold this number.",
+                allowed="one phone number with country code",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+    needed_unless = {"offset": ("after",)}  # noqa: RUF012
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the request has no field but those that the vendor documents."""
+        return all(
+            field is UNSET
+            for field in (self.after, self.order, self.groupId, self.groupName, self.phone)
+        )
 
 
 class CreateGroup(RequestBody, frozen=True):
@@ -78,21 +137,84 @@ class CreateGroup(RequestBody, frozen=True):
 
 
 class UpdateGroup(RequestBody, frozen=True):
-    """Change the phone numbers of a number group, all or nothing."""
+    """Change the phone numbers, name or remark of a number group, all or nothing."""
 
     groupId: Annotated[str, text("The group to change.")]  # noqa: N815
-    operateType: Annotated[  # noqa: N815
-        int, integer("0 adds numbers, 1 deletes numbers, 2 replaces all numbers.", ADD, REPLACE)
-    ]
-    phones: Annotated[
-        str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
-    ]
+    operateType: (  # noqa: N815
+        Annotated[
+            int, integer("0 adds numbers, 1 deletes numbers, 2 replaces all numbers.", ADD, REPLACE)
+        ]
+        | UnsetType
+    ) = UNSET
+    phones: (
+        Annotated[
+            str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
+        ]
+        | UnsetType
+    ) = UNSET
+    groupName: (  # noqa: N815
+        Annotated[
+            str,
+            text(
+                "Extension: the group's new name; the groupId where empty.",
+                limits.GROUP_NAME_CHARS_MAX,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    remark: (
+        Annotated[str, text("Extension: the group's new remark.", limits.REMARK_CHARS_MAX)]
+        | UnsetType
+    ) = UNSET
+    detail: Annotated[bool, flag("Extension: tell what the change did.")] = False
+    dryRun: Annotated[  # noqa: N815
+        bool, flag("Extension: tell what the change would do, and change nothing.")
+    ] = False
+
+    needed_unless = {  # noqa: RUF012
+        "operateType": ("groupName", "remark"),
+        "phones": ("groupName", "remark"),
+    }
 
 
 class DeleteGroup(RequestBody, frozen=True):
     """Delete a number group with its numbers."""
 
     groupId: Annotated[str, text("The group to delete.")]  # noqa: N815
+
+
+class GetGroup(RequestBody, frozen=True):
+    """Ask for one number group."""
+
+    groupId: Annotated[str, text("The group.")]  # noqa: N815
+
+
+class ListGroupPhones(RequestBody, frozen=True):
+    """Ask for a page of a number group's numbers, in the order they were added."""
+
+    groupId: Annotated[str, text("The group.")]  # noqa: N815
+    limit: Annotated[
+        int,
+        integer(
+            "How many numbers to return; 0 asks for as many as a page may hold, 10 000.",
+            0,
+            limits.NUMBERS_IN_PAGE_MAX,
+            LimitOutOfRange,
+        ),
+    ]
+    offset: Annotated[
+        int,
+        integer(
+            "How many numbers to pass over; 0 begins with the first.",
+            0,
+            limits.OFFSET_MAX,
+            OffsetOutOfRange,
+        ),
+    ]
+
+
+class GetLimits(RequestBody, frozen=True):
+    """Ask for every bound that applies to the caller."""
 
 
 class Group(msgspec.Struct):
@@ -109,7 +231,58 @@ class GroupPage(msgspec.Struct):
     """The `data` of listGroup; the fields stand in this order."""
 
     groups: Annotated[list[Group], text("The groups of this page, oldest first.")]
-    total: Annotated[int, text("How many groups the caller has in all.")]
+    total: Annotated[int, text("How many groups there are in all, of those that were asked for.")]
+    next: (
+        Annotated[
+            str | None,
+            text(
+                "Extension, only where `after` was sent: what to send as `after` next; null after "
+                "the last page."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class ShownGroup(Group):
+    """The `data` of getGroup: a group as listGroup shows it, and more."""
+
+    count: Annotated[int, text("How many numbers it holds.")]
+    createdMs: Annotated[int, text("When it was created, in ms since 1970 UTC.")]  # noqa: N815
+    updatedMs: Annotated[int, text("When it was last changed, in ms since 1970 UTC.")]  # noqa: N815
+
+
+class PhonePage(msgspec.Struct):
+    """The `data` of listGroupPhones."""
+
+    phones: Annotated[str, text("The numbers of this page, joined with `,`; empty for none.")]
+    total: Annotated[int, text("How many numbers the group holds.")]
+
+
+class GroupChange(msgspec.Struct):
+    """The `data` of updateGroup where `detail` or `dryRun` was sent."""
+
+    added: Annotated[int, text("How many numbers came into the group.")]
+    removed: Annotated[int, text("How many numbers went out of it.")]
+    unchanged: Annotated[int, text("How many numbers of the request changed nothing.")]
+    count: Annotated[int, text("How many numbers it holds after the change.")]
+
+
+class Limit(msgspec.Struct):
+    """A bound that applies to a caller."""
+
+    name: Annotated[str, text("What is bounded.")]
+    max: Annotated[int | None, text("The bound; null for none.")]
+    used: (
+        Annotated[int, text("How much of it is used; missing where nothing is used up.")]
+        | UnsetType
+    ) = UNSET
+
+
+class LimitList(msgspec.Struct):
+    """The `data` of getLimits."""
+
+    limits: Annotated[list[Limit], text("Every bound that applies to the caller.")]
 
 
 class GroupCreated(msgspec.Struct):
@@ -126,6 +299,7 @@ class ListedGroups:
         total: How many groups the customer has.
         rows: Groups, each a row in the order of the struct Group.
         rest: More rows of the same page, from the same snapshot; None where there are none.
+        next: What `data.next` says; known only once `rest` was read to its end.
     """
 
     def __init__(
@@ -134,11 +308,13 @@ class ListedGroups:
         total: int,
         rows: Sequence[Sequence[Any]],
         rest: AsyncGenerator[Sequence[Sequence[Any]], None] | None = None,
+        next: str | UnsetType | None = UNSET,  # noqa: A002 - the field's name
     ) -> None:
         self.version = version
         self.total = total
         self.rows = rows
         self.rest = rest
+        self.next = next
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -154,21 +330,40 @@ def encode_listed(listed: ListedGroups) -> Fragment:
         listed: The page.
     """
     if listed.rest is not None:
-        return _encode_slices(listed.total, listed.rows, listed.rest)
-    page = GroupPage([Group(*row) for row in listed.rows], listed.total)
-    return b'"data":' + _encode(page)
+        return _encode_slices(listed, listed.rest)
+    page = GroupPage([Group(*row) for row in listed.rows], listed.total, listed.next)
+    return encode_data(page)
 
 
 async def _encode_slices(
-    total: int, rows: Sequence[Sequence[Any]], rest: AsyncGenerator[Sequence[Sequence[Any]], None]
+    listed: ListedGroups, rest: AsyncGenerator[Sequence[Sequence[Any]], None]
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(rest):
-        yield b'"data":{"groups":[' + _join(rows)
-        comma = b"," if rows else b""
+        yield b'"data":{"groups":[' + _join(listed.rows)
+        comma = b"," if listed.rows else b""
         async for more in rest:
             yield comma + _join(more)
             comma = b","
-    yield b'],"total":%d}' % total
+    end = b"" if listed.next is UNSET else b',"next":' + _encode(listed.next)
+    yield b'],"total":%d%s}' % (listed.total, end)
+
+
+def encode_data(data: msgspec.Struct) -> Fragment:
+    """Write an answer as the envelope's `data`.
+
+    Args:
+        data: The answer.
+    """
+    return b'"data":' + _encode(data)
+
+
+def encode_change(change: GroupChange | None) -> Fragment:
+    """Write updateGroup's answer.
+
+    Args:
+        change: What the change did, where that was asked for.
+    """
+    return b"" if change is None else encode_data(change)
 
 
 def _join(rows: Sequence[Sequence[Any]]) -> bytes:

@@ -6,7 +6,7 @@ A new action is one row here; its struct, its rule and its SQL are files of thei
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from openpns.domain import groups
+from openpns.domain import group_pages, group_show, groups
 from openpns.domain.calls import Caller, Services
 from openpns.protocol import groups as wire
 from openpns.protocol.fields import BodyReader, RequestBody
@@ -22,6 +22,7 @@ class Action:
         encode: Writes what the rule returned as a member of the envelope.
         answer: The struct of what is returned, for the docs; None for nothing.
         answer_in_data: Whether the answer stands in `data` or at the envelope's top level.
+        is_write: Whether it changes anything, so that a key that may only read is refused.
         is_kept: Whether an answer may be sent again while the customer's version is the one that
             `run` returned with it.
     """
@@ -34,6 +35,7 @@ class Action:
         *,
         answer: type | None = None,
         answer_in_data: bool = True,
+        is_write: bool = False,
         is_kept: bool = False,
     ) -> None:
         self.request = request
@@ -42,12 +44,17 @@ class Action:
         self.encode = encode
         self.answer = answer
         self.answer_in_data = answer_in_data
+        self.is_write = is_write
         self.is_kept = is_kept
+
+
+def _encode_versioned(found: group_show.Versioned[Any]) -> Fragment:
+    return wire.encode_data(found.data)
 
 
 ACTIONS: Final[dict[str, Action]] = {
     "listGroup": Action(
-        wire.ListGroup, groups.list, wire.encode_listed, answer=wire.GroupPage, is_kept=True
+        wire.ListGroup, group_pages.list, wire.encode_listed, answer=wire.GroupPage, is_kept=True
     ),
     "createGroup": Action(
         wire.CreateGroup,
@@ -55,8 +62,24 @@ ACTIONS: Final[dict[str, Action]] = {
         wire.encode_created,
         answer=wire.GroupCreated,
         answer_in_data=False,
+        is_write=True,
     ),
-    "updateGroup": Action(wire.UpdateGroup, groups.update, wire.encode_nothing),
-    "deleteGroup": Action(wire.DeleteGroup, groups.delete, wire.encode_nothing),
+    "updateGroup": Action(
+        wire.UpdateGroup, groups.update, wire.encode_change, answer=wire.GroupChange, is_write=True
+    ),
+    "deleteGroup": Action(wire.DeleteGroup, groups.delete, wire.encode_nothing, is_write=True),
+    "getGroup": Action(
+        wire.GetGroup, group_show.get, _encode_versioned, answer=wire.ShownGroup, is_kept=True
+    ),
+    "listGroupPhones": Action(
+        wire.ListGroupPhones,
+        group_show.list_phones,
+        _encode_versioned,
+        answer=wire.PhonePage,
+        is_kept=True,
+    ),
+    "getLimits": Action(
+        wire.GetLimits, group_show.get_limits, wire.encode_data, answer=wire.LimitList
+    ),
 }
 """Every action by its name on the wire."""

@@ -20,6 +20,7 @@ from openpns.errors import (
     Overloaded,
     ParameterError,
     PathNotFound,
+    PermissionDenied,
     WireError,
 )
 from openpns.protocol import envelope
@@ -28,7 +29,6 @@ from openpns.server.actions import ACTIONS
 from openpns.server.auth import Authenticator, read_headers
 from openpns.server.body import BodyDeadline, BodyRoom
 from openpns.server.page_cache import Asked, PageCache
-from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Call, Telemetry
 
 PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
@@ -79,8 +79,6 @@ class Api:
         in_flight_max: How many calls may be in hand at once.
         body_timeout_ms: How long a body may take to arrive.
         cache_bytes_max: How many bytes kept answers may take; 0 keeps none.
-        rates: How many calls each key may make; None for any number, where a key has no rate of
-            its own.
         body_room_bytes: How many bytes larger bodies may have together while they arrive; one body
             is let in in any case.
     """
@@ -94,7 +92,6 @@ class Api:
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
         body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
         cache_bytes_max: int = limits.CACHE_BYTES_MAX,
-        rates: RateLimits | None = None,
         body_room_bytes: int = limits.BODY_ROOM_BYTES,
     ) -> None:
         self._services = services
@@ -106,7 +103,7 @@ class Api:
         """For who reads bodies: what they may take together."""
         self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
-        self._rates = rates or RateLimits()
+        self._rates = services.rates
         self._in_flight = 0
 
     async def handle(
@@ -165,6 +162,8 @@ class Api:
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
         call.action = public.action
+        if action.is_write and caller.is_read_only:
+            raise PermissionDenied("the accessKey may only read")
         if action.is_kept:
             asked = Asked(caller.customer_id, public.action, public.content_type, body)
             kept = self._pages.find(asked, caller.version)

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
-from openpns.domain import master_key, nodes, once
+from openpns.domain import groups, master_key, nodes, once
 from openpns.domain.calls import Services
+from openpns.domain.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.server import logs
 from openpns.server.api import Api
 from openpns.server.config import Settings, load_settings
 from openpns.server.counters import Counters
-from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Telemetry
 from openpns.storage import connect
 from openpns.storage.store import Store
@@ -97,6 +97,8 @@ class Application:
             clock=self._clock,
             numbers_in_group_max=settings.numbers_in_group_max,
             numbers_in_request_max=settings.numbers_in_request_max,
+            body_bytes_max=settings.body_bytes_max,
+            rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
         )
         self._tasks.append(asyncio.create_task(_clean(services)))
         telemetry = Telemetry(_open_counters(counters), logs.logger(), settings.slow_request_ms)
@@ -108,7 +110,6 @@ class Application:
             settings.requests_in_flight_max,
             settings.body_timeout_ms,
             settings.cache_bytes_max,
-            RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
             settings.body_room_bytes,
         )
 
@@ -132,6 +133,7 @@ async def _clean(services: Services) -> None:
         await asyncio.sleep(limits.WRITE_RECORD_CLEAN_S)
         try:
             await once.clean(services)
+            await groups.clean(services)
         except WireError as error:  # the next time will do
             logs.logger().warning("records of writes not cleaned", why=error.msg)
 

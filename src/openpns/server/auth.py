@@ -125,7 +125,7 @@ class Authenticator:
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
         known = key or KnownKey(
-            "", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False, None, None
+            "", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False, None, None, None
         )
         owner = known.access_key if key else DECOY_OWNER
         secrets = [self._open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
@@ -155,6 +155,7 @@ class Authenticator:
         return Caller(
             known.access_key, known.customer_id, known.version, known.has_gaps,
             known.rate_per_s, known.rate_burst, headers.sign, headers.ts_ms,
+            known.read_only_ms is not None,
         )  # fmt: skip
 
     def _open(self, sealed: bytes, owner: str) -> bytes:

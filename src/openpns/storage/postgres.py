@@ -15,6 +15,7 @@ from openpns.errors import (
     ServiceUnavailable,
     WireError,
 )
+from openpns.storage import name_keys
 from openpns.storage.gathered_writes import CannotShareError, GatheredWrites, run_in_step
 from openpns.storage.postgres_hosts import Hosts
 from openpns.storage.shared_reads import SharedReads
@@ -319,6 +320,8 @@ async def _migrate(connection: Any, scripts: Sequence[tuple[int, str]]) -> list[
     for number, sql in scripts:
         if number > version:
             await connection.execute(sql, timeout=_MIGRATION_TIMEOUT_S)
+            if number == name_keys.SINCE:
+                await name_keys.fill(connection)
             await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
             applied.append(number)
     return applied

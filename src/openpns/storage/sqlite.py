@@ -23,7 +23,7 @@ import apsw.ext
 import msgspec
 
 from openpns.errors import ConfigError, InternalError
-from openpns.storage import sqlite_places
+from openpns.storage import name_keys, sqlite_places
 from openpns.storage.sqlite_errors import wire_error
 from openpns.storage.sqlite_writer import Turns, Write, Writer, as_parameters, transaction
 from openpns.storage.statements import load_statements
@@ -83,7 +83,7 @@ class SQLiteStore:
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         try:
             with self._turns:
-                if name in _PAGES:
+                if name in _PAGES or name.startswith("group_find:"):
                     page = self._reader.execute(self._page_sql(name), params).get
                     return cast("Sequence[Row]", _decode_rows(page))
                 return self._reader.execute(self._sql[name], as_parameters(params)).fetchall()
@@ -217,6 +217,7 @@ class SQLiteStore:
         connection.pragma("fullfsync", True)  # macOS; elsewhere it means nothing
         connection.pragma("foreign_keys", True)
         sqlite_places.register(connection)
+        name_keys.register(connection)
         return connection
 
 

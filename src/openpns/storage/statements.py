@@ -2,7 +2,7 @@
 
 A statement is a `-- name` line, a line that says what it is for, then the SQL, with `:name`
 parameters. `groups.sql` is shared; `groups.sqlite.sql` and `groups.postgres.sql` hold what the
-engines write differently.
+engines write differently. A statement may stand for several; see `openpns.storage.variants`.
 """
 
 import re
@@ -10,6 +10,8 @@ from importlib import resources
 from typing import Final, Literal
 
 import msgspec
+
+from openpns.storage.variants import variants
 
 Engine = Literal["sqlite", "postgres"]
 
@@ -58,8 +60,12 @@ def parse(text: str) -> list[tuple[str, str]]:
     """
     pieces = _NAME.split(text)[1:]
     return [
-        (name, "\n".join(line for line in sql.splitlines() if line and not line.startswith("--")))
-        for name, sql in zip(pieces[::2], pieces[1::2], strict=True)
+        (
+            variant,
+            "\n".join(line for line in sql.splitlines() if line and not line.startswith("--")),
+        )
+        for name, text in zip(pieces[::2], pieces[1::2], strict=True)
+        for variant, sql in variants(name, text)
     ]
 
 

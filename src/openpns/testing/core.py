@@ -18,12 +18,12 @@ from openpns.clock import Clock
 from openpns.domain import bulk, customers, keys
 from openpns.domain.calls import Services
 from openpns.domain.master_key import open_vault
+from openpns.domain.rate_limits import RateLimits
 from openpns.domain.vault import Vault, new_master_key
 from openpns.errors import ConfigError
 from openpns.ids import IdSource
 from openpns.server.api import Api
 from openpns.server.counters import Counters
-from openpns.server.rate_limits import RateLimits
 from openpns.server.telemetry import Telemetry
 from openpns.storage import migrations
 from openpns.storage.sqlite import SQLiteStore
@@ -101,7 +101,6 @@ class Core:
             Telemetry(Counters(), _LOG),
             bounds.body_bytes_max,
             body_timeout_ms=_BODY_TIMEOUT_MS,
-            rates=RateLimits(bounds.rate_per_s, bounds.rate_burst),
         )
 
     @classmethod
@@ -117,7 +116,13 @@ class Core:
         await store.migrate(migrations.load_migrations("sqlite"))
         vault = await open_vault(store, "memory", new_master_key())
         services = Services(
-            store, ids, clock, bounds.numbers_in_group_max, bounds.numbers_in_request_max
+            store,
+            ids,
+            clock,
+            bounds.numbers_in_group_max,
+            bounds.numbers_in_request_max,
+            bounds.body_bytes_max,
+            RateLimits(bounds.rate_per_s, bounds.rate_burst),
         )
         return cls(services, vault, bounds)
 

@@ -101,6 +101,12 @@ WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone = ANY(CAST(:phones AS text[]))
 RETURNING phone
 
+-- group_member_among
+-- Which of these numbers the group holds.
+SELECT phone FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone = ANY(CAST(:phones AS text[]))
+
 -- group_id_taken
 -- Which of these group ids are in use.
 SELECT group_id FROM number_group

@@ -12,10 +12,10 @@ UPDATE group_counter SET version = :version WHERE customer_id = :customer_id
 -- group_create
 -- Store a new group.
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, remark,
+    customer_id, group_id, group_seq, group_name, name_key, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 ) VALUES (
-    :customer_id, :group_id, :group_seq, :group_name, :remark,
+    :customer_id, :group_id, :group_seq, :group_name, :name_key, :remark,
     :phone_count, :phone_count, :now_ms, :now_ms, :phones
 )
 
@@ -63,7 +63,7 @@ DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group
 -- Delete a group; its row tells which members go with it.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
-RETURNING group_seq, phone_count
+RETURNING group_seq, phone_count, name_key
 
 -- group_count_down
 -- Count a deleted group; its place in the order is never given again.

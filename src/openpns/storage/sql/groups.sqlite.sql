@@ -58,6 +58,12 @@ WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone IN (SELECT value FROM json_each(:phones))
 RETURNING phone
 
+-- group_member_among
+-- Which of these numbers the group holds.
+SELECT phone FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone IN (SELECT value FROM json_each(:phones))
+
 -- group_id_taken
 -- Which of these group ids are in use.
 SELECT group_id FROM number_group

@@ -4,7 +4,7 @@
 SELECT
     k.access_key, k.customer_id, k.secret_sealed, k.previous_sealed, k.previous_until_ms,
     k.expires_ms, k.disabled_ms, c.disabled_ms, k.md5_refused_ms, g.version, g.group_count < g.seq_next,
-    k.rate_per_s, k.rate_burst
+    k.rate_per_s, k.rate_burst, k.read_only_ms
 FROM access_key AS k
 JOIN customer AS c ON c.customer_id = k.customer_id
 JOIN group_counter AS g ON g.customer_id = k.customer_id

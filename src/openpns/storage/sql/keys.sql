@@ -2,10 +2,10 @@
 -- Store a new access key; returns no row where the name is taken.
 INSERT INTO access_key (
     access_key, customer_id, label, secret_sealed, created_ms, expires_ms, md5_refused_ms,
-    rate_per_s, rate_burst
+    rate_per_s, rate_burst, read_only_ms
 ) VALUES (
     :access_key, :customer_id, :label, :secret_sealed, :now_ms, :expires_ms, :md5_refused_ms,
-    :rate_per_s, :rate_burst
+    :rate_per_s, :rate_burst, :read_only_ms
 )
 ON CONFLICT DO NOTHING
 RETURNING access_key
@@ -15,7 +15,7 @@ RETURNING access_key
 -- cross-customer: the operator's own list
 SELECT
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst
+    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
 FROM access_key
 WHERE CAST(:customer_id AS text) IS NULL OR customer_id = CAST(:customer_id AS text)
 ORDER BY created_ms, access_key
@@ -30,7 +30,7 @@ SET disabled_ms = CASE
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst
+    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_refuse_md
 -- Refuse a key's md5 signatures from :now_ms on, or accept them with NULL; no row: unknown key.
@@ -42,7 +42,7 @@ SET md5_refused_ms = CASE
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst
+    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_set_rate
 -- Give a key a rate of its own, or none with NULL; returns no row for an unknown one.
@@ -51,7 +51,7 @@ UPDATE access_key SET rate_per_s = :rate_per_s, rate_burst = :rate_burst
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst
+    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_expire
 -- Let a key expire at :expires_ms, or never with NULL; returns no row for an unknown one.
@@ -60,7 +60,7 @@ UPDATE access_key SET expires_ms = :expires_ms
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst
+    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_rotate
 -- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.

@@ -8,6 +8,11 @@ ON CONFLICT (customer_id, record_key) DO UPDATE SET
 WHERE write_record.expires_ms <= CAST(:now_ms AS bigint)
 RETURNING record_key
 
+-- write_record_amend
+-- Write the answer into a note.
+UPDATE write_record SET answer = :answer
+WHERE customer_id = :customer_id AND record_key = :record_key
+
 -- write_record_find
 -- What a write was answered with.
 SELECT fingerprint, code, answer FROM write_record

@@ -6,13 +6,42 @@ Source: docs/operating.md, "Rate limits"; docs/decisions/0016-rate-limits-in-sha
 from collections import OrderedDict
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from openpns import limits
-from openpns.domain.calls import Caller
 from openpns.errors import RateLimited
 
 _SECOND_NS: Final = 10**9
+
+
+class RatedCaller(Protocol):
+    """Who calls, with the rate of its key."""
+
+    @property
+    def access_key(self) -> str:
+        """The key."""
+        ...
+
+    @property
+    def rate_per_s(self) -> int | None:
+        """Calls a second, 0 for any number; None where it has no rate of its own."""
+        ...
+
+    @property
+    def rate_burst(self) -> int | None:
+        """How many of them may come at once; None for those of a second."""
+        ...
+
+
+class Rate(NamedTuple):
+    """A key's rate, as its holder sees it."""
+
+    per_s: int | None
+    """Calls a second; None for any number."""
+    burst: int | None
+    """Calls at once; None for any number."""
+    used: int
+    """How many of the calls at once are used up in this worker's share."""
 
 
 class RateLimits:
@@ -47,7 +76,7 @@ class RateLimits:
         self._buckets_max = buckets_max
         self._full_ns: OrderedDict[str, int] = OrderedDict()
 
-    def charge(self, caller: Caller) -> None:
+    def charge(self, caller: RatedCaller) -> None:
         """Take a token for one call.
 
         Args:
@@ -56,9 +85,7 @@ class RateLimits:
         Raises:
             RateLimited: There is none; nothing was taken.
         """
-        per_s, burst = caller.rate_per_s, caller.rate_burst
-        if per_s is None:
-            per_s, burst = self._per_s, self._burst
+        per_s, burst = self._rate_of(caller)
         if per_s == 0:
             return
         token_ns = self._workers * _SECOND_NS // per_s
@@ -75,6 +102,24 @@ class RateLimits:
         self._full_ns.move_to_end(caller.access_key)
         if len(self._full_ns) > self._buckets_max:
             self._full_ns.popitem(last=False)
+
+    def tell(self, caller: RatedCaller) -> Rate:
+        """Return a caller's rate and how much of it is used.
+
+        Args:
+            caller: Who asks.
+        """
+        per_s, burst = self._rate_of(caller)
+        if per_s == 0:
+            return Rate(None, None, 0)
+        token_ns = self._workers * _SECOND_NS // per_s
+        left_ns = max(self._full_ns.get(caller.access_key, 0) - self._clock_ns(), 0)
+        return Rate(per_s, burst or per_s, -(-left_ns // token_ns))
+
+    def _rate_of(self, caller: RatedCaller) -> tuple[int, int | None]:
+        if caller.rate_per_s is None:
+            return self._per_s, self._burst
+        return caller.rate_per_s, caller.rate_burst
 
     def _refusal(self, per_s: int, wait_ns: int) -> RateLimited:
         wait_s = -(-wait_ns // _SECOND_NS)

@@ -7,15 +7,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers import envelope_of, on_sqlite_only
-from tests.server.conftest import Server
 
-from openpns.domain import keys
 from openpns.domain.calls import Caller
-from openpns.domain.keys import NewSecret
+from openpns.domain.rate_limits import RateLimits
 from openpns.errors import RateLimited
-from openpns.server.api import Reply
-from openpns.server.rate_limits import RateLimits
 
 SECOND_NS = 10**9
 CALLER = Caller("a-key", "cus_1")
@@ -138,78 +133,3 @@ def test_only_so_many_buckets_are_kept_and_the_longest_unused_is_forgotten() -> 
     granted(rates, Caller("three", "cus_1"), 1)  # in the place of one, charged before two
     left = [granted(rates, Caller(name, "cus_1"), 1) for name in ("two", "three", "one")]
     assert left == [0, 0, 1]
-
-
-def retry_after(reply: Reply) -> str | None:
-    return dict(reply.headers).get("retry-after")
-
-
-async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) -> None:
-    clock = Clock()
-    server.make_api(rates=RateLimits(2, 0, 1, clock))
-    body = b'{"phones":"85211111114"}'
-    codes = [await server.code("createGroup", other) for other in (body, body + b" ")]
-    refused = await server.call("createGroup", body)
-    assert (codes, refused.status, retry_after(refused)) == ([0, 0], 200, "1")
-    envelope = envelope_of(refused)
-    assert envelope["code"] == 19003
-    assert envelope["msg"] == (
-        "Too many requests: this accessKey may make 2 calls a second; nothing was done; send the "
-        "call again in 1 s"
-    )
-    clock.now_ns += SECOND_NS // 2
-    page = envelope_of(await server.call())
-    assert page["data"]["total"] == 2
-    (line,) = server.log.lines
-    assert (line["code"], line["level"], line["access_key"]) == (
-        19003,
-        "warning",
-        server.key.accessKey,
-    )
-
-
-async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server) -> None:
-    store, access_key = server.services.store, server.key.accessKey
-    server.make_api(rates=RateLimits(0, 0, 1, Clock()))
-    assert [await server.code() for _ in range(3)] == [0, 0, 0]
-    await keys.set_rate(store, access_key, 1, 2)
-    assert [await server.code() for _ in range(3)] == [0, 0, 19003]
-    await keys.set_rate(store, access_key, 0, None)
-    assert [await server.code() for _ in range(3)] == [0, 0, 0]
-
-
-@on_sqlite_only
-async def test_a_page_that_was_kept_costs_a_token_too(server: Server) -> None:
-    server.make_api(rates=RateLimits(3, 0, 1, Clock()), cache_bytes_max=1 << 20)
-    assert [await server.code() for _ in range(5)] == [0, 0, 0, 19003, 19003]
-
-
-@on_sqlite_only
-async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) -> None:
-    server.make_api(rates=RateLimits(1, 0, 1, Clock()))
-    wrong = NewSecret(server.key.accessKey, "another-secret", "cus_1")
-    assert [await server.code(key=wrong) for _ in range(3)] == [1003] * 3
-    assert await server.code(ts=server.clock() - 60_001) == 1004
-    assert await server.code() == 0
-    assert await server.code(key=wrong) == 1003
-    assert await server.code() == 19003
-
-
-@on_sqlite_only
-async def test_the_rate_stands_after_the_key_and_before_the_action(server: Server) -> None:
-    server.make_api(rates=RateLimits(1, 0, 1, Clock()))
-    assert await server.code("noSuchAction") == 1002
-    assert await server.code("noSuchAction") == 19003
-    assert await server.code(body=b"no JSON") == 19003
-    assert await server.code(biz_type="4") == 1002
-    await keys.disable(server.services.store, server.key.accessKey, server.clock())
-    assert await server.code() == 1005
-
-
-@on_sqlite_only
-async def test_a_jump_of_the_wall_clock_changes_no_bucket(server: Server) -> None:
-    server.make_api(rates=RateLimits(1, 0, 1, Clock()))
-    assert await server.code() == 0
-    for jump_ms in (86_400_000, -2 * 86_400_000):
-        server.clock.now_ms += jump_ms
-        assert await server.code() == 19003
