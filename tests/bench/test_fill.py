@@ -4,7 +4,7 @@ from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
 
 from openpns import limits
-from openpns.domain import group_pages, groups
+from openpns.domain import group_pages, group_update, groups
 from openpns.domain.calls import Caller, Services
 from openpns.ids import Snowflake
 from openpns.protocol.groups import DeleteGroup, ListGroup, UpdateGroup
@@ -42,7 +42,7 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
         last = group_id("long-ones", 1)
         # Finds the number among the members, and writes the text anew from them.
         change = UpdateGroup(groupId=last, operateType=1, phones=second[0])
-        await groups.update(services, caller, change)
+        await group_update.update(services, caller, change)
         assert (await phones("long-ones", 2))[1] == second[1:]
         await groups.delete(services, caller, DeleteGroup(groupId=group_id("long-ones", 0)))
         assert await phones("long-ones", 1) == [second[1:]]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from openpns.domain import group_pages, groups
+from openpns.domain import group_pages, group_update, groups
 from openpns.domain.calls import Caller, Services
 from openpns.protocol.groups import (
     ADD,
@@ -50,7 +50,13 @@ class Groups:
 
     async def _update(self, group_id: str, operation: int, numbers: Iterable[int]) -> None:
         request = UpdateGroup(group_id, operation, joined(numbers))
-        await groups.update(self.services, self.caller, request)
+        await group_update.update(self.services, self.caller, request)
+
+    async def change(self, group_id: str, **fields: Any) -> tuple[int, int, int, int] | None:
+        """Send updateGroup with any fields; return what it says it did."""
+        request = UpdateGroup(group_id, **fields)
+        done = await group_update.update(self.services, self.caller, request)
+        return None if done is None else (done.added, done.removed, done.unchanged, done.count)
 
     async def drop(self, group_id: str) -> None:
         await groups.delete(self.services, self.caller, DeleteGroup(group_id))

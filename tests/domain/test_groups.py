@@ -8,7 +8,7 @@ from tests.conftest import START_MS, FakeClock
 from tests.domain.actions import Groups, joined, phone
 
 from openpns import limits
-from openpns.domain import group_pages, groups
+from openpns.domain import group_pages, group_update, groups
 from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupFull, GroupNotFound, InternalError, ParameterError, WireError
 from openpns.protocol.groups import ADD, CreateGroup, DeleteGroup, ListGroup, UpdateGroup
@@ -215,7 +215,7 @@ async def test_one_bad_number_refuses_the_whole_change_without_a_digit_of_it(
     bad = f"{phone(2)},0{phone(3)},{phone(4)}"
     for change in (
         groups.create(services, caller, CreateGroup(bad)),
-        groups.update(services, caller, UpdateGroup(group_id, ADD, bad)),
+        group_update.update(services, caller, UpdateGroup(group_id, ADD, bad)),
     ):
         with pytest.raises(ParameterError, match="phones: item 2 must be") as caught:
             await change

@@ -14,8 +14,7 @@ from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupNotFound, InternalError, ParameterError
 from openpns.names import name_key
 from openpns.protocol.groups import BY_NAME, OLDEST, ListedGroups, ListGroup
-from openpns.storage.store import Params, Row
-from openpns.storage.variants import variant_name
+from openpns.storage.store import Params, Row, Statement, Steps, variant_name
 
 _COUNTER_COLUMNS: Final = 3
 """How many columns of a row of group_list come before the group's: version, total, has_gaps."""
@@ -100,6 +99,8 @@ def _groups_of(rows: Sequence[Row]) -> Sequence[Row]:
     return [row[_COUNTER_COLUMNS:] for row in rows if row[_GROUP_ID] is not None]
 
 
+_CLEAN_AT_ONCE: Final = 1000
+
 _NAME_END: Final = "\U0010ffff"
 """No name has this character, and none that begins as another comes behind it."""
 
@@ -146,6 +147,21 @@ async def find(services: Services, caller: Caller, request: ListGroup) -> Listed
     return first if request.after is UNSET else _cut_slices(first, limit)
 
 
+async def clean(services: Services) -> None:
+    """Forget where groups stood that were deleted long ago.
+
+    Args:
+        services: What to work with.
+    """
+
+    def steps() -> Steps[int]:
+        params = {"gone_ms": services.clock() - limits.GROUP_GONE_MS, "at_most": _CLEAN_AT_ONCE}
+        return len((yield Statement("group_gone_clean", params)))
+
+    while await services.store.write(steps) == _CLEAN_AT_ONCE:
+        pass
+
+
 def _filters(request: ListGroup) -> tuple[set[str], dict[str, Any]]:
     """Return the filters that were sent, and the parameters that they need."""
     chosen: set[str] = set()
@@ -184,8 +200,9 @@ def _cut(found: ListedGroups, limit: int) -> ListedGroups:
 
 def _cut_slices(first: ListedGroups, limit: int) -> ListedGroups:
     """Do the same with a page in slices."""
-    slices, first.next = first.rest, None
+    slices = first.rest
     assert slices is not None
+    _cut(first, limit)
 
     async def cut() -> AsyncGenerator[Sequence[Row], None]:
         count, last = len(first.rows), first.rows[-1]

@@ -1,37 +1,20 @@
-"""Number groups: list, create, update, delete.
+"""Number groups: create and delete, and what their actions share.
 
-Source: docs/api, a page per action.
+Source: docs/api/createGroup.md, docs/api/deleteGroup.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import NoneType
-from typing import Any, Final, TypeAlias
-
-from msgspec import UNSET
 
 from openpns import limits, numbers
 from openpns.domain import group_text
 from openpns.domain.calls import Caller, Services
 from openpns.domain.once import Once, write_once
-from openpns.errors import GroupFull, GroupNotFound, ParameterError
+from openpns.errors import GroupFull, GroupNotFound
 from openpns.ids import new_version
 from openpns.names import name_key
-from openpns.protocol.groups import (
-    ADD,
-    DELETE,
-    GROUP_ID,
-    REPLACE,
-    CreateGroup,
-    DeleteGroup,
-    GroupChange,
-    GroupCreated,
-    UpdateGroup,
-)
-from openpns.storage.store import Params, Row, Statement, Steps
-
-_CLEAN_AT_ONCE: Final = 1000
-
-_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Steps[GroupChange]]
+from openpns.protocol.groups import GROUP_ID, CreateGroup, DeleteGroup, GroupCreated
+from openpns.storage.store import Statement, Steps
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -72,90 +55,13 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
         )
         yield Statement("group_create", row)
         yield from group_text.write_parts(caller.customer_id, seq, phones)
-        yield _new_members(caller.customer_id, seq, phones)
+        yield new_members(caller.customer_id, seq, phones)
         return created
 
     # Those that take the same way, statement by statement.
     way = f"{caller.customer_id} {bool(request.clientToken)} {bool(caller.signature)}"
     is_short = len(phones) <= limits.NUMBERS_IN_PART
     return await write_once(services, once, steps, GroupCreated, beside=way if is_short else None)
-
-
-class _OnlyAskedError(Exception):
-    """A dry run has come to its end: its changes are to be undone."""
-
-    def __init__(self, change: GroupChange) -> None:
-        super().__init__()
-        self.change = change
-
-
-async def update(services: Services, caller: Caller, request: UpdateGroup) -> GroupChange | None:
-    """Add numbers to a group, delete some, replace all, or rename it; all or nothing.
-
-    Args:
-        services: What to work with.
-        caller: Who asks.
-        request: The group, the operation and the numbers, its new name and remark.
-
-    Returns:
-        What the change did, or would do, where the request asks for it.
-
-    Raises:
-        GroupNotFound: The caller has no such group.
-        ParameterError: A number is wrong, or one of operation and numbers is missing.
-        GroupFull: The group would hold more numbers than it may.
-    """
-    operate, phones = _operation_of(request, services.numbers_in_request_max)
-    check_group_id(request.groupId)
-    now = services.clock()
-    group = {"customer_id": caller.customer_id, "group_id": request.groupId, "now_ms": now}
-    once = Once(caller, now)
-
-    def steps() -> Steps[GroupChange | None]:
-        # The customer's row first, as create and delete do: two transactions that lock in one
-        # order cannot wait for each other.
-        customer = {"customer_id": caller.customer_id}
-        yield Statement("group_counter_change", customer | {"version": new_version()})
-        if not request.dryRun:
-            yield from once.note(None)
-        found = yield Statement("group_lock", group)
-        if not found:
-            raise GroupNotFound
-        change = GroupChange(0, 0, 0, found[0][1])
-        if phones is not None:
-            change = yield from operate(group, found[0], phones, services.numbers_in_group_max)
-        if not (request.groupName is UNSET and request.remark is UNSET):
-            yield _rename(group, request)
-        if request.dryRun:
-            raise _OnlyAskedError(change)
-        if not request.detail:
-            return None
-        yield from once.amend(change)
-        return change
-
-    if not request.dryRun:
-        result: GroupChange | None = await write_once(services, once, steps, _CHANGE_OR_NONE)
-        return result
-    try:
-        return await services.store.write(steps)
-    except _OnlyAskedError as asked:
-        return asked.change
-
-
-def _operation_of(request: UpdateGroup, numbers_max: int) -> tuple[_Operation, list[str] | None]:
-    """Return what to do with which numbers; None where the request only renames."""
-    if request.operateType is UNSET and request.phones is UNSET:
-        return _add, None
-    if request.operateType is UNSET or request.phones is UNSET:
-        raise ParameterError("operateType and phones must be sent together")
-    return _OPERATIONS[request.operateType], numbers.parse_phones(request.phones, numbers_max)
-
-
-def _rename(group: Params, request: UpdateGroup) -> Statement:
-    name = None if request.groupName is UNSET else request.groupName or request.groupId
-    names = {"group_name": name, "name_key": None if name is None else name_key(name)}
-    remark = None if request.remark is UNSET else request.remark
-    return Statement("group_rename", {**group, **names, "remark": remark})
 
 
 async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
@@ -188,21 +94,6 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         yield from group_text.delete_parts(caller.customer_id, seq, count)
 
     await write_once(services, once, steps, NoneType)
-
-
-async def clean(services: Services) -> None:
-    """Forget where groups stood that were deleted long ago.
-
-    Args:
-        services: What to work with.
-    """
-
-    def steps() -> Steps[int]:
-        params = {"gone_ms": services.clock() - limits.GROUP_GONE_MS, "at_most": _CLEAN_AT_ONCE}
-        return len((yield Statement("group_gone_clean", params)))
-
-    while await services.store.write(steps) == _CLEAN_AT_ONCE:
-        pass
 
 
 def new_group_row(
@@ -239,6 +130,18 @@ def new_group_row(
     }
 
 
+def new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
+    """Return the statement that stores the numbers of a group that has none.
+
+    Args:
+        customer_id: Whose group.
+        seq: Its place in the customer's order.
+        phones: Its numbers as stored, without repeats, in order.
+    """
+    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
+    return Statement("group_member_fill", members)
+
+
 def check_group_size(phone_count: int, numbers_max: int) -> None:
     """Make sure that a group may hold so many numbers.
 
@@ -264,85 +167,3 @@ def check_group_id(group_id: str) -> None:
     """
     if not GROUP_ID.fullmatch(group_id):
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
-
-
-def _new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
-    """Return the statement that stores the numbers of a group that has none."""
-    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
-    return Statement("group_member_fill", members)
-
-
-def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: int) -> Statement:
-    return Statement(
-        "group_member_add",
-        {
-            "customer_id": customer_id,
-            "group_seq": seq,
-            "phones": [*phones],
-            "position": position,
-        },
-    )
-
-
-def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
-    seq, count, position = found
-    rows = yield _add_members(group["customer_id"], seq, phones, position)
-    new = {row[0] for row in rows}
-    change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
-    if not new:
-        return change
-    check_group_size(change.count, most)
-    added = [phone for phone in phones if phone in new]
-    text = yield from group_text.append(group["customer_id"], seq, count, added)
-    yield Statement(
-        "group_update_append",
-        {
-            **group,
-            "phones": text,
-            "added": len(new),
-            "position_next": position + len(phones),
-        },
-    )
-    return change
-
-
-def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Steps[GroupChange]:
-    seq, count, position = found
-    members = {"customer_id": group["customer_id"], "group_seq": seq}
-    deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
-    gone = len(deleted)
-    if gone:
-        left = yield Statement("group_member_list", members)
-        yield from _write_phones(group, seq, count, [row[0] for row in left], position)
-    return GroupChange(0, gone, len(phones) - gone, count - gone)
-
-
-def _replace(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
-    check_group_size(len(phones), most)
-    seq, count, _ = found
-    members = {"customer_id": group["customer_id"], "group_seq": seq}
-    kept = len((yield Statement("group_member_among", members | {"phones": [*phones]})))
-    yield Statement("group_member_delete_all", members)
-    yield _new_members(group["customer_id"], seq, phones)
-    yield from _write_phones(group, seq, count, phones, len(phones))
-    return GroupChange(len(phones) - kept, count - kept, kept, len(phones))
-
-
-_OPERATIONS: Final = {ADD: _add, DELETE: _delete, REPLACE: _replace}
-_CHANGE_OR_NONE: Final[Any] = GroupChange | None
-
-
-def _write_phones(
-    group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
-) -> Steps[None]:
-    """Write the text anew of a group that had so many numbers."""
-    yield from group_text.rewrite_parts(group["customer_id"], seq, count, phones)
-    yield Statement(
-        "group_update",
-        {
-            **group,
-            "phones": group_text.head(phones),
-            "phone_count": len(phones),
-            "position_next": position_next,
-        },
-    )

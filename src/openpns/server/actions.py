@@ -6,7 +6,7 @@ A new action is one row here; its struct, its rule and its SQL are files of thei
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from openpns.domain import group_pages, group_show, groups
+from openpns.domain import group_pages, group_show, group_update, groups
 from openpns.domain.calls import Caller, Services
 from openpns.protocol import groups as wire
 from openpns.protocol.fields import BodyReader, RequestBody
@@ -65,7 +65,11 @@ ACTIONS: Final[dict[str, Action]] = {
         is_write=True,
     ),
     "updateGroup": Action(
-        wire.UpdateGroup, groups.update, wire.encode_change, answer=wire.GroupChange, is_write=True
+        wire.UpdateGroup,
+        group_update.update,
+        wire.encode_change,
+        answer=wire.GroupChange,
+        is_write=True,
     ),
     "deleteGroup": Action(wire.DeleteGroup, groups.delete, wire.encode_nothing, is_write=True),
     "getGroup": Action(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
-from openpns.domain import groups, master_key, nodes, once
+from openpns.domain import group_pages, master_key, nodes, once
 from openpns.domain.calls import Services
 from openpns.domain.rate_limits import RateLimits
 from openpns.errors import WireError
@@ -133,7 +133,7 @@ async def _clean(services: Services) -> None:
         await asyncio.sleep(limits.WRITE_RECORD_CLEAN_S)
         try:
             await once.clean(services)
-            await groups.clean(services)
+            await group_pages.clean(services)
         except WireError as error:  # the next time will do
             logs.logger().warning("records of writes not cleaned", why=error.msg)
 

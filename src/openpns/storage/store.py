@@ -5,7 +5,7 @@ I/O, so the same steps run on every engine, in one transaction (on SQLite in a b
 others, under a savepoint of their own).
 """
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -118,6 +118,16 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of every connection."""
         ...
+
+
+def variant_name(name: str, chosen: Collection[str]) -> str:
+    """Return the name of a statement with choices; see `openpns.storage.variants`.
+
+    Args:
+        name: The name in the file.
+        chosen: What is chosen.
+    """
+    return f"{name}:{'+'.join(sorted(chosen))}"
 
 
 def database_path(url: str) -> str | None:

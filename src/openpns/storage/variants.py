@@ -9,22 +9,14 @@ statement for all of them would have none.
 
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
+
+from openpns.storage.store import variant_name
 
 _CHOICES: Final = re.compile(r"^-- variants: (.+)$", re.MULTILINE)
 _CHOICE: Final = re.compile(r"\[(\w+)\]|\(([\w ]+)\)")
 _MARK: Final = re.compile(r" *--\? (.+)$")
-
-
-def variant_name(name: str, chosen: Collection[str]) -> str:
-    """Return the name of the statement for a choice.
-
-    Args:
-        name: The name in the file.
-        chosen: What is chosen.
-    """
-    return f"{name}:{'+'.join(sorted(chosen))}"
 
 
 def variants(name: str, text: str) -> Iterator[tuple[str, str]]:
