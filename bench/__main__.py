@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import extras, machine, reads, report, writes
+from bench import extras, finds, machine, reads, report, writes
 from bench.databases import open_databases
 from bench.figures import BenchError
 from bench.load import require_wrk
@@ -24,6 +24,7 @@ WORKS: dict[str, Callable[[Bench], None]] = {
     "large": reads.large_page,
     "uncached": reads.uncached,
     "growth": extras.growth,
+    "find": finds.find,
     "deep": reads.deep_page,
     "mixed": reads.mixed,
     "create": writes.create_group,

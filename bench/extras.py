@@ -2,8 +2,9 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
-from bench import calls, proc, servers
+from bench import calls, finds, proc, servers, writes
 from bench.calls import Connection
 from bench.figures import BenchError
 from bench.fill import Holding
@@ -21,7 +22,7 @@ LAST_PAGE = "last page, nothing cached"
 
 
 def growth(bench: Bench) -> None:
-    """Measure what a page costs from a thousand groups to a million."""
+    """Measure what pages, searches and writes cost from a thousand groups to a million."""
     page = calls.page_of(10)
     for engine in ENGINES:
         url = bench.databases.get(engine, "one", growing(bench))
@@ -34,8 +35,7 @@ def growth(bench: Bench) -> None:
             for groups in bench.plan.growth:
                 cells = [
                     Cell(
-                        server, listing(grown(groups), 10, offset), page,
-                        on_postgres=engine == "PostgreSQL", note=note,
+                        server, listing(grown(groups), 10, offset), page, note=note,
                     )
                     for server, offset, note in (
                         (caching, 0, REPEATED_PAGE),
@@ -43,11 +43,46 @@ def growth(bench: Bench) -> None:
                         (plain, groups - 1000, LAST_PAGE),
                     )
                 ]  # fmt: skip
-                bench.measure(f"growth, {groups} groups", cells, bench.plan.short())
+                cells += _searches(plain, groups)
+                written = _writes(plain, groups)
+                for cell in (*cells, *written):
+                    cell.on_postgres = engine == "PostgreSQL"
+                plan = replace(bench.plan.short(), rounds=min(bench.plan.rounds, 2))
+                bench.measure(f"growth, {groups} groups", cells, plan)
+                # By themselves: groups that are created make the pages of the others longer.
+                bench.measure(f"growth, {groups} groups", written, plan)
+                cells += written
                 for cell in cells:
                     cost = cell.figures.cpu_us.median + cell.figures.database_us.median
                     lines = bench.growth.setdefault(engine, {})
                     lines.setdefault(cell.note, []).append((groups, cost))
+
+
+def _searches(server: servers.Server, groups: int) -> list[Cell]:
+    customer = grown(groups)
+    return [
+        Cell(
+            server, make(customer, groups), calls.page_of(found), same_bytes=False,
+            note=f"find {note}",
+        )
+        for make, found, note in (
+            (finds.by_phone, 1, finds.BY_PHONE),
+            (finds.by_name, 10, finds.BY_NAME),
+            (finds.behind, 10, finds.BEHIND),
+        )
+    ]  # fmt: skip
+
+
+def _writes(server: servers.Server, groups: int) -> list[Cell]:
+    customer = grown(groups)
+    return [
+        Cell(server, make, never_repeats=True, note=note)
+        for make, note in (
+            # Groups in the middle, which stand on no page that is measured elsewhere.
+            (writes.added_numbers(customer, 300, groups // 2), "add a number"),
+            (writes.creating(customer), "createGroup"),
+        )
+    ]
 
 
 def memory(bench: Bench) -> None:

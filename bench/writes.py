@@ -60,7 +60,7 @@ def add_number(bench: Bench) -> None:
         for engine, server in openpns_cells(bench, stack, "adding", holdings, *bound).items():
             cells = [
                 Cell(
-                    server, _added_numbers(owner, groups), never_repeats=True,
+                    server, added_numbers(owner, groups), never_repeats=True,
                     on_postgres=engine == "PostgreSQL", note=f"groups of {numbers}",
                 )
                 for owner, groups, numbers in (
@@ -79,8 +79,15 @@ def _creating(server: servers.Server, *, on_postgres: bool = False) -> Cell:
     )  # fmt: skip
 
 
+def creating(customer: str) -> MakeCalls:
+    """Return a maker of calls that create a group."""
+    return lambda count: calls.signed_now(
+        (customer, "createGroup", _new_group()) for _ in range(count)
+    )
+
+
 def _new_groups(count: int) -> list[bytes]:
-    return calls.signed_now((WRITER, "createGroup", _new_group()) for _ in range(count))
+    return creating(WRITER)(count)
 
 
 def _new_group() -> dict[str, object]:
@@ -104,8 +111,9 @@ def _counter(port: int) -> Callable[[], int]:
     return count
 
 
-def _added_numbers(owner: str, groups: int) -> MakeCalls:
-    ids: Sequence[str] = [group_id(owner, place) for place in range(groups)]
+def added_numbers(owner: str, groups: int, first: int = 0) -> MakeCalls:
+    """Return a maker of calls that add a number to a group, another group each time."""
+    ids: Sequence[str] = [group_id(owner, place) for place in range(first, first + groups)]
     turn = itertools.cycle(ids)
 
     def make(count: int) -> list[bytes]:
