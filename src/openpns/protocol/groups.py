@@ -98,9 +98,12 @@ class ListGroup(RequestBody, frozen=True):
     @property
     def is_plain(self) -> bool:
         """Whether the request has no field but those that the vendor documents."""
-        return all(
-            field is UNSET
-            for field in (self.after, self.order, self.groupId, self.groupName, self.phone)
+        return (
+            self.after is UNSET
+            and self.order is UNSET
+            and self.groupId is UNSET
+            and self.groupName is UNSET
+            and self.phone is UNSET
         )
 
 
