@@ -24,6 +24,7 @@ TEXTS = {
     19004: "Service unavailable",
     19005: "Internal error",
     19006: "Outcome unknown",
+    19007: "Client token reused",
 }
 STATUSES_OF_CALLS_THAT_NEVER_REACHED_THE_API = {404, 405, 413, 500, 503}
 

@@ -43,7 +43,7 @@ ADVICE: Final = {
     19003: "Wait, then send it again.",
     19004: "Send it again after the seconds in `Retry-After`.",
     19005: "Tell the operator the `requestId`.",
-    19006: "Read the group with listGroup, then decide whether to send the change again.",
+    19006: "Send it again byte for byte while its `ts` is fresh; or read, then decide.",
     19007: "Use a new `clientToken` for each group; to look at the old one, use listGroup.",
 }
 """What a caller does about each code."""
@@ -62,6 +62,7 @@ BOUNDS: Final = (
     ("`ts` away from the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),
     ("Characters in `remark`", limits.REMARK_CHARS_MAX, None),
+    ("Characters in `clientToken`", limits.CLIENT_TOKEN_CHARS_MAX, None),
     ("Fewest digits in a phone number", limits.PHONE_DIGITS_MIN, None),
     ("Most digits in a phone number", limits.PHONE_DIGITS_MAX, None),
     ("Bytes in a body", limits.BODY_BYTES_MAX, "body_bytes_max"),

@@ -274,7 +274,7 @@ class OutcomeUnknown(WireError):
     code, text = 19006, "Outcome unknown"
     when = (
         "The storage was lost in the middle of a commit. The change is there wholly or not at "
-        "all: read before sending it again."
+        "all: send the same bytes again, or read."
     )
     http_status = 503
 

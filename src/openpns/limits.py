@@ -74,6 +74,9 @@ KEY_KEPT_BYTES: Final = 16 * 1024
 # For how long after a write's own ts it is known again. No server accepts it after the half of
 # this; the other half is for nodes whose clocks differ.
 WRITE_RECORD_MS: Final = 2 * TS_SKEW_MS_MAX
+# How long after a server would no longer accept its ts a write may still have its turn. The rest of
+# the time until its note is forgotten is what clocks may differ by.
+WRITE_LATE_MS_MAX: Final = TS_SKEW_MS_MAX // 2
 WRITE_RECORD_CLEAN_S: Final = 30.0
 
 # For how long the place of a deleted group is known, for those who page behind it.

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,15 @@ def test_what_the_server_refuses_is_told_by_line_and_the_others_are_done(
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("retry_creates", ["true", "false"])
 def test_a_row_without_an_answer_is_in_doubt_and_never_done_twice(
-    importing: Import, proxy: Proxy, lost: str
+    importing: Import,
+    proxy: Proxy,
+    lost: str,
+    retry_creates: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("OPENPNS_RETRY_CREATES", retry_creates)
     importing.load(rows("b"))  # an equal group from before is not taken for it
     setattr(proxy, f"lose_{lost}", named("b"))
     done = importing.load(rows("abc"), code=6)
@@ -188,9 +195,39 @@ def test_a_change_in_doubt_is_sent_again(importing: Import, proxy: Proxy) -> Non
     assert not importing.state.exists()
 
 
-def test_where_it_cannot_be_told_a_row_stays_in_doubt(
+def test_a_row_is_sent_again_under_its_token_also_where_nothing_could_be_told_else(
     importing: Import, proxy: Proxy, run_anywhere: Run
 ) -> None:
+    importing.load(rows("a"))
+    (a,) = importing.groups()
+    proxy.lose_answer = named("b")
+    importing.load(rows("b"), code=6)
+    proxy.lose_answer = lambda _: False
+    run_anywhere("groups", "delete", a["groupId"], "--yes")
+    assert importing.load(rows("b"), "--resume").out == "imported 1 groups with 1 numbers\n"
+    assert importing.names() == ["b"]
+    assert not importing.state.exists()
+
+
+def test_an_answer_that_is_lost_now_and_then_leaves_nothing_in_doubt(
+    importing: Import, proxy: Proxy
+) -> None:
+    seen: Counter[str] = Counter()
+
+    def lose_the_first(body: dict[str, Any]) -> bool:
+        seen[body.get("groupName", "")] += 1
+        return seen[body.get("groupName", "")] == 1
+
+    proxy.lose_answer = lambda body: "groupName" in body and lose_the_first(body)
+    assert importing.load(rows("abc")).out == "imported 3 groups with 3 numbers\n"
+    assert sorted(importing.names()) == [*"abc"]
+    assert seen == Counter("aabbcc")
+
+
+def test_without_tokens_a_row_of_which_nothing_can_be_told_stays_in_doubt(
+    importing: Import, proxy: Proxy, run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENPNS_RETRY_CREATES", "false")
     importing.load(rows("a"))
     (a,) = importing.groups()
     proxy.lose_answer = named("b")

@@ -52,6 +52,14 @@ def test_creating_prints_the_id_for_scripts(run_anywhere: Run) -> None:
     assert _phones(run_anywhere, made["groupId"]) == ["85211111114", "8613800138000"]
 
 
+def test_creating_with_a_token_of_ones_own_makes_one_group(run_anywhere: Run) -> None:
+    create = ("groups", "create", "--client-token", "order-7")
+    made = [run_anywhere(*create, "85211111114").out for _ in range(2)]
+    assert made[0] == made[1] == run_anywhere("groups", "list", "-q").out
+    refused = run_anywhere(*create, "8613800138000", code=1)
+    assert refused.err.startswith("openpns: Client token reused: another createGroup was sent")
+
+
 def test_numbers_are_added_removed_and_replaced(
     run_anywhere: Run, group_id: str, tmp_path: Path
 ) -> None:

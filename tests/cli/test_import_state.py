@@ -10,6 +10,10 @@ from openpns.protocol.group_rows import GroupRow
 ORIGIN = Origin("https://pns.example.com/api/pns/", "key", "")
 
 
+SENT_MS = 1_670_479_632_933
+HOUR_MS = 3_600_000
+
+
 def row(name: str, line: int = 2) -> GroupRow:
     return GroupRow(line, "", name, "", ["85211111114"])
 
@@ -20,9 +24,9 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "state"
     state = ImportState(path, ORIGIN, resume=False)
     for name in "abc":
-        state.sent(row(name))
-    state.acknowledged(row("a"), "id-of-a")
-    state.refused(row("c"))
+        state.sent(row(name), f"token-of-{name}", SENT_MS)
+    state.acknowledged(row("a"), "token-of-a", "id-of-a")
+    state.refused(row("c"), "token-of-c")
     state.close(is_complete=False)
     return path
 
@@ -37,11 +41,31 @@ def test_rows_are_known_again_wherever_they_stand(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_row_in_doubt_has_its_token_for_nearly_a_day(path: Path) -> None:
+    for later_ms, tokens in ((23 * HOUR_MS - 1, [None, "token-of-b"]), (23 * HOUR_MS, [None] * 2)):
+        state = ImportState(path, ORIGIN, resume=True)
+        assert [state.take_token(row(name), SENT_MS + later_ms) for name in "ab"] == tokens
+        assert state.take_token(row("b"), SENT_MS) == (None if tokens[1] else "token-of-b")
+        state.close(is_complete=False)
+
+
+def test_a_row_that_is_sent_again_under_its_token_is_still_one_row(path: Path) -> None:
+    state = ImportState(path, ORIGIN, resume=True)
+    state.sent(row("b"), "token-of-b", SENT_MS + HOUR_MS)
+    state.sent(row("b"), "of-an-equal-row", SENT_MS + HOUR_MS)
+    state.close(is_complete=False)
+    state = ImportState(path, ORIGIN, resume=True)
+    assert [state.take_in_doubt(row("b")) for _ in range(3)] == [True, True, False]
+    assert state.take_token(row("b"), SENT_MS + 23 * HOUR_MS) == "of-an-equal-row"
+    assert state.take_token(row("b"), SENT_MS + 23 * HOUR_MS) is None
+    state.close(is_complete=False)
+
+
 def test_a_last_line_that_was_cut_off_counts_as_never_written(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"row": "0123')
     state = ImportState(path, ORIGIN, resume=True)
-    state.acknowledged(row("b"), "id-of-b")
+    state.acknowledged(row("b"), "token-of-b", "id-of-b")
     state.close(is_complete=False)
     state = ImportState(path, ORIGIN, resume=True)
     assert state.groups_done() == {"id-of-a", "id-of-b"}
@@ -85,7 +109,7 @@ def test_a_full_disk_is_a_clear_error(path: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as during:
         during.setattr(os, "write", _no_space)
         with pytest.raises(ConfigError, match=r"cannot write it \(No space left on device\)"):
-            state.sent(row("d"))
+            state.sent(row("d"), None, SENT_MS)
     state.close(is_complete=False)
 
 

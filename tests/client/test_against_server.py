@@ -16,12 +16,17 @@ from openpns import AsyncClient, Client
 from openpns.client import http
 from openpns.client.calls import Request
 from openpns.clock import now_ms
+from openpns.testing import Emulator
 
 PHONES = ["85211111114", "85235753351"]
 Run = Callable[..., Any]
 
 
-def arguments(server: Process | SharedServer, customer: str = "cus_1") -> tuple[str, str, str]:
+def arguments(
+    server: Process | SharedServer | Emulator, customer: str = "cus_1"
+) -> tuple[str, str, str]:
+    if isinstance(server, Emulator):
+        return server.base_url, server.access_key, server.access_secret
     return (f"http://127.0.0.1:{server.port}", *KEY_OF[customer])
 
 
@@ -175,6 +180,25 @@ def test_a_client_with_a_wrong_clock_is_served(
         )
     assert [group.group_id for group in page.groups] == [group_id]
     assert len(told) == 1
+
+
+def test_a_create_whose_answer_is_lost_makes_one_group(pns_server: Emulator, run: Run) -> None:
+    pns_server.faults.drop_after_commit(action="createGroup", times=2)
+    made = run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES, "a")])
+    assert [group.group_id for group in pns_server.groups()] == made
+    pns_server.faults.drop_after_commit(action="createGroup")
+    with pytest.raises(openpns.ConnectionLost):
+        run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES)], retry_creates=False)
+    assert len(pns_server.groups()) == 2
+
+
+def test_a_client_token_makes_one_group_whoever_sends_it(server: SharedServer, run: Run) -> None:
+    def create(*phones: str) -> Any:
+        return lambda pns: [lambda: pns.groups.create(phones, client_token="order-7")]
+
+    assert run(server, create(*PHONES)) == run(server, create(*PHONES))
+    with pytest.raises(openpns.ClientTokenReused):
+        run(server, create(PHONES[0]))
 
 
 def test_iterating_misses_nothing_while_groups_are_added(serve: Start, run: Run) -> None:

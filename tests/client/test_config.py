@@ -268,3 +268,28 @@ def test_no_wrong_setting_puts_a_secret_into_a_traceback(
             assert "in load_config" in shown
             assert SECRET not in shown
             assert OTHER_SECRET not in shown
+
+
+@pytest.mark.parametrize("text", ['"false"', "false"])
+def test_retrying_creates_is_switched_off_by_argument_environment_or_profile(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    assert load_config(**FULL).retry_creates
+    assert not load_config(**FULL, retry_creates=False).retry_creates
+    monkeypatch.setenv("OPENPNS_RETRY_CREATES", "false")
+    assert not load_config(**FULL).retry_creates
+    assert load_config(**FULL, retry_creates=True).retry_creates
+    monkeypatch.setenv("OPENPNS_RETRY_CREATES", "")
+    write_profiles(home, profile("default", **FULL) + f"retry_creates = {text}\n")
+    assert not load_config().retry_creates
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENPNS_RETRY_CREATES", "no")
+    with pytest.raises(ConfigError, match="retry_creates: allowed are true and false"):
+        load_config(**FULL)
+    write_profiles(home, profile("default", **FULL) + "retry_creates = 1\n")
+    with pytest.raises(ConfigError, match="retry_creates: allowed are the texts"):
+        load_config(profile="default")

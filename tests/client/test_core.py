@@ -1,4 +1,6 @@
 import hashlib
+import json
+import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from tests.client.hand import (
     reply,
 )
 
-from openpns.client.calls import Call, Request, create_group, list_groups
+from openpns.client.calls import Call, Request, add_phones, create_group, list_groups
 from openpns.client.core import ClockSkewWarning, Core, Response
 from openpns.errors import (
     WIRE_ERRORS,
@@ -27,12 +29,14 @@ from openpns.errors import (
     ConnectFailed,
     ConnectionLost,
     OpenPNSError,
+    OutcomeUnknown,
     RateLimited,
     TimestampExpired,
 )
 
 READ = list_groups()
-WRITE = create_group(PHONE)
+WRITE = add_phones("b8c2", PHONE)
+CREATE = create_group(PHONE)
 PAGE = reply(data={"groups": [], "total": 0})
 CREATED = reply(groupId="b8c2")
 FAR_MS = 90_000
@@ -46,14 +50,15 @@ def good(call: Call[Any]) -> Response:
     return PAGE if call is READ else CREATED
 
 
-# What is retried: the answer, and whether a read and a write are sent again after it.
+# What is retried: the answer, and whether a read and a write are sent again after it. What the
+# server knows by a client token is sent again as a read is.
 RETRIES: list[tuple[str, Callable[[], Response | OpenPNSError], bool, bool]] = [
     ("never left", lambda: ConnectFailed("x", "refused"), True, True),
     ("connection lost", lambda: ConnectionLost("x", "reset"), True, False),
     ("too late", lambda: AnswerTooLate("x", "30 s"), True, False),
     ("19003", lambda: reply(19003), True, True),
     ("19004", lambda: reply(19004, 503), True, True),
-    ("19006", lambda: reply(19006, 503), False, False),
+    ("19006", lambda: reply(19006, 503), True, False),
     ("19005", lambda: reply(19005, 500), False, False),
     ("page 429", lambda: reply(None, 429), True, False),
     ("page 502", lambda: reply(None, 502), True, False),
@@ -67,7 +72,7 @@ RETRIES: list[tuple[str, Callable[[], Response | OpenPNSError], bool, bool]] = [
 ]
 
 
-@pytest.mark.parametrize("call", [READ, WRITE], ids=["read", "write"])
+@pytest.mark.parametrize("call", [READ, WRITE, CREATE], ids=["read", "write", "create"])
 @pytest.mark.parametrize(
     ("failure", "reads", "writes"), [row[1:] for row in RETRIES], ids=[row[0] for row in RETRIES]
 )
@@ -77,14 +82,72 @@ def test_a_call_is_sent_again_only_where_that_cannot_do_it_twice(
     reads: bool,
     writes: bool,
 ) -> None:
-    again = reads if call is READ else writes
+    again = writes if call is WRITE else reads
     run = Run(make_core(), call, [failure(), good(call)] if again else [failure()])
     assert (run.error is None) == again
     assert len(run.sent) == 1 + again
     assert len(run.waited_s) == again
 
 
-@pytest.mark.parametrize("code", [*set(WIRE_ERRORS) - {1004, 19003, 19004}, 10005, -1])
+@pytest.mark.parametrize(
+    ("failure", "writes"), [(row[1], row[3]) for row in RETRIES], ids=[row[0] for row in RETRIES]
+)
+def test_a_create_is_any_write_where_the_server_knows_no_client_token(
+    failure: Callable[[], Response | OpenPNSError], writes: bool
+) -> None:
+    core = make_core(retry_creates=False)
+    run = Run(core, CREATE, [failure(), CREATED] if writes else [failure()])
+    assert len(run.sent) == 1 + writes
+    assert {send.content for send in run.sent} == {b'{"phones":"%s"}' % PHONE.encode()}
+
+
+def token_of(run: Run) -> str:
+    (content,) = {send.content for send in run.sent}
+    return str(json.loads(content)["clientToken"])
+
+
+def test_a_create_has_a_token_of_its_own_the_same_in_each_try() -> None:
+    lost = ConnectionLost("createGroup", "reset")
+    runs = [Run(make_core(), CREATE, [lost, reply(19006, 503), CREATED]) for _ in range(2)]
+    tokens = [token_of(run) for run in runs]
+    assert all(re.fullmatch("[0-9a-f]{32}", token) for token in tokens)
+    assert tokens[0] != tokens[1]
+    assert [run.result for run in runs] == ["b8c2", "b8c2"]
+
+
+@pytest.mark.parametrize("retry_creates", [True, False])
+def test_a_token_of_the_callers_is_sent_as_it_is(retry_creates: bool) -> None:
+    core = make_core(retry_creates=retry_creates)
+    lost = ConnectionLost("createGroup", "reset")
+    run = Run(core, create_group(PHONE, client_token="order-7"), [lost, CREATED])
+    assert token_of(run) == "order-7"
+
+
+LATER: dict[str, Callable[[], Response | OpenPNSError]] = {
+    "never left": lambda: ConnectFailed("createGroup", "refused"),
+    "19003": lambda: reply(19003, headers={"retry-after": "31"}),
+    "19004": lambda: reply(19004, 503),
+    "19005": lambda: reply(19005, 500),
+    "1004": lambda: reply(1004),
+    "1005": lambda: reply(1005),
+    "lost too": lambda: AnswerTooLate("createGroup", "30 s"),
+}
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+@pytest.mark.parametrize(
+    "first", [lambda: ConnectionLost("createGroup", "reset"), lambda: reply(19006, 503)]
+)
+def test_what_befalls_a_retry_does_not_hide_that_the_first_try_is_in_doubt(
+    first: Callable[[], Response | OpenPNSError], later: Callable[[], Response | OpenPNSError]
+) -> None:
+    run = Run(make_core(retries=1), CREATE, [first(), later()])
+    assert len(run.sent) == 2
+    assert isinstance(run.error, ConnectionLost | OutcomeUnknown)
+    assert run.error.__cause__ is not None
+
+
+@pytest.mark.parametrize("code", [*set(WIRE_ERRORS) - {1004, 19003, 19004, 19006}, 10005, -1])
 def test_no_other_code_is_retried(code: int) -> None:
     assert len(Run(make_core(), READ, [reply(code)]).sent) == 1
 
@@ -274,6 +337,7 @@ FAILURES = {
     "not ours": reply(None, 500),
     "not of this action": Response(200, {}, b'{"code":0,"groupId":null,"phones":"85211111114"}'),
     "never left": ConnectFailed("createGroup", "refused"),
+    "lost": ConnectionLost("createGroup", "reset"),
 }
 
 
@@ -293,7 +357,7 @@ def test_what_the_core_hands_out_shows_no_body() -> None:
     run = Run(make_core(), WRITE, [CREATED])
     assert PHONE not in repr(run.sent) + repr(WRITE)
     assert "b8c2" not in repr(CREATED)
-    assert repr(WRITE) == "Call('createGroup')"
+    assert repr(WRITE) == "Call('updateGroup')"
     assert repr(Request("newAction", {"phones": PHONE})) == "Request('newAction')"
 
 

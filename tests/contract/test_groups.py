@@ -26,7 +26,7 @@ from tests.direct import empty
 from openpns.domain.calls import Services
 from openpns.domain.master_key import open_vault
 from openpns.errors import WIRE_ERRORS
-from openpns.server.api import Api
+from openpns.server.api import Api, Reply
 from openpns.server.counters import Counters
 from openpns.server.logs import logger
 from openpns.server.telemetry import Telemetry
@@ -75,16 +75,10 @@ async def test_the_core_answers_every_row(store: Store, database_url: str, tmp_p
         await _reset(store, database_url, fault, row)
         telemetry = Telemetry(Counters(), logger())
         api = Api(services, vault, telemetry, SETTINGS["body_bytes_max"])
-        body = row["body"].encode()
-
-        async def read_body(bytes_max: int, body: bytes = body) -> bytes | None:
-            return body if len(body) <= bytes_max else None
-
-        headers = [(name.lower(), value) for name, value in row["headers"]]
-        path = row["path"].partition("?")[0]
-        reply = await api.handle(row["method"], path, headers, read_body)
-        assert isinstance(reply.body, bytes)
-        assert (row["name"], reply.status, reply.body.decode()) == _expected(row)
+        for call in _calls(row):
+            reply = await _handle(api, call)
+            assert isinstance(reply.body, bytes)
+            assert (row["name"], reply.status, reply.body.decode()) == _expected(row, call)
         await _check_left(store, row)
 
 
@@ -93,7 +87,8 @@ async def test_a_real_server_answers_every_row(server: "FixedServer") -> None:
     try:
         for row in ROWS:
             await _reset(store, server.url, server.fault, row)
-            assert (row["name"], *server.send(row)) == _expected(row)
+            for call in _calls(row):
+                assert (row["name"], *server.send(call)) == _expected(row, call)
             await _check_left(store, row)
     finally:
         await store.close()
@@ -112,8 +107,9 @@ def test_the_emulator_answers_every_row() -> None:
             if "fault" in row:
                 error = FaultyStore.faults[row["fault"]]
                 pns.faults.error(error.code, error.detail)
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-                assert (row["name"], *_send(connection, row)) == _expected(row)
+            for call in _calls(row):
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                    assert (row["name"], *_send(connection, call)) == _expected(row, call)
             left = {group.group_id: ",".join(group.phones) for group in pns.groups("cus_1")}
             assert (row["name"], left) == (row["name"], row.get("then", untouched))
 
@@ -135,9 +131,9 @@ class FixedServer:
             env=os.environ | environ | {"OPENPNS_MASTER_KEY": MASTER_KEY},
         )
 
-    def send(self, row: dict[str, Any]) -> tuple[int, str]:
+    def send(self, call: dict[str, Any]) -> tuple[int, str]:
         with self._connect() as connection:
-            return _send(connection, row)
+            return _send(connection, call)
 
     def _connect(self) -> socket.socket:
         for _ in range(200):
@@ -153,11 +149,11 @@ class FixedServer:
         assert self.process.wait(30) == 0
 
 
-def _send(connection: socket.socket, row: dict[str, Any]) -> tuple[int, str]:
-    """Send a row as it stands, byte for byte, and return status and answer."""
-    body = row["body"].encode()
-    lines = [f"{row['method']} {row['path']} HTTP/1.1", "Host: localhost"]
-    lines += [f"{name}: {value}" for name, value in row["headers"]]
+def _send(connection: socket.socket, call: dict[str, Any]) -> tuple[int, str]:
+    """Send a call as it stands, byte for byte, and return status and answer."""
+    body = call["body"].encode()
+    lines = [f"{call['method']} {call['path']} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in call["headers"]]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     connection.sendall("\r\n".join(lines).encode() + body)
     response = http.client.HTTPResponse(connection)
@@ -188,8 +184,24 @@ async def _reset(store: Store, url: str, fault: Path, row: dict[str, Any]) -> No
         fault.write_text(row["fault"])
 
 
-def _expected(row: dict[str, Any]) -> tuple[str, int, str]:
-    return row["name"], row["status"], row["answer"]
+def _calls(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the calls that come before, and the row's own."""
+    return [*row.get("before", []), row]
+
+
+async def _handle(api: Api, call: dict[str, Any]) -> Reply:
+    body = call["body"].encode()
+
+    async def read_body(bytes_max: int) -> bytes | None:
+        return body if len(body) <= bytes_max else None
+
+    headers = [(name.lower(), value) for name, value in call["headers"]]
+    path = call["path"].partition("?")[0]
+    return await api.handle(call["method"], path, headers, read_body)
+
+
+def _expected(row: dict[str, Any], call: dict[str, Any]) -> tuple[str, int, str]:
+    return row["name"], call["status"], call["answer"]
 
 
 async def _check_left(store: Store, row: dict[str, Any]) -> None:

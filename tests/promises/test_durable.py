@@ -29,11 +29,11 @@ from openpns.storage import connect as storage
 WRITERS = 4
 
 
-def kill_all(server: Process) -> None:
+def kill_all(server: Process, workers: int = 2) -> None:
     """End a server's every process at once, as a power cut does."""
-    workers = server.workers(2)
+    pids = server.workers(workers)
     server.process.send_signal(signal.SIGKILL)
-    for worker in workers:
+    for worker in pids:
         os.kill(worker, signal.SIGKILL)
     server.wait()
 

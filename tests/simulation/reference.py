@@ -2,7 +2,8 @@
 
 The one thing that a caller cannot know is the outcome of a write whose commit was lost. It leaves
 two states that its customer's groups can have; both are kept, and each later answer takes away
-those that it does not fit.
+those that it does not fit. A state has notes of the writes that were carried out or refused, too:
+the same bytes sent again are answered from them.
 """
 
 import re
@@ -100,6 +101,35 @@ class Answer(NamedTuple):
     """What the envelope holds besides code, msg and requestId."""
 
 
+class Note(NamedTuple):
+    """What a write was answered with."""
+
+    call: str
+    ts_ms: int
+    code: int
+    group_id: str
+    """Of the group that it made; empty where it made none."""
+
+    @property
+    def answer(self) -> Answer:
+        if self.code:
+            return failed(self.code)
+        return succeeded({"groupId": self.group_id} if self.group_id else {})
+
+
+class State(NamedTuple):
+    """What is there of a customer: its groups, and the writes that are not carried out again."""
+
+    groups: Groups = ()
+    notes: tuple[Note, ...] = ()
+
+    def after(self, call: Call, code: int, groups: Groups, group_id: str = "") -> "State":
+        """Return the state that a call leaves; a write leaves its note, too."""
+        if call.action == "listGroup":
+            return self
+        return State(groups, (*self.notes, Note(repr(call), call.ts_ms, code, group_id)))
+
+
 BROKEN_OFF: Final = Answer(200, -1, "broken off in its middle", {}, None)
 
 
@@ -109,8 +139,20 @@ class Reference:
 
     keys: dict[str, Key] = field(default_factory=dict)
     disabled_customers: set[str] = field(default_factory=set)
-    possible: dict[str, list[Groups]] = field(default_factory=dict)
-    """The states that each customer's groups can have: one, but for commits that were lost."""
+    possible: dict[str, list[State]] = field(default_factory=dict)
+    """The states that each customer can have: one, but for commits that were lost."""
+
+    def forget(self, now_ms: int) -> None:
+        """Forget the writes whose ts no clock would take that is at most 60 s behind this one.
+
+        Args:
+            now_ms: What the clock says of the worker that forgets.
+        """
+        for states in self.possible.values():
+            states[:] = [
+                State(groups, tuple(note for note in notes if now_ms < note.ts_ms + 120_000))
+                for groups, notes in states
+            ]
 
     def accept(
         self, call: Call, now_ms: int, met: Fault | None, group_id: str, answer: Answer
@@ -135,10 +177,10 @@ class Reference:
             return
         outcomes = [
             outcome
-            for groups in self.possible[customer]
-            for outcome in _outcomes(change, customer, groups, met)
+            for state in self.possible[customer]
+            for outcome in _outcomes(call, change, customer, state, met)
         ]
-        left = [groups for expected, groups in outcomes if expected == answer]
+        left = [state for expected, state in outcomes if expected == answer]
         right = " nor ".join(_short(expected) for expected, _ in outcomes)
         assert left, f"answered {_short(answer)}, not {right}"
         self.possible[customer] = list(dict.fromkeys(left))
@@ -189,22 +231,29 @@ def _short(answer: Answer) -> str:
 
 
 def _outcomes(
-    change: Change, customer: str, groups: Groups, met: Fault | None
-) -> Iterator[tuple[Answer, Groups]]:
+    call: Call, change: Change, customer: str, state: State, met: Fault | None
+) -> Iterator[tuple[Answer, State]]:
     """Yield each answer that is right in a state, with the state that it leaves."""
-    try:
-        returned, after = change(customer, groups)
-    except Refused as refused:
-        if met is None:
-            yield failed(refused.code), groups
-        elif met.is_before:
-            yield failed(met.code), groups
+    noted = [note.answer for note in state.notes if note.call == repr(call)]
+    if noted:
+        yield noted[0] if met is None else failed(met.code), state
         return
+    try:
+        returned, groups = change(customer, state.groups)
+    except Refused as refused:
+        noting = state.after(call, refused.code, state.groups)
+        if met is None:
+            yield failed(refused.code), noting
+        else:
+            # Where the note's own commit is lost, it is still sure that nothing was changed.
+            yield failed(19004), noting if met.when == "after commit" else state
+        return
+    after = state.after(call, 0, groups, returned.get("groupId", ""))
     if met is None:
         yield succeeded(returned), after
     elif met.method == "stream":
-        yield BROKEN_OFF, groups
+        yield BROKEN_OFF, state
     else:
-        yield failed(met.code), groups
+        yield failed(met.code), state
         if met.code == 19006:
             yield failed(met.code), after

@@ -316,7 +316,7 @@ async def test_a_commit_that_is_lost_is_neither_confirmed_nor_denied(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch, error: Exception, *, committed: bool
 ) -> None:
     interrupt_commit(monkeypatch, error, committed=committed)
-    with pytest.raises(OutcomeUnknown, match="read before sending it again"):
+    with pytest.raises(OutcomeUnknown, match="send the same bytes again, or read"):
         await store.write(add("cus_2"))
     assert ("cus_2" in await ids_in(store)) == committed
     assert await store.write(add("cus_3")) == 1

@@ -131,12 +131,15 @@ def test_readers_and_writers_never_find_it_busy(
 ) -> None:
     codes: list[int] = []
 
-    def work(caller: Caller) -> None:
+    def work(caller: Caller, thread: int) -> None:
         for number in range(40):
-            codes.append(caller("createGroup", {"phones": f"8613800138{number:03}"}).code)
+            # Two calls of one ms with the same body would be the same call.
+            codes.append(caller("createGroup", {"phones": f"861380013{thread}{number:03}"}).code)
             codes.append(caller("listGroup", LIST).code)
 
-    threads = [threading.Thread(target=work, args=(new_caller(pns_server),)) for _ in range(4)]
+    threads = [
+        threading.Thread(target=work, args=(new_caller(pns_server), thread)) for thread in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

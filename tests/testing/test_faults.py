@@ -64,6 +64,20 @@ def test_drop_after_commit_closes_without_a_byte_though_it_is_written(
     assert (seen.code, seen.faults) == (0, ("drop_after_commit",))
 
 
+def test_after_drop_after_commit_the_same_bytes_or_token_have_the_first_answer(
+    pns_server: Emulator, call: Caller
+) -> None:
+    for body, ts in ((CREATE, pns_server.clock()), (CREATE | {"clientToken": "order-7"}, None)):
+        pns_server.reset()
+        pns_server.faults.drop_after_commit()
+        with pytest.raises(http.client.RemoteDisconnected):
+            call("createGroup", body, ts=ts)
+        (group,) = pns_server.groups()
+        for _ in range(2):
+            assert call("createGroup", body, ts=ts).envelope["groupId"] == group.group_id
+        assert pns_server.groups() == [group]
+
+
 def test_drop_after_commit_drops_a_large_answer_too(pns_server: Emulator, call: Caller) -> None:
     pns_server.add_group([str(8613800138000 + n) for n in range(300)])
     pns_server.faults.drop_after_commit()

@@ -1,8 +1,9 @@
 """Import of groups through the API: compare with what is there, then send with bounded concurrency.
 
 No row is done twice, whatever cuts the import off: see `openpns.cli.import_state`. A row that was
-sent and not answered is in doubt; the next run looks for its group among those that came after
-the import began, before it sends the row again.
+sent and not answered is in doubt; the next run sends it again under the same client token. Where
+that is too old, or the server is said to know none, it looks first for the row's group among those
+that came after the import began.
 """
 
 from collections.abc import Iterator

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
+from uuid import uuid4
 
 import click
 
@@ -14,6 +15,7 @@ from openpns.cli.import_state import ImportState
 from openpns.cli.profile import Target, async_client, clock_warning
 from openpns.client.calls import Group, create_group, remove_phones, replace_phones
 from openpns.client.http import AsyncClient
+from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,
     AnswerUnreadable,
@@ -73,6 +75,8 @@ class Sender:
         self._concurrency = concurrency
         self._tally = Tally()
         self._failed = 0
+        self._tokens: dict[int, str] = {}
+        """By its line, the token of a row that an earlier run sent without an answer."""
         self._in_doubt: list[int] = []
         self._doubt: OpenPNSError | None = None
         self._stop: OpenPNSError | None = None
@@ -122,27 +126,41 @@ class Sender:
     async def _run(self, items: Iterator[Item], move: Callable[[], None]) -> None:
         async with async_client(self._target, _RETRIES) as client:
             later: list[Item] = []
-            await self._send_all(client, self._new(items, later, move))
+            await self._send_all(client, self._new(client, items, later, move))
             if later and self._stop is None:
                 await self._send_all(client, await self._missing(client, later))
 
     def _new(
-        self, items: Iterable[Item], later: list[Item], move: Callable[[], None]
+        self,
+        client: AsyncClient,
+        items: Iterable[Item],
+        later: list[Item],
+        move: Callable[[], None],
     ) -> Iterator[Item]:
-        """Return the rows to send now; those in doubt since an earlier run are put aside."""
+        """Return the rows to send now; put aside those in doubt that the server may not know."""
         for item in items:
             move()
             if self._state.take_done(item.row):
                 continue
             if self._state.take_in_doubt(item.row):
-                if item.change is None:
+                if item.change is not None:
+                    self._state.refused(item.row, None)  # to replace numbers twice does no harm
+                elif not self._is_known_again(client, item):
                     later.append(item)
                     continue
-                self._state.refused(item.row)  # to replace numbers twice does no harm
             if item.change is not None and item.change.is_none:
                 self._tally.count(item)
             else:
                 yield item
+
+    def _is_known_again(self, client: AsyncClient, item: Item) -> bool:
+        """Tell whether a row can be sent again under the token that it was sent under before."""
+        if not client.config.retry_creates:
+            return False
+        token = self._state.take_token(item.row, now_ms())
+        if token is not None:
+            self._tokens[item.row.line] = token
+        return token is not None
 
     async def _send_all(self, client: AsyncClient, items: Iterator[Item]) -> None:
         async def work() -> None:
@@ -160,17 +178,19 @@ class Sender:
             self._stop = next(_leaves(failures), None)
 
     async def _send(self, client: AsyncClient, item: Item) -> None:
-        row = item.row
-        self._state.sent(row)
+        row, token = item.row, None
+        if item.change is None and client.config.retry_creates:
+            token = self._tokens.pop(row.line, None) or uuid4().hex
+        self._state.sent(row, token, now_ms())
         try:
-            group_id = await _call(client, item)
+            group_id = await _call(client, item, token)
         except (WireError, TransportError) as error:
-            self._fail(item, error)
+            self._fail(item, token, error)
         else:
-            self._state.acknowledged(row, group_id)
+            self._state.acknowledged(row, token, group_id)
             self._tally.count(item)
 
-    def _fail(self, item: Item, error: WireError | TransportError) -> None:
+    def _fail(self, item: Item, token: str | None, error: WireError | TransportError) -> None:
         if isinstance(error, _STOPS):
             self._stop = self._stop or error
         if isinstance(error, _IN_DOUBT):
@@ -179,7 +199,7 @@ class Sender:
             if len(self._in_doubt) >= _IN_DOUBT_MAX:
                 self._stop = self._stop or error
             return
-        self._state.refused(item.row)
+        self._state.refused(item.row, token)
         if not isinstance(error, _STOPS):
             self._failed += 1
             self._report.tell(item.row.line, str(error))
@@ -193,10 +213,10 @@ class Sender:
             if there is None:
                 self._in_doubt.append(item.row.line)
             elif found:
-                self._state.acknowledged(item.row, found.pop())
+                self._state.acknowledged(item.row, None, found.pop())
                 self._tally.count(item)
             else:
-                self._state.refused(item.row)
+                self._state.refused(item.row, None)
                 missing.append(item)
         return iter(missing)
 
@@ -216,11 +236,13 @@ class Sender:
         return found if is_after else None
 
 
-async def _call(client: AsyncClient, item: Item) -> str:
+async def _call(client: AsyncClient, item: Item, token: str | None) -> str:
     row, change = item.row, item.change
     if change is None:
         return await client.call(
-            create_group(row.phones, name=row.name or None, remark=row.remark or None)
+            create_group(
+                row.phones, name=row.name or None, remark=row.remark or None, client_token=token
+            )
         )
     await client.call(
         replace_phones(row.group_id, row.phones)

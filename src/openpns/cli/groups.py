@@ -69,6 +69,11 @@ def get(group_id: str, *, as_json: bool, target: Target) -> None:
 @phones_file_option
 @click.option("--name", help="Its name; its id where not given.")
 @click.option("--remark", help="A remark.")
+@click.option(
+    "--client-token",
+    metavar="TEXT",
+    help="Your own name for this group: with the same one within 24 hours none is made again.",
+)
 @json_option
 @client_options
 def create(
@@ -76,6 +81,7 @@ def create(
     phones_file: str | None,
     name: str | None,
     remark: str | None,
+    client_token: str | None,
     *,
     as_json: bool,
     target: Target,
@@ -83,7 +89,9 @@ def create(
     """Create a group of PHONES (- for stdin), and print its id."""
     numbers = read_phones(phones, phones_file)
     with open_client(target) as client:
-        group_id = client.groups.create(numbers, name=name, remark=remark)
+        group_id = client.groups.create(
+            numbers, name=name, remark=remark, client_token=client_token
+        )
     if as_json:
         print_json({"groupId": group_id})
     else:

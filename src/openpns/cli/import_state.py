@@ -1,9 +1,10 @@
 """What an import through the API has done so far: a file beside the input, one JSON object a line.
 
 A row is noted before it is sent and when it is answered, so that a run that was killed can tell
-three kinds of rows apart: done, not begun, and in doubt. Rows are known by a digest of what they
-hold, not by their line: a file in which bad rows were mended can be resumed too. No phone number
-stands in the file.
+three kinds of rows apart: done, not begun, and in doubt. With a row that becomes a group stands the
+client token that it is sent under: under the same one it can be sent again. Rows are known by a
+digest of what they hold, not by their line: a file in which bad rows were mended can be resumed
+too. No phone number stands in the file.
 """
 
 import fcntl
@@ -18,11 +19,15 @@ from typing import Any, Final
 
 import msgspec
 
+from openpns import limits
 from openpns.errors import ConfigError
 from openpns.protocol.group_rows import GroupRow
 
 _MARK: Final = "openpns-import"
 _VERSION: Final = 1
+
+_TOKEN_GOOD_MS: Final = limits.CLIENT_TOKEN_MS - 3_600_000
+"""For how long a row is sent again under its token: less than servers know one, by any clock."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -59,6 +64,8 @@ class ImportState:
         self.done_now = 0
         self._done: Counter[str] = Counter()
         self._in_doubt: Counter[str] = Counter()
+        self._tokens: dict[str, dict[str, int]] = {}
+        """The tokens of the rows in doubt, each with when it was first sent."""
         self._file = -1
         if path is None:
             return
@@ -85,31 +92,52 @@ class ImportState:
         """
         return _take(self._in_doubt, row)
 
-    def sent(self, row: GroupRow) -> None:
+    def take_token(self, row: GroupRow, now_ms: int) -> str | None:
+        """Return the token under which a row in doubt was sent; None where it is of no use now.
+
+        Args:
+            row: The row.
+            now_ms: The time now.
+        """
+        tokens = self._tokens.get(_digest(row), {})
+        good = (token for token, sent_ms in tokens.items() if now_ms - sent_ms < _TOKEN_GOOD_MS)
+        found = next(good, None)
+        if found is not None:
+            del tokens[found]
+        return found
+
+    def sent(self, row: GroupRow, token: str | None, now_ms: int) -> None:
         """Note that a row is about to be sent.
 
         Args:
             row: The row.
+            token: The client token that it is sent under.
+            now_ms: The time now.
         """
-        self._note({"row": _digest(row), "line": row.line})
+        known = {} if token is None else {"token": token, "ms": now_ms}
+        self._note({"row": _digest(row), "line": row.line} | known)
 
-    def acknowledged(self, row: GroupRow, group_id: str) -> None:
+    def acknowledged(self, row: GroupRow, token: str | None, group_id: str) -> None:
         """Note that the server has done a row.
 
         Args:
             row: The row.
+            token: The client token that it was sent under.
             group_id: The group that it became, or changed.
         """
         self.done_now += 1
-        self._note({"row": _digest(row), "groupId": group_id})
+        known = {} if token is None else {"token": token}
+        self._note({"row": _digest(row), "groupId": group_id} | known)
 
-    def refused(self, row: GroupRow) -> None:
+    def refused(self, row: GroupRow, token: str | None) -> None:
         """Note that the server has done nothing for a row.
 
         Args:
             row: The row.
+            token: The client token that it was sent under.
         """
-        self._note({"row": _digest(row), "refused": True})
+        known = {} if token is None else {"token": token}
+        self._note({"row": _digest(row), "refused": True} | known)
 
     def groups_done(self) -> set[str]:
         """Return the ids of the groups of all rows that are done."""
@@ -173,10 +201,17 @@ class ImportState:
             )
         self.origin = began
         for entry in entries:
-            row = entry["row"]
+            row, token = entry["row"], entry.get("token")
+            tokens = self._tokens.setdefault(row, {})
+            if "line" in entry:
+                self._in_doubt[row] += token not in tokens  # else it was sent again under its token
+                if token is not None:
+                    tokens.setdefault(token, entry["ms"])
+                continue
             if "groupId" in entry:
                 self._done[row] += 1
-            self._in_doubt[row] += 1 if "line" in entry else -1
+            self._in_doubt[row] -= 1
+            tokens.pop(token or "", None)
         self.done_before = self._done.total()
 
     def _entries(self) -> Iterator[dict[str, Any]]:

@@ -24,12 +24,14 @@ class Call(Generic[ResultT]):
         read: Makes the result from the answer, the whole envelope as a dict; raises
             msgspec.ValidationError where the answer is none of this action.
         is_read: Whether the call changes nothing, so that it may be sent again at will.
+        has_token: Whether the body has a client token, by which the server knows the call again.
+        takes_token: Whether the client may add one.
 
     Raises:
         ValueError: The action's name cannot be sent.
     """
 
-    __slots__ = ("action", "body", "is_read", "read")
+    __slots__ = ("action", "body", "has_token", "is_read", "read", "takes_token")
 
     def __init__(
         self,
@@ -38,6 +40,8 @@ class Call(Generic[ResultT]):
         read: Callable[[dict[str, Any]], ResultT],
         *,
         is_read: bool = False,
+        has_token: bool = False,
+        takes_token: bool = False,
     ) -> None:
         if not (action and action.isascii() and action.isprintable() and " " not in action):
             raise ValueError("an action's name is one word of printable ASCII characters")
@@ -45,6 +49,8 @@ class Call(Generic[ResultT]):
         self.body = body
         self.read = read
         self.is_read = is_read
+        self.has_token = has_token
+        self.takes_token = takes_token
 
     def __repr__(self) -> str:
         """Return a text without the body, which may hold phone numbers."""
@@ -121,24 +127,37 @@ def list_groups(limit: int = limits.GROUPS_IN_PAGE_MAX, offset: int = 0) -> Call
     return Call("listGroup", body, _read_page, is_read=True)
 
 
-def create_group(phones: Phones, name: str | None = None, remark: str | None = None) -> Call[str]:
+def create_group(
+    phones: Phones,
+    name: str | None = None,
+    remark: str | None = None,
+    *,
+    client_token: str | None = None,
+) -> Call[str]:
     """Create a number group; return its id.
 
     Args:
         phones: Its numbers, each with country code.
         name: Its name, at most 128 characters; the server names it after its id where None.
         remark: A remark, at most 512 characters.
+        client_token: Your own name for this group, at most 64 characters: a call with the same one
+            within 24 hours makes no second group. Where None, the client makes one for this call,
+            unless its setting `retry_creates` is off.
 
     Raises:
-        ParameterError: A number, the name or the remark is not allowed.
+        ParameterError: A number, the name, the remark or the token is not allowed.
         GroupFull: There are more numbers than a group may hold.
+        ClientTokenReused: Another group was asked for under this token.
     """
     body = {"phones": join_phones(phones)}
     if name is not None:
         body["groupName"] = name
     if remark is not None:
         body["remark"] = remark
-    return Call("createGroup", body, _read_created)
+    if client_token:
+        body["clientToken"] = client_token
+    has_token = bool(client_token)
+    return Call("createGroup", body, _read_created, has_token=has_token, takes_token=not has_token)
 
 
 def add_phones(group_id: str, phones: Phones) -> Call[None]:

@@ -21,7 +21,8 @@ API_PATH: Final = "/api/pns/"
 DEFAULT_PROFILE: Final = "default"
 
 _REQUIRED: Final = ("base_url", "access_key", "access_secret")
-_KEYS: Final = (*_REQUIRED, "algorithm")
+_KEYS: Final = (*_REQUIRED, "algorithm", "retry_creates")
+_SWITCH: Final = {"true": True, "false": False}
 
 
 class Secret:
@@ -55,6 +56,9 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
         algorithm: "md5" or "sha256".
         timeout_s: How long connecting, sending or waiting for data may take, in seconds.
         retries: How often a call is sent again where that is safe.
+        retry_creates: Whether createGroup is sent again, under a client token, after its answer
+            was lost. For servers that know client tokens, as openpns does; another one might create
+            two groups.
     """
 
     url: str
@@ -63,6 +67,7 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     algorithm: str = "md5"
     timeout_s: float = limits.CLIENT_TIMEOUT_S
     retries: int = limits.CLIENT_RETRIES
+    retry_creates: bool = True
 
 
 def load_config(
@@ -74,6 +79,7 @@ def load_config(
     profile: str | None = None,
     timeout_s: float = limits.CLIENT_TIMEOUT_S,
     retries: int = limits.CLIENT_RETRIES,
+    retry_creates: bool | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> ClientConfig:
     """Put a client's settings together.
@@ -88,6 +94,8 @@ def load_config(
         profile: A profile of the configuration file; OPENPNS_PROFILE or "default" where None.
         timeout_s: In seconds.
         retries: How often a call is sent again where that is safe.
+        retry_creates: Whether createGroup is sent again, under a client token, after its answer was
+            lost; it is where nothing says otherwise.
         environ: The environment; the process's own where None.
 
     Raises:
@@ -95,7 +103,8 @@ def load_config(
     """
     access_secret = _wrapped(access_secret)
     found = _from_environ(os.environ if environ is None else environ)
-    arguments = (base_url, access_key, access_secret, algorithm)
+    switch = None if retry_creates is None else str(retry_creates).lower()
+    arguments = (base_url, access_key, access_secret, algorithm, switch)
     found |= {
         name: given for name, given in zip(_KEYS, arguments, strict=True) if given is not None
     }
@@ -106,6 +115,8 @@ def load_config(
     chosen = found.get("algorithm", "md5")
     if chosen not in signing.ALGORITHMS:
         raise ConfigError("algorithm: allowed are md5 and sha256")
+    if found.get("retry_creates", "true") not in _SWITCH:
+        raise ConfigError("retry_creates: allowed are true and false")
     if not timeout_s > 0:
         raise ConfigError("timeout_s: allowed is a number of seconds above 0")
     if retries < 0:
@@ -117,6 +128,7 @@ def load_config(
         algorithm=chosen,
         timeout_s=timeout_s,
         retries=retries,
+        retry_creates=_SWITCH[found.get("retry_creates", "true")],
     )
 
 
@@ -182,6 +194,9 @@ def load_profile(name: str | None, environ: Mapping[str, str] | None = None) -> 
     if not isinstance(profile, dict):
         there = ", ".join(name for name in profiles if isinstance(profiles[name], dict))
         raise ConfigError(f"profile {wanted!r}: not in {file}; there are {there or 'none'}")
+    switch = profile.get("retry_creates")
+    if isinstance(switch, bool):
+        profile = profile | {"retry_creates": str(switch).lower()}
     for key, value in profile.items():
         if key not in _KEYS or not isinstance(value, str | Secret):
             raise ConfigError(

@@ -11,7 +11,8 @@ import random
 import warnings
 from collections.abc import Callable, Generator
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
 
 import msgspec
 
@@ -23,6 +24,7 @@ from openpns.clock import Clock
 from openpns.errors import (
     AnswerUnreadable,
     ConnectFailed,
+    OutcomeUnknown,
     RateLimited,
     ServiceUnavailable,
     TimestampExpired,
@@ -101,7 +103,35 @@ class Core:
             WireError: The server refused it.
             TransportError: No answer came, or none that can be read.
         """
-        unsigned = Send({}, msgspec.json.encode(call.body))
+        add_token = call.takes_token and self.config.retry_creates
+        has_token = call.has_token or add_token
+        unsigned = Send({}, _encode(call, with_token=add_token))
+        doubts: list[WireError | TransportError] = []
+        try:
+            return (yield from self._tries(call, unsigned, doubts, is_known_again=has_token))
+        except (WireError, TransportError) as error:
+            if has_token and doubts and error is not doubts[0]:
+                # What the last try met says nothing of what became of the first one.
+                raise doubts[0] from error
+            raise
+
+    def _tries(
+        self,
+        call: Call[ResultT],
+        unsigned: Send,
+        doubts: list[WireError | TransportError],
+        *,
+        is_known_again: bool,
+    ) -> Exchange[ResultT]:
+        """Send a call until it is answered or must not be sent again.
+
+        Args:
+            call: The call.
+            unsigned: Its body.
+            doubts: Told the failures after which nobody knows whether it was carried out.
+            is_known_again: Whether the server knows it by its token.
+        """
+        may_repeat = call.is_read or is_known_again
         failures = 0
         is_skew_learnt = False
         while True:
@@ -116,11 +146,13 @@ class Core:
                 is_skew_learnt = True
             except (WireError, TransportError) as error:
                 failures += 1
+                if _leaves_doubt(error):
+                    doubts.append(error)
                 wait_s = self._wait_s(error.retry_after_s, failures)
                 if (
                     failures > self.config.retries
                     or wait_s is None
-                    or not may_retry(error, is_read=call.is_read)
+                    or not may_retry(error, may_repeat=may_repeat)
                 ):
                     raise
                 yield Wait(wait_s)
@@ -188,15 +220,30 @@ class Core:
         return asked_s + wait_s if asked_s <= limits.CLIENT_RETRY_AFTER_S_MAX else None
 
 
-def may_retry(error: WireError | TransportError, *, is_read: bool) -> bool:
+def may_retry(error: WireError | TransportError, *, may_repeat: bool) -> bool:
     """Tell whether a call may be sent again: never where a write could be done twice.
 
     Args:
         error: How the last try failed.
-        is_read: Whether the call changes nothing.
+        may_repeat: Whether carrying the call out twice is as good as once: it changes nothing, or
+            the server knows it again.
     """
     if isinstance(error, ConnectFailed | RateLimited | ServiceUnavailable):
         return True  # it never left, or the server says that it did nothing
     if isinstance(error, AnswerUnreadable):
-        return is_read and error.http_status in _GATEWAY_STATUSES
-    return is_read and isinstance(error, TransportError)
+        return may_repeat and error.http_status in _GATEWAY_STATUSES
+    return may_repeat and _leaves_doubt(error)
+
+
+def _leaves_doubt(error: WireError | TransportError) -> bool:
+    """Tell whether a call that failed so may have been carried out all the same."""
+    if isinstance(error, TransportError):
+        return not isinstance(error, ConnectFailed)
+    return isinstance(error, OutcomeUnknown)
+
+
+def _encode(call: Call[Any], *, with_token: bool) -> bytes:
+    """Return a call's body, which no variable holds."""
+    if with_token:
+        return msgspec.json.encode(call.body | {"clientToken": uuid4().hex})
+    return msgspec.json.encode(call.body)

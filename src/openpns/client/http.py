@@ -147,8 +147,8 @@ class AsyncGroups(_GroupMethods):
 class _Shell(Generic[TransportT]):
     """What both clients share: how they are made, and what they show of themselves.
 
-    Settings come from the arguments, else from OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY and
-    OPENPNS_ACCESS_SECRET, else from a profile of ~/.config/openpns/config.toml.
+    Settings come from the arguments, else from OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY,
+    OPENPNS_ACCESS_SECRET and so on, else from a profile of ~/.config/openpns/config.toml.
 
     Args:
         base_url: The server, e.g. `https://pns.example.com`; with a path, the API's whole URL.
@@ -158,6 +158,9 @@ class _Shell(Generic[TransportT]):
         profile: A profile's name; OPENPNS_PROFILE or "default" where None.
         timeout_s: How long connecting, sending or waiting for data may take, in seconds.
         retries: How often a call is sent again where that cannot do it twice.
+        retry_creates: Whether createGroup is sent again, under a client token, after its answer was
+            lost (where nothing says otherwise). Set it to False for a server that does not know
+            `clientToken`: it might create two groups.
         transport: An httpx2 transport, for tests and special networks.
 
     Raises:
@@ -174,6 +177,7 @@ class _Shell(Generic[TransportT]):
         profile: str | None = None,
         timeout_s: float = limits.CLIENT_TIMEOUT_S,
         retries: int = limits.CLIENT_RETRIES,
+        retry_creates: bool | None = None,
         transport: TransportT | None = None,
     ) -> None:
         # Wrapped first: from here on no frame of a traceback holds it in clear.
@@ -186,6 +190,7 @@ class _Shell(Generic[TransportT]):
             profile=profile,
             timeout_s=timeout_s,
             retries=retries,
+            retry_creates=retry_creates,
         )
         self._url = _parse_url(config.url)
         self._core = Core(config, now_ms)

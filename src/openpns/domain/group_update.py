@@ -50,7 +50,7 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> Gr
     check_group_id(request.groupId)
     now = services.clock()
     group = {"customer_id": caller.customer_id, "group_id": request.groupId, "now_ms": now}
-    once = Once(caller, now)
+    once = Once(caller, now, services.clock)
 
     def steps() -> Steps[GroupChange | None]:
         # The customer's row first, as create and delete do: two transactions that lock in one

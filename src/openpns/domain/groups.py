@@ -34,7 +34,7 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
     created = GroupCreated(services.ids.group_id())
     now = services.clock()
     wish = CreateGroup(",".join(phones), request.groupName or None, request.remark or None)
-    once = Once(caller, now, request.clientToken, wish)
+    once = Once(caller, now, services.clock, request.clientToken, wish)
 
     def steps() -> Steps[GroupCreated]:
         (seq,) = (
@@ -77,7 +77,7 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
     """
     check_group_id(request.groupId)
     now = services.clock()
-    once = Once(caller, now)
+    once = Once(caller, now, services.clock)
 
     def steps() -> Steps[None]:
         customer = {"customer_id": caller.customer_id}

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from openpns import limits
+from openpns.clock import Clock
 from openpns.domain.calls import Caller, Services
 from openpns.errors import (
     WIRE_ERRORS,
@@ -25,7 +27,7 @@ from openpns.errors import (
     InternalError,
     OutcomeUnknown,
     ServiceUnavailable,
-    WireError,
+    TimestampExpired,
 )
 from openpns.storage.store import Statement, Steps
 
@@ -44,18 +46,27 @@ class _SentBeforeError(Exception):
         self.key = key
 
 
+class _Outcome(msgspec.Struct, frozen=True):
+    """What a write is answered with: 0 and the result as JSON, or an error's code and words."""
+
+    code: int
+    answer: str
+
+
 class Once(msgspec.Struct, frozen=True):
     """What makes one write recognisable.
 
     Args:
         caller: Who asks, with the signature of the request; a write without one is not noted.
-        now_ms: The time now.
-        client_token: The caller's own name for the write.
+        now_ms: The time when the write was asked for.
+        clock: The wall clock, asked once more when the write's turn has come.
+        client_token: The caller's own name for the write; an empty one is none.
         wish: What is asked for, where there is a client token.
     """
 
     caller: Caller
     now_ms: int
+    clock: Clock
     client_token: str | None = None
     wish: msgspec.Struct | None = None
 
@@ -64,14 +75,18 @@ class Once(msgspec.Struct, frozen=True):
 
         Args:
             result: What the write returns; anything that msgspec can write as JSON.
+
+        Raises:
+            TimestampExpired: The write's turn came so late that an earlier note of the same
+                request may have been forgotten.
         """
-        answer = msgspec.json.encode(result).decode()
+        outcome = _Outcome(0, msgspec.json.encode(result).decode())
+        if self.caller.signature:
+            yield from self.note_signature(outcome)
         if self.client_token:
             until_ms = self.now_ms + limits.CLIENT_TOKEN_MS
-            fingerprint = _fingerprint(self.wish)
-            yield from self._add(_CLIENT + self.client_token, 0, answer, until_ms, fingerprint)
-        if self.caller.signature:
-            yield from self.note_signature(0, answer)
+            key = _CLIENT + self.client_token
+            yield from self._add(key, outcome, until_ms, _fingerprint(self.wish))
 
     def amend(self, result: Any) -> Steps[None]:
         """Write the answer into a note that was made before it was known.
@@ -87,25 +102,31 @@ class Once(msgspec.Struct, frozen=True):
             }
             yield Statement("write_record_amend", note)
 
-    def note_signature(self, code: int, answer: str) -> Steps[None]:
-        """Note what the request was answered with.
+    def note_signature(self, outcome: _Outcome) -> Steps[None]:
+        """Note what the request is answered with, under its signature.
 
         Args:
-            code: 0, or the code of an error.
-            answer: The result as JSON, or the error's own words.
+            outcome: The answer.
+
+        Raises:
+            TimestampExpired: See `note`.
         """
         until_ms = self.caller.ts_ms + limits.WRITE_RECORD_MS
-        yield from self._add(_SIGNATURE + self.caller.signature, code, answer, until_ms)
+        yield from self._add(_SIGNATURE + self.caller.signature, outcome, until_ms)
+        # Read now, when no note was found: had this process been stopped for minutes since it
+        # checked the ts, a copy of the request may have been carried out and forgotten meanwhile.
+        if self.clock() > self.caller.ts_ms + limits.TS_SKEW_MS_MAX + limits.WRITE_LATE_MS_MAX:
+            raise TimestampExpired("the write's turn came too late; nothing was written")
 
     def _add(
-        self, key: str, code: int, answer: str, until_ms: int, fingerprint: str = ""
+        self, key: str, outcome: _Outcome, until_ms: int, fingerprint: str = ""
     ) -> Steps[None]:
         note = {
             "customer_id": self.caller.customer_id,
             "record_key": key,
             "fingerprint": fingerprint,
-            "code": code,
-            "answer": answer,
+            "code": outcome.code,
+            "answer": outcome.answer,
             "expires_ms": until_ms,
             "now_ms": self.now_ms,
         }
@@ -133,19 +154,23 @@ async def write_once(
     Raises:
         WireError: As the write does; where it was refused before, as it was then.
         ClientTokenReused: Another wish came under this client token.
+        TimestampExpired: See `Once.note`.
     """
     try:
         return await services.store.write(steps, beside=beside)
     except _SentBeforeError as again:
-        key = again.key
+        key, outcome = again.key, None
     except (GroupNotFound, GroupFull) as error:
-        # Nothing was written, and what is there now may allow it later: the note keeps somebody
-        # who sends the refused request again from having it carried out then.
-        refused = await _note_refusal(services, once, error)
-        if refused is None:
-            raise
-        key = refused
-    return await _answer_again(services, once, key, result)
+        key, outcome = "", _Outcome(error.code, error.detail)
+    if outcome is None:
+        outcome = await _find(services, once, key)
+    if not key.startswith(_SIGNATURE):
+        # Nothing was written, but later it might be: when there is room in the group, or the
+        # client token has run out. The note keeps this very request from being carried out then.
+        outcome = await _note_apart(services, once, outcome)
+    if outcome.code:
+        raise WIRE_ERRORS.get(outcome.code, InternalError)(outcome.answer)
+    return msgspec.json.decode(outcome.answer, type=result)
 
 
 async def clean(services: Services) -> None:
@@ -163,36 +188,40 @@ async def clean(services: Services) -> None:
         pass
 
 
-async def _note_refusal(services: Services, once: Once, error: WireError) -> str | None:
-    """Note an error as the answer; return the key of an earlier note where there is one."""
+async def _note_apart(services: Services, once: Once, outcome: _Outcome) -> _Outcome:
+    """Note an answer in a transaction of its own; return an earlier note where there is one."""
     if not once.caller.signature:
-        return None
+        return outcome
     try:
-        await services.store.write(lambda: once.note_signature(error.code, error.detail))
+        await services.store.write(lambda: once.note_signature(outcome))
     except _SentBeforeError as again:
-        return again.key
+        key = again.key
     except OutcomeUnknown as lost:
         # Whether the note is there is unknown, but not whether the change is.
         raise ServiceUnavailable("the storage was lost; nothing was written") from lost
-    return None
+    else:
+        return outcome
+    return await _find(services, once, key)
 
 
-async def _answer_again(services: Services, once: Once, key: str, result: type[ResultT]) -> ResultT:
+async def _find(services: Services, once: Once, key: str) -> _Outcome:
     found = await services.store.fetch(
         "write_record_find", {"customer_id": once.caller.customer_id, "record_key": key}
     )
     if not found:  # it ran out this very moment
         raise ServiceUnavailable("the write was carried out before; nothing was written now")
     fingerprint, code, answer = found[0]
-    if code:
-        raise WIRE_ERRORS.get(code, InternalError)(answer)
     if fingerprint and fingerprint != _fingerprint(once.wish):
-        raise ClientTokenReused(
+        return _Outcome(
+            ClientTokenReused.code,
             "another createGroup was sent under this clientToken in the last 24 hours; use a new "
-            "one for each group"
+            "one for each group",
         )
-    return msgspec.json.decode(answer, type=result)
+    return _Outcome(code, answer)
 
 
 def _fingerprint(wish: msgspec.Struct | None) -> str:
-    return hashlib.sha256(msgspec.json.encode(wish)).hexdigest()
+    """Return a digest of what is asked for; a field that later versions add does not change it."""
+    fields = {} if wish is None else msgspec.structs.asdict(wish)
+    sent = {name: value for name, value in fields.items() if value not in (None, UNSET)}
+    return hashlib.sha256(msgspec.json.encode(sent, order="sorted")).hexdigest()

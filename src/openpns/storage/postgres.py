@@ -237,7 +237,7 @@ class PostgresStore:
             except (*_LOST, *_UNKNOWN_AT_COMMIT) as error:
                 raise OutcomeUnknown(
                     "the storage was lost during the commit; the change is there wholly or not "
-                    "at all: read before sending it again"
+                    "at all: send the same bytes again, or read"
                 ) from error
             return result
 
