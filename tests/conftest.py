@@ -11,7 +11,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from tests.processes import serve, served_url, start
+from tests.leaks import LogWatch
+from tests.processes import LEAKS, serve, served_url, start
 
 from openpns.domain import customers
 from openpns.domain.calls import Caller, Services
@@ -41,6 +42,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("OPENPNS_") and name != "OPENPNS_TEST_POSTGRES":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _private_logs() -> Iterator[None]:
+    """See to it that no test makes anything log a secret or a whole phone number."""
+    watch = LogWatch(LEAKS)
+    watch.begin()
+    yield
+    watch.end()
+    assert watch.found == []
 
 
 @pytest.fixture(scope="session")

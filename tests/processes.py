@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.direct import empty
+from tests.leaks import Leaks, shown_in
 
 from openpns import signing
 from openpns.clock import now_ms
@@ -25,6 +26,8 @@ from openpns.storage import connect
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 OPENPNS = [sys.executable, "-c", "from openpns.cli.main import main; main()"]
 KEY_OF = {"cus_1": ("key-of-cus-1", "secret-of-cus-1"), "cus_2": ("key-of-cus-2", "secret-of-2")}
+LEAKS = Leaks(master_key=MASTER_KEY, **dict(KEY_OF.values()))
+"""What no process of a test may log."""
 
 
 class Process:
@@ -32,6 +35,8 @@ class Process:
 
     def __init__(self, arguments: list[str], log: Path, environ: dict[str, str]) -> None:
         self.log = log
+        # Quickstart shows its sample groups, and the secret of the key that it makes.
+        self._is_private = arguments[0] != "quickstart"
         self._out = log.open("w")
         self.process = subprocess.Popen(
             [*OPENPNS, *arguments],
@@ -106,6 +111,10 @@ class Process:
     def wait(self) -> int:
         code = self.process.wait(60)
         self._out.close()
+        if self._is_private:
+            lines = self.log.read_text("utf-8").splitlines()
+            shown = [line for line in lines if shown_in(LEAKS, line)]
+            assert not shown, f"the log shows a secret or a number: {shown[:3]}"
         return code
 
     def wait_until_it_answers(self) -> None:

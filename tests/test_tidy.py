@@ -49,7 +49,7 @@ LAYER_OF = {
 }
 TENANT_TABLES = (
     "number_group", "group_member", "group_part", "group_gap", "group_gone", "group_counter",
-    "write_record", "access_key", "customer",
+    "write_record", "access_key", "customer", "audit_entry",
 )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_every_statement_is_used_and_every_used_one_exists(engine: str) -> None:
     assert engine in ("sqlite", "postgres")
     source = "\n".join(path.read_text("utf-8") for path in MODULES)
     used = set(
-        re.findall(r'"((?:group|customer|key|node|master_key|write_record)_[a-z_]+)"', source)
+        re.findall(r'"((?:audit|group|customer|key|node|master_key|write_record)_[a-z_]+)"', source)
     )
     loaded = set(load_statements("sqlite" if engine == "sqlite" else "postgres"))
     assert {name.partition(":")[0] for name in loaded} <= used

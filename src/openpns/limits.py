@@ -85,6 +85,11 @@ GROUP_GONE_MS: Final = 7 * 24 * 3_600_000
 # getLimits adds up the groups at so many places at a time, and lets others go on between.
 PLACES_IN_SLICE: Final = 10_000
 
+# The audit trail: of how many numbers a write's entry shows some digits, and how many entries one
+# transaction prunes.
+AUDIT_PHONES_MAX: Final = 3
+AUDIT_PRUNE_AT_ONCE: Final = 10_000
+
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000
 IMPORT_BATCH_NUMBERS: Final = 20_000

@@ -16,7 +16,7 @@ from openpns.storage import migrations, sqlite_backup
 from openpns.storage.store import database_path
 
 PHONES = b"groupName,phones\na,85211111114\nb,85235753351\n"
-READ = "every row read: customers 1, access keys 0, groups 2, numbers 2"
+READ = "every row read: customers 1, access keys 0, groups 2, numbers 2, audit entries 2"
 
 
 @pytest.fixture

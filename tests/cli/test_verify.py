@@ -10,12 +10,15 @@ def test_a_sound_database_is_counted(openpns: Run) -> None:
     openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
     openpns("keys", "create", "--customer", "cus_1")
     done = openpns("verify")
-    assert done.out == "verified: customers 1, access keys 1, groups 2, numbers 1\n"
+    assert (
+        done.out == "verified: customers 1, access keys 1, groups 2, numbers 1, audit entries 3\n"
+    )
     assert openpns("verify", "--json").json == {
         "customers": 1,
         "accessKeys": 1,
         "groups": 2,
         "numbers": 1,
+        "auditEntries": 3,
         "wrong": 0,
     }
 
@@ -27,7 +30,7 @@ def test_what_is_wrong_is_told_and_the_exit_code_is_1(openpns: Run, database_url
     assert done.out == ""
     assert "says 7 numbers, has 1" in done.err
     assert done.err.splitlines()[-1] == (
-        "Error: wrong: 2, in customers 1, access keys 0, groups 2, numbers 1"
+        "Error: wrong: 2, in customers 1, access keys 0, groups 2, numbers 1, audit entries 2"
     )
     assert openpns("verify", "--json", code=1).json["wrong"] == 2
 

@@ -42,13 +42,15 @@ async def _wrong(store: Store) -> list[str]:
 async def test_every_row_of_a_sound_database_is_counted(filled: Store) -> None:
     told: list[str] = []
     numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
-    expected = Counts(customers=2, access_keys=1, groups=19, numbers=numbers, wrong=0)
+    expected = Counts(
+        customers=2, access_keys=1, groups=19, numbers=numbers, audit_entries=25, wrong=0
+    )
     assert await verify.read_all(filled, told.append) == expected
     assert told == []
 
 
 async def test_an_empty_database_has_nothing_wrong(store: Store) -> None:
-    assert await verify.read_all(store, pytest.fail) == Counts(0, 0, 0, 0, 0)
+    assert await verify.read_all(store, pytest.fail) == Counts(0, 0, 0, 0, 0, 0)
 
 
 async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:

@@ -8,9 +8,10 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 
 import pytest
-from tests.processes import MASTER_KEY, Process, Start, fill
+from tests.processes import KEY_OF, MASTER_KEY, Process, Start, fill
 from tests.promises.conftest import Cluster
 from tests.promises.traffic import (
     SEED,
@@ -23,7 +24,8 @@ from tests.promises.traffic import (
     wait_until,
 )
 
-from openpns.domain import verify
+from openpns.domain import audit, verify
+from openpns.domain.audit import Entry, Wanted
 from openpns.storage import connect as storage
 
 WRITERS = 4
@@ -38,20 +40,38 @@ def kill_all(server: Process, workers: int = 2) -> None:
     server.wait()
 
 
-async def assert_sound(url: str) -> None:
-    """Read every row of a database and see that all agree."""
+async def assert_sound(url: str) -> list[Entry]:
+    """Read every row of a database and see that all agree; return the entries of calls."""
     store = await storage.open_store(url, timeout_ms=60_000)
     told: list[str] = []
     await verify.read_all(store, told.append)
+    slices = [slice_ async for slice_ in audit.find(store, Wanted(access_key=KEY_OF["cus_1"][0]))]
     await store.close()
     assert told == []
+    return [entry for slice_ in slices for entry in slice_ if entry.request_id is not None]
 
 
 def check(writers: list[Writer], server: Process, url: str) -> None:
     shown = shown_groups(server)
     for writer in writers:
         writer.check(shown)
-    asyncio.run(assert_sound(url))
+    entries = asyncio.run(assert_sound(url))
+    # Each acknowledged write has one entry, and what was not done has none: the entries of a group
+    # tell how many numbers it has, unless it is older than the trail.
+    acknowledged = {request_id for writer in writers for request_id in writer.acknowledged}
+    assert acknowledged <= {entry.request_id for entry in entries}
+    assert len({entry.request_id for entry in entries}) == len(entries)
+    in_doubt = sum(writer.lost for writer in writers)
+    in_doubt += sum(writer.codes[19006] for writer in writers)
+    assert len(entries) <= len(acknowledged) + in_doubt
+    counts: Counter[str | None] = Counter()
+    created = {entry.group_id for entry in entries if entry.action == "createGroup"}
+    for entry in entries:
+        counts[entry.group_id] += entry.details.get("added", 0) - entry.details.get("removed", 0)
+    held = {group_id: phones.count(",") + bool(phones) for group_id, phones in shown.values()}
+    assert {group_id: counts[group_id] for group_id in created if counts[group_id]} == {
+        group_id: count for group_id, count in held.items() if count and group_id in created
+    }
 
 
 def test_a_server_killed_while_it_writes_keeps_what_it_acknowledged(

@@ -54,6 +54,8 @@ class Writer:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.codes: Counter[int] = Counter()
+        self.acknowledged: list[str] = []
+        """The request id of every write that was answered with 0."""
         self.lost = 0
         """Calls that were never answered."""
         self._random = random.Random(f"{seed} {name}")
@@ -97,6 +99,7 @@ class Writer:
         code = answer["code"]
         self.codes[code] += 1
         if code == 0:
+            self.acknowledged.append(answer["requestId"])
             self._groups = after
             self._ids[name] = answer.get("groupId", body.get("groupId"))
         elif code == 19006:

@@ -27,7 +27,7 @@ asyncio.run(main())
 """
 
 SCHEMA_SQLITE = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL"
-SCHEMA_POSTGRES = """
+SCHEMA_POSTGRES = r"""
 SELECT concat_ws(' ', 'column', c.table_name, c.column_name, c.data_type, c.collation_name,
     CASE c.is_nullable WHEN 'NO' THEN 'NOT NULL' END, c.column_default,
     CASE a.attstorage WHEN 'e' THEN 'EXTERNAL' END)
@@ -40,6 +40,11 @@ SELECT concat_ws(' ', 'index', indexdef) FROM pg_indexes WHERE schemaname = 'pub
 UNION ALL
 SELECT concat_ws(' ', 'constraint', CAST(conrelid AS regclass), pg_get_constraintdef(oid))
 FROM pg_constraint WHERE connamespace = CAST('public' AS regnamespace) AND contype <> 'n'
+UNION ALL
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT concat_ws(' ', 'function', proname, regexp_replace(prosrc, '\s+', ' ', 'g'))
+FROM pg_proc WHERE pronamespace = CAST('public' AS regnamespace)
 UNION ALL
 SELECT concat_ws(' ', 'options', relname, CAST(reloptions AS text))
 FROM pg_class WHERE relnamespace = CAST('public' AS regnamespace) AND reloptions IS NOT NULL

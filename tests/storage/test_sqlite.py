@@ -5,7 +5,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -320,8 +320,12 @@ async def test_a_folder_that_cannot_be_written_takes_no_new_file(path: Path) -> 
 
 async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: SQLiteStore) -> None:
     await store.close()
+    with closing(apsw.Connection(str(path))) as connection:
+        tables = connection.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")
+        pages = [row[0] for row in tables]
     data = bytearray(path.read_bytes())
-    data[4096:8192] = b"\x5a" * 4096  # the page behind the first is the table's that is read
+    for page in pages:
+        data[(page - 1) * 4096 : page * 4096] = b"\x5a" * 4096
     path.write_bytes(data)
     damaged = SQLiteStore(str(path), 100)
     with pytest.raises(ReadFailed, match="the storage is damaged"):

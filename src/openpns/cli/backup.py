@@ -67,6 +67,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
     with sqlite_backup.draft_beside(target) as draft:
         sqlite_backup.copy(source, draft)
         counts = _check_copy(draft, source)
+        _note_restore(draft, source)
         sqlite_backup.seal(draft)
         was_there = sqlite_backup.put_in_place(draft, target, aside)
     click.echo(f"restored {target}; every row read: {in_words(counts)}")
@@ -114,6 +115,18 @@ def _read(file: Path) -> "Counts":
     counts = read_every_row(f"sqlite:///{file}")
     require_sound(counts)
     return counts
+
+
+def _note_restore(draft: Path, source: Path) -> None:
+    """Add an entry to the audit trail; a copy of an older version may not have one yet."""
+    from openpns.domain import audit
+    from openpns.storage import migrations
+
+    if _schema_version(draft) == migrations.newest("sqlite"):
+        with_store(
+            f"sqlite:///{draft}",
+            lambda store: audit.note(store, "database.restore", {"file": source.name}),
+        )
 
 
 def _schema_version(file: Path) -> int:

@@ -7,6 +7,7 @@ import click
 
 from openpns import __version__
 from openpns.cli import (
+    audit,
     backup,
     call,
     completion,
@@ -41,6 +42,7 @@ for command in (
     verify.verify,
     customers.customers,
     keys.keys,
+    audit.audit,
     groups.groups,
     call.call,
     doctor.doctor,

@@ -61,7 +61,9 @@ def quickstart(host: str, port: int, data: Path) -> None:
 
 def _make_folder(data: Path) -> None:
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        for folder in (*reversed(data.parents), data):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
         probe = data / f".openpns-{os.getpid()}"
         probe.touch()
         probe.unlink()

@@ -86,5 +86,5 @@ def in_words(counts: "Counts") -> str:
     """
     return (
         f"customers {counts.customers}, access keys {counts.access_keys}, groups {counts.groups}, "
-        f"numbers {counts.numbers}"
+        f"numbers {counts.numbers}, audit entries {counts.audit_entries}"
     )

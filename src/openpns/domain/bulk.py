@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from openpns import limits, numbers
-from openpns.domain import group_text
+from openpns.domain import audit, group_text
 from openpns.domain.calls import Services
 from openpns.domain.groups import check_group_size, new_group_row
 from openpns.ids import new_version
@@ -139,6 +139,9 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
         free = [group for group in batch if group.group_id not in taken]
         if free:
             yield from _create(customer_id, free, now)
+            count = sum(len(group.phones) for group in free)
+            changed = audit.Changed(groups=len(free), added=count)
+            yield audit.operator_entry(customer_id, "groups.import", details=changed)
         return taken
 
     return await services.store.write(steps)

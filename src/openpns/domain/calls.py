@@ -48,6 +48,7 @@ class Caller:
         signature: The request's signature; empty for what came without a request.
         ts_ms: The request's own time.
         is_read_only: Whether the key may only read.
+        request_id: The id that the server gave the request; empty for what came without one.
     """
 
     access_key: str
@@ -56,6 +57,7 @@ class Caller:
     has_gaps: bool = False
     rate_per_s: int | None = None
     rate_burst: int | None = None
-    signature: str = ""
+    signature: str = field(default="", repr=False)
     ts_ms: int = 0
     is_read_only: bool = False
+    request_id: str = ""

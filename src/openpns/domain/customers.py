@@ -7,6 +7,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
+from openpns.domain import audit
 from openpns.errors import ConfigError
 from openpns.ids import new_version
 from openpns.storage.store import Statement, Steps, Store
@@ -52,6 +53,7 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
             raise ConfigError(f"customer {customer_id} is there already")
         counter = {"customer_id": customer_id, "version": new_version()}
         yield Statement("group_counter_create", counter)
+        yield audit.operator_entry(customer_id, "customers.create")
 
     await store.write(steps)
     return Customer(customer_id, name, now, None, 0)
@@ -99,6 +101,8 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):
             raise unknown_customer(customer_id)
+        action = "customers.enable" if now_ms is None else "customers.disable"
+        yield audit.operator_entry(customer_id, action)
 
     await store.write(steps)
     return await get(store, customer_id)

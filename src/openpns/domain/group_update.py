@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import UNSET
 
 from openpns import numbers
-from openpns.domain import group_text
+from openpns.domain import audit, group_text
 from openpns.domain.calls import Caller, Services
 from openpns.domain.groups import check_group_id, check_group_size, new_members
 from openpns.domain.once import Once, write_once
@@ -69,6 +69,7 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> Gr
             yield _rename(group, request)
         if request.dryRun:
             raise _OnlyAskedError(change)
+        yield _entry(caller, now, request, phones or (), change)
         if not request.detail:
             return None
         yield from once.amend(change)
@@ -90,6 +91,17 @@ def _operation_of(request: UpdateGroup, numbers_max: int) -> tuple[_Operation, l
     if request.operateType is UNSET or request.phones is UNSET:
         raise ParameterError("operateType and phones must be sent together")
     return _OPERATIONS[request.operateType], numbers.parse_phones(request.phones, numbers_max)
+
+
+def _entry(
+    caller: Caller, now: int, request: UpdateGroup, phones: Sequence[str], change: GroupChange
+) -> Statement:
+    is_renamed = not (request.groupName is UNSET and request.remark is UNSET)
+    kind = "rename" if request.operateType is UNSET else _KINDS[request.operateType]
+    changed = audit.numbers(
+        phones, added=change.added, removed=change.removed, is_renamed=is_renamed
+    )
+    return audit.entry(caller, now, f"updateGroup.{kind}", request.groupId, changed)
 
 
 def _rename(group: Params, request: UpdateGroup) -> Statement:
@@ -156,6 +168,7 @@ def _replace(group: Params, found: Row, phones: Sequence[str], most: int) -> Ste
 
 
 _OPERATIONS: Final = {ADD: _add, DELETE: _delete, REPLACE: _replace}
+_KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
 _CHANGE_OR_NONE: Final[Any] = GroupChange | None
 
 

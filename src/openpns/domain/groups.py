@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import NoneType
 
 from openpns import limits, numbers
-from openpns.domain import group_text
+from openpns.domain import audit, group_text
 from openpns.domain.calls import Caller, Services
 from openpns.domain.once import Once, write_once
 from openpns.errors import GroupFull, GroupNotFound
@@ -56,6 +56,8 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
         yield Statement("group_create", row)
         yield from group_text.write_parts(caller.customer_id, seq, phones)
         yield new_members(caller.customer_id, seq, phones)
+        changed = audit.numbers(phones, added=len(phones))
+        yield audit.entry(caller, now, "createGroup", created.groupId, changed)
         return created
 
     # Those that take the same way, statement by statement.
@@ -92,6 +94,8 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
         yield Statement("group_gap_add", customer | {"group_seq": seq})
         yield Statement("group_member_delete_all", customer | {"group_seq": seq})
         yield from group_text.delete_parts(caller.customer_id, seq, count)
+        changed = audit.Changed(removed=count)
+        yield audit.entry(caller, now, "deleteGroup", request.groupId, changed)
 
     await write_once(services, once, steps, NoneType)
 

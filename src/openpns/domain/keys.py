@@ -1,13 +1,14 @@
 """Access keys: what signs a customer's calls. The operator's, without a wire action."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
+from openpns.domain import audit
 from openpns.domain.customers import check_label, unknown_customer
 from openpns.domain.master_key import hold_check
 from openpns.domain.vault import Vault
@@ -22,6 +23,18 @@ _ACCESS_KEY: Final = re.compile(
 _ACCESS_SECRET: Final = re.compile(
     rf"[!-~]{{{limits.ACCESS_SECRET_CHARS_MIN},{limits.ACCESS_SECRET_CHARS_MAX}}}", re.ASCII
 )
+
+_CUSTOMER_ID: Final = 1
+"""The place of the customer's id in a row that tells of a key."""
+
+_NOTED: Final = {
+    "expiresMs": "expires_ms",
+    "md5RefusedMs": "md5_refused_ms",
+    "ratePerS": "rate_per_s",
+    "rateBurst": "rate_burst",
+    "readOnlyMs": "read_only_ms",
+}
+"""What the audit trail tells of a new key."""
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -170,6 +183,8 @@ async def create(
         sealed = {"secret_sealed": vault.seal(secret.encode(), name)}
         if not (yield Statement("key_create", key | sealed)):
             raise ConfigError(f"access key {name} is there already")
+        changed = {shown: key[column] for shown, column in _NOTED.items()}
+        yield audit.operator_entry(customer_id, "keys.create", name, changed)
 
     await store.write(steps)
     return NewSecret(name, secret, customer_id)
@@ -200,7 +215,8 @@ async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKe
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
-        return _known((yield Statement("key_disable", params)), access_key)
+        action = "keys.enable" if now_ms is None else "keys.disable"
+        return (yield from _change(Statement("key_disable", params), action))
 
     return AccessKey(*await store.write(steps))
 
@@ -219,7 +235,8 @@ async def require_sha256(store: Store, access_key: str, now_ms: int | None) -> A
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
-        return _known((yield Statement("key_refuse_md", params)), access_key)
+        action = "keys.allowMd5" if now_ms is None else "keys.requireSha256"
+        return (yield from _change(Statement("key_refuse_md", params), action))
 
     return AccessKey(*await store.write(steps))
 
@@ -243,7 +260,8 @@ async def set_rate(
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "rate_per_s": rate_per_s, "rate_burst": rate_burst}
-        return _known((yield Statement("key_set_rate", params)), access_key)
+        changed = {"ratePerS": rate_per_s, "rateBurst": rate_burst}
+        return (yield from _change(Statement("key_set_rate", params), "keys.setRate", changed))
 
     return AccessKey(*await store.write(steps))
 
@@ -264,7 +282,8 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
 
     def steps() -> Steps[Row]:
         params = {"access_key": access_key, "expires_ms": expires_ms}
-        return _known((yield Statement("key_expire", params)), access_key)
+        changed = {"expiresMs": expires_ms}
+        return (yield from _change(Statement("key_expire", params), "keys.expire", changed))
 
     return AccessKey(*await store.write(steps))
 
@@ -294,14 +313,21 @@ async def rotate(
             "secret_sealed": vault.seal(secret.encode(), access_key),
             "previous_until_ms": until_ms,
         }
-        return _known((yield Statement("key_rotate", params)), access_key)
+        changed = {"previousUntilMs": until_ms}
+        return (yield from _change(Statement("key_rotate", params), "keys.rotate", changed))
 
-    return NewSecret(access_key, secret, (await store.write(steps))[0])
+    return NewSecret(access_key, secret, (await store.write(steps))[_CUSTOMER_ID])
 
 
-def _known(rows: Sequence[Row], access_key: str) -> Row:
+def _change(
+    statement: Statement, action: str, changed: Mapping[str, object] | None = None
+) -> Steps[Row]:
+    """Change a key, and enter it in the audit trail; return the key's row."""
+    access_key = statement.params["access_key"]
+    rows = yield statement
     if not rows:
         raise ConfigError(f"access key {access_key!r}: there is none; openpns keys list shows all")
+    yield audit.operator_entry(rows[0][_CUSTOMER_ID], action, access_key, changed)
     return rows[0]
 
 

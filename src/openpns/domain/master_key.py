@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from openpns.domain import audit
 from openpns.domain.vault import ALLOWED, Vault, new_master_key, read_master_keys
 from openpns.errors import ConfigError, InternalError
 from openpns.storage.store import Statement, Steps, Store, database_path
@@ -178,6 +179,9 @@ def _reseal(vault: Vault) -> Steps[int]:
                 "previous_sealed": again(previous, access_key),
             },
         )
+    yield audit.operator_entry(
+        audit.NO_CUSTOMER, "masterKey.rotate", details={"accessKeys": len(rows)}
+    )
     return len(rows)
 
 

@@ -29,6 +29,7 @@ class Counts(msgspec.Struct, frozen=True, rename="camel"):
     access_keys: int
     groups: int
     numbers: int
+    audit_entries: int
     wrong: int
 
 
@@ -79,8 +80,9 @@ class _Check:
             "group": self._take_group,
             "gap": self._take_gap,
             "stray": self._take_stray,
+            "audit": self._take_audit,
         }
-        self._numbers = self._wrong = 0
+        self._numbers = self._audit_entries = self._wrong = 0
 
     def take(self, row: Row) -> None:
         """Check one row of the statement."""
@@ -109,6 +111,7 @@ class _Check:
             access_keys=sum(customer.keys for customer in found),
             groups=sum(customer.groups for customer in found),
             numbers=self._numbers,
+            audit_entries=self._audit_entries,
             wrong=self._wrong,
         )
 
@@ -164,6 +167,9 @@ class _Check:
         self, customer_id: str, what: str, count: int, _: None, seq: int, *__: None
     ) -> None:
         self._say(f"customer {customer_id}: {count} {what} belong to no group (place {seq})")
+
+    def _take_audit(self, _: str, __: None, entries: int, *___: None) -> None:
+        self._audit_entries += entries
 
     def _say(self, text: str) -> None:
         self._wrong += 1

@@ -21,6 +21,10 @@ class RequestBody(msgspec.Struct, frozen=True):
     needed_unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Fields that must be there unless one of some others is."""
 
+    def __repr__(self) -> str:
+        """Return a text without the values: they may be phone numbers."""
+        return f"{type(self).__name__}({', '.join(self.__struct_fields__)})"
+
 
 BodyT = TypeVar("BodyT", bound=RequestBody)
 

@@ -40,6 +40,10 @@ class GroupRow(msgspec.Struct, frozen=True):
     remark: str
     phones: list[str]
 
+    def __repr__(self) -> str:
+        """Return a text without phone numbers and remark."""
+        return f"GroupRow(line={self.line}, group_id={self.group_id!r}, name={self.name!r})"
+
 
 def check_rows(
     rows: Iterable[RawRow], read_phones: Callable[[str], list[str]], refuse: Refuse

@@ -229,6 +229,10 @@ class Group(msgspec.Struct):
     phones: Annotated[str, text("The numbers in the order they were added, joined with `,`.")]
     remark: Annotated[str, text("The group's remark.")]
 
+    def __repr__(self) -> str:
+        """Return a text without phone numbers and remark."""
+        return f"Group(groupId={self.groupId!r}, groupName={self.groupName!r})"
+
 
 class GroupPage(msgspec.Struct):
     """The `data` of listGroup; the fields stand in this order."""
@@ -260,6 +264,10 @@ class PhonePage(msgspec.Struct):
 
     phones: Annotated[str, text("The numbers of this page, joined with `,`; empty for none.")]
     total: Annotated[int, text("How many numbers the group holds.")]
+
+    def __repr__(self) -> str:
+        """Return a text without phone numbers."""
+        return f"PhonePage(total={self.total})"
 
 
 class GroupChange(msgspec.Struct):

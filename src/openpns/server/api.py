@@ -154,7 +154,7 @@ class Api:
         # What is no key may be a secret, pasted into the wrong place. Yet its line in the log must
         # take as long to write as that of a key that is there.
         call.access_key = UNKNOWN_KEY if key is None else public.access_key
-        caller = self._authenticator.check(public, body, key, services.clock())
+        caller = self._authenticator.check(public, body, key, services.clock(), call.request_id)
         call.customer_id = caller.customer_id
         if caller.rate_per_s is not None or self._rates.is_for_all:
             self._rates.charge(caller)

@@ -102,7 +102,12 @@ class Authenticator:
         self._secrets_kept_max = secrets_kept_max
 
     def check(
-        self, headers: PublicHeaders, body: bytes, key: KnownKey | None, now_ms: int
+        self,
+        headers: PublicHeaders,
+        body: bytes,
+        key: KnownKey | None,
+        now_ms: int,
+        request_id: str = "",
     ) -> Caller:
         """Return who calls.
 
@@ -114,6 +119,7 @@ class Authenticator:
             body: The body exactly as sent.
             key: What the storage knows of the access key; None for an unknown one.
             now_ms: The time now.
+            request_id: The call's id, for the caller that is returned.
 
         Raises:
             PermissionDenied: The key is unknown, disabled or expired, or its customer is
@@ -156,6 +162,7 @@ class Authenticator:
             known.access_key, known.customer_id, known.version, known.has_gaps,
             known.rate_per_s, known.rate_burst, headers.sign, headers.ts_ms,
             known.read_only_ms is not None,
+            request_id,
         )  # fmt: skip
 
     def _open(self, sealed: bytes, owner: str) -> bytes:

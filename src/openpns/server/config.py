@@ -135,6 +135,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _choice("The least level that is logged.", "debug", "info", "warning", "error"),
     ] = "info"
 
+    def __repr__(self) -> str:
+        """Return a text without what may hold a password."""
+        shown = (
+            f"{name}={'…' if name in _SECRET_SETTINGS else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"Settings({', '.join(shown)})"
+
 
 FIELDS: Final = msgspec.structs.fields(Settings)
 """Every setting."""

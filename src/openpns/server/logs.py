@@ -85,6 +85,8 @@ def _without_error_texts(
     if exc_info:
         is_told = isinstance(exc_info, tuple)
         event.update(describe_error(exc_info[1] if is_told else sys.exception()))
+        # asyncio writes what a task or future is at below its first line, with the error's text.
+        event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 

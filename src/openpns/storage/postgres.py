@@ -179,7 +179,7 @@ class PostgresStore:
         except _DRIVER as error:
             answer = _wire_error(error)
             if isinstance(answer, InternalError):
-                raise ConfigError(f"database: cannot migrate: {error}") from error
+                raise ConfigError(f"database: cannot migrate: {_without_values(error)}") from error
             raise answer from error
 
     async def close(self) -> None:  # noqa: D102
@@ -341,6 +341,12 @@ async def _schema_version(connection: Any) -> int:
 
 def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
     return [params[name] for name in statement.parameters]
+
+
+def _without_values(error: Exception) -> str:
+    """Return what PostgreSQL says, but for what may quote the values of a row."""
+    is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
+    return type(error).__name__ if is_of_values else str(error.args[0])
 
 
 def _wire_error(error: Exception) -> WireError:

@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, ReadFailed
 
 _PAGES_EACH: Final = 256
 """How much is copied between two looks at the clock: 1 MiB."""
@@ -59,7 +59,8 @@ def copy(source: Path, target: Path) -> None:
         target: An empty file.
 
     Raises:
-        ConfigError: The source is no database or is damaged, or the target cannot be written.
+        ConfigError: The source is no database, or the target cannot be written.
+        ReadFailed: The source is damaged.
     """
     if not source.is_file():
         raise ConfigError(f"{source}: there is no such file; allowed is an SQLite database")
@@ -76,6 +77,8 @@ def copy(source: Path, target: Path) -> None:
             # The copy says of itself that it has a write-ahead log, as the source does. Without
             # one it can be read from a medium that cannot be written.
             made.pragma("journal_mode", "delete")
+    except apsw.CorruptError:
+        raise ReadFailed(f"{source}: the storage is damaged") from None
     except apsw.Error as error:
         raise ConfigError(f"{source}: cannot copy it: {error}") from None
 

@@ -24,12 +24,20 @@ class Statement(msgspec.Struct, frozen=True):
     name: str
     params: Params
 
+    def __repr__(self) -> str:
+        """Return a text without the parameters: they may be phone numbers."""
+        return f"Statement({self.name!r})"
+
 
 class StatementMany(msgspec.Struct, frozen=True):
     """One step of a write: a named statement run for each set of parameters; returns no rows."""
 
     name: str
     params: Sequence[Params]
+
+    def __repr__(self) -> str:
+        """Return a text without the parameters: they may be phone numbers."""
+        return f"StatementMany({self.name!r}, {len(self.params)} times)"
 
 
 Steps: TypeAlias = Generator[Statement | StatementMany, Sequence[Row], ResultT]

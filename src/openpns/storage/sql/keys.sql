@@ -69,7 +69,7 @@ UPDATE access_key
 SET previous_sealed = secret_sealed, previous_until_ms = :previous_until_ms,
     secret_sealed = :secret_sealed
 WHERE access_key = :access_key
-RETURNING customer_id
+RETURNING access_key, customer_id
 
 -- key_sealed_list
 -- Every sealed secret, for sealing it under another master key; holds nothing back.

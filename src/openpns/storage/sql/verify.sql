@@ -1,7 +1,8 @@
 -- group_verify
 -- Every row of every customer in one snapshot, for the check that they agree with each other.
 -- The kinds of rows: customer (with its counter), key, group (with its numbers as listGroup sends
--- them and, from its members, as they should be), gap, stray (members or parts of no group).
+-- them and, from its members, as they should be), gap, stray (members or parts of no group), audit
+-- (a customer's entries, counted).
 -- cross-customer: the check reads the whole database
 SELECT
     'customer' AS kind, c.customer_id, CAST(NULL AS text) AS name,
@@ -57,3 +58,9 @@ WHERE NOT EXISTS (
     WHERE g.customer_id = p.customer_id AND g.group_seq = p.group_seq
 )
 GROUP BY p.customer_id, p.group_seq
+UNION ALL
+SELECT
+    'audit', a.customer_id, NULL, count(*), CAST(sum(length(a.action) + length(a.details)) AS bigint),
+    NULL, NULL, NULL, NULL, NULL, NULL
+FROM audit_entry AS a
+GROUP BY a.customer_id
