@@ -16,6 +16,7 @@ from openpns.errors import (
     ClientTokenReused,
     GroupFull,
     GroupNotFound,
+    OutcomeUnknown,
     ParameterError,
     ReadFailed,
     ServiceUnavailable,
@@ -292,23 +293,28 @@ async def test_a_token_that_looks_like_a_signature_is_none(sign: Sign, mine: Gro
     assert len(await mine.ids()) == 2
 
 
-async def test_a_note_that_runs_out_while_it_is_looked_for_says_to_come_again(
-    sign: Sign, services: Services, clock: FakeClock
+@pytest.mark.parametrize("failure", [None, ServiceUnavailable("away"), ReadFailed("damaged")])
+async def test_a_note_that_cannot_be_read_does_not_say_that_nothing_was_written(
+    sign: Sign, services: Services, clock: FakeClock, failure: Exception | None
 ) -> None:
     request = sign("s1")
     await request.create([1])
     store = services.store
 
     class Forgetful:
-        """Forgets every note before it is read."""
+        """Forgets every note before it is read, or cannot read it."""
 
         write = staticmethod(store.write)
 
         async def fetch(self, *_: object) -> list[object]:
+            if failure is not None:
+                raise failure
             return []
 
     forgetful = replace(request.services, store=Forgetful())  # type: ignore[arg-type]
-    with pytest.raises(ServiceUnavailable, match="carried out before; nothing was written now"):
+    with pytest.raises(
+        OutcomeUnknown, match="the write came before, and its answer cannot be read"
+    ):
         await Groups(forgetful, request.caller).create([1])
 
 

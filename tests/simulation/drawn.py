@@ -59,6 +59,10 @@ def _faults(*methods: str) -> st.SearchStrategy[Any]:
 READ_FAULT = _faults("look_up", "fetch", "stream")
 WRITE_FAULT = _faults("look_up", "write")
 PAGE_FAULT = _faults("fetch", "stream")
+REPEAT_FAULT = _faults("look_up", "fetch", "write")
+
+# How many calls were sent after the one that is sent again.
+BACK = st.one_of(st.integers(0, 2), st.integers(0, 40))
 
 # Few numbers overlap others, so that some are added twice and some deleted; many numbers pass the
 # sizes from which on a group is stored or sent in another way, and then the bounds.
@@ -80,6 +84,7 @@ GROUP = st.tuples(
 UNKNOWN_IDS = ("f" * 32, "0" * 31, "0" * 33, "F" * 32, "", "g" * 32)
 
 NAME = st.sampled_from([None, "", "a", "牛 🚚 \"quoted\" \\ 'é'", "n" * 128])
+TOKEN = st.sampled_from([None, None, None, None, "", "a", "a", "b", "t" * 64, "t" * 65])
 LIMIT = st.sampled_from([0, 0, 1, 2, 3, 10, 10, 1000, 1001, -1])
 OFFSET = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 100, 2**63 - 1, 2**63, -1])
 
@@ -87,8 +92,14 @@ _ODD_VALUES = st.sampled_from(
     [None, "", "10", "0", 10.0, True, -1, 3, 1001, 2**63, [], {}, ["85211111114"], "n" * 129,
      "r" * 513, "a\nb", "\x7f"]
 )  # fmt: skip
-_FIELDS = st.sampled_from(
-    ["limit", "offset", "phones", "groupName", "remark", "groupId", "operateType"]
-)
+FIELDS = {
+    "listGroup": ("limit", "offset"),
+    "createGroup": ("phones", "groupName", "remark", "clientToken"),
+    "updateGroup": ("groupId", "operateType", "phones"),
+    "deleteGroup": ("groupId",),
+}
+"""The fields of each action, but for extensions that the model does not know."""
+
+_FIELDS = st.sampled_from(sorted({name for names in FIELDS.values() for name in names}))
 CHANGED_FIELDS = st.dictionaries(_FIELDS, _ODD_VALUES, min_size=1, max_size=2)
 NO_OBJECTS = st.sampled_from([b"", b"{", b"null", b"[]", b'"text"', b'{"limit": NaN}', b"{\xff}"])

@@ -1,5 +1,6 @@
 """Callers whose calls to real servers are recorded as a history."""
 
+import itertools
 import json
 import socket
 from collections import defaultdict
@@ -30,6 +31,8 @@ from openpns.protocol.groups import DELETE
 
 GROUP_NOT_FOUND = 19001
 _ANY_PAGE = {"limit": 1, "offset": 0}
+
+_write_numbers = itertools.count()
 
 
 @dataclass
@@ -86,10 +89,9 @@ class Connection:
         return self.receive()
 
     def send(self, key: Key, action: str, body: dict[str, Any], secret: int = -1) -> None:
-        text = json.dumps(body).encode()
-        lines = [f"{name}: {value}" for name, value in key.sign(action, text, secret).items()]
-        head = ["POST /api/pns/ HTTP/1.1", "Host: test", f"Content-Length: {len(text)}", *lines]
-        request = "\r\n".join([*head, "", ""]).encode() + text
+        self.send_request(new_request(key, action, body, secret))
+
+    def send_request(self, request: bytes) -> None:
         self._start = monotonic_ns()
         self._socket.sendall(request)
 
@@ -130,6 +132,19 @@ class Connection:
             self._received.readline()
         self._received.readline()
         return b"".join(chunks)
+
+
+def new_request(key: Key, action: str, body: dict[str, Any], secret: int = -1) -> bytes:
+    """Return the bytes of a call, signed now.
+
+    Each write has a number that no other has. Else two callers who ask for the same within one ms
+    would send the same bytes, and to the server that is one write, which came twice.
+    """
+    sent = body if action == "listGroup" else body | {"n": next(_write_numbers)}
+    text = json.dumps(sent).encode()
+    lines = [f"{name}: {value}" for name, value in key.sign(action, text, secret).items()]
+    head = ["POST /api/pns/ HTTP/1.1", "Host: test", f"Content-Length: {len(text)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode() + text
 
 
 class Caller:

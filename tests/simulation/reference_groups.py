@@ -59,12 +59,20 @@ def read(action: str, body: Any, group_id: str) -> Change:
     if action == "createGroup":
         text = _text(body, "phones")
         name, remark = _note(body, "groupName", 128), _note(body, "remark", 512)
+        _note(body, "clientToken", 64)
         return _create(Group(group_id, name or group_id, _fitting(_numbers(text)), remark))
     named = _text(body, "groupId")
     if action == "deleteGroup":
         return _delete(named)
     operate = _integer(body, "operateType", 2, 1002)
     return _update(named, operate, _numbers(_text(body, "phones")))
+
+
+def read_wish(action: str, body: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a call with a client token asks for; nothing for any other call."""
+    if action != "createGroup" or not body.get("clientToken"):
+        return ()
+    return _numbers(body["phones"]), body.get("groupName") or "", body.get("remark") or ""
 
 
 def _integer(body: dict[str, Any], name: str, at_most: int, out_of_range: int) -> int:

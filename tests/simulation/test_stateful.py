@@ -1,334 +1,32 @@
-"""Random lives of several customers: each answer must be that of a model in memory.
-
-Two workers answer, each with a clock, a cache and a way to the one database of its own. Hypothesis
-draws what happens, and makes a sequence that fails as short as it can.
-
-No two writes are the same bytes, for each carries a number of its own; but any may be sent again.
-"""
+"""Lives of several customers, random ones and two that were thought out, against the model."""
 
 import asyncio
-import itertools
-from collections import Counter
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from tests.conftest import FakeClock
-from tests.direct import query
-from tests.helpers import MASTER_KEY
+from hypothesis.stateful import run_state_machine_as_test
 from tests.promises.test_durable import assert_sound
-from tests.simulation import drawn
 from tests.simulation.drawn import RIGHT, How, Numbers
 from tests.simulation.effort import EFFORT, SEED, command
-from tests.simulation.reference import BROKEN_OFF, FLAWS, TEXTS, Call, Key, Reference, State
-from tests.simulation.sides import CountingIds
-from tests.simulation.stores import FAULTS, Fault
-from tests.simulation.workers import Worker
-
-from openpns.domain import customers, keys, once
-from openpns.domain.calls import Services
-from openpns.domain.master_key import open_vault
-from openpns.storage import connect
+from tests.simulation.lives import DAY_MS, Lives, lives_on
+from tests.simulation.reference import FLAWS
+from tests.simulation.reference_calls import BROKEN_OFF, TEXTS
+from tests.simulation.stores import FAULTS
 
 LIVES = {"sqlite": 40 * EFFORT, "postgresql": 15 * EFFORT}
 STEPS = 60
-CACHES = [64 * 2**20, 4096, 16 * 2**10, 0]
-"""What a worker may keep, in bytes: all, a few small pages, some with one key, nothing."""
 
-KEYS = ((0, False), (0, False), (1, False), (2, True))
-"""Of each key, its customer, and whether it demands sha256."""
-
-_CONNECTIONS = """
-FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'openpns'
-"""
-
-_life_numbers = itertools.count()
-_WORKER = st.integers(0, 1)
-_KEY = st.integers(0, len(KEYS) - 1)
-_RARELY = st.sampled_from([False, False, False, False, True])
+FEW, MANY, MINE = Numbers(0, 3), Numbers(0, 290), ("own", 0)
+NOBODYS = ("unknown", 0)
 
 
-class Ids(CountingIds):
-    """Identifiers that are the same for the same calls; the last group's is remembered."""
-
-    group = ""
-
-    def group_id(self) -> str:
-        self.group = super().group_id()
-        return self.group
-
-
-class Lives(RuleBasedStateMachine):
-    """What may happen; the calls first, then what an operator does, then accidents."""
-
-    url: str
-    seen: Counter[Any]
-    """How often each code was answered and each fault met."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.time = FakeClock()
-        self.ids = Ids()
-        self.reference = Reference()
-        self.made: dict[str, list[str]] = {}
-        """Every group that each customer may ever have had."""
-        self.writes: list[Call] = []
-        self._numbers = itertools.count()
-        self._workers = [Worker(self.url, self.time, self.ids) for _ in range(2)]
-        self._runner = asyncio.Runner()
-        self._wait(self._begin(next(_life_numbers)))
-
-    async def _begin(self, life: int) -> None:
-        """Make customers that are new, in a database that has those of earlier lives."""
-        self.store = await connect.open_store(self.url)
-        self.vault = await open_vault(self.store, self.url, MASTER_KEY)
-        for number, (owner, sha256_only) in enumerate(KEYS):
-            customer, name = f"cus_{life}_{owner}", f"key-{life}-{number}"
-            if customer not in self.made:
-                await customers.create(self.store, self.time, customer, "")
-                self.made[customer], self.reference.possible[customer] = [], [State()]
-            made = await keys.create(
-                self.store, self.vault, self.time, customer,
-                access_key=name, access_secret=f"secret-of-{number}", sha256_only=sha256_only,
-            )  # fmt: skip
-            self.reference.keys[name] = Key(
-                customer, [made.accessSecret], demands_sha256=sha256_only
-            )
-        for worker in self._workers:
-            await worker.start(CACHES[0])
-
-    def teardown(self) -> None:
-        self._wait(self._end())
-        self._runner.close()
-
-    async def _end(self) -> None:
-        for worker in self._workers:
-            await worker.stop()
-        await self.store.close()
-
-    @initialize(counts=st.tuples(*[st.sampled_from([1, 3, 128, 290])] * 3))
-    def begin_with_groups(self, counts: tuple[int, ...]) -> None:
-        for key, count in zip((0, 2, 3), counts, strict=True):
-            self.create(0, key, Numbers(0, count), None, RIGHT, None)
-
-    @rule(worker=_WORKER, key=_KEY, numbers=drawn.NUMBERS, name=drawn.NAME, how=drawn.HOW,
-          fault=drawn.WRITE_FAULT)  # fmt: skip
-    def create(
-        self, worker: int, key: int, numbers: Numbers, name: str | None, how: How,
-        fault: Fault | None,
-    ) -> None:  # fmt: skip
-        body = {"phones": numbers.text, "groupName": name, "remark": name}
-        self._write(worker, key, "createGroup", body, how, fault)
-
-    @rule(worker=_WORKER, key=_KEY, group=drawn.GROUP, numbers=drawn.NUMBERS, how=drawn.HOW,
-          fault=drawn.WRITE_FAULT)  # fmt: skip
-    def add(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-            fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 0, numbers.text, how, fault)
-
-    @rule(worker=_WORKER, key=_KEY, group=drawn.GROUP, numbers=drawn.NUMBERS, how=drawn.HOW,
-          fault=drawn.WRITE_FAULT)  # fmt: skip
-    def take_out(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-                 fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 1, numbers.text, how, fault)
-
-    @rule(worker=_WORKER, key=_KEY, group=drawn.GROUP, numbers=drawn.NUMBERS, how=drawn.HOW,
-          fault=drawn.WRITE_FAULT)  # fmt: skip
-    def replace(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-                fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 2, numbers.text, how, fault)
-
-    @rule(worker=_WORKER, key=_KEY, group=drawn.GROUP, operate=st.integers(0, 2),
-          text=drawn.BAD_NUMBERS)  # fmt: skip
-    def update_with_bad_numbers(
-        self, worker: int, key: int, group: Any, operate: int, text: str
-    ) -> None:
-        self._update(worker, key, group, operate, text, RIGHT, None)
-
-    @rule(worker=_WORKER, key=_KEY, group=drawn.GROUP, how=drawn.HOW, fault=drawn.WRITE_FAULT)
-    def delete(self, worker: int, key: int, group: Any, how: How, fault: Fault | None) -> None:
-        body = {"groupId": self._group(key, group)}
-        self._write(worker, key, "deleteGroup", body, how, fault)
-
-    @rule(worker=_WORKER, key=_KEY, limit=drawn.LIMIT, offset=drawn.OFFSET, how=drawn.HOW,
-          fault=drawn.READ_FAULT)  # fmt: skip
-    def list_page(
-        self, worker: int, key: int, limit: int, offset: int, how: How, fault: Fault | None
-    ) -> None:
-        self._call(worker, key, "listGroup", {"limit": limit, "offset": offset}, how, fault)
-
-    @rule(key=_KEY, fault=drawn.PAGE_FAULT)
-    def list_all_on_both(self, key: int, fault: Fault | None) -> None:
-        for worker, met in ((0, fault), (1, None), (0, None)):
-            self._call(worker, key, "listGroup", {"limit": 0, "offset": 0}, RIGHT, met)
-
-    @rule(
-        worker=_WORKER,
-        key=_KEY,
-        group=drawn.GROUP,
-        changed=drawn.CHANGED_FIELDS,
-        action=st.sampled_from(["listGroup", "createGroup", "updateGroup", "deleteGroup"]),
-    )
-    def call_with_changed_fields(
-        self, worker: int, key: int, group: Any, changed: dict[str, Any], action: str
-    ) -> None:
-        body = {"limit": 2, "offset": 1, "operateType": 0, "phones": "8615100000000"}
-        named = {"groupId": self._group(key, group)}
-        self._write(worker, key, action, body | named | changed, RIGHT, None)
-
-    @rule(
-        worker=_WORKER,
-        key=_KEY,
-        body=drawn.NO_OBJECTS,
-        how=drawn.HOW,
-        action=st.sampled_from(["listGroup", "createGroup", "updateGroup", "deleteGroup"]),
-    )
-    def call_without_an_object(
-        self, worker: int, key: int, body: bytes, how: How, action: str
-    ) -> None:
-        self._call(worker, key, action, body, how, None)
-
-    @precondition(lambda self: self.writes)
-    @rule(worker=_WORKER, back=st.integers(1, 12), fault=drawn.WRITE_FAULT)
-    def send_again(self, worker: int, back: int, fault: Fault | None) -> None:
-        """To the byte: what was carried out or refused is answered so again, and not done."""
-        self._send(worker, self.writes[-min(back, len(self.writes))], fault)
-        self.list_all_on_both(0, None)
-
-    @rule(worker=_WORKER)
-    def forget(self, worker: int) -> None:
-        self._wait(once.clean(Services(self.store, self.ids, self._workers[worker].clock)))
-        self.reference.forget(self._workers[worker].clock())
-
-    @rule(key=_KEY, is_disabled=_RARELY)
-    def disable_key(self, key: int, is_disabled: bool) -> None:
-        name, known = self._key(key)
-        self._wait(keys.disable(self.store, name, self.time() if is_disabled else None))
-        known.is_disabled = is_disabled
-
-    @rule(key=_KEY, is_disabled=_RARELY)
-    def disable_customer(self, key: int, is_disabled: bool) -> None:
-        customer = self._key(key)[1].customer
-        disabled_ms = self.time() if is_disabled else None
-        self._wait(customers.disable(self.store, customer, disabled_ms))
-        change = self.reference.disabled_customers
-        (change.add if is_disabled else change.discard)(customer)
-
-    @rule(key=_KEY, in_ms=st.sampled_from([None, None, 1, 20_000, 100_000]))
-    def expire_key(self, key: int, in_ms: int | None) -> None:
-        name, known = self._key(key)
-        known.expires_ms = None if in_ms is None else self.time() + in_ms
-        self._wait(keys.expire(self.store, self.time, name, known.expires_ms))
-
-    @rule(key=_KEY, grace_ms=st.sampled_from([0, 20_000]))
-    def rotate_key(self, key: int, grace_ms: int) -> None:
-        name, known = self._key(key)
-        made = self._wait(keys.rotate(self.store, self.vault, self.time, name, grace_ms))
-        known.secrets.append(made.accessSecret)
-        known.previous_until_ms = self.time() + grace_ms
-
-    @rule(key=_KEY, is_demanded=_RARELY)
-    def demand_sha256(self, key: int, is_demanded: bool) -> None:
-        name, known = self._key(key)
-        refused_ms = self.time() if is_demanded else None
-        self._wait(keys.require_sha256(self.store, name, refused_ms))
-        known.demands_sha256 = is_demanded
-
-    @rule(ms=st.sampled_from([1, 20_000, 60_000, 100_000, -30_000]), key=_KEY)
-    def move_time(self, ms: int, key: int) -> None:
-        self.time.now_ms += ms
-        self._call(0, key, "listGroup", {"limit": 1, "offset": 0}, RIGHT, None)
-
-    @rule(worker=_WORKER, ms=st.sampled_from([0, 0, 5000, -5000, 60_000, -60_000, 60_001, -60_001]))
-    def put_clock_wrong(self, worker: int, ms: int) -> None:
-        self._workers[worker].skew_ms = ms
-
-    @rule(worker=_WORKER, cache_bytes_max=st.sampled_from(CACHES))
-    def restart(self, worker: int, cache_bytes_max: int) -> None:
-        self._wait(self._workers[worker].stop())
-        self._wait(self._workers[worker].start(cache_bytes_max))
-
-    @precondition(lambda self: self.url.startswith("postgresql"))
-    @rule()
-    def lose_every_connection(self) -> None:
-        """Between two calls: each is tried again on a new connection, and nobody notices."""
-        ended = self._wait(query(self.url, f"SELECT pid, pg_terminate_backend(pid) {_CONNECTIONS}"))
-        pids = {row[0] for row in ended}
-        while pids & {row[0] for row in self._wait(query(self.url, f"SELECT pid {_CONNECTIONS}"))}:
-            pass
-
-    def _update(
-        self, worker: int, key: int, group: Any, operate: int, text: str, how: How,
-        fault: Fault | None,
-    ) -> None:  # fmt: skip
-        body = {"groupId": self._group(key, group), "operateType": operate, "phones": text}
-        self._write(worker, key, "updateGroup", body, how, fault)
-
-    def _write(
-        self, worker: int, key: int, action: str, body: dict[str, Any], how: How,
-        fault: Fault | None,
-    ) -> None:  # fmt: skip
-        number = next(self._numbers)
-        self._call(worker, key, action, body | {"n": number}, how, fault)
-        if number % 2:  # not every time, so that several changes are met by one page too
-            self.list_all_on_both(key, None)
-
-    def _call(
-        self, worker: int, key: int, action: str, body: Any, how: How, fault: Fault | None
-    ) -> None:
-        name, known = self._key(key)
-        secret = known.secrets[max(how.secret, -len(known.secrets))]
-        clock = self._workers[worker].clock
-        ts_ms = self.time() if how.late_ms is None else clock() - how.late_ms
-        own = "sha256" if known.demands_sha256 else "md5"
-        algorithm = {"the key's": own, "not sent": None}.get(how.algorithm, how.algorithm)
-        call = Call(action, body, name, secret, ts_ms, algorithm, how.flaws)
-        if action != "listGroup":
-            self.writes.append(call)
-        self._send(worker, call, fault)
-
-    def _send(self, worker: int, call: Call, fault: Fault | None) -> None:
-        now_ms = self._workers[worker].clock()
-        answer, met = self._wait(self._workers[worker].send(call, fault))
-        self.seen.update([answer.code, met])
-        self.reference.accept(call, now_ms, met, self.ids.group, answer)
-        if call.action == "createGroup" and answer.code in (0, 19006):
-            made = self.made[self.reference.keys[call.key].customer]
-            made.extend({answer.returned.get("groupId", self.ids.group)}.difference(made))
-
-    def _key(self, number: int) -> tuple[str, Key]:
-        return list(self.reference.keys.items())[number]
-
-    def _group(self, key: int, group: tuple[str, int]) -> str:
-        """Choose an id: one that the key's customer was given, another's, or nobody's."""
-        whose, number = group
-        customer = self._key(key)[1].customer
-        others = itertools.chain(*(ids for name, ids in self.made.items() if name != customer))
-        ids = {"own": self.made[customer], "another's": list(others)}.get(whose)
-        return ids[-1 - number % len(ids)] if ids else drawn.UNKNOWN_IDS[number]
-
-    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self._runner.run(work)
-
-
-async def _migrate(url: str) -> None:
-    store = await connect.open_store(url, create=True)
-    await connect.migrate(store, url)
-    await store.close()
-
-
-def _lives(url: str) -> type[Lives]:
-    asyncio.run(_migrate(url))
-    return type("Lives", (Lives,), {"url": url, "seen": Counter()})
+@pytest.fixture
+def life(database_url: str) -> Iterator[Lives]:
+    """A life in which only what a test says happens."""
+    made = lives_on(database_url)()
+    yield made
+    made.teardown()
 
 
 def test_every_answer_is_the_models(
@@ -336,7 +34,7 @@ def test_every_answer_is_the_models(
 ) -> None:
     # How long a failing life is made shorter; Hypothesis itself would take five minutes.
     monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 15)
-    lives = seed(SEED)(_lives(database_url))
+    lives = seed(SEED)(lives_on(database_url))
     again = f"again, with the same choices: {command(request.node.nodeid)}"
     tried = settings(
         max_examples=LIVES[database_url.partition(":")[0]],
@@ -355,34 +53,30 @@ def test_every_answer_is_the_models(
     asyncio.run(assert_sound(database_url))
     # Lives in which too little happened would agree whatever the server does.
     assert {0, 1002, 1004, 1005, 19001, 19002, 19004, 19006} <= set(lives.seen), again
+    assert ("repeated", 0) in lives.seen, again
 
 
-def test_a_long_life_meets_every_code_and_every_fault(database_url: str) -> None:
-    """What random lives may do, all of it is done once here."""
-    lives = _lives(database_url)
-    life = lives()
-    few, many, mine = Numbers(0, 3), Numbers(0, 290), ("own", 0)
+def test_a_long_life_meets_every_code_and_every_fault(life: Lives) -> None:
+    """What random lives may do, nearly all of it is done once here."""
     life.begin_with_groups((1, 290, 128))
     for flaw in FLAWS:
         life.list_page(0, 0, 10, 0, How(frozenset([flaw])), None)
-        life.create(1, 0, few, None, How(frozenset([flaw])), None)
+        life.create(1, 0, FEW, None, How(frozenset([flaw])), None)
     for late_ms in (60_000, 60_001, -60_000, -60_001):
         life.list_page(1, 0, 10, 0, How(late_ms=late_ms), None)
     for limit, offset in ((1001, 0), (-1, 0), (0, -1), (0, 2**63), (0, 2**63 - 1)):
         life.list_page(0, 0, limit, offset, RIGHT, None)
-    life.replace(1, 0, mine, many, RIGHT, None)
     for fault in FAULTS:
+        life.create(1, 0, MANY, None, RIGHT, None)  # no page with so many numbers is kept
         life.list_page(0, 0, 0, 0, RIGHT, fault)
-        life.add(0, 0, mine, Numbers(290, 1), RIGHT, fault)
-        life.take_out(0, 0, mine, Numbers(288, 9), RIGHT, fault)
-        life.create(0, 0, few, "a", RIGHT, fault)
-        for back, met in ((1, fault), (1, None), (2, fault), (3, None)):
-            life.send_again(1, back, met)
+        life.add(0, 0, MINE, Numbers(290, 1), RIGHT, fault)
+        life.take_out(0, 0, MINE, Numbers(288, 9), RIGHT, fault)
+        life.create(0, 0, FEW, "a", RIGHT, fault)
         life.delete(0, 0, ("own", 0), RIGHT, fault)
-        life.replace(0, 0, ("own", 1), many, RIGHT, fault)
+        life.replace(0, 0, ("own", 1), MANY, RIGHT, fault)
         life.list_all_on_both(0, None)
-    life.add(0, 0, ("another's", 0), few, RIGHT, None)
-    life.add(0, 2, mine, Numbers(200, 290), RIGHT, None)
+    life.add(0, 0, ("another's", 0), FEW, RIGHT, None)
+    life.add(0, 2, MINE, Numbers(200, 290), RIGHT, None)
     life.rotate_key(0, 20_000)
     life.expire_key(1, 20_000)
     for ms in (0, 19_999, 1):
@@ -395,6 +89,74 @@ def test_a_long_life_meets_every_code_and_every_fault(database_url: str) -> None
             life.list_page(1, 0, 10, 0, How(algorithm="md5"), None)
     life.restart(0, 0)
     life.list_all_on_both(0, None)
-    life.teardown()
-    asyncio.run(assert_sound(database_url))
-    assert set(TEXTS) | {BROKEN_OFF.code} | set(FAULTS) <= set(lives.seen)
+    life.create(0, 0, FEW, "a", RIGHT, None, "a token")
+    life.create(0, 0, FEW, "another wish", RIGHT, None, "a token")
+    asyncio.run(assert_sound(life.url))
+    assert set(TEXTS) | {BROKEN_OFF.code} | set(FAULTS) <= set(life.seen)
+
+
+def test_a_write_sent_again_is_answered_as_it_was_and_changes_nothing(life: Lives) -> None:
+    life.begin_with_groups((1, 290, 128))
+    life.create(0, 0, FEW, None, RIGHT, None)
+    life.create(0, 0, FEW, None, RIGHT, None, "a token")
+    life.add(0, 1, MINE, Numbers(0, 290), RIGHT, None)
+    life.add(0, 1, MINE, Numbers(290, 20), RIGHT, None)  # there is no room for so many
+    life.take_out(1, 0, MINE, Numbers(0, 280), RIGHT, None)  # now there would be
+    life.replace(0, 0, MINE, FEW, RIGHT, None)
+    life.delete(1, 0, MINE, RIGHT, None)
+    life.delete(1, 0, NOBODYS, RIGHT, None)
+    writes = len(life.sent)
+    for fault in (None, *FAULTS):
+        for back in range(writes):
+            life.repeat(back % 2, back, fault)
+    for worker in (0, 1):
+        life.restart(worker, 0)
+    life.put_clock_wrong(1, 59_999)
+    life.move_time(60_000, 0)
+    life.forget_notes(1)
+    for back in range(writes):
+        life.repeat(0, back, None)
+    life.move_time(1, 0)
+    for back in range(writes):
+        life.repeat(0, back, None)
+    codes = (0, 1004, 19001, 19002, 19004)
+    assert {("repeated", code) for code in codes} <= set(life.seen)
+
+
+def test_a_write_whose_storage_failed_is_sent_again(life: Lives) -> None:
+    life.begin_with_groups((1, 3, 128))
+    for fault in FAULTS:
+        life.create(0, 0, FEW, None, RIGHT, fault)
+        life.repeat(1, 0, None)
+        life.create(0, 0, FEW, None, RIGHT, fault, f"token {fault.error.code} {fault.when}")
+        life.repeat(1, 0, None)
+        life.add(0, 0, MINE, MANY, RIGHT, fault)
+        life.repeat(1, 0, None)
+        life.delete(0, 0, NOBODYS, RIGHT, fault)
+        life.repeat(1, 0, None)
+        life.delete(0, 0, MINE, RIGHT, fault)
+        life.repeat(1, 0, None)
+        life.repeat(0, 0, fault)
+    assert {19004, 19006, ("repeated", 0), ("repeated", 19001)} <= set(life.seen)
+
+
+def test_a_client_token_stands_for_one_group_for_a_day(life: Lives) -> None:
+    life.begin_with_groups((1, 3, 128))
+    for key in (0, 1, 2):  # the first two are one customer's
+        life.create(0, key, FEW, "a", RIGHT, None, "token")
+    for fault in (None, *FAULTS):
+        life.create(1, 0, FEW, "a", RIGHT, fault, "token")
+        life.repeat(0, 0, None)
+        life.create(1, 0, FEW, "b", RIGHT, fault, "token")
+        life.repeat(0, 0, None)
+    life.move_time(DAY_MS - 60_000, 0)
+    life.create(0, 0, FEW, "a", RIGHT, None, "token")
+    life.create(0, 0, FEW, "b", RIGHT, None, "token")
+    life.move_time(60_000, 0)
+    # The token is free again, but not for requests that were answered while it was not.
+    life.repeat(1, 0, None)
+    life.repeat(1, 1, None)
+    life.create(0, 0, FEW, "b", RIGHT, None, "token")
+    life.create(0, 0, FEW, "a", RIGHT, None, "token")
+    life.list_all_on_both(0, None)
+    assert {19004, ("repeated", 0), ("repeated", 19007)} <= set(life.seen)

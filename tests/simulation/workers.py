@@ -4,23 +4,43 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from tests.direct import query
 from tests.helpers import MASTER_KEY, signed_headers
-from tests.simulation.reference import BODY_BYTES_MAX, BROKEN_OFF, Answer, Call
+from tests.simulation.reference import BODY_BYTES_MAX
+from tests.simulation.reference_calls import BROKEN_OFF, Answer, Call
 from tests.simulation.reference_groups import NUMBERS_IN_GROUP_MAX, NUMBERS_IN_REQUEST_MAX
-from tests.simulation.sides import read_whole
+from tests.simulation.sides import CountingIds, read_whole
 from tests.simulation.stores import Fault, FaultyStore
 
 from openpns.clock import Clock
+from openpns.domain import once
+from openpns.domain.calls import Services
 from openpns.domain.keys import NewSecret
 from openpns.errors import InternalError
 from openpns.ids import IdSource
 from openpns.server.api import Reply
 from openpns.server.app import Application
 from openpns.server.config import Settings
+from openpns.storage import connect
 from openpns.storage.store import Store
 
 Handle = Callable[..., Awaitable[Reply]]
 """Answers a call, as Api.handle does."""
+
+
+_CONNECTIONS = """
+FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'openpns'
+"""
+
+
+class Ids(CountingIds):
+    """Identifiers that are the same for the same calls; the last group's is remembered."""
+
+    group = ""
+
+    def group_id(self) -> str:
+        self.group = super().group_id()
+        return self.group
 
 
 class Worker:
@@ -54,6 +74,10 @@ class Worker:
 
     async def stop(self) -> None:
         await self._application.stop()
+
+    async def clean(self) -> None:
+        """Forget the notes of writes whose time is over by this worker's clock."""
+        await once.clean(Services(self._store, self._ids, self.clock))
 
     async def send(self, call: Call, fault: Fault | None) -> tuple[Answer, Fault | None]:
         """Send a call into a storage that may fail; return the answer, and the fault if met."""
@@ -104,3 +128,18 @@ def _answer(status: int, headers: dict[str, str], envelope: dict[str, Any]) -> A
     assert headers.pop("x-request-id") == envelope.pop("requestId")
     assert headers.pop("content-type") == "application/json"
     return Answer(status, code, msg.partition(": ")[0], headers, envelope)
+
+
+async def migrate(url: str) -> None:
+    """Make the tables of a new database."""
+    store = await connect.open_store(url, create=True)
+    await connect.migrate(store, url)
+    await store.close()
+
+
+async def end_connections(url: str) -> None:
+    """End every connection of openpns's to a PostgreSQL database, and wait until they are gone."""
+    ended = await query(url, f"SELECT pid, pg_terminate_backend(pid) {_CONNECTIONS}")
+    pids = {row[0] for row in ended}
+    while pids & {row[0] for row in await query(url, f"SELECT pid {_CONNECTIONS}")}:
+        pass

@@ -26,6 +26,7 @@ from openpns.errors import (
     GroupNotFound,
     InternalError,
     OutcomeUnknown,
+    ReadFailed,
     ServiceUnavailable,
     TimestampExpired,
 )
@@ -33,6 +34,9 @@ from openpns.storage.store import Statement, Steps
 
 _SIGNATURE: Final = "sign:"
 _CLIENT: Final = "client:"
+_ANSWERED_BEFORE: Final = (
+    "the write came before, and its answer cannot be read now; look before sending it again"
+)
 _CLEAN_AT_ONCE: Final = 1000
 
 ResultT = TypeVar("ResultT")
@@ -205,11 +209,14 @@ async def _note_apart(services: Services, once: Once, outcome: _Outcome) -> _Out
 
 
 async def _find(services: Services, once: Once, key: str) -> _Outcome:
-    found = await services.store.fetch(
-        "write_record_find", {"customer_id": once.caller.customer_id, "record_key": key}
-    )
+    note = {"customer_id": once.caller.customer_id, "record_key": key}
+    try:
+        found = await services.store.fetch("write_record_find", note)
+    except (ServiceUnavailable, ReadFailed) as error:
+        # To say that nothing was written would be wrong: the first time, something may have been.
+        raise OutcomeUnknown(_ANSWERED_BEFORE) from error
     if not found:  # it ran out this very moment
-        raise ServiceUnavailable("the write was carried out before; nothing was written now")
+        raise OutcomeUnknown(_ANSWERED_BEFORE)
     fingerprint, code, answer = found[0]
     if fingerprint and fingerprint != _fingerprint(once.wish):
         return _Outcome(
