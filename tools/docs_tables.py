@@ -36,7 +36,7 @@ ADVICE: Final = {
     1004: "Set the clock by a time server; make `ts` just before sending.",
     1005: "Ask the operator: `openpns keys list` and `openpns customers list` show the state.",
     10009: "Tell the operator, with the `requestId`: the database needs care.",
-    10011: "Ask for 1 to 1000 groups, or 0 for 1000.",
+    10011: "Ask for 1 to 1000 groups, or 0 for 1000; of numbers, for up to 10 000.",
     10012: "Begin at 0 and go on by the number of groups you got.",
     19001: "Take a `groupId` from createGroup or listGroup.",
     19002: "Delete numbers first, or create another group.",
@@ -58,6 +58,7 @@ TRANSPORT_ADVICE: Final = {
 
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
+    ("Numbers in a page of listGroupPhones", limits.NUMBERS_IN_PAGE_MAX, None),
     ("Largest `offset`", limits.OFFSET_MAX, None),
     ("`ts` away from the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),

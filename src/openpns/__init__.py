@@ -44,6 +44,7 @@ from openpns.errors import (
 if TYPE_CHECKING:
     from openpns.client.calls import Call, Group, GroupPage, Request
     from openpns.client.core import ClockSkewWarning
+    from openpns.client.extension_calls import GroupChange, GroupDetails, Limit
     from openpns.client.http import AsyncClient, Client
 
 __version__ = "0.1.0"
@@ -61,11 +62,14 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "Group",
+    "GroupChange",
+    "GroupDetails",
     "GroupFull",
     "GroupNotFound",
     "GroupPage",
     "InternalError",
     "InvalidSignature",
+    "Limit",
     "LimitOutOfRange",
     "MethodNotAllowed",
     "MissingHeaders",
@@ -92,7 +96,10 @@ _LOADED_WHEN_NEEDED = {
     "Client": "openpns.client.http",
     "ClockSkewWarning": "openpns.client.core",
     "Group": "openpns.client.calls",
+    "GroupChange": "openpns.client.extension_calls",
+    "GroupDetails": "openpns.client.extension_calls",
     "GroupPage": "openpns.client.calls",
+    "Limit": "openpns.client.extension_calls",
     "Request": "openpns.client.calls",
 }
 

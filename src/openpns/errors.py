@@ -199,7 +199,10 @@ class PermissionDenied(WireError):
     """The access key is unknown or may not be used."""
 
     code, text = 1005, "Insufficient permissions"
-    when = "The access key is unknown, disabled or expired, or its customer is disabled."
+    when = (
+        "The access key is unknown, disabled or expired, or its customer is disabled; or the key "
+        "may only read, and the action changes something: then the text says so."
+    )
 
 
 class ReadFailed(WireError):
@@ -213,7 +216,7 @@ class LimitOutOfRange(WireError):
     """`limit` is an integer outside its range."""
 
     code, text = 10011, "Incorrect list page capacity"
-    when = "`limit` is an integer outside [0, 1000]."
+    when = "`limit` is an integer outside [0, 1000], for numbers outside [0, 10 000]."
 
 
 class OffsetOutOfRange(WireError):

@@ -11,6 +11,8 @@ from typing import Any
 
 Rule = Callable[[dict[str, Any]], bool]
 
+_REFUSAL = b'{"code":1002,"msg":"Parameter error: not known","requestId":"1"}'
+
 
 def never(_: dict[str, Any]) -> bool:
     return False
@@ -22,6 +24,8 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.lose_request: Rule = never
         self.lose_answer: Rule = never
+        self.refuse: Rule = never
+        """What is answered 1002, as by a server that does not know it."""
         self.date_moved_s: int | None = 0
         """How far the header Date is moved; None sends none."""
         self.page: bytes | None = None
@@ -45,7 +49,9 @@ class Proxy:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 body = json.loads(content)
                 if not proxy.lose_request(body):
-                    status, answer = proxy.hand_on(self.path, content, dict(self.headers))
+                    status, answer = 200, _REFUSAL
+                    if not proxy.refuse(body):
+                        status, answer = proxy.hand_on(self.path, content, dict(self.headers))
                     if not proxy.lose_answer(body):
                         self._answer(status, answer)
                         return

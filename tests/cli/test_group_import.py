@@ -120,7 +120,7 @@ def test_rows_that_the_api_cannot_do_are_told_before_anything_is_written(
     assert sorted(line[:40] for line in told if line) == [
         "2: there is no group with this groupId; ",
         "3: phones is empty; the API creates no g",
-        "4: groupName is not the group's; the API",
+        "4: groupName is not the group's; import ",
         "5: phones: item 1 must be 5 to 15 digits",
     ]
     assert "nothing was imported" in done.err

@@ -105,6 +105,20 @@ def test_a_group_that_is_not_there_is_exit_code_3(
     assert done.out == ""
 
 
+def test_a_server_without_extensions_is_listed_and_searched_by_offset(
+    run_anywhere: Run, group_id: str, proxy: Proxy
+) -> None:
+    proxy.refuse = lambda body: "after" in body or [*body] == ["groupId"]
+    other = run_anywhere("groups", "create", "85211111114").out.strip()
+    assert _phones(run_anywhere, other) == ["85211111114"]
+    assert run_anywhere("groups", "list", "-q").out.split() == [group_id, other]
+    assert run_anywhere("groups", "export").out.count("\n") == 3
+    run_anywhere("groups", "get", NO_GROUP, code=3)
+    for command in (["find", "--order", "newest"], ["show", group_id]):
+        done = run_anywhere("groups", *command, code=1)
+        assert "openpns: Parameter error: not known" in done.err
+
+
 def test_what_the_server_refuses_is_told_without_the_number(run_anywhere: Run) -> None:
     done = run_anywhere("groups", "create", "85211111114", "0123", code=1)
     assert "Parameter error: phones: item 2 must be 5 to 15 digits" in done.err

@@ -92,6 +92,21 @@ def test_a_key_may_demand_sha256_and_accept_md5_again(openpns: Run) -> None:
     assert shown == {"strict": ["md5", "sha256", "default"], "plain": ["sha256", "default"]}
 
 
+def test_a_key_may_only_read(openpns: Run) -> None:
+    create = ["keys", "create", "--customer", "cus_1", "--access-key"]
+    before = now_ms()
+    openpns(*create, "reader", "--read-only")
+    openpns(*create, "writer")
+    since = {key["accessKey"]: key["readOnlyMs"] for key in openpns("keys", "list", "--json").json}
+    assert before <= since["reader"] <= now_ms()
+    assert since["writer"] is None
+    lines = openpns("keys", "list").out.splitlines()
+    shown = {line.split()[0]: " read-only " in line for line in lines[1:]}
+    assert shown == {"reader": True, "writer": False}
+    openpns("keys", "disable", "reader")
+    assert " disabled " in openpns("keys", "list").out
+
+
 def test_a_key_may_have_a_rate_of_its_own(openpns: Run) -> None:
     create = ["keys", "create", "--customer", "cus_1", "--access-key", "my-key"]
     openpns(*create, "--rate-per-s", "5", "--rate-burst", "7")

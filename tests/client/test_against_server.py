@@ -125,13 +125,57 @@ def test_a_group_lives_from_its_creation_to_its_end(
     assert results[1::2] == [None] * 5
 
 
+def test_groups_are_found_shown_renamed_and_their_changes_told(
+    server: SharedServer, run: Run
+) -> None:
+    with Client(*arguments(server)) as pns:
+        first, second, third = (
+            pns.groups.create([phone], name)
+            for phone, name in zip([*PHONES, PHONES[0]], ["Straße", "STRASSE 2", "b"], strict=True)
+        )
+    change = openpns.GroupChange(added=1, removed=0, unchanged=1, count=2)
+    results = run(
+        server,
+        lambda pns: [
+            lambda: pns.groups.find(phone=f"+{PHONES[0]}"),
+            lambda: pns.groups.find(phone=PHONES[0], limit=1, offset=1),
+            lambda: pns.groups.find(name="strasse", order="newest"),
+            lambda: pns.groups.find(group_id="0" * 32),
+            lambda: pns.groups.iterate(page_size=1, order="name"),
+            lambda: pns.groups.change(first, add=PHONES, dry_run=True),
+            lambda: pns.groups.phones(first),
+            lambda: pns.groups.change(first, add=PHONES),
+            lambda: pns.groups.rename(first, remark="new"),
+            lambda: pns.groups.get(first),
+            lambda: pns.groups.phones(first, page_size=1),
+            pns.limits,
+        ],
+    )
+    found = [page.groups for page in results[:4]]
+    ids = [[group.group_id for group in groups] for groups in [*found, results[4]]]
+    assert ids == [[first, third], [third], [second, first], [], [third, first, second]]
+    assert [page.total for page in results[:4]] == [2, 2, 2, 0]
+    assert results[5:9] == [change, [PHONES[0]], change, None]
+    shown = results[9]
+    assert (shown.group_id, shown.name, shown.remark) == (first, "Straße", "new")
+    assert (shown.phones, shown.count) == (PHONES, 2)
+    assert 0 < shown.created.timestamp() <= shown.updated.timestamp() <= now_ms() / 1000
+    assert results[10] == PHONES
+    assert results[11]["groups"] == openpns.Limit(None, 3)
+    assert results[11]["groupsInPage"] == openpns.Limit(1000, None)
+
+
 # What is refused, and the class that says so.
+NO_GROUP = openpns.GroupNotFound
 REFUSED: list[tuple[str, Callable[[Any], Any], type[openpns.WireError]]] = [
     ("limit", lambda pns: pns.groups.list(limit=1001), openpns.LimitOutOfRange),
     ("offset", lambda pns: pns.groups.list(offset=-1), openpns.OffsetOutOfRange),
     ("type", lambda pns: pns.groups.list(limit="10"), openpns.ParameterError),
     ("phone", lambda pns: pns.groups.create(["nonsense"]), openpns.ParameterError),
     ("no group", lambda pns: pns.groups.delete("0" * 32), openpns.GroupNotFound),
+    ("order", lambda pns: pns.groups.find(order="upwards"), openpns.ParameterError),
+    ("phones", lambda pns: pns.groups.find(phone=",".join(PHONES)), openpns.ParameterError),
+    ("dry run", lambda pns: pns.groups.change("0" * 32, add="x", dry_run=True), NO_GROUP),
     ("no such action", lambda pns: pns.call(Request("nothing")), openpns.ParameterError),
 ]
 
@@ -221,6 +265,17 @@ def test_iterating_misses_nothing_while_groups_are_added(serve: Start, run: Run)
     ids = [group.group_id for group in found]
     assert ids[:12] == before
     assert len(set(ids)) == len(ids)
+
+
+def test_iterating_misses_nothing_while_groups_are_deleted(server: SharedServer) -> None:
+    with Client(*arguments(server)) as pns:
+        made = [pns.groups.create(PHONES, f"group {number}") for number in range(9)]
+        seen = []
+        for place, group in enumerate(pns.groups.iterate(page_size=2)):
+            seen.append(group.group_id)
+            if place % 2 == 1:  # the last one of a page: what the next page begins behind
+                pns.groups.delete(group.group_id)
+    assert seen == made
 
 
 def test_customers_see_only_their_own_groups(server: SharedServer) -> None:

@@ -1,12 +1,10 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.client.hand import PHONE
 
 from openpns.client import calls
-from openpns.client.calls import Call, Group, GroupPage, Pager, Request
+from openpns.client.calls import Call, Group, GroupPage, Request
 
 PHONES = ["85211111114", "85235753351"]
 
@@ -83,40 +81,3 @@ def test_a_large_page_is_read() -> None:
     data = {"groups": [{"groupId": str(n), "phones": phones} for n in range(100)], "total": 100}
     page = calls.list_groups().read({"code": 0, "data": data})
     assert sum(len(group.phones) for group in page.groups) == 1_000_000
-
-
-@pytest.mark.parametrize("page_size", [0, -1, 1001])
-def test_a_page_size_outside_its_range_is_refused(page_size: int) -> None:
-    with pytest.raises(ValueError, match="from 1 to 1000"):
-        Pager(page_size)
-
-
-@given(
-    page_size=st.integers(1, 5),
-    before=st.integers(0, 12),
-    added=st.lists(st.integers(0, 3), max_size=4),
-    capacity=st.integers(1, 5),
-)
-def test_paging_gives_every_group_once_while_groups_are_added(
-    page_size: int, before: int, added: list[int], capacity: int
-) -> None:
-    """Also from a server whose pages hold fewer groups than were asked for."""
-    there = [Group(str(number), "", [], "", "") for number in range(before)]
-    pager = Pager(page_size)
-    seen: list[Group] = []
-    while call := pager.next_call():
-        limit, offset = call.body["limit"], call.body["offset"]
-        assert limit == page_size
-        found = there[offset : offset + min(limit, capacity)]
-        seen += pager.accept(GroupPage(found, len(there)))
-        for _ in range(added.pop() if added else 0):
-            there.append(Group(str(len(there)), "", [], "", ""))
-    assert seen[:before] == there[:before]
-    assert seen == there[: len(seen)]
-
-
-def test_paging_ends_where_a_server_promises_more_than_it_has() -> None:
-    pager = Pager(10)
-    assert pager.next_call()
-    pager.accept(GroupPage([], 1000))
-    assert pager.next_call() is None

@@ -7,13 +7,23 @@ import logging
 import pickle
 import threading
 import traceback
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import pytest
 from tests.client.hand import ACCESS_KEY, DATE, OK, PHONE, SECRET, URL
+from tests.client.shells import (
+    GROUP,
+    Server,
+    Shell,
+    Use,
+    answer,
+    page,
+    phones,
+    run_sync,
+)
 
 import openpns
 from openpns import AsyncClient, Client, errors, limits
@@ -21,71 +31,26 @@ from openpns.client import http
 from openpns.client.calls import Request
 from openpns.errors import ConfigError, OpenPNSError
 
-Handler = Callable[[httpx2.Request], httpx2.Response]
-Use = Callable[[Any], Any]
-Shell = Callable[..., Any]
-
-GROUP = {
-    "customerId": "cus_1",
-    "groupName": "groupA",
-    "groupId": "b8c2",
-    "phones": f"{PHONE},85235753351",
-    "remark": "Number Group A",
-}
-
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CLIENT_BACKOFF_S", 0.001)
 
 
-def run_sync(handler: Handler, use: Use, **settings: Any) -> Any:
-    transport = httpx2.MockTransport(handler)
-    with Client("http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings) as pns:
-        result = use(pns)
-        return list(result) if isinstance(result, Iterator) else result
-
-
-def run_async(handler: Handler, use: Use, **settings: Any) -> Any:
-    async def main() -> Any:
-        transport = httpx2.MockTransport(handler)
-        async with AsyncClient(
-            "http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings
-        ) as pns:
-            result = use(pns)
-            return await result if inspect.isawaitable(result) else [item async for item in result]
-
-    return asyncio.run(main())
-
-
-@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
-def shell(request: pytest.FixtureRequest) -> Shell:
-    """Runs something with a client of each kind."""
-    run: Shell = request.param
-    return run
-
-
-class Server:
-    """Answers with what it is given, the last answer again and again; keeps what it was sent."""
-
-    def __init__(self, *answers: httpx2.Response | Exception) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx2.Request] = []
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return httpx2.Response(answer.status_code, headers=answer.headers, content=answer.content)
-
-
-def answer(**fields: Any) -> httpx2.Response:
-    return httpx2.Response(200, json=OK | fields)
-
-
-def page(*groups: dict[str, str], total: int = 1) -> httpx2.Response:
-    return answer(data={"groups": list(groups), "total": total})
+FOUND = openpns.GroupPage(
+    [openpns.Group("b8c2", "groupA", [PHONE, "85235753351"], "Number Group A", "cus_1")], 1
+)
+SHOWN = GROUP | {"count": 2, "createdMs": 1_670_479_632_933, "updatedMs": 1_670_479_632_934}
+DETAILS = openpns.GroupDetails(
+    "b8c2",
+    "groupA",
+    [PHONE, "85235753351"],
+    "Number Group A",
+    "cus_1",
+    2,
+    datetime(2022, 12, 8, 6, 7, 12, 933_000, UTC),
+    datetime(2022, 12, 8, 6, 7, 12, 934_000, UTC),
+)
 
 
 # Each method: how it is used, what the server answers, and what comes of it.
@@ -100,12 +65,30 @@ METHODS: list[tuple[str, Use, httpx2.Response, Any]] = [
         ),
     ),
     ("list nothing", lambda pns: pns.groups.list(), page(total=0), openpns.GroupPage([], 0)),
-    ("iterate nothing", lambda pns: pns.groups.iterate(), page(total=0), []),
+    ("find", lambda pns: pns.groups.find(name="group"), page(GROUP, next=None), FOUND),
+    ("find far", lambda pns: pns.groups.find(phone=PHONE, offset=1), page(GROUP), FOUND),
+    ("get", lambda pns: pns.groups.get("b8c2"), answer(data=SHOWN), DETAILS),
+    ("iterate nothing", lambda pns: pns.groups.iterate(), page(total=0, next=None), []),
+    ("phones", lambda pns: pns.groups.phones("b8c2"), phones(PHONE, "1"), [PHONE, "1"]),
+    ("phones of none", lambda pns: pns.groups.phones("b8c2"), phones(), []),
     ("create", lambda pns: pns.groups.create([PHONE], name="A"), answer(groupId="b8c2"), "b8c2"),
     ("add", lambda pns: pns.groups.add_phones("b8c2", [PHONE]), answer(), None),
     ("remove", lambda pns: pns.groups.remove_phones("b8c2", PHONE), answer(), None),
     ("replace", lambda pns: pns.groups.replace_phones("b8c2", (PHONE,)), answer(), None),
+    (
+        "change",
+        lambda pns: pns.groups.change("b8c2", add=[PHONE]),
+        answer(data={"added": 1, "removed": 0, "unchanged": 2, "count": 3}),
+        openpns.GroupChange(added=1, removed=0, unchanged=2, count=3),
+    ),
+    ("rename", lambda pns: pns.groups.rename("b8c2", name="B"), answer(), None),
     ("delete", lambda pns: pns.groups.delete("b8c2"), answer(), None),
+    (
+        "limits",
+        lambda pns: pns.limits(),
+        answer(data={"limits": [{"name": "a", "max": None, "used": 5}, {"name": "b", "max": 1}]}),
+        {"a": openpns.Limit(None, 5), "b": openpns.Limit(1, None)},
+    ),
     ("any", lambda pns: pns.call(Request("newAction")), answer(new=1), OK | {"new": 1}),
 ]
 
@@ -130,11 +113,16 @@ def test_every_method_is_in_the_table_for_both_clients() -> None:
     assert names == {name for name in dir(http.AsyncGroups) if not name.startswith("_")}
     assert names == {
         "list",
+        "find",
+        "get",
         "iterate",
+        "phones",
         "create",
         "add_phones",
         "remove_phones",
         "replace_phones",
+        "change",
+        "rename",
         "delete",
     }
 
@@ -316,46 +304,6 @@ def test_closing_closes_the_transport() -> None:
     Client("http://pns.test", ACCESS_KEY, SECRET, transport=transport).close()
     asyncio.run(AsyncClient("http://pns.test", ACCESS_KEY, SECRET, transport=transport).close())
     assert closed == ["sync", "async"]
-
-
-class Growing:
-    """A server of groups to which one is added with each call."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.calls = 0
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        asked = json.loads(request.content)
-        begin, end = asked["offset"], min(self.count, asked["offset"] + asked["limit"])
-        groups = [GROUP | {"groupId": str(number)} for number in range(begin, end)]
-        reply = page(*groups, total=self.count)
-        self.count += 1
-        self.calls += 1
-        return reply
-
-
-@pytest.mark.parametrize("page_size", [2, 7, 1000])
-def test_iterating_gives_every_group_once_while_groups_are_added(
-    shell: Shell, page_size: int
-) -> None:
-    server = Growing(10)
-    found = [group.group_id for group in shell(server, lambda pns: pns.groups.iterate(page_size))]
-    assert found[:10] == [str(number) for number in range(10)]
-    assert len(found) == len(set(found))
-
-
-def test_iterating_asks_for_a_page_only_when_it_is_needed() -> None:
-    server = Growing(10)
-    with Client(
-        "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
-    ) as pns:
-        groups = pns.groups.iterate(page_size=2)
-        assert server.calls == 0
-        assert [next(groups).group_id, next(groups).group_id] == ["0", "1"]
-        assert server.calls == 1
-        with pytest.raises(ValueError, match="from 1 to 1000"):
-            pns.groups.iterate(page_size=0)
 
 
 def test_threads_may_share_a_client() -> None:

@@ -26,7 +26,13 @@ def sync_calls() -> list[str]:
         pns.groups.add_phones(new, "85235753351")
         envelope: dict[str, Any] = pns.call(Request("newAction", {"total": total}))
         phones: list[str] = [phone for group in pns.groups.iterate() for phone in group.phones]
-        return [*envelope, *phones]
+        found: openpns.GroupPage = pns.groups.find(name="A", order="newest", limit=10)
+        details: openpns.GroupDetails = pns.groups.get(new)
+        age: float = (details.updated - details.created).total_seconds()
+        change: openpns.GroupChange = pns.groups.change(new, add=phones, dry_run=True)
+        limit: openpns.Limit = pns.limits()["groups"]
+        more: list[str] = [*pns.groups.phones(new), str(age), str(found.total)]
+        return [*envelope, *phones, *more, str(limit.max), str(change.added)]
 
 
 async def async_calls() -> None:
@@ -34,7 +40,11 @@ async def async_calls() -> None:
         page: openpns.GroupPage = await pns.groups.list()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(pns.groups.delete(page.groups[0].group_id))
-        async with aclosing(pns.groups.iterate()) as groups:
+            tasks.create_task(pns.groups.rename(page.groups[0].group_id, name="B"))
+        change: openpns.GroupChange = await pns.groups.change("g", remove="85211111114")
+        phones: list[str] = [phone async for phone in pns.groups.phones("g")]
+        print(change.count, phones, (await pns.limits())["numbers"].used)
+        async with aclosing(pns.groups.iterate(phone="85211111114")) as groups:
             async for group in groups:
                 name: str = group.name
                 print(name)
@@ -62,6 +72,10 @@ async def wrong(pns: openpns.Client, apns: openpns.AsyncClient) -> None:
     await pns.groups.list()  # misc
     apns.groups.list().total  # attr-defined
     groups: list[str] = pns.groups.list().groups  # assignment
+    pns.groups.find(order="upwards")  # arg-type
+    pns.groups.find("A")  # call-arg
+    pns.groups.rename(5)  # arg-type
+    none: None = pns.groups.change("g", add="1")  # assignment
     pns.groups.create()  # call-arg
     pns.groups.delete(5)  # arg-type
     async for group in pns.groups.iterate():  # attr-defined

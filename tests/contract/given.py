@@ -83,12 +83,13 @@ async def fill(store: Store, url: str, master_key: str | None = None) -> None:
                 access_key=key["accessKey"],
                 access_secret=key["accessSecret"],
                 expires_ms=key.get("expiresMs"),
+                read_only=key.get("readOnly", False),
             )
             if key.get("disabled"):
                 await keys.disable(store, key["accessKey"], clock())
         rows = zip(itertools.count(2), customer["groups"], strict=False)
         done = await bulk.import_rows(
-            Services(store, FixedIds(), clock),
+            Services(store, FixedIds(), lambda: int(GIVEN["groupsCreatedMs"])),
             customer_id,
             rows,
             on_bad=_refuse,

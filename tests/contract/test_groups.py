@@ -70,6 +70,7 @@ async def test_the_core_answers_every_row(store: Store, database_url: str, tmp_p
         clock,
         SETTINGS["numbers_in_group_max"],
         SETTINGS["numbers_in_request_max"],
+        SETTINGS["body_bytes_max"],
     )
     for row in ROWS:
         await _reset(store, database_url, fault, row)

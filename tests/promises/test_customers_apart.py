@@ -20,15 +20,29 @@ vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
 
 PHONES = "85211111114"
 ABSENT = "deadbeef" * 4
-CHANGES = [
+CALLS = [
     *(
         ("updateGroup", {"operateType": operate, "phones": phones})
         for operate in (0, 1, 2, 3, -1, None, "0")
         for phones in (PHONES, "8613800138000", "", "+85211111114, 85235753351", "x", ",", None)
     ),
+    *(
+        ("updateGroup", {"groupName": "mine"} | flags)
+        for flags in ({}, {"detail": True}, {"dryRun": True})
+    ),
     ("deleteGroup", {}),
+    ("getGroup", {}),
+    *(("listGroupPhones", {"limit": limit, "offset": 0}) for limit in (0, 1, 10_001)),
 ]
-"""Every action that takes an id, with good and bad values for its other fields."""
+"""Every action on one group, with good and bad values for its other fields."""
+SEARCHES = [
+    {"offset": 0},
+    {"offset": 0, "order": "name"},
+    {"after": ""},
+    {"offset": 0, "groupName": "v"},
+    {"offset": 0, "phone": PHONES},
+]
+"""listGroup's other fields, where it looks for a group."""
 
 
 async def _answer(server: Server, action: str, fields: dict[str, Any], who: NewSecret) -> Any:
@@ -63,7 +77,7 @@ def test_every_field_that_takes_an_id_is_tried_here() -> None:
         for field in action.request.__struct_fields__
         if field.lower().endswith(("id", "ids"))
     }
-    assert taking == {(action, "groupId") for action, _ in CHANGES}
+    assert taking == {(action, "groupId") for action, _ in CALLS} | {("listGroup", "groupId")}
 
 
 async def test_anothers_group_is_as_if_absent_whatever_is_asked_of_it(
@@ -73,7 +87,7 @@ async def test_anothers_group_is_as_if_absent_whatever_is_asked_of_it(
     group_id = await _group_of(server, owner)
     page = {"limit": 0, "offset": 0}
     before = await _answer(server, "listGroup", page, owner)
-    for action, others in CHANGES:
+    for action, others in CALLS:
         for form in (str, str.upper, " {}".format, "{},".format, list, "{}\0".format):
             theirs = await _answer(server, action, {"groupId": form(group_id)} | others, thief)
             absent = await _answer(server, action, {"groupId": form(ABSENT)} | others, thief)
@@ -82,13 +96,32 @@ async def test_anothers_group_is_as_if_absent_whatever_is_asked_of_it(
     assert await _answer(server, "listGroup", page, owner) == before
 
 
+async def test_no_search_finds_anothers_group(server: Server, thief: NewSecret) -> None:
+    group_id = await _group_of(server, server.key)
+    for fields in SEARCHES:
+        theirs, absent = (
+            await _answer(server, "listGroup", {"limit": 10, "groupId": named} | fields, thief)
+            for named in (group_id, ABSENT)
+        )
+        assert theirs == absent
+        assert b'"groups":[],"total":0' in theirs[2]
+    for fields in ({"groupName": "vip"}, {"phone": PHONES}):
+        found = await _answer(server, "listGroup", {"limit": 10, "offset": 0} | fields, thief)
+        assert b'"groups":[],"total":0' in found[2]
+    theirs, absent = (
+        await _answer(server, "listGroup", {"limit": 10, "after": named}, thief)
+        for named in (group_id, ABSENT)
+    )
+    assert theirs == absent
+    assert b'"code":19001' in theirs[2]
+
+
 async def test_ids_in_fields_that_an_action_does_not_have_open_nothing(
     server: Server, thief: NewSecret
 ) -> None:
     group_id = await _group_of(server, server.key)
     page = {"limit": 0, "offset": 0}
     for fields in (
-        {"groupId": group_id},
         {"customerId": "cus_1"},
         {"customer_id": "cus_1", "accessKey": server.key.accessKey},
     ):

@@ -89,13 +89,15 @@ def test_under_load_a_call_is_carried_out_or_refused_and_never_both(serve: Start
     server = serve("--requests-in-flight-max", "2")
     codes: Counter[int] = Counter()
 
-    def write() -> None:
+    def write(writer: int) -> None:
         connection = connect(server.port)
-        for _ in range(10):
-            codes[server.call("createGroup", CREATE, connection=connection)["code"]] += 1
+        for place in range(10):
+            # Two calls of the same bytes would be one write.
+            body = CREATE.replace(b"}", b',"remark":"%d %d"}' % (writer, place))
+            codes[server.call("createGroup", body, connection=connection)["code"]] += 1
         connection.close()
 
-    writers = [threading.Thread(target=write) for _ in range(20)]
+    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(20)]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -267,3 +267,32 @@ def test_the_package_has_no_other_names() -> None:
         assert getattr(openpns.testing, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Emulater'"):
         _ = openpns.testing.Emulater
+
+
+def test_it_has_the_extensions_of_the_server(call: Caller, pns_server: Emulator) -> None:
+    group_id = pns_server.add_group(["85211111114", "8613800138000"], name="groupA")
+    body = {"limit": 1, "after": "", "phone": "8613800138000", "order": "newest"}
+    found = call("listGroup", body).envelope["data"]
+    assert [group["groupId"] for group in found["groups"]] == [group_id]
+    assert found["next"] is None
+    change = {"groupId": group_id, "operateType": 1, "phones": "85211111114", "dryRun": True}
+    assert call("updateGroup", change).envelope["data"]["removed"] == 1
+    assert call("getGroup", {"groupId": group_id}).envelope["data"]["count"] == 2
+    assert call("getLimits", {}).code == 0
+
+
+def test_a_key_may_only_read(call: Caller, pns_server: Emulator) -> None:
+    key = pns_server.add_customer("cus_1", read_only=True)
+    pns_server.add_group(["85211111114"], customer_id="cus_1")
+    reader = NewSecret(key.access_key, key.access_secret, "")
+    assert call("listGroup", LIST, key=reader).envelope["data"]["total"] == 1
+    assert call("createGroup", CREATE, key=reader).code == 1005
+    dumped = pns_server.dump()
+    assert [
+        key["readOnly"]
+        for customer in dumped["customers"]
+        if customer["customerId"] == "cus_1"
+        for key in customer["accessKeys"]
+    ] == [True]
+    with Emulator(state=dumped) as again:
+        assert again.dump() == dumped

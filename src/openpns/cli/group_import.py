@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # The server knows how many numbers it takes in one request; here is only what memory allows.
 _NUMBERS_MAX: Final = 1_000_000
 
+_RENAME: Final = "import changes numbers only, openpns groups rename the rest"
+
 
 class ApiImporter:
     """Creates a group for each row without groupId, and replaces the numbers of the others.
@@ -113,7 +115,7 @@ class ApiImporter:
                 ("remark", row.remark, group.remark),
             ):
                 if wanted and wanted != there:
-                    report.refuse(row.line, f"{field} is not the group's; the API cannot change it")
+                    report.refuse(row.line, f"{field} is not the group's; {_RENAME}")
             self._changes[row.line] = _difference(group, row)
         for row in named.values():
             report.refuse(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -30,6 +31,10 @@ def fetch_pages(client: "Client", limit: int | None, offset: int) -> Iterator[Se
         limit: At most so many; all where None.
         offset: How many to pass over.
     """
+    if not offset:
+        asked = min(limit or limits.GROUPS_IN_PAGE_MAX, limits.GROUPS_IN_PAGE_MAX)
+        yield from in_pages(client.groups.iterate(asked), asked, limit)
+        return
     left = limit
     while left is None or left > 0:
         asked = limits.GROUPS_IN_PAGE_MAX if left is None else min(left, limits.GROUPS_IN_PAGE_MAX)
@@ -40,6 +45,21 @@ def fetch_pages(client: "Client", limit: int | None, offset: int) -> Iterator[Se
         if not page.groups or offset >= page.total:
             return
         left = None if left is None else left - len(page.groups)
+
+
+def in_pages(
+    groups: Iterator["Group"], page_size: int, limit: int | None
+) -> Iterator[Sequence["Group"]]:
+    """Return groups page by page, each as soon as it is there.
+
+    Args:
+        groups: The groups.
+        page_size: How many stand on a page.
+        limit: At most so many; all where None.
+    """
+    chosen = islice(groups, limit)
+    while page := [*islice(chosen, page_size)]:
+        yield page
 
 
 def as_dict(group: "Group") -> dict[str, Any]:
@@ -72,20 +92,31 @@ def print_group(group: "Group") -> None:
     Args:
         group: The group.
     """
-    facts = (
-        ("groupId", group.group_id),
-        ("name", group.name),
-        ("remark", group.remark),
-        ("customer", group.customer_id),
-        ("numbers", str(len(group.phones))),
+    print_facts(
+        (
+            ("groupId", group.group_id),
+            ("name", group.name),
+            ("remark", group.remark),
+            ("customer", group.customer_id),
+            ("numbers", str(len(group.phones))),
+        )
     )
-    for name, value in facts:
-        print_row((name, plain(value)), (width("customer"), 0 if not value else width(value)))
     for phone in group.phones:
         click.echo(GAP + plain(phone))
 
 
-def _print_table(pages: Pages) -> None:
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print what is known of one group, a fact a line.
+
+    Args:
+        facts: Names and values.
+    """
+    for name, value in facts:
+        shown = plain(value)
+        print_row((name, shown), (width("customer"), width(shown)))
+
+
+def _print_table(pages: Pages, empty: str) -> None:
     line = terminal_width()
     widths: list[int] = []
     for page in pages:
@@ -97,7 +128,7 @@ def _print_table(pages: Pages) -> None:
         for group in page:
             print_row(_cells(group, widths), widths)
     if not widths:
-        click.echo("no groups; openpns groups create makes one", err=True)
+        click.echo(empty, err=True)
 
 
 def _widths(page: Sequence["Group"], line: int) -> list[int]:
@@ -150,7 +181,7 @@ def cut_phones(phones: Sequence[str], cells_max: int) -> str:
     return cut(f"+{len(phones)}", cells_max)
 
 
-def _print_json(pages: Pages) -> None:
+def _print_json(pages: Pages, _: str) -> None:
     before = "["
     for page in pages:
         for group in page:
@@ -159,7 +190,7 @@ def _print_json(pages: Pages) -> None:
     click.echo("[]" if before == "[" else "\n]")
 
 
-def _print_csv(pages: Pages) -> None:
+def _print_csv(pages: Pages, _: str) -> None:
     with open_target("-") as out:
         write = row_writer(out, "csv")
         for page in pages:
@@ -167,15 +198,15 @@ def _print_csv(pages: Pages) -> None:
                 write(as_row(group))
 
 
-def _print_ids(pages: Pages) -> None:
+def _print_ids(pages: Pages, _: str) -> None:
     for page in pages:
         click.echo("".join(f"{group.group_id}\n" for group in page), nl=False)
 
 
-PRINTERS: Final[dict[str, Callable[[Pages], None]]] = {
+PRINTERS: Final[dict[str, Callable[[Pages, str], None]]] = {
     "table": _print_table,
     "json": _print_json,
     "csv": _print_csv,
     "ids": _print_ids,
 }
-"""How to print groups, by the name of the form."""
+"""How to print groups, by the name of the form; a table says what it is given without any."""

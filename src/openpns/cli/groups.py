@@ -3,13 +3,19 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from openpns.cli import group_bulk
+from openpns.cli import group_bulk, group_find, group_show
+from openpns.cli.group_change import How, change, change_options
 from openpns.cli.output import json_option, print_json
 from openpns.cli.profile import Target, client_options, open_client
-from openpns.errors import ConfigError, GroupNotFound
+from openpns.errors import ConfigError, GroupNotFound, ParameterError
+
+if TYPE_CHECKING:
+    from openpns.client.calls import Group
+    from openpns.client.http import Client
 
 phones_file_option = click.option(
     "--phones-file", metavar="FILE", help="Take numbers from a file too; - for stdin."
@@ -23,6 +29,10 @@ def groups() -> None:
 
 groups.add_command(group_bulk.import_)
 groups.add_command(group_bulk.export)
+groups.add_command(group_find.find)
+groups.add_command(group_show.show)
+groups.add_command(group_show.phones)
+groups.add_command(group_show.rename)
 
 
 @groups.command("list")
@@ -38,7 +48,7 @@ def list_(limit: int | None, offset: int, form: str | None, target: Target) -> N
 
     with open_client(target) as client:
         pages = group_list.fetch_pages(client, limit, offset)
-        group_list.PRINTERS[form or "table"](pages)
+        group_list.PRINTERS[form or "table"](pages, "no groups; openpns groups create makes one")
 
 
 @groups.command()
@@ -48,16 +58,15 @@ def list_(limit: int | None, offset: int, form: str | None, target: Target) -> N
 def get(group_id: str, *, as_json: bool, target: Target) -> None:
     """Show one group with all its numbers.
 
-    It is looked for page by page: the API cannot be asked for one group.
+    A server that is not openpns cannot be asked for one group: there it is looked for page by page.
     """
     from openpns.cli import group_list
 
     with open_client(target) as client:
-        found = next(
-            (group for group in client.groups.iterate() if group.group_id == group_id), None
-        )
-    if found is None:
-        raise GroupNotFound(_hint(group_id))
+        try:
+            found: Group = client.groups.get(group_id)
+        except ParameterError:  # the server does not know the action
+            found = _look_for(client, group_id)
     if as_json:
         print_json(group_list.as_dict(found))
     else:
@@ -102,41 +111,39 @@ def create(
 @click.argument("group_id")
 @click.argument("phones", nargs=-1)
 @phones_file_option
+@change_options
 @client_options
-def add(group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target) -> None:
+def add(
+    group_id: str, phones: tuple[str, ...], phones_file: str | None, how: How, target: Target
+) -> None:
     """Add PHONES (- for stdin) to a group; those that are there already change nothing."""
-    numbers = read_phones(phones, phones_file)
-    with open_client(target) as client:
-        client.groups.add_phones(group_id, numbers)
-    click.echo(f"{group_id}: added", err=True)
+    change(target, group_id, "add", read_phones(phones, phones_file), how)
 
 
 @groups.command()
 @click.argument("group_id")
 @click.argument("phones", nargs=-1)
 @phones_file_option
+@change_options
 @client_options
-def remove(group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target) -> None:
+def remove(
+    group_id: str, phones: tuple[str, ...], phones_file: str | None, how: How, target: Target
+) -> None:
     """Take PHONES (- for stdin) out of a group; those that are not there change nothing."""
-    numbers = read_phones(phones, phones_file)
-    with open_client(target) as client:
-        client.groups.remove_phones(group_id, numbers)
-    click.echo(f"{group_id}: removed", err=True)
+    change(target, group_id, "remove", read_phones(phones, phones_file), how)
 
 
 @groups.command()
 @click.argument("group_id")
 @click.argument("phones", nargs=-1)
 @phones_file_option
+@change_options
 @client_options
 def replace(
-    group_id: str, phones: tuple[str, ...], phones_file: str | None, target: Target
+    group_id: str, phones: tuple[str, ...], phones_file: str | None, how: How, target: Target
 ) -> None:
     """Put PHONES (- for stdin) in the place of all numbers of a group."""
-    numbers = read_phones(phones, phones_file)
-    with open_client(target) as client:
-        client.groups.replace_phones(group_id, numbers)
-    click.echo(f"{group_id}: replaced", err=True)
+    change(target, group_id, "replace", read_phones(phones, phones_file), how)
 
 
 @groups.command()
@@ -188,6 +195,13 @@ def _ask(group_ids: Sequence[str]) -> None:
         raise click.UsageError("There is no terminal to ask at; give --yes to delete unasked.")
     what = f"the group {group_ids[0]}" if len(group_ids) == 1 else f"{len(group_ids)} groups"
     click.confirm(f"Delete {what} with all numbers?", abort=True, err=True)
+
+
+def _look_for(client: "Client", group_id: str) -> "Group":
+    for group in client.groups.iterate():
+        if group.group_id == group_id:
+            return group
+    raise GroupNotFound(_hint(group_id))
 
 
 def _hint(group_id: str) -> str:

@@ -298,6 +298,8 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
         state = "disabled"
     elif key.expiresMs is not None and key.expiresMs <= now_ms():
         state = "expired"
+    elif key.readOnlyMs is not None:
+        state = "read-only"
     digests = "md5 sha256" if key.md5RefusedMs is None else "sha256"
     return (
         key.accessKey,

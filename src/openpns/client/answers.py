@@ -51,13 +51,15 @@ def read_result(call: Call[ResultT], response: Response) -> ResultT:
     envelope = _envelope(response.content)
     if envelope is not None and envelope["code"] != 0:
         raise error_of_answer(envelope, action=call.action, **facts)
+    is_envelope = envelope is not None
     if envelope is not None:
         try:
             return call.read(envelope)
         except msgspec.ValidationError:
             envelope = None
     # Raised out here, so that it holds neither the answer nor an error that does.
-    raise AnswerUnreadable(call.action, _why_unreadable(response), **facts)
+    why = _why_unreadable(response, is_envelope=is_envelope)
+    raise AnswerUnreadable(call.action, why, **facts)
 
 
 def _envelope(content: bytes) -> dict[str, Any] | None:
@@ -69,7 +71,12 @@ def _envelope(content: bytes) -> dict[str, Any] | None:
     return envelope if type(envelope.get("code")) is int else None
 
 
-def _why_unreadable(response: Response) -> str:
+def _why_unreadable(response: Response, *, is_envelope: bool) -> str:
+    if is_envelope:
+        return (
+            f"the answer is not what this call asks for (HTTP {response.status}, "
+            f"{len(response.content)} bytes); a server that is not openpns may not know extensions"
+        )
     if response.status in _REDIRECTS:
         return f"the server redirects (HTTP {response.status}); set base_url to where it leads"
     return (

@@ -4,7 +4,7 @@ A function here makes a `Call`; the shells in `openpns.client.http` turn each in
 for both of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -124,7 +124,7 @@ def list_groups(limit: int = limits.GROUPS_IN_PAGE_MAX, offset: int = 0) -> Call
         OffsetOutOfRange: offset is outside its range.
     """
     body = {"limit": limit, "offset": offset}
-    return Call("listGroup", body, _read_page, is_read=True)
+    return Call("listGroup", body, read_page, is_read=True)
 
 
 def create_group(
@@ -213,7 +213,7 @@ def delete_group(group_id: str) -> Call[None]:
     Raises:
         GroupNotFound: There is no such group.
     """
-    return Call("deleteGroup", {"groupId": group_id}, _read_nothing)
+    return Call("deleteGroup", {"groupId": group_id}, read_nothing)
 
 
 def join_phones(phones: Phones) -> str:
@@ -225,47 +225,21 @@ def join_phones(phones: Phones) -> str:
     return phones if isinstance(phones, str) else ",".join(phones)
 
 
-class Pager:
-    """Pages through all groups: which call comes next, and which groups of its page are new.
-
-    Groups that are created meanwhile come at the end and disturb nothing. A group that is
-    deleted meanwhile shifts the later ones to the front, so that some may be missed.
-
-    Args:
-        page_size: How many groups a page holds, 1 to 1000.
-    """
-
-    def __init__(self, page_size: int = limits.GROUPS_IN_PAGE_MAX) -> None:
-        if not 1 <= page_size <= limits.GROUPS_IN_PAGE_MAX:
-            raise ValueError(f"page_size must be from 1 to {limits.GROUPS_IN_PAGE_MAX}")
-        self._page_size = page_size
-        self._offset = 0
-        self._is_done = False
-
-    def next_call(self) -> Call[GroupPage] | None:
-        """Return the next page's call; None after the last page."""
-        if self._is_done:
-            return None
-        return list_groups(self._page_size, self._offset)
-
-    def accept(self, page: GroupPage) -> Sequence[Group]:
-        """Take a page; return its groups.
-
-        Args:
-            page: What the last call returned.
-        """
-        self._offset += len(page.groups)
-        self._is_done = not page.groups or self._offset >= page.total
-        return page.groups
-
-
 def _update(group_id: str, operate_type: int, phones: Phones) -> Call[None]:
     body = {"groupId": group_id, "operateType": operate_type, "phones": join_phones(phones)}
-    return Call("updateGroup", body, _read_nothing)
+    return Call("updateGroup", body, read_nothing)
 
 
-class _WireGroup(msgspec.Struct):
-    """A group as some server sends it: only the id must be there."""
+class WireGroup(msgspec.Struct):
+    """A group as some server sends it: only the id must be there.
+
+    Attributes:
+        groupId: Its id.
+        groupName: Its name.
+        phones: Its numbers, joined with commas.
+        remark: Its remark.
+        customerId: Whose group it is.
+    """
 
     groupId: str  # noqa: N815
     groupName: str | None = None  # noqa: N815
@@ -275,7 +249,7 @@ class _WireGroup(msgspec.Struct):
 
 
 class _WirePage(msgspec.Struct):
-    groups: list[_WireGroup]
+    groups: list[WireGroup]
     total: int
 
 
@@ -283,12 +257,22 @@ class _Listed(msgspec.Struct):
     data: _WirePage
 
 
-def _read_page(envelope: dict[str, Any]) -> GroupPage:
+def read_page(envelope: dict[str, Any]) -> GroupPage:
+    """Return the page that listGroup answered.
+
+    Args:
+        envelope: The answer.
+    """
     page = msgspec.convert(envelope, _Listed).data
-    return GroupPage([_read_group(group) for group in page.groups], page.total)
+    return GroupPage([read_group(group) for group in page.groups], page.total)
 
 
-def _read_group(group: _WireGroup) -> Group:
+def read_group(group: WireGroup) -> Group:
+    """Return a group as it came.
+
+    Args:
+        group: What came.
+    """
     return Group(
         group_id=group.groupId,
         name=group.groupName or "",
@@ -302,5 +286,5 @@ def _read_created(envelope: dict[str, Any]) -> str:
     return msgspec.convert(envelope, wire.GroupCreated).groupId
 
 
-def _read_nothing(_: dict[str, Any]) -> None:
-    return None
+def read_nothing(_: dict[str, Any]) -> None:
+    """Take an answer that holds nothing."""

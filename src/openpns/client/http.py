@@ -1,20 +1,18 @@
 """The two shells around the core: `Client` and `AsyncClient`, over httpx2."""
 
-import functools
-import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, get_args, overload
+from typing import Final, Generic, Self, TypeVar
 
 import httpx2
 
 from openpns import __version__, limits
-from openpns.client import calls
 from openpns.client.answers import Response
-from openpns.client.calls import Call, Group, Pager
+from openpns.client.calls import Call
 from openpns.client.config import ClientConfig, Secret, load_config
 from openpns.client.core import Core, Exchange, Send, Wait
+from openpns.client.extension_calls import Limit, get_limits
+from openpns.client.groups import AsyncGroups, Groups
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,
@@ -25,7 +23,6 @@ from openpns.errors import (
     TransportError,
 )
 
-ParamsT = ParamSpec("ParamsT")
 ResultT = TypeVar("ResultT")
 TransportT = TypeVar("TransportT")
 
@@ -42,106 +39,6 @@ _FAILURES: Final[tuple[tuple[type[httpx2.HTTPError], type[TransportError], str],
 """What the lower layer's errors mean; the first that fits counts."""
 
 _USER_AGENT: Final = {"User-Agent": f"openpns/{__version__} httpx2/{httpx2.__version__}"}
-
-
-class _Method(Generic[ParamsT, ResultT]):
-    """A function that makes a call, as a method that also sends it: sync or async."""
-
-    def __init__(self, make: Callable[ParamsT, Call[ResultT]]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
-        # What help() and editors show: what the method returns, not the call that it makes.
-        signature = inspect.signature(make)
-        (result,) = get_args(signature.return_annotation)
-        self._signature = signature.replace(return_annotation=result)
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, api: "Groups", owner: Any = None) -> Callable[ParamsT, ResultT]: ...
-
-    @overload
-    def __get__(
-        self, api: "AsyncGroups", owner: Any = None
-    ) -> Callable[ParamsT, Coroutine[Any, Any, ResultT]]: ...
-
-    @overload
-    def __get__(self, api: None, owner: Any = None) -> Self: ...
-
-    def __get__(self, api: Any, owner: Any = None) -> Any:
-        if api is None:
-            return self
-
-        @functools.wraps(self._make)
-        def send(*args: ParamsT.args, **kwargs: ParamsT.kwargs) -> Any:
-            call = self._make(*args, **kwargs)
-            del args, kwargs  # phone numbers, which no traceback should hold
-            return api.client.call(call)
-
-        send.__name__ = self._name
-        send.__qualname__ = f"{type(api).__name__}.{self._name}"
-        send.__signature__ = self._signature  # type: ignore[attr-defined]
-        return send
-
-
-class _GroupMethods:
-    """Number groups: one method per call, the same for both clients."""
-
-    list = _Method(calls.list_groups)
-    create = _Method(calls.create_group)
-    add_phones = _Method(calls.add_phones)
-    remove_phones = _Method(calls.remove_phones)
-    replace_phones = _Method(calls.replace_phones)
-    delete = _Method(calls.delete_group)
-
-
-class Groups(_GroupMethods):
-    """The number groups of a `Client`."""
-
-    def __init__(self, client: "Client") -> None:
-        self.client = client
-
-    def iterate(self, page_size: int = limits.GROUPS_IN_PAGE_MAX) -> Iterator[Group]:
-        """Return every group, oldest first, page by page.
-
-        Groups that are created meanwhile come at the end. One that is deleted meanwhile shifts
-        the later ones to the front, so that some may be missed.
-
-        Args:
-            page_size: How many groups a page holds, 1 to 1000.
-
-        Raises:
-            ValueError: page_size is outside its range.
-        """
-        return self._pages(Pager(page_size))
-
-    def _pages(self, pager: Pager) -> Iterator[Group]:
-        while call := pager.next_call():
-            yield from pager.accept(self.client.call(call))
-
-
-class AsyncGroups(_GroupMethods):
-    """The number groups of an `AsyncClient`."""
-
-    def __init__(self, client: "AsyncClient") -> None:
-        self.client = client
-
-    def iterate(self, page_size: int = limits.GROUPS_IN_PAGE_MAX) -> AsyncGenerator[Group, None]:
-        """Return every group, oldest first, page by page; see `Groups.iterate`.
-
-        Args:
-            page_size: How many groups a page holds, 1 to 1000.
-
-        Raises:
-            ValueError: page_size is outside its range.
-        """
-        return self._pages(Pager(page_size))
-
-    async def _pages(self, pager: Pager) -> AsyncGenerator[Group, None]:
-        while call := pager.next_call():
-            for group in pager.accept(await self.client.call(call)):
-                yield group
 
 
 class _Shell(Generic[TransportT]):
@@ -247,6 +144,16 @@ class Client(_Shell[httpx2.BaseTransport]):
                 drive.failed(error)
         return drive.result
 
+    def limits(self) -> dict[str, Limit]:
+        """Return every bound that applies to the access key, by its name; what is used counts now.
+
+        An extension of openpns.
+
+        Raises:
+            ParameterError: The server does not know the action.
+        """
+        return self.call(get_limits())
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
@@ -292,6 +199,10 @@ class AsyncClient(_Shell[httpx2.AsyncBaseTransport]):
             except httpx2.HTTPError as error:
                 drive.failed(error)
         return drive.result
+
+    async def limits(self) -> dict[str, Limit]:
+        """Return every bound that applies to the access key, by its name; see `Client.limits`."""
+        return await self.call(get_limits())
 
     async def close(self) -> None:
         """Close all connections."""

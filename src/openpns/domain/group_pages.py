@@ -175,8 +175,19 @@ def _filters(request: ListGroup) -> tuple[set[str], dict[str, Any]]:
         params |= {"name_from": begin, "name_until": begin + _NAME_END}
     if request.phone is not UNSET:
         chosen.add("phone")
-        (params["phone"],) = numbers.parse_phones(request.phone, 1)
+        params["phone"] = _parse_phone(request.phone)
     return chosen, params
+
+
+def _parse_phone(text: str) -> str:
+    try:
+        (phone,) = numbers.parse_phones(text, 1)
+    except ParameterError:
+        raise ParameterError(
+            f"phone must be one phone number: {limits.PHONE_DIGITS_MIN} to "
+            f"{limits.PHONE_DIGITS_MAX} digits that begin with an assigned country code"
+        ) from None
+    return phone
 
 
 async def _place(services: Services, caller: Caller, group_id: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def choice(meaning: str, *values: str) -> msgspec.Meta:
         meaning: One line for the docs.
         values: What it may be.
     """
-    allowed = f"{', '.join(values[:-1])} or {values[-1]}"
+    allowed = f"one of {', '.join(values)}"
     pattern = rf"\A({'|'.join(values)})\Z"
     return msgspec.Meta(pattern=pattern, description=meaning, extra={"allowed": allowed})
 

@@ -33,6 +33,8 @@ from openpns.testing.state_file import CustomerState, GroupState, KeyState, Stat
 # runner shows the lines of failed calls beside the test, and nothing is set up anew here.
 # Long enough for any delay that a test asks for: delays are met where the body is read.
 _BODY_TIMEOUT_MS: Final = 3_600_000
+_GROUPS_CREATED_MS: Final = 1
+"""When the groups of a state were created, so that getGroup tells the same each time."""
 _LOG: Final[Any] = structlog.wrap_logger(
     logging.getLogger("openpns.emulator"),
     processors=[
@@ -153,7 +155,12 @@ class Core:
         return own
 
     async def add_customer(
-        self, customer_id: str, access_key: str | None, access_secret: str | None
+        self,
+        customer_id: str,
+        access_key: str | None,
+        access_secret: str | None,
+        *,
+        read_only: bool,
     ) -> Key:
         """Add a customer with an access key; see `Emulator.add_customer`."""
         await customers.create(self._store, self._clock, customer_id, "")
@@ -164,6 +171,7 @@ class Core:
             customer_id,
             access_key=access_key,
             access_secret=access_secret,
+            read_only=read_only,
         )
         return Key(key.accessKey, key.accessSecret, customer_id)
 
@@ -225,6 +233,7 @@ class Core:
                     accessSecret=secret,
                     expiresMs=key.expiresMs,
                     disabled=key.disabledMs is not None,
+                    readOnly=key.readOnlyMs is not None,
                 )
             )
         return found
@@ -252,7 +261,7 @@ class Core:
         await self._put_groups(
             customer.customerId,
             customer.groups,
-            lambda: place,
+            lambda: _GROUPS_CREATED_MS,
             lambda index: f"{where}.groups[{index}]",
         )
         if customer.disabled:
@@ -268,6 +277,7 @@ class Core:
             access_key=key.accessKey,
             access_secret=key.accessSecret,
             expires_ms=key.expiresMs,
+            read_only=key.readOnly,
         )
         if key.disabled:
             await keys.disable(self._store, key.accessKey, place)

@@ -161,7 +161,12 @@ class Emulator:
         self._run(self._reset())
 
     def add_customer(
-        self, customer_id: str, access_key: str | None = None, access_secret: str | None = None
+        self,
+        customer_id: str,
+        access_key: str | None = None,
+        access_secret: str | None = None,
+        *,
+        read_only: bool = False,
     ) -> Key:
         """Add a customer with an access key of its own; return the key.
 
@@ -170,11 +175,13 @@ class Emulator:
             access_key: 4 to 64 letters, digits, `_` and `-`; made up where None.
             access_secret: 8 to 128 printable ASCII characters without spaces; made up where
                 None.
+            read_only: Whether the key may only read.
 
         Raises:
             ConfigError: A value is not allowed, or is taken.
         """
-        return self._run(self._core.add_customer(customer_id, access_key, access_secret))
+        added = self._core.add_customer(customer_id, access_key, access_secret, read_only=read_only)
+        return self._run(added)
 
     def add_group(
         self,

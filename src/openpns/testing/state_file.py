@@ -27,6 +27,7 @@ class KeyState(_Part, frozen=True, omit_defaults=True):
     accessSecret: str  # noqa: N815
     expiresMs: int | None = None  # noqa: N815
     disabled: bool = False
+    readOnly: bool = False  # noqa: N815
 
     def __repr__(self) -> str:
         """Return a text without the secret."""

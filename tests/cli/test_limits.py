@@ -1,0 +1,17 @@
+from tests.cli.conftest import Run, SharedServer
+from tests.helpers import on_sqlite_only
+
+
+@on_sqlite_only
+def test_every_bound_is_shown_with_what_is_used(run_anywhere: Run, server: SharedServer) -> None:
+    server.call("createGroup", {"phones": "85211111114,85235753351"})
+    head, *rows = [line.split() for line in run_anywhere("limits").out.splitlines()]
+    assert head == ["limit", "max", "used"]
+    shown = {name: (most, used) for name, most, used in rows}
+    assert shown["groups"] == ("-", "1")
+    assert shown["numbersInGroup"] == ("10000", "2")
+    assert shown["groupsInPage"] == ("1000", "-")
+    told = run_anywhere("limits", "--json").json
+    assert list(told) == list(shown)
+    assert told["numbers"] == {"max": None, "used": 2}
+    assert told["numbersInRequest"] == {"max": 10_000, "used": None}

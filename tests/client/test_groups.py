@@ -1,0 +1,150 @@
+"""The methods for number groups that make several calls, with both shells."""
+
+import json
+import traceback
+from typing import Any
+
+import httpx2
+import pytest
+from tests.client.hand import ACCESS_KEY, PHONE, SECRET
+from tests.client.shells import GROUP, Server, Shell, Use, answer, page, phones
+
+import openpns
+from openpns import Client, errors
+
+
+class Growing:
+    """A server of groups to which one is added with each call; it may know `after` or not."""
+
+    def __init__(self, count: int, *, knows_after: bool = True, without_offset: int = 0) -> None:
+        self.count = count
+        self.calls = 0
+        self.knows_after = knows_after
+        self.without_offset = without_offset
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        self.calls += 1
+        if "offset" not in asked and not self.knows_after and self.without_offset:
+            return answer(code=self.without_offset, msg="offset is missing")
+        behind = int(asked.get("after") or -1) + 1 if self.knows_after else 0
+        begin = asked.get("offset", behind)
+        end = min(self.count, begin + asked["limit"])
+        groups = [GROUP | {"groupId": str(number)} for number in range(begin, end)]
+        more: dict[str, Any] = {}
+        if self.knows_after and "after" in asked:
+            more = {"next": str(end - 1) if end < self.count else None}
+        reply = page(*groups, total=self.count, **more)
+        self.count += 1
+        return reply
+
+
+# What servers do that know no `after`: 0 is to take a missing offset for 0.
+SERVERS: dict[str, dict[str, Any]] = {
+    "openpns": {},
+    "refuses": {"knows_after": False, "without_offset": 1002},
+    "refuses the offset": {"knows_after": False, "without_offset": 10012},
+    "has codes of its own": {"knows_after": False, "without_offset": 7},
+    "ignores": {"knows_after": False},
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("page_size", [2, 7, 1000])
+def test_iterating_gives_every_group_once_while_groups_are_added(
+    shell: Shell, page_size: int, kind: str
+) -> None:
+    server = Growing(10, **SERVERS[kind])
+    found = [group.group_id for group in shell(server, lambda pns: pns.groups.iterate(page_size))]
+    assert found[:10] == [str(number) for number in range(10)]
+    assert len(found) == len(set(found))
+    assert server.calls == len(found) // page_size + bool(len(found) % page_size) + (
+        kind != "openpns"
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda pns: pns.groups.iterate(phone="12345"),
+        lambda pns: pns.groups.iterate(order="newest"),
+        lambda pns: pns.groups.find(name="x"),
+        lambda pns: pns.groups.find(name="x", offset=3),
+        lambda pns: pns.groups.find(phone="12345", offset=3),
+        lambda pns: pns.groups.find(group_id="none", offset=3),
+    ],
+)
+@pytest.mark.parametrize("kind", ["refuses", "ignores"])
+def test_a_server_that_cannot_find_gives_no_wrong_result(shell: Shell, use: Use, kind: str) -> None:
+    with pytest.raises((errors.ParameterError, errors.AnswerUnreadable)):
+        shell(Growing(10, **SERVERS[kind]), use)
+
+
+@pytest.mark.parametrize("error", [1003, 19003, 19004])
+def test_what_says_nothing_of_after_is_an_error_of_iterating(shell: Shell, error: int) -> None:
+    server = Server(answer(code=error, msg="no"))
+    with pytest.raises(errors.WireError):
+        shell(server, lambda pns: pns.groups.iterate(), retries=0)
+    assert len(server.requests) == 1
+
+
+def test_a_later_page_without_a_next_one_is_an_error(shell: Shell) -> None:
+    server = Server(page(GROUP, total=2, next="b8c2"), page(GROUP, total=2))
+    with pytest.raises(errors.AnswerUnreadable, match="not what this call asks for"):
+        shell(server, lambda pns: pns.groups.iterate())
+
+
+def test_a_dry_run_is_never_sent_to_a_server_that_may_carry_it_out(shell: Shell) -> None:
+    for reply in (answer(code=1002, msg="unknown action"), answer()):
+        server = Server(reply)
+        with pytest.raises((errors.ParameterError, errors.AnswerUnreadable)):
+            shell(server, lambda pns: pns.groups.change("b8c2", add=PHONE, dry_run=True))
+        assert [sent.headers["action"] for sent in server.requests] == ["listGroupPhones"]
+
+
+def test_a_dry_run_tells_what_would_be_done(shell: Shell) -> None:
+    change = {"added": 0, "removed": 1, "unchanged": 0, "count": 1}
+    server = Server(phones(PHONE), answer(data=change))
+    told = shell(server, lambda pns: pns.groups.change("b8c2", remove=PHONE, dry_run=True))
+    assert told == openpns.GroupChange(**change)
+    assert json.loads(server.requests[1].content) == {
+        "groupId": "b8c2",
+        "operateType": 1,
+        "phones": PHONE,
+        "dryRun": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("use", "is_paging"),
+    [
+        (lambda pns: pns.groups.change("b8c2", add=[PHONE]), False),
+        (lambda pns: pns.groups.find(phone=PHONE), False),
+        (lambda pns: pns.groups.iterate(phone=PHONE), True),
+        (lambda pns: pns.groups.phones("b8c2", page_size=1), True),
+    ],
+)
+def test_no_traceback_of_an_extension_shows_a_phone_number(
+    shell: Shell, use: Use, is_paging: bool
+) -> None:
+    first = answer(data={"groups": [GROUP], "total": 2, "next": "b8c2", "phones": PHONE})
+    server = Server(*[first] * is_paging, httpx2.ReadError("reset"))
+    with pytest.raises(errors.ConnectionLost) as raised:
+        shell(server, use, retries=0)
+    trace = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    shown = "".join(frame for frame in trace.format() if "/tests/" not in frame)
+    assert "exchange" in shown
+    assert PHONE not in shown
+
+
+def test_iterating_asks_for_a_page_only_when_it_is_needed() -> None:
+    server = Growing(10)
+    with Client(
+        "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
+    ) as pns:
+        groups = pns.groups.iterate(page_size=2)
+        assert server.calls == 0
+        assert [next(groups).group_id, next(groups).group_id] == ["0", "1"]
+        assert server.calls == 1
+        with pytest.raises(ValueError, match="from 1 to 1000"):
+            pns.groups.iterate(page_size=0)
