@@ -153,12 +153,13 @@ def test_a_served_database_is_backed_up_under_writes_and_not_replaced(
     start: Start, served_url: str, file: Path, run_anywhere: Run, steady_writes: threading.Event
 ) -> None:
     server = start("serve", "--database", served_url, "--port", "0", "--workers", "2")
-    before = [server.call("createGroup", {"phones": "85211111114"}) for _ in range(5)]
+    before = [server.call("createGroup", {"phones": f"8521111111{n}"}) for n in range(5)]
     codes: list[int] = []
+    numbers = itertools.count()
 
     def write() -> None:
         connection = server.connect()
-        for number in itertools.count():
+        for number in numbers:
             if steady_writes.is_set():
                 break
             body = {"phones": f"8521{number:07}"}

@@ -99,19 +99,19 @@ async def test_anothers_group_is_as_if_absent_whatever_is_asked_of_it(
 async def test_no_search_finds_anothers_group(server: Server, thief: NewSecret) -> None:
     group_id = await _group_of(server, server.key)
     for fields in SEARCHES:
-        theirs, absent = (
+        theirs, absent = [
             await _answer(server, "listGroup", {"limit": 10, "groupId": named} | fields, thief)
             for named in (group_id, ABSENT)
-        )
+        ]
         assert theirs == absent
         assert b'"groups":[],"total":0' in theirs[2]
     for fields in ({"groupName": "vip"}, {"phone": PHONES}):
         found = await _answer(server, "listGroup", {"limit": 10, "offset": 0} | fields, thief)
         assert b'"groups":[],"total":0' in found[2]
-    theirs, absent = (
+    theirs, absent = [
         await _answer(server, "listGroup", {"limit": 10, "after": named}, thief)
         for named in (group_id, ABSENT)
-    )
+    ]
     assert theirs == absent
     assert b'"code":19001' in theirs[2]
 

@@ -42,11 +42,12 @@ P99_FACTOR = 20
 # -- too many calls in hand -------------------------------------------------------------------
 
 
-def _create(server: Process, codes: list[int]) -> None:
+def _create(server: Process, name: str, codes: list[int]) -> None:
     """Create a group, again and again until there was a place for it."""
     connection = connect(server.port)
     while True:
-        code = server.call("createGroup", CREATE, connection=connection)["code"]
+        body = CREATE | {"groupName": name}
+        code = server.call("createGroup", body, connection=connection)["code"]
         if code != 19004:
             break
         time.sleep(0.01)
@@ -59,7 +60,7 @@ async def test_calls_over_the_bound_are_refused_while_the_others_wait(
 ) -> None:
     server = serve("--requests-in-flight-max", "2", "--storage-timeout-ms", "60000")
     codes: list[int] = []
-    waiting = [threading.Thread(target=_create, args=(server, codes)) for _ in range(2)]
+    waiting = [threading.Thread(target=_create, args=(server, name, codes)) for name in "ab"]
     lock = "UPDATE group_counter SET version = version WHERE customer_id = 'cus_1'"
     async with direct.holding(served_url, lock):
         for thread in waiting:
@@ -93,7 +94,7 @@ def test_under_load_a_call_is_carried_out_or_refused_and_never_both(serve: Start
         connection = connect(server.port)
         for place in range(10):
             # Two calls of the same bytes would be one write.
-            body = CREATE.replace(b"}", b',"remark":"%d %d"}' % (writer, place))
+            body = CREATE | {"remark": f"{writer} {place}"}
             codes[server.call("createGroup", body, connection=connection)["code"]] += 1
         connection.close()
 
