@@ -97,10 +97,10 @@ class ListGroup(RequestBody, frozen=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the request has no field but those that the vendor documents."""
+        """Whether the request asks for no more than one that the vendor documents can."""
         return (
             self.after is UNSET
-            and self.order is UNSET
+            and (self.order is UNSET or self.order == OLDEST)
             and self.groupId is UNSET
             and self.groupName is UNSET
             and self.phone is UNSET
