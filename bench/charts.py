@@ -12,7 +12,9 @@ WIDTH = 860
 ROW = 26
 LEFT = 430
 BAR_MAX = 330
-COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
+COLOURS = (
+    "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#be185d",
+)  # fmt: skip
 MET, MISSED, INK, GRID = "#059669", "#dc2626", "#334155", "#cbd5e1"
 _BAR_TARGETS = 2.0
 """A bar ends at twice its bound: beyond that its number tells more than its length."""

@@ -89,7 +89,7 @@ def charts_of(bench: Bench) -> dict[str, str]:
     """
     found = {"targets.svg": charts.bars(bench.outcomes)} if bench.outcomes else {}
     for engine, series in bench.growth.items():
-        title = f"CPU for a page of 10, {engine}"
+        title = f"CPU for a call, {engine}"
         name = f"growth-{engine.lower()}.svg"
         found[name] = charts.lines(title, "µs (with PostgreSQL's own)", series)
     return found
