@@ -331,13 +331,13 @@ def test_no_repr_shows_any(leaks: Leaks) -> None:
         Caller("key", "cus_1", signature="0f" * 16),
         CreateGroup(PHONES, "name", NAME),
         UpdateGroup("0" * 32, 0, PHONES),
-        protocol.groups.Group("cus_1", "name", "0" * 32, PHONES, NAME),
+        protocol.group_answers.Group("cus_1", "name", "0" * 32, PHONES, NAME),
         GroupRow(1, "", "name", NAME, [*NUMBERS]),
         Statement("group_member_fill", {"phones": [*NUMBERS]}),
         StatementMany("group_member_insert", [{"phone": number} for number in NUMBERS]),
         audit.numbers(NUMBERS, added=4),
-        protocol.groups.ShownGroup("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
-        protocol.groups.PhonePage(PHONES, 4),
+        protocol.group_answers.ShownGroup("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
+        protocol.group_answers.PhonePage(PHONES, 4),
     ]
     client.close()
     for thing in shown:

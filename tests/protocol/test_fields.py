@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange, ParameterError, WireError
-from openpns.protocol import groups
+from openpns.protocol import group_answers, groups
 from openpns.protocol.fields import BodyReader, RequestBody, describe, integer, meaning, text
 
 NOT_AN_OBJECT = "the body must be one JSON object in UTF-8"
@@ -160,9 +160,9 @@ STRUCTS = [
     groups.CreateGroup,
     groups.UpdateGroup,
     groups.DeleteGroup,
-    groups.Group,
-    groups.GroupPage,
-    groups.GroupCreated,
+    group_answers.Group,
+    group_answers.GroupPage,
+    group_answers.GroupCreated,
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from openpns import limits
+from openpns.protocol import group_answers as answers
 from openpns.protocol import groups as wire
 
 ResultT = TypeVar("ResultT")
@@ -283,7 +284,7 @@ def read_group(group: WireGroup) -> Group:
 
 
 def _read_created(envelope: dict[str, Any]) -> str:
-    return msgspec.convert(envelope, wire.GroupCreated).groupId
+    return msgspec.convert(envelope, answers.GroupCreated).groupId
 
 
 def read_nothing(_: dict[str, Any]) -> None:

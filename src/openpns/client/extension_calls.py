@@ -25,6 +25,7 @@ from openpns.client.calls import (
     read_page,
 )
 from openpns.names import name_key
+from openpns.protocol import group_answers as answers
 from openpns.protocol import groups as wire
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
@@ -241,11 +242,11 @@ def list_phones(
         offset: How many to pass over.
     """
 
-    def read(page: wire.PhonePage) -> PhonePage:
+    def read(page: answers.PhonePage) -> PhonePage:
         return PhonePage(page.phones.split(",") if page.phones else [], page.total)
 
     body = {"groupId": group_id, "limit": limit, "offset": offset}
-    return _read_call("listGroupPhones", body, wire.PhonePage, read)
+    return _read_call("listGroupPhones", body, answers.PhonePage, read)
 
 
 def rename_group(group_id: str, name: str | None = None, remark: str | None = None) -> Call[None]:
@@ -314,13 +315,13 @@ def change_phones(
 def get_limits() -> Call[dict[str, Limit]]:
     """Return every bound that applies to the access key, by its name."""
 
-    def read(data: wire.LimitList) -> dict[str, Limit]:
+    def read(data: answers.LimitList) -> dict[str, Limit]:
         return {
             limit.name: Limit(limit.max, None if limit.used is UNSET else limit.used)
             for limit in data.limits
         }
 
-    return _read_call("getLimits", {}, wire.LimitList, read)
+    return _read_call("getLimits", {}, answers.LimitList, read)
 
 
 ResultT = TypeVar("ResultT")

@@ -13,7 +13,8 @@ from openpns import limits, numbers
 from openpns.domain.calls import Caller, Services
 from openpns.errors import GroupNotFound, InternalError, ParameterError
 from openpns.names import name_key
-from openpns.protocol.groups import BY_NAME, OLDEST, ListedGroups, ListGroup
+from openpns.protocol.group_answers import ListedGroups
+from openpns.protocol.groups import BY_NAME, OLDEST, ListGroup
 from openpns.storage.store import Params, Row, Statement, Steps, variant_name
 
 _COUNTER_COLUMNS: Final = 3

@@ -10,15 +10,8 @@ from openpns import limits
 from openpns.domain.calls import Caller, Services
 from openpns.domain.groups import check_group_id
 from openpns.errors import GroupNotFound, InternalError
-from openpns.protocol.groups import (
-    GetGroup,
-    GetLimits,
-    Limit,
-    LimitList,
-    ListGroupPhones,
-    PhonePage,
-    ShownGroup,
-)
+from openpns.protocol.group_answers import Limit, LimitList, PhonePage, ShownGroup
+from openpns.protocol.groups import GetGroup, GetLimits, ListGroupPhones
 
 DataT = TypeVar("DataT")
 

@@ -16,7 +16,8 @@ from openpns.domain.once import Once, write_once
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.ids import new_version
 from openpns.names import name_key
-from openpns.protocol.groups import ADD, DELETE, REPLACE, GroupChange, UpdateGroup
+from openpns.protocol.group_answers import GroupChange
+from openpns.protocol.groups import ADD, DELETE, REPLACE, UpdateGroup
 from openpns.storage.store import Params, Row, Statement, Steps
 
 _Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Steps[GroupChange]]

@@ -13,7 +13,8 @@ from openpns.domain.once import Once, write_once
 from openpns.errors import GroupFull, GroupNotFound
 from openpns.ids import new_version
 from openpns.names import name_key
-from openpns.protocol.groups import GROUP_ID, CreateGroup, DeleteGroup, GroupCreated
+from openpns.protocol.group_answers import GroupCreated
+from openpns.protocol.groups import GROUP_ID, CreateGroup, DeleteGroup
 from openpns.storage.store import Statement, Steps
 
 

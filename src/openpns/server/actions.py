@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from openpns.domain import group_pages, group_show, group_update, groups
 from openpns.domain.calls import Caller, Services
+from openpns.protocol import group_answers as answers
 from openpns.protocol import groups as wire
 from openpns.protocol.fields import BodyReader, RequestBody
-from openpns.protocol.groups import Fragment
+from openpns.protocol.group_answers import Fragment
 
 
 class Action:
@@ -49,41 +50,45 @@ class Action:
 
 
 def _encode_versioned(found: group_show.Versioned[Any]) -> Fragment:
-    return wire.encode_data(found.data)
+    return answers.encode_data(found.data)
 
 
 ACTIONS: Final[dict[str, Action]] = {
     "listGroup": Action(
-        wire.ListGroup, group_pages.list, wire.encode_listed, answer=wire.GroupPage, is_kept=True
+        wire.ListGroup,
+        group_pages.list,
+        answers.encode_listed,
+        answer=answers.GroupPage,
+        is_kept=True,
     ),
     "createGroup": Action(
         wire.CreateGroup,
         groups.create,
-        wire.encode_created,
-        answer=wire.GroupCreated,
+        answers.encode_created,
+        answer=answers.GroupCreated,
         answer_in_data=False,
         is_write=True,
     ),
     "updateGroup": Action(
         wire.UpdateGroup,
         group_update.update,
-        wire.encode_change,
-        answer=wire.GroupChange,
+        answers.encode_change,
+        answer=answers.GroupChange,
         is_write=True,
     ),
-    "deleteGroup": Action(wire.DeleteGroup, groups.delete, wire.encode_nothing, is_write=True),
+    "deleteGroup": Action(wire.DeleteGroup, groups.delete, answers.encode_nothing, is_write=True),
     "getGroup": Action(
-        wire.GetGroup, group_show.get, _encode_versioned, answer=wire.ShownGroup, is_kept=True
+        wire.GetGroup, group_show.get, _encode_versioned, answer=answers.ShownGroup, is_kept=True
     ),
     "listGroupPhones": Action(
         wire.ListGroupPhones,
         group_show.list_phones,
         _encode_versioned,
-        answer=wire.PhonePage,
+        answer=answers.PhonePage,
         is_kept=True,
     ),
     "getLimits": Action(
-        wire.GetLimits, group_show.get_limits, wire.encode_data, answer=wire.LimitList
+        wire.GetLimits, group_show.get_limits, answers.encode_data, answer=answers.LimitList
     ),
 }
 """Every action by its name on the wire."""

@@ -24,7 +24,7 @@ from openpns.errors import (
     WireError,
 )
 from openpns.protocol import envelope
-from openpns.protocol.groups import Fragment
+from openpns.protocol.group_answers import Fragment
 from openpns.server.actions import ACTIONS
 from openpns.server.auth import Authenticator, read_headers
 from openpns.server.body import BodyDeadline, BodyRoom

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from openpns.protocol.groups import Fragment
+from openpns.protocol.group_answers import Fragment
 
 _ENTRY_BYTES: Final = 512
 """What an entry takes besides its texts: objects, tuples, a place in the table."""

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from openpns.protocol import groups
-from openpns.protocol.groups import GroupCreated, ListedGroups
+from openpns.protocol import group_answers
+from openpns.protocol.group_answers import GroupCreated, ListedGroups
 
 ROWS = [
     ["cus_1", "Lieferung 🚚", "0" * 32, "85211111114,85235753351", 'a "remark"'],
@@ -19,14 +19,14 @@ async def slices(*parts: list[Any]) -> AsyncGenerator[list[Any], None]:
         yield part
 
 
-async def whole(fragment: groups.Fragment) -> bytes:
+async def whole(fragment: group_answers.Fragment) -> bytes:
     if isinstance(fragment, bytes):
         return fragment
     return b"".join([piece async for piece in fragment])
 
 
 async def test_a_page_is_written_in_the_order_of_the_docs() -> None:
-    written = await whole(groups.encode_listed(ListedGroups(1, 7, ROWS[:1])))
+    written = await whole(group_answers.encode_listed(ListedGroups(1, 7, ROWS[:1])))
     assert written.decode() == (
         '"data":{"groups":[{"customerId":"cus_1","groupName":"Lieferung 🚚",'
         '"groupId":"00000000000000000000000000000000","phones":"85211111114,85235753351",'
@@ -35,7 +35,7 @@ async def test_a_page_is_written_in_the_order_of_the_docs() -> None:
 
 
 async def test_an_empty_page_is_an_empty_list() -> None:
-    written = await whole(groups.encode_listed(ListedGroups(1, 3, [])))
+    written = await whole(group_answers.encode_listed(ListedGroups(1, 3, [])))
     assert written == b'"data":{"groups":[],"total":3}'
 
 
@@ -44,8 +44,8 @@ async def test_an_empty_page_is_an_empty_list() -> None:
 )
 async def test_a_page_in_pieces_has_the_same_bytes(cut: tuple[Any, Any]) -> None:
     first, rest = cut
-    at_once = await whole(groups.encode_listed(ListedGroups(1, 3, ROWS)))
-    in_pieces = groups.encode_listed(ListedGroups(1, 3, first, slices(*rest)))
+    at_once = await whole(group_answers.encode_listed(ListedGroups(1, 3, ROWS)))
+    in_pieces = group_answers.encode_listed(ListedGroups(1, 3, first, slices(*rest)))
     assert not isinstance(in_pieces, bytes)
     assert await whole(in_pieces) == at_once
     assert json.loads(b"{" + at_once + b"}")["data"]["total"] == 3
@@ -53,7 +53,7 @@ async def test_a_page_in_pieces_has_the_same_bytes(cut: tuple[Any, Any]) -> None
 
 async def test_an_answer_that_nobody_reads_on_lets_go_of_its_rows() -> None:
     rest = slices(ROWS[1:2], ROWS[2:])
-    pieces = groups.encode_listed(ListedGroups(1, 3, ROWS[:1], rest))
+    pieces = group_answers.encode_listed(ListedGroups(1, 3, ROWS[:1], rest))
     assert not isinstance(pieces, bytes)
     await anext(pieces)
     await pieces.aclose()
@@ -61,9 +61,9 @@ async def test_an_answer_that_nobody_reads_on_lets_go_of_its_rows() -> None:
 
 
 async def test_a_created_group_stands_at_the_top_of_the_answer() -> None:
-    written = groups.encode_created(GroupCreated("0" * 32))
+    written = group_answers.encode_created(GroupCreated("0" * 32))
     assert written == b'"groupId":"00000000000000000000000000000000"'
 
 
 async def test_an_action_without_an_answer_writes_nothing() -> None:
-    assert groups.encode_nothing(None) == b""
+    assert group_answers.encode_nothing(None) == b""
