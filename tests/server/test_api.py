@@ -342,11 +342,12 @@ async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) 
 
 
 @on_sqlite_only
-async def test_the_rate_stands_after_the_key_and_before_the_action(server: Server) -> None:
+async def test_the_rate_stands_after_the_action_and_before_the_body(server: Server) -> None:
     server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
     assert await server.code("noSuchAction") == 1002
-    assert await server.code("noSuchAction") == 19003
+    assert await server.code(body=b"no JSON") == 1002
     assert await server.code(body=b"no JSON") == 19003
+    assert await server.code("noSuchAction") == 1002
     assert await server.code(biz_type="4") == 1002
     await keys.disable(server.services.store, server.key.accessKey, server.clock())
     assert await server.code() == 1005

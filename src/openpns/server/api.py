@@ -156,12 +156,12 @@ class Api:
         call.access_key = UNKNOWN_KEY if key is None else public.access_key
         caller = self._authenticator.check(public, body, key, services.clock(), call.request_id)
         call.customer_id = caller.customer_id
-        if caller.rate_per_s is not None or self._rates.is_for_all:
-            self._rates.charge(caller)
         action = ACTIONS.get(public.action)
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
         call.action = public.action
+        if caller.rate_per_s is not None or self._rates.is_for_all:
+            self._rates.charge(caller)
         if action.is_write and caller.is_read_only:
             raise PermissionDenied("the accessKey may only read")
         if action.is_kept:
