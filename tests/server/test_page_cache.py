@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -133,3 +134,27 @@ async def test_a_page_that_is_not_kept_is_read_by_each_call() -> None:
         reads.gate.release()
     assert len(set(await asyncio.gather(*asked))) == 3
     assert cache.bytes_used == 0
+
+
+async def test_calls_for_a_page_in_pieces_that_end_in_any_order_all_get_it() -> None:
+    cache = PageCache(100_000)
+    gates = [asyncio.Event() for _ in range(4)]
+    begun = 0
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"page"
+
+    async def read() -> tuple[int, Any]:
+        nonlocal begun
+        gate, begun = gates[begun], begun + 1
+        await gate.wait()
+        return 1, pieces()
+
+    asked = [asyncio.ensure_future(cache.read(LIST, 1, read)) for _ in range(4)]
+    for place in (0, 1, 3, 2):  # the third and fourth are under way at once
+        await turn()
+        gates[place].set()
+    await turn()
+    assert [one.done() and one.exception() for one in asked] == [None] * 4
+    for one in asked:
+        assert [piece async for piece in one.result()] == [b"page"]

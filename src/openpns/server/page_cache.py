@@ -94,7 +94,7 @@ class PageCache:
             return fragment
         finally:
             reading.set_result(page)
-            if self._reading[asked] is reading:
+            if self._reading.get(asked) is reading:  # else another began, and may have ended since
                 del self._reading[asked]
 
     def keep(self, asked: Asked, version: int, page: bytes) -> None:
