@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import BenchError
-from openpns import signing
+from openpns.protocol import signing
 
 TS_SPREAD_MS = 1000
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

@@ -17,9 +17,10 @@ import asyncpg
 
 from bench.calls import MASTER_KEY, secret_of
 from openpns import limits
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
 from openpns.clock import now_ms
-from openpns.domain import customers, group_text, keys
-from openpns.domain.master_key import open_vault
+from openpns.groups import phone_chunks
 from openpns.storage import connect
 from openpns.storage.store import Params, StatementMany, Store, database_path
 
@@ -81,7 +82,7 @@ async def _create_callers(store: Store, url: str, names: Sequence[str]) -> None:
 
     async def create(name: str) -> None:
         await customers.create(store, now_ms, name, "")
-        await keys.create(
+        await access_keys.create(
             store, vault, now_ms, name, access_key=name, access_secret=secret_of(name)
         )
 
@@ -157,7 +158,7 @@ def _parts(holding: Holding) -> Iterator[Params]:
     for place in range(holding.groups):
         first = place * holding.numbers
         phones = [f"8613{first + k:09}" for k in range(holding.numbers)]
-        for step in group_text.write_parts(holding.customer, place, phones):
+        for step in phone_chunks.write_parts(holding.customer, place, phones):
             yield from step.params if isinstance(step, StatementMany) else [step.params]
 
 

@@ -28,9 +28,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
-from openpns.domain.master_key import open_vault
 from openpns.ids import new_access_key
 from openpns.storage import connect
 
@@ -83,7 +83,7 @@ async def fill(url: str) -> dict[str, list[str]]:
         for access_key in named[kind]:
             if kind.startswith("unknown"):
                 continue
-            await keys.create(
+            await access_keys.create(
                 store,
                 vault,
                 now_ms,
@@ -93,9 +93,9 @@ async def fill(url: str) -> dict[str, list[str]]:
                 sha256_only=kind == "sha256 only",
             )
             if kind == "rotated":
-                await keys.rotate(store, vault, now_ms, access_key, 86_400_000)
+                await access_keys.rotate(store, vault, now_ms, access_key, 86_400_000)
             if kind == "disabled":
-                await keys.disable(store, access_key, now_ms())
+                await access_keys.disable(store, access_key, now_ms())
     await store.close()
     return named
 

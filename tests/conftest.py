@@ -14,8 +14,8 @@ import pytest
 from tests.leaks import LogWatch
 from tests.processes import LEAKS, serve, served_url, start
 
-from openpns.domain import customers
-from openpns.domain.calls import Caller, Services
+from openpns.accounts import customers
+from openpns.core.context import Caller, Services
 from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.store import Store

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from openpns import signing
-from openpns.domain.keys import NewSecret
-from openpns.server.api import Reply
+from openpns.accounts.access_keys import NewSecret
+from openpns.api.pipeline import Reply
+from openpns.protocol import signing
 from openpns.storage.store import Params, Row, Steps, Store
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

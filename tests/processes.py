@@ -17,10 +17,10 @@ import pytest
 from tests.direct import empty
 from tests.leaks import Leaks, shown_in
 
-from openpns import signing
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
-from openpns.domain.master_key import open_vault
+from openpns.protocol import signing
 from openpns.storage import connect
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -184,7 +184,7 @@ async def fill(url: str) -> None:
     vault = await open_vault(store, url, MASTER_KEY)
     for customer, (access_key, secret) in KEY_OF.items():
         await customers.create(store, now_ms, customer, "")
-        await keys.create(
+        await access_keys.create(
             store, vault, now_ms, customer, access_key=access_key, access_secret=secret
         )
     await store.close()

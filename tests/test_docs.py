@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from tools import docs_tables
 
-from openpns import signing
+from openpns.api.counters import CounterCollector, Counters
+from openpns.api.registry import ACTIONS
 from openpns.cli.main import cli
 from openpns.errors import WIRE_ERRORS
-from openpns.server.actions import ACTIONS
-from openpns.server.counters import CounterCollector, Counters
+from openpns.protocol import signing
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -11,8 +11,8 @@ import pytest
 
 import openpns
 from openpns import limits
-from openpns.protocol import groups as wire
-from openpns.server.actions import ACTIONS
+from openpns.api.registry import ACTIONS
+from openpns.groups import wire
 from openpns.storage.statements import load_statements
 
 ROOT = Path(__file__).parents[1]

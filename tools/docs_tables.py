@@ -16,9 +16,9 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 
 from openpns import limits
+from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS, TransportError, WireError
 from openpns.protocol.fields import RequestBody, describe, meaning
-from openpns.server.actions import ACTIONS
 from openpns.server.config import FIELDS, PREFIX
 
 DOCS: Final = Path(__file__).parents[1] / "docs"

@@ -42,10 +42,10 @@ from openpns.errors import (
 )
 
 if TYPE_CHECKING:
-    from openpns.client.calls import Call, Group, GroupPage, Request
-    from openpns.client.core import ClockSkewWarning
+    from openpns.client.exchange import ClockSkewWarning
     from openpns.client.extension_calls import GroupChange, GroupDetails, Limit
     from openpns.client.http import AsyncClient, Client
+    from openpns.client.requests import Call, Group, GroupPage, Request
 
 __version__ = "0.1.0"
 
@@ -92,15 +92,15 @@ __all__ = [
 
 _LOADED_WHEN_NEEDED = {
     "AsyncClient": "openpns.client.http",
-    "Call": "openpns.client.calls",
+    "Call": "openpns.client.requests",
     "Client": "openpns.client.http",
-    "ClockSkewWarning": "openpns.client.core",
-    "Group": "openpns.client.calls",
+    "ClockSkewWarning": "openpns.client.exchange",
+    "Group": "openpns.client.requests",
     "GroupChange": "openpns.client.extension_calls",
     "GroupDetails": "openpns.client.extension_calls",
-    "GroupPage": "openpns.client.calls",
+    "GroupPage": "openpns.client.requests",
     "Limit": "openpns.client.extension_calls",
-    "Request": "openpns.client.calls",
+    "Request": "openpns.client.requests",
 }
 
 

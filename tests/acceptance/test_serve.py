@@ -15,8 +15,8 @@ import asyncpg
 from tests.acceptance.conftest import Process, Start, run_openpns
 from tests.helpers import on_sqlite_only
 
+from openpns.accounts import access_keys, customers
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
 from openpns.storage import connect
 from openpns.storage.store import database_path
 
@@ -86,7 +86,7 @@ async def test_a_disabled_key_or_customer_is_refused_by_every_worker_at_once(
         return {server.call("listGroup", page, "cus_1", c)["code"] for c in connections}
 
     for disable in (
-        lambda now: keys.disable(store, "key-of-cus-1", now),
+        lambda now: access_keys.disable(store, "key-of-cus-1", now),
         lambda now: customers.disable(store, "cus_1", now),
     ):
         assert codes() == {0}

@@ -4,10 +4,10 @@ from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
 
 from openpns import limits
-from openpns.domain import group_pages, group_update, groups
-from openpns.domain.calls import Caller, Services
+from openpns.core.context import Caller, Services
+from openpns.groups import listing, service, update
+from openpns.groups.wire import DeleteGroup, ListGroup, UpdateGroup
 from openpns.ids import Snowflake
-from openpns.protocol.groups import DeleteGroup, ListGroup, UpdateGroup
 from openpns.storage import connect
 
 LONG = limits.NUMBERS_IN_PART * 2 + 5
@@ -23,9 +23,7 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
     services = Services(store, Snowflake(FakeClock(), node=1), FakeClock())
 
     async def phones(customer: str, total: int) -> list[list[str]]:
-        page = await group_pages.list(
-            services, Caller("key", customer), ListGroup(limit=0, offset=0)
-        )
+        page = await listing.list(services, Caller("key", customer), ListGroup(limit=0, offset=0))
         assert page.total == total
         return [row[3].split(",") for row in page.rows]
 
@@ -42,9 +40,9 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
         last = group_id("long-ones", 1)
         # Finds the number among the members, and writes the text anew from them.
         change = UpdateGroup(groupId=last, operateType=1, phones=second[0])
-        await group_update.update(services, caller, change)
+        await update.update(services, caller, change)
         assert (await phones("long-ones", 2))[1] == second[1:]
-        await groups.delete(services, caller, DeleteGroup(groupId=group_id("long-ones", 0)))
+        await service.delete(services, caller, DeleteGroup(groupId=group_id("long-ones", 0)))
         assert await phones("long-ones", 1) == [second[1:]]
     finally:
         await store.close()

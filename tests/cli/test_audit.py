@@ -5,7 +5,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
-from openpns.domain import audit
+from openpns.core import audit
 
 KEY = ("keys", "create", "--customer", "cus_1", "--access-key", "key-1", "--json")
 

@@ -12,7 +12,8 @@ from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 from tests.processes import Start
 
-from openpns.storage import migrations, sqlite_backup
+from openpns.storage import migrations
+from openpns.storage.sqlite import backup
 from openpns.storage.store import database_path
 
 PHONES = b"groupName,phones\na,85211111114\nb,85235753351\n"
@@ -57,7 +58,7 @@ def test_a_backup_is_not_overwritten_unless_told_to(filled: Run, file: Path) -> 
     assert "--force replaces it" in filled("backup", "--to", str(file), code=2).err
     assert file.read_text() == "kept"
     filled("backup", "--to", str(file), "--force")
-    assert sqlite_backup.check_integrity(file) == []
+    assert backup.check_integrity(file) == []
 
 
 @on_sqlite_only

@@ -5,7 +5,7 @@ import pytest
 
 from openpns.cli.import_state import ImportState, Origin
 from openpns.errors import ConfigError
-from openpns.protocol.group_rows import GroupRow
+from openpns.groups.rows import GroupRow
 
 ORIGIN = Origin("https://pns.example.com/api/pns/", "key", "")
 

@@ -4,7 +4,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from openpns.clock import now_ms
-from openpns.domain import nodes
+from openpns.core import worker_ids
 from openpns.storage import connect, migrations
 
 
@@ -27,7 +27,7 @@ def test_while_workers_run_nothing_is_migrated_unless_told_to(
 
     async def take_number() -> None:
         store = await connect.open_store(database_url)
-        await nodes.take(store, now_ms, "a worker")
+        await worker_ids.take(store, now_ms, "a worker")
         await store.close()
 
     asyncio.run(take_number())

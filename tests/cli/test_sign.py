@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from openpns import limits, signing
+from openpns import limits
 from openpns.cli import sign
+from openpns.protocol import signing
 
 ROOT = Path(__file__).parents[2]
 KEY, SECRET = "fme2na3kdi3ki", "abciiiko2k3"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
-from tests.client.hand import ACCESS_KEY, OK, PHONE, SECRET
+from tests.client.fake_server import ACCESS_KEY, OK, PHONE, SECRET
 
 from openpns import AsyncClient, Client
 

@@ -14,7 +14,7 @@ from tests.processes import KEY_OF, Process, SharedServer, Start
 import openpns
 from openpns import AsyncClient, Client
 from openpns.client import http
-from openpns.client.calls import Request
+from openpns.client.requests import Request
 from openpns.clock import now_ms
 from openpns.testing import Emulator
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.client.hand import DATE, PHONE, reply
+from tests.client.fake_server import DATE, PHONE, reply
 
 import openpns
 from openpns.client.answers import Response, read_result
-from openpns.client.calls import create_group, delete_group, list_groups
+from openpns.client.requests import create_group, delete_group, list_groups
 from openpns.errors import (
     WIRE_ERRORS,
     AnswerUnreadable,

@@ -2,7 +2,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from tests.client.hand import ACCESS_KEY, SECRET
+from tests.client.fake_server import ACCESS_KEY, SECRET
 
 from openpns.client.config import Secret, api_url, config_file, load_config, load_profile
 from openpns.errors import ConfigError

@@ -2,11 +2,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.client.hand import PHONE
+from tests.client.fake_server import PHONE
 
 from openpns.client import extension_calls as calls
-from openpns.client.calls import Call, Group
 from openpns.client.extension_calls import Filters, GroupDetails, PhonePage
+from openpns.client.requests import Call, Group
 
 
 @pytest.mark.parametrize(

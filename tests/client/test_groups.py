@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.client.hand import ACCESS_KEY, PHONE, SECRET
+from tests.client.fake_server import ACCESS_KEY, PHONE, SECRET
 from tests.client.shells import GROUP, Server, Shell, Use, answer, page, phones
 
 import openpns

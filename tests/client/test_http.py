@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.client.hand import ACCESS_KEY, DATE, OK, PHONE, SECRET, URL
+from tests.client.fake_server import ACCESS_KEY, DATE, OK, PHONE, SECRET, URL
 from tests.client.shells import (
     GROUP,
     Server,
@@ -28,7 +28,7 @@ from tests.client.shells import (
 import openpns
 from openpns import AsyncClient, Client, errors, limits
 from openpns.client import http
-from openpns.client.calls import Request
+from openpns.client.requests import Request
 from openpns.errors import ConfigError, OpenPNSError
 
 
@@ -131,7 +131,7 @@ def test_help_shows_what_a_method_takes_and_returns() -> None:
     with Client("http://pns.test", ACCESS_KEY, SECRET) as pns:
         method = pns.groups.list
         text = str(inspect.signature(method))
-        assert text == "(limit: int = 1000, offset: int = 0) -> openpns.client.calls.GroupPage"
+        assert text == "(limit: int = 1000, offset: int = 0) -> openpns.client.requests.GroupPage"
         assert (method.__name__, method.__qualname__) == ("list", "Groups.list")
         assert (inspect.getdoc(method) or "").startswith("Return a page of number groups")
         assert inspect.getdoc(http.Groups.list) == inspect.getdoc(method)

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openpns.client.calls import Group, GroupPage
 from openpns.client.extension_calls import Filters, PageBehind, PhonePage
 from openpns.client.pages import GroupPager, PhonePager
+from openpns.client.requests import Group, GroupPage
 from openpns.errors import GroupNotFound, ParameterError
 
 

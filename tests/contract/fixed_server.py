@@ -11,7 +11,7 @@ from granian.constants import Interfaces
 from granian.server import Server
 from tests.contract.given import FaultyStore, FixedIds, clock
 
-from openpns.server.app import from_environ
+from openpns.server.application import from_environ
 from openpns.server.rsgi import RsgiApp
 
 

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openpns.domain import bulk, customers, keys
-from openpns.domain.calls import Services
-from openpns.domain.master_key import open_vault
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
+from openpns.core.context import Services
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.groups import transfer
 from openpns.storage.store import Store
 
 CONTRACT: dict[str, Any] = json.loads(
@@ -75,7 +76,7 @@ async def fill(store: Store, url: str, master_key: str | None = None) -> None:
         customer_id = customer["customerId"]
         await customers.create(store, clock, customer_id, "")
         for key in customer["accessKeys"]:
-            await keys.create(
+            await access_keys.create(
                 store,
                 vault,
                 lambda: _LONG_AGO_MS,
@@ -86,9 +87,9 @@ async def fill(store: Store, url: str, master_key: str | None = None) -> None:
                 read_only=key.get("readOnly", False),
             )
             if key.get("disabled"):
-                await keys.disable(store, key["accessKey"], clock())
+                await access_keys.disable(store, key["accessKey"], clock())
         rows = zip(itertools.count(2), customer["groups"], strict=False)
-        done = await bulk.import_rows(
+        done = await transfer.import_rows(
             Services(store, FixedIds(), lambda: int(GIVEN["groupsCreatedMs"])),
             customer_id,
             rows,
@@ -101,5 +102,5 @@ async def fill(store: Store, url: str, master_key: str | None = None) -> None:
             await customers.disable(store, customer_id, clock())
 
 
-def _refuse(row: bulk.BadRow) -> None:
+def _refuse(row: transfer.BadRow) -> None:
     raise AssertionError(row)

@@ -23,13 +23,13 @@ from tests.contract.given import (
 )
 from tests.direct import empty
 
-from openpns.domain.calls import Services
-from openpns.domain.master_key import open_vault
+from openpns.accounts.master_key import open_vault
+from openpns.api.counters import Counters
+from openpns.api.pipeline import Api, Reply
+from openpns.api.request_log import Telemetry
+from openpns.core.context import Services
+from openpns.core.logs import logger
 from openpns.errors import WIRE_ERRORS
-from openpns.server.api import Api, Reply
-from openpns.server.counters import Counters
-from openpns.server.logs import logger
-from openpns.server.telemetry import Telemetry
 from openpns.storage import connect
 from openpns.storage.store import Store
 from openpns.testing import Emulator

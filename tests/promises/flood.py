@@ -11,8 +11,8 @@ import re
 import sys
 from collections import Counter
 
-from openpns import signing
 from openpns.clock import now_ms
+from openpns.protocol import signing
 
 BODY = b'{"limit":1,"offset":0}'
 _LENGTH = re.compile(rb"content-length: ([0-9]+)", re.IGNORECASE)

@@ -4,8 +4,8 @@ import pytest
 from tests import direct
 from tests.helpers import on_sqlite_only
 
-from openpns.domain import audit
-from openpns.domain.audit import Entry, Wanted
+from openpns.core import audit
+from openpns.core.audit import Entry, Wanted
 from openpns.storage.store import Store
 
 ROW = "VALUES ('cus_1', 7, 1, 'createGroup', NULL, 'key', NULL, NULL, '{}')"

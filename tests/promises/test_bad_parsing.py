@@ -19,7 +19,7 @@ from tests.promises.bad_bodies import ACTIONS, HUGE, bodies, bodies_of
 from tests.server import conftest as parts
 from tests.server.conftest import Server
 
-from openpns.server.api import Reply
+from openpns.api.pipeline import Reply
 
 vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
 

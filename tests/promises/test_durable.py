@@ -24,8 +24,9 @@ from tests.promises.traffic import (
     wait_until,
 )
 
-from openpns.domain import audit, verify
-from openpns.domain.audit import Entry, Wanted
+from openpns.core import audit
+from openpns.core.audit import Entry, Wanted
+from openpns.groups.check import read_all
 from openpns.storage import connect as storage
 
 WRITERS = 4
@@ -44,7 +45,7 @@ async def assert_sound(url: str) -> list[Entry]:
     """Read every row of a database and see that all agree; return the entries of calls."""
     store = await storage.open_store(url, timeout_ms=60_000)
     told: list[str] = []
-    await verify.read_all(store, told.append)
+    await read_all(store, told.append)
     slices = [slice_ async for slice_ in audit.find(store, Wanted(access_key=KEY_OF["cus_1"][0]))]
     await store.close()
     assert told == []

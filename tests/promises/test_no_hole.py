@@ -15,10 +15,10 @@ from tests.promises.tampering import HeaderBytes, expected_code, flip, flips, is
 from tests.server import conftest as parts
 from tests.server.conftest import Server
 
+from openpns.accounts import access_keys, customers
+from openpns.accounts.access_keys import NewSecret
+from openpns.api.registry import ACTIONS
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
-from openpns.domain.keys import NewSecret
-from openpns.server.actions import ACTIONS
 
 vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
 
@@ -91,7 +91,7 @@ async def test_a_flip_that_makes_another_customers_key_gives_nothing(server: Ser
     other = server.key.accessKey[:-1] + chr(ord(server.key.accessKey[-1]) ^ 1)
     store, clock = server.services.store, server.clock
     await customers.create(store, clock, "cus_2", "")
-    await keys.create(store, server.vault, clock, "cus_2", access_key=other)
+    await access_keys.create(store, server.vault, clock, "cus_2", access_key=other)
     headers = _call(server, LIST_ALL, "md5")
     assert await _code(server, headers | {"accessKey": other.encode()}, LIST_ALL) == 1003
 
@@ -260,7 +260,7 @@ async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
 ) -> None:
     store, name = server.services.store, server.key.accessKey
     assert await server.code(algorithm="md5") == 0
-    await keys.require_sha256(store, name, server.clock())
+    await access_keys.require_sha256(store, name, server.clock())
     for call in ({}, {"algorithm": "md5"}, {"algorithm": ""}):
         assert envelope_of(await server.call(**call))["msg"] == (
             "Invalid signature: this accessKey demands sha256; sign with it, and send the header "
@@ -268,11 +268,11 @@ async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
         )
     assert await server.code(algorithm="sha256") == 0
     old = server.key
-    new = await keys.rotate(store, server.vault, server.clock, name, 10_000)
+    new = await access_keys.rotate(store, server.vault, server.clock, name, 10_000)
     for known in (old, new):
         assert await server.code(key=known) == 1003
         assert await server.code(key=known, algorithm="sha256") == 0
-    await keys.require_sha256(store, name, None)
+    await access_keys.require_sha256(store, name, None)
     assert await server.code(key=new) == 0
 
 
@@ -281,12 +281,12 @@ async def test_a_stranger_is_not_told_that_a_key_demands_sha256(server: Server) 
     guessed = NewSecret(name, "a-guessed-secret", "cus_1")
     for algorithm in ALGORITHMS:
         before = envelope_of(await server.call(key=guessed, algorithm=algorithm))
-        await keys.require_sha256(store, name, server.clock())
+        await access_keys.require_sha256(store, name, server.clock())
         after = envelope_of(await server.call(key=guessed, algorithm=algorithm))
-        await keys.require_sha256(store, name, None)
+        await access_keys.require_sha256(store, name, None)
         assert before["msg"] == after["msg"] == "Invalid signature"
     late = server.clock() - 60_001
-    await keys.require_sha256(store, name, server.clock())
+    await access_keys.require_sha256(store, name, server.clock())
     assert await server.code(ts=late) == 1004
-    await keys.disable(store, name, server.clock())
+    await access_keys.disable(store, name, server.clock())
     assert await server.code() == 1005

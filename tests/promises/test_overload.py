@@ -24,8 +24,8 @@ from tests.promises.traffic import IS_SOAK, connect, shown_groups
 from tests.server import conftest as parts
 from tests.server.conftest import Server
 
-from openpns.domain import customers, keys
-from openpns.domain.keys import NewSecret
+from openpns.accounts import access_keys, customers
+from openpns.accounts.access_keys import NewSecret
 from openpns.storage.store import Params, Row, Store
 
 ROOT = Path(__file__).parents[2]
@@ -136,12 +136,12 @@ async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Serve
     store = server.services.store
     counting = CountingStore(store)
     made = {
-        kind: await keys.create(
+        kind: await access_keys.create(
             store, server.vault, server.clock, "cus_1", sha256_only=kind == "strict"
         )
         for kind in ("disabled", "strict")
     }
-    await keys.disable(store, made["disabled"].accessKey, server.clock())
+    await access_keys.disable(store, made["disabled"].accessKey, server.clock())
     server.make_api(replace(server.services, store=counting))  # type: ignore[arg-type]
     right = dict(server.headers())
     bad = {

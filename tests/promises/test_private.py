@@ -17,24 +17,24 @@ from tests.cli.conftest import Run, run_anywhere
 from tests.helpers import on_sqlite_only
 from tests.leaks import Leaks, LogWatch
 from tests.processes import KEY_OF, LEAKS, MASTER_KEY, Process, Start, client_environ
-from tests.promises.misuse import NAME, NUMBERS, PASSWORD, PHONES, Misuse, all_marks, with_password
+from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Misuse, all_marks, with_password
 
 import openpns
 from openpns import protocol
-from openpns.client.calls import create_group
+from openpns.accounts.access_keys import NewSecret
+from openpns.accounts.secret_box import Vault
 from openpns.client.config import load_config
-from openpns.domain import audit
-from openpns.domain.calls import Caller
-from openpns.domain.keys import NewSecret
-from openpns.domain.vault import Vault
+from openpns.client.requests import create_group
+from openpns.core import audit
+from openpns.core.context import Caller
 from openpns.errors import WIRE_ERRORS
-from openpns.protocol.group_rows import GroupRow
-from openpns.protocol.groups import CreateGroup, UpdateGroup
+from openpns.groups.rows import GroupRow
+from openpns.groups.wire import CreateGroup, UpdateGroup
 from openpns.server.config import Settings, load_settings
 from openpns.storage.store import Statement, StatementMany
 from openpns.testing import Emulator
-from openpns.testing.calls import ReceivedCall
-from openpns.testing.core import Key
+from openpns.testing.requests import ReceivedCall
+from openpns.testing.service import Key
 from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
 
 # A fixture.

@@ -10,7 +10,7 @@ from tests.processes import KEY_OF, MASTER_KEY, Start, run_openpns
 from tests.promises.test_durable import check
 from tests.promises.traffic import Writer, running, shown_groups, wait_until
 
-from openpns.domain import master_key
+from openpns.accounts import master_key
 from openpns.server.run import free_port
 from openpns.storage import connect, migrations
 

@@ -4,15 +4,15 @@ import msgspec
 import pytest
 
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange, ParameterError, WireError
-from openpns.protocol import group_answers, groups
+from openpns.groups import answers, wire
 from openpns.protocol.fields import BodyReader, RequestBody, describe, integer, meaning, text
 
 NOT_AN_OBJECT = "the body must be one JSON object in UTF-8"
 LIMIT = "an integer from 0 to 1000"
 OFFSET = "an integer from 0 to 9223372036854775807"
 
-list_reader = BodyReader(groups.ListGroup)
-create_reader = BodyReader(groups.CreateGroup)
+list_reader = BodyReader(wire.ListGroup)
+create_reader = BodyReader(wire.CreateGroup)
 
 
 def refusal(reader: BodyReader[Any], body: bytes, content_type: str = "") -> WireError:
@@ -32,7 +32,7 @@ def refusal(reader: BodyReader[Any], body: bytes, content_type: str = "") -> Wir
     ],
 )
 def test_a_good_body_is_read_and_unknown_fields_are_ignored(body: bytes) -> None:
-    assert list_reader.read(body, None) == groups.ListGroup(10, 0)
+    assert list_reader.read(body, None) == wire.ListGroup(10, 0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_form_is_refused_with_what_to_send(content_type: str) -> None:
 @pytest.mark.parametrize("content_type", [None, "", "application/json", "text/plain", "nonsense"])
 def test_any_other_content_type_is_taken_as_json(content_type: str | None) -> None:
     body = b'{"limit":1,"offset":0}'
-    assert list_reader.read(body, content_type) == groups.ListGroup(1, 0)
+    assert list_reader.read(body, content_type) == wire.ListGroup(1, 0)
 
 
 @pytest.mark.parametrize("value", ["10.0", "1e2", "1.5", '"10"', "true", "null", "[]", "{}"])
@@ -102,7 +102,7 @@ def test_an_integer_offset_out_of_range_has_its_own_code(value: str) -> None:
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (1000, 2**63 - 1)])
 def test_both_ends_of_a_range_are_allowed(limit: int, offset: int) -> None:
     body = f'{{"limit":{limit},"offset":{offset}}}'.encode()
-    assert list_reader.read(body, None) == groups.ListGroup(limit, offset)
+    assert list_reader.read(body, None) == wire.ListGroup(limit, offset)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_half_a_character_is_refused() -> None:
 
 def test_a_refused_number_is_not_repeated() -> None:
     error = refusal(create_reader, b'{"phones":85211111114}')
-    assert error.detail == f"phones must be {groups.PHONES_ALLOWED}"
+    assert error.detail == f"phones must be {wire.PHONES_ALLOWED}"
     assert "85211111114" not in error.msg
 
 
 def test_the_same_field_twice_counts_as_its_last_and_must_be_right_twice() -> None:
-    assert list_reader.read(b'{"limit":1,"offset":5,"limit":2}', None) == groups.ListGroup(2, 5)
+    assert list_reader.read(b'{"limit":1,"offset":5,"limit":2}', None) == wire.ListGroup(2, 5)
     assert refusal(list_reader, b'{"limit":"x","offset":5,"limit":2}').code == 1002
 
 
@@ -156,13 +156,13 @@ def test_an_optional_field_that_is_missing_is_not_what_is_wrong() -> None:
 
 
 STRUCTS = [
-    groups.ListGroup,
-    groups.CreateGroup,
-    groups.UpdateGroup,
-    groups.DeleteGroup,
-    group_answers.Group,
-    group_answers.GroupPage,
-    group_answers.GroupCreated,
+    wire.ListGroup,
+    wire.CreateGroup,
+    wire.UpdateGroup,
+    wire.DeleteGroup,
+    answers.Group,
+    answers.GroupPage,
+    answers.GroupCreated,
 ]
 
 

@@ -12,13 +12,13 @@ import structlog
 from tests.conftest import FakeClock
 from tests.helpers import LIST_ALL, signed_headers
 
-from openpns.domain import keys
-from openpns.domain.calls import Caller, Services
-from openpns.domain.keys import NewSecret
-from openpns.domain.vault import Vault
-from openpns.server.api import Api, Reply
-from openpns.server.counters import Counters
-from openpns.server.telemetry import Telemetry
+from openpns.accounts import access_keys
+from openpns.accounts.access_keys import NewSecret
+from openpns.accounts.secret_box import Vault
+from openpns.api.counters import Counters
+from openpns.api.pipeline import Api, Reply
+from openpns.api.request_log import Telemetry
+from openpns.core.context import Caller, Services
 from openpns.storage.store import Store
 
 
@@ -64,7 +64,7 @@ def vault() -> Vault:
 @pytest.fixture
 async def key(store: Store, vault: Vault, clock: FakeClock, caller: Caller) -> NewSecret:
     """An access key of the customer cus_1."""
-    return await keys.create(
+    return await access_keys.create(
         store,
         vault,
         clock,

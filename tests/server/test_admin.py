@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from openpns.api.counters import create_counter_file
+from openpns.core import logs
 from openpns.errors import OpenPNSError
-from openpns.server import admin, logs
+from openpns.server import admin
 from openpns.server.admin import AdminServer
 from openpns.server.config import Settings, load_settings
-from openpns.server.counters import create_counter_file
 
 Get = Callable[[str], tuple[int, str, str]]
 Start = Callable[[str], Get]

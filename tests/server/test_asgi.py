@@ -13,13 +13,13 @@ from tests.conftest import FakeClock
 from tests.helpers import LIST_ALL, MASTER_KEY, on_sqlite_only, signed_headers
 
 from openpns import limits
+from openpns.accounts import access_keys
+from openpns.accounts.access_keys import NewSecret
+from openpns.accounts.master_key import open_vault
 from openpns.clock import now_ms
-from openpns.domain import keys
-from openpns.domain.calls import Caller
-from openpns.domain.keys import NewSecret
-from openpns.domain.master_key import open_vault
+from openpns.core.context import Caller
 from openpns.errors import ConfigError
-from openpns.server.app import Application
+from openpns.server.application import Application
 from openpns.server.asgi import AsgiApp
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
@@ -30,7 +30,7 @@ Message = MutableMapping[str, Any]
 @pytest.fixture
 async def key(store: Store, database_url: str, clock: FakeClock, caller: Caller) -> NewSecret:
     vault = await open_vault(store, database_url, MASTER_KEY)
-    return await keys.create(store, vault, clock, caller.customer_id)
+    return await access_keys.create(store, vault, clock, caller.customer_id)
 
 
 class Carrier:

@@ -11,8 +11,8 @@ from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
 from tests.server.conftest import Server
 
 from openpns import limits
+from openpns.core import logs
 from openpns.errors import ConfigError
-from openpns.server import logs
 from openpns.server.rsgi import RsgiApp
 
 pytestmark = on_sqlite_only

@@ -15,9 +15,9 @@ from tests.processes import MASTER_KEY, Process, fill
 from tests.server.conftest import _logging_as_before
 from tests.simulation.recorder import Connection, Key, connect_to_every_worker
 
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
-from openpns.domain.master_key import open_vault
 from openpns.storage import connect
 from openpns.storage.store import Store
 
@@ -95,7 +95,7 @@ async def new_key(store: Store, url: str, customer: str | None = None) -> Key:
     if customer is None:
         customer = f"cus_{secrets.token_hex(8)}"
         await customers.create(store, now_ms, customer, "")
-    made = await keys.create(store, vault, now_ms, customer)
+    made = await access_keys.create(store, vault, now_ms, customer)
     return Key(customer, made.accessKey, [made.accessSecret])
 
 

@@ -5,8 +5,8 @@ from typing import ClassVar, NamedTuple
 
 from tests.simulation.history import Operation, Violation, check
 
+from openpns.groups.wire import ADD, REPLACE
 from openpns.limits import GROUPS_IN_PAGE_MAX
-from openpns.protocol.groups import ADD, REPLACE
 
 Groups = tuple[tuple[str, str], ...]
 """A customer's groups, oldest first: groupId, and the numbers as listGroup joins them."""

@@ -25,9 +25,9 @@ from tests.simulation.model import (
     find_violation,
 )
 
+from openpns.accounts.access_keys import NewSecret
 from openpns.clock import now_ms
-from openpns.domain.keys import NewSecret
-from openpns.protocol.groups import DELETE
+from openpns.groups.wire import DELETE
 
 GROUP_NOT_FOUND = 19001
 _ANY_PAGE = {"limit": 1, "offset": 0}

@@ -17,8 +17,8 @@ from tests.processes import run_openpns
 from tests.simulation.conftest import Nodes
 from tests.simulation.recorder import Connection, Key
 
+from openpns.accounts import access_keys
 from openpns.clock import now_ms
-from openpns.domain import keys
 from openpns.storage.store import Store
 
 ROUNDS = 100
@@ -103,7 +103,7 @@ async def test_a_disabled_key_is_refused_at_once_while_it_is_used(
 ) -> None:
     for number in range(ROUNDS // 2):
         for disabled_ms, code in ((now_ms(), 1005), (None, 0)):
-            await keys.disable(store, key.name, disabled_ms)
+            await access_keys.disable(store, key.name, disabled_ms)
             # Another worker is the first to be asked each time.
             turned = [*connections[number % 3 :], *connections[: number % 3]]
             assert [connection.code(key) for connection in turned] == [code] * 3

@@ -20,7 +20,7 @@ from tests.simulation.model import (
     find_violation,
 )
 
-from openpns.protocol.groups import ADD, DELETE, REPLACE
+from openpns.groups.wire import ADD, DELETE, REPLACE
 
 ONE, TWO = ("a", "1"), ("b", "2")
 DISABLE, ENABLE = SetAccess("is_disabled", 1), SetAccess("is_disabled", 0)

@@ -19,11 +19,11 @@ from tests.simulation.history import Operation
 from tests.simulation.model import Call, Page, SetAccess
 from tests.simulation.recorder import Caller, Key, Record
 
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
+from openpns.accounts.secret_box import Vault
 from openpns.clock import now_ms
-from openpns.domain import customers, keys
-from openpns.domain.master_key import open_vault
-from openpns.domain.vault import Vault
-from openpns.protocol.groups import ADD, REPLACE
+from openpns.groups.wire import ADD, REPLACE
 from openpns.storage.store import Store
 
 CALLS_EACH = 400 * EFFORT
@@ -93,7 +93,7 @@ class Operator:
 
     async def _disable_key(self, key: Key, disabled_ms: int | None) -> None:
         act = SetAccess("is_disabled", disabled_ms is not None)
-        await self._do(key, act, lambda: keys.disable(self._store, key.name, disabled_ms))
+        await self._do(key, act, lambda: access_keys.disable(self._store, key.name, disabled_ms))
 
     async def _disable_customer(self, key: Key, disabled_ms: int | None) -> None:
         act = SetAccess("is_customer_disabled", disabled_ms is not None)
@@ -101,7 +101,7 @@ class Operator:
 
     async def _rotate(self, key: Key) -> None:
         async def rotate() -> None:
-            new = await keys.rotate(self._store, self._vault, now_ms, key.name, grace_ms=0)
+            new = await access_keys.rotate(self._store, self._vault, now_ms, key.name, grace_ms=0)
             key.secrets.append(new.accessSecret)
 
         await self._do(key, SetAccess("secret", len(key.secrets)), rotate)

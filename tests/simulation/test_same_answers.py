@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import ENGINES, create_postgres_database
 from tests.simulation.effort import EFFORT
-from tests.simulation.sides import KEYS, Side
+from tests.simulation.paired_servers import KEYS, Side
 from tests.simulation.stores import StaleStore
 
 from openpns.storage import connect

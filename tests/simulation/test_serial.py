@@ -19,7 +19,7 @@ from tests.simulation.conftest import Nodes
 from tests.simulation.effort import EFFORT, SEED, command
 from tests.simulation.recorder import Connection, Key, new_request
 
-from openpns.protocol.groups import ADD, DELETE, REPLACE
+from openpns.groups.wire import ADD, DELETE, REPLACE
 
 CLIENTS = 50
 NUMBERS_IN_GROUP_MAX = 60

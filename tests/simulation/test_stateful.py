@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.promises.test_durable import assert_sound
-from tests.simulation.drawn import RIGHT, How, Numbers
 from tests.simulation.effort import EFFORT, SEED, command
-from tests.simulation.lives import DAY_MS, Lives, lives_on
 from tests.simulation.reference import FLAWS
 from tests.simulation.reference_calls import BROKEN_OFF, TEXTS
+from tests.simulation.state_machine import DAY_MS, Lives, lives_on
 from tests.simulation.stores import FAULTS
+from tests.simulation.strategies import RIGHT, How, Numbers
 
 LIVES = {"sqlite": 40 * EFFORT, "postgresql": 15 * EFFORT}
 STEPS = 60

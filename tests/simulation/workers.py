@@ -6,20 +6,20 @@ from typing import Any
 
 from tests.direct import query
 from tests.helpers import MASTER_KEY, signed_headers
+from tests.simulation.paired_servers import CountingIds, read_whole
 from tests.simulation.reference import BODY_BYTES_MAX
 from tests.simulation.reference_calls import BROKEN_OFF, Answer, Call
 from tests.simulation.reference_groups import NUMBERS_IN_GROUP_MAX, NUMBERS_IN_REQUEST_MAX
-from tests.simulation.sides import CountingIds, read_whole
 from tests.simulation.stores import Fault, FaultyStore
 
+from openpns.accounts.access_keys import NewSecret
+from openpns.api.pipeline import Reply
 from openpns.clock import Clock
-from openpns.domain import once
-from openpns.domain.calls import Services
-from openpns.domain.keys import NewSecret
+from openpns.core import idempotency
+from openpns.core.context import Services
 from openpns.errors import InternalError
 from openpns.ids import IdSource
-from openpns.server.api import Reply
-from openpns.server.app import Application
+from openpns.server.application import Application
 from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
@@ -77,7 +77,7 @@ class Worker:
 
     async def clean(self) -> None:
         """Forget the notes of writes whose time is over by this worker's clock."""
-        await once.clean(Services(self._store, self._ids, self.clock))
+        await idempotency.clean(Services(self._store, self._ids, self.clock))
 
     async def send(self, call: Call, fault: Fault | None) -> tuple[Answer, Fault | None]:
         """Send a call into a storage that may fail; return the answer, and the fault if met."""

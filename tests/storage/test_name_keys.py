@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests import direct
 
-from openpns.names import name_key
+from openpns.kit.casefold import name_key
 from openpns.storage import connect, migrations, name_keys
 
 NAMES = ["Straße", "ÉCLAIR", "plain", "", "Ω"]

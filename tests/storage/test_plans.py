@@ -9,8 +9,8 @@ import pytest
 from tests.storage.conftest import add
 
 from openpns.storage import connect
-from openpns.storage.postgres import PostgresStore
-from openpns.storage.sqlite import SQLiteStore
+from openpns.storage.postgres.store import PostgresStore
+from openpns.storage.sqlite.store import SQLiteStore
 from openpns.storage.statements import load_statements
 
 PAGE = {"customer_id": "cus_1", "limit": 10, "numbers_max": 128} | dict.fromkeys(

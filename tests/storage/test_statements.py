@@ -4,7 +4,8 @@ import apsw
 import asyncpg
 import pytest
 
-from openpns.storage import connect, sqlite_places
+from openpns.groups import order
+from openpns.storage import connect
 from openpns.storage.statements import load_statements, parse, prepare
 
 
@@ -58,7 +59,7 @@ async def test_sqlite_understands_every_statement(tmp_path: Path) -> None:
     await connect.migrate(store, url)
     await store.close()
     connection = apsw.Connection(str(tmp_path / "test.db"))
-    sqlite_places.register(connection)
+    order.register(connection)
     for statement in load_statements("sqlite").values():
         params = dict.fromkeys(statement.parameters)
         assert connection.execute(f"EXPLAIN {statement.sql}", params).fetchall(), statement.name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.helpers import signed_headers
 
-from openpns.domain.keys import NewSecret
+from openpns.accounts.access_keys import NewSecret
 from openpns.testing import Emulator
 
 LIST = {"limit": 0, "offset": 0}

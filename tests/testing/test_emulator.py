@@ -9,7 +9,7 @@ import pytest
 from tests.testing.conftest import CREATE, LIST, Caller
 
 from openpns import Group
-from openpns.domain.keys import NewSecret
+from openpns.accounts.access_keys import NewSecret
 from openpns.errors import ConfigError
 from openpns.testing import Emulator, Key
 
@@ -255,7 +255,13 @@ def test_it_needs_neither_the_http_server_nor_postgresql() -> None:
         "print(*sys.modules)"
     )
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    unwanted = ("granian", "asyncpg", "uvloop", "openpns.storage.postgres", "openpns.server.run")
+    unwanted = (
+        "granian",
+        "asyncpg",
+        "uvloop",
+        "openpns.storage.postgres.store",
+        "openpns.server.run",
+    )
     assert [name for name in loaded if name.startswith(unwanted)] == []
     assert "apsw" in loaded
 

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers import signed_headers
 from tests.testing.conftest import CREATE, LIST, Caller
 
-from openpns.domain.keys import NewSecret
+from openpns.accounts.access_keys import NewSecret
 from openpns.testing import Emulator
 
 Talk = Callable[[bytes], bytes]

@@ -13,7 +13,7 @@ from openpns.cli.keys import Duration, Moment
 from openpns.cli.output import plain, print_row, width
 
 if TYPE_CHECKING:
-    from openpns.domain.audit import Entry, Wanted
+    from openpns.core.audit import Entry, Wanted
     from openpns.storage.store import Store
 
 _HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
@@ -66,7 +66,7 @@ def audit(
     """
     if context.invoked_subcommand is not None:
         return
-    from openpns.domain.audit import NO_BOUND, Wanted
+    from openpns.core.audit import NO_BOUND, Wanted
 
     wanted = Wanted(
         since_ms=since or 0,
@@ -89,7 +89,7 @@ def prune(before: int, database: str, *, yes: bool) -> None:
     """Delete the entries from before a time for good; an entry tells that it was done."""
     from openpns.cli.database import when
     from openpns.clock import now_ms
-    from openpns.domain import audit
+    from openpns.core import audit
 
     if before > now_ms():
         raise click.BadParameter("allowed is a time in the past", param_hint="'--before'")
@@ -101,7 +101,8 @@ def prune(before: int, database: str, *, yes: bool) -> None:
 
 async def _print(store: "Store", wanted: "Wanted", *, as_json: bool) -> None:
     """Print entries slice by slice, so that memory does not grow with them."""
-    from openpns.domain import audit, customers
+    from openpns.accounts import customers
+    from openpns.core import audit
 
     if wanted.customer_id is not None:
         await customers.get(store, wanted.customer_id)

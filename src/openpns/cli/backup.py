@@ -12,7 +12,7 @@ from openpns.cli.verify import in_words, read_every_row, require_sound
 from openpns.errors import ConfigError
 
 if TYPE_CHECKING:
-    from openpns.domain.verify import Counts
+    from openpns.groups.check import Counts
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -28,17 +28,17 @@ def backup(database: str, target: Path, *, force: bool) -> None:
     was read and it is on disk. It holds phone numbers in clear, and access secrets that only the
     master key opens. The master key is not in it: keep that in another place.
     """
-    from openpns.domain import master_key
-    from openpns.storage import sqlite_backup
+    from openpns.accounts import master_key
+    from openpns.storage.sqlite import backup
 
     source = _sqlite_file(database)
     if target.exists() and not force:
         raise ConfigError(f"--to: {target} is there already; --force replaces it")
-    with sqlite_backup.draft_beside(target) as draft:
-        sqlite_backup.copy(source, draft)
+    with backup.draft_beside(target) as draft:
+        backup.copy(source, draft)
         counts = _check_copy(draft, source)
-        size = sqlite_backup.seal(draft)
-        sqlite_backup.publish(draft, target)
+        size = backup.seal(draft)
+        backup.publish(draft, target)
     click.echo(f"backed up to {target}: {size} bytes, every row read: {in_words(counts)}")
     key = master_key.key_file_of(database)
     where = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key
@@ -56,7 +56,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
     database that is there already is left alone; with --force it gets another name and is kept.
     The master key is not in a backup: put the one back that belongs to it.
     """
-    from openpns.storage import sqlite_backup
+    from openpns.storage.sqlite import backup
 
     target = _sqlite_file(database)
     if target.exists() and not force:
@@ -64,12 +64,12 @@ def restore(source: Path, database: str, *, force: bool) -> None:
             f"database: {target} is there already; --force keeps it under another name"
         )
     aside = Path(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
-    with sqlite_backup.draft_beside(target) as draft:
-        sqlite_backup.copy(source, draft)
+    with backup.draft_beside(target) as draft:
+        backup.copy(source, draft)
         counts = _check_copy(draft, source)
         _note_restore(draft, source)
-        sqlite_backup.seal(draft)
-        was_there = sqlite_backup.put_in_place(draft, target, aside)
+        backup.seal(draft)
+        was_there = backup.put_in_place(draft, target, aside)
     click.echo(f"restored {target}; every row read: {in_words(counts)}")
     if was_there:
         click.echo(f"the old database is kept as {aside}")
@@ -90,7 +90,8 @@ def _sqlite_file(database: str) -> Path:
 
 def _check_copy(file: Path, name: Path) -> "Counts":
     """Read every row of a copy; one of an older version by way of another copy, migrated."""
-    from openpns.storage import connect, migrations, sqlite_backup
+    from openpns.storage import connect, migrations
+    from openpns.storage.sqlite import backup
 
     have = _schema_version(file)
     if have == 0:
@@ -105,8 +106,8 @@ def _check_copy(file: Path, name: Path) -> "Counts":
         finally:
             await store.close()
 
-    with sqlite_backup.draft_beside(file) as scratch:
-        sqlite_backup.copy(file, scratch)
+    with backup.draft_beside(file) as scratch:
+        backup.copy(file, scratch)
         asyncio.run(migrate(f"sqlite:///{scratch}"))
         return _read(scratch)
 
@@ -119,7 +120,7 @@ def _read(file: Path) -> "Counts":
 
 def _note_restore(draft: Path, source: Path) -> None:
     """Add an entry to the audit trail; a copy of an older version may not have one yet."""
-    from openpns.domain import audit
+    from openpns.core import audit
     from openpns.storage import migrations
 
     if _schema_version(draft) == migrations.newest("sqlite"):
@@ -144,7 +145,7 @@ def _schema_version(file: Path) -> int:
 
 def _tell_what_is_left(database: str) -> None:
     """Say what a restored database needs before it can be served."""
-    from openpns.domain import master_key
+    from openpns.accounts import master_key
 
     try:
         mistake = with_store(

@@ -14,7 +14,7 @@ from openpns.clock import now_ms
 from openpns.errors import ConfigError, WireError
 
 if TYPE_CHECKING:
-    from openpns.client.calls import Call
+    from openpns.client.requests import Call
 
 
 @click.command()
@@ -35,7 +35,7 @@ def call(action: str, data: str, *, as_curl: bool, target: Target) -> None:
     command is printed that can be pasted for 60 s: its signature holds the time, and the secret
     does not stand in it.
     """
-    from openpns.client.calls import Call
+    from openpns.client.requests import Call
 
     body = _read_body(data)
     made: Call[dict[str, Any]] = Call(action, msgspec.Raw(body), lambda envelope: envelope)
@@ -61,7 +61,7 @@ def curl_command(made: "Call[Any]", target: Target) -> str:
         ConfigError: A setting is missing or not allowed, or the body cannot be written in a
             command.
     """
-    from openpns.client.core import Core, Send
+    from openpns.client.exchange import Core, Send
 
     config = target.load()
     step = next(Core(config, now_ms).exchange(made))

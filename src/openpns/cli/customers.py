@@ -13,7 +13,7 @@ from openpns.cli.database import (
 from openpns.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from openpns.domain.customers import Customer
+    from openpns.accounts.customers import Customer
 
 
 @click.group()
@@ -28,8 +28,8 @@ def customers() -> None:
 @json_option
 def create(customer_id: str, name: str, database: str, *, as_json: bool) -> None:
     """Create a customer; its id is for good."""
+    from openpns.accounts import customers
     from openpns.clock import now_ms
-    from openpns.domain import customers
 
     made = with_store(database, lambda store: customers.create(store, now_ms, customer_id, name))
     _print([made], as_json=as_json, single=True)
@@ -40,7 +40,7 @@ def create(customer_id: str, name: str, database: str, *, as_json: bool) -> None
 @json_option
 def list_(database: str, *, as_json: bool) -> None:
     """List all customers, oldest first."""
-    from openpns.domain import customers
+    from openpns.accounts import customers
 
     _print(with_store(database, customers.find_all), as_json=as_json)
 
@@ -51,7 +51,7 @@ def list_(database: str, *, as_json: bool) -> None:
 @json_option
 def show(customer_id: str, database: str, *, as_json: bool) -> None:
     """Show one customer."""
-    from openpns.domain import customers
+    from openpns.accounts import customers
 
     found = with_store(database, lambda store: customers.get(store, customer_id))
     _print([found], as_json=as_json, single=True)
@@ -80,7 +80,7 @@ def enable(customer_id: str, database: str, *, as_json: bool) -> None:
 def _set_disabled(
     customer_id: str, database: str, disabled_ms: int | None, *, as_json: bool
 ) -> None:
-    from openpns.domain import customers
+    from openpns.accounts import customers
 
     changed = with_store(database, lambda store: customers.disable(store, customer_id, disabled_ms))
     _print([changed], as_json=as_json, single=True)

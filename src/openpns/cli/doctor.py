@@ -53,7 +53,7 @@ def doctor(*, as_json: bool, target: Target) -> None:
     Stops at the first step that fails and says what to do. Settings are taken from the options,
     else from OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY and OPENPNS_ACCESS_SECRET, else from a profile.
     """
-    from openpns.cli.checkup import Checkup, Failed
+    from openpns.diagnosis.doctor import Checkup, Failed
 
     found: list[Step] = []
     failure: OpenPNSError | None = None

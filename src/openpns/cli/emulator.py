@@ -32,7 +32,7 @@ from openpns.errors import ConfigError
 def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
     """Serve from memory, without account or set-up, until Ctrl-C or SIGTERM."""
     from openpns.cli.group_file import open_target
-    from openpns.server import logs
+    from openpns.core import logs
     from openpns.testing.emulator import Emulator
     from openpns.testing.state_file import to_text
 

@@ -11,11 +11,11 @@ from openpns.cli.exit_codes import exit_code_of
 from openpns.cli.group_file import open_target, row_writer
 from openpns.cli.group_report import GroupFile, Report, counts
 from openpns.errors import WireError
-from openpns.protocol.group_rows import RawRow
+from openpns.groups.rows import RawRow
 
 if TYPE_CHECKING:
-    from openpns.domain.bulk import Imported
-    from openpns.domain.calls import Services
+    from openpns.core.context import Services
+    from openpns.groups.transfer import Imported
     from openpns.storage.store import Store
 
 _BULK_TIMEOUT_MS: Final = 120_000
@@ -68,7 +68,8 @@ class DatabaseImporter:
         click.echo(f"imported {counts(found.groups, found.phones)}")
 
     def _pass(self, file: GroupFile, report: Report, *, dry_run: bool) -> "Imported":
-        from openpns.domain import bulk, customers
+        from openpns.accounts import customers
+        from openpns.groups import transfer
 
         async def work(store: "Store") -> "Imported":
             await customers.get(store, self._customer_id)
@@ -79,7 +80,7 @@ class DatabaseImporter:
                     self._done_before = 0 if dry_run else self._line
                     move()
 
-                return await bulk.import_rows(
+                return await transfer.import_rows(
                     services_for(store),
                     self._customer_id,
                     self._follow(rows),
@@ -105,14 +106,15 @@ def export_database(file: str, form: str, database: str, customer_id: str) -> in
         database: The database's URL.
         customer_id: Whose groups.
     """
-    from openpns.domain import bulk, customers
+    from openpns.accounts import customers
+    from openpns.groups import transfer
 
     async def work(store: "Store") -> int:
         await customers.get(store, customer_id)
         count = 0
         with open_target(file) as out:
             write = row_writer(out, form)
-            async for row in bulk.export_rows(services_for(store), customer_id):
+            async for row in transfer.export_rows(services_for(store), customer_id):
                 write(row)
                 count += 1
         return count
@@ -129,7 +131,7 @@ def services_for(store: "Store") -> "Services":
     import os
 
     from openpns.clock import now_ms
-    from openpns.domain.calls import Services
+    from openpns.core.context import Services
     from openpns.ids import Snowflake
     from openpns.server.config import load_settings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from openpns.errors import ConfigError
-from openpns.protocol.group_rows import COLUMNS, RawRow
+from openpns.groups.rows import COLUMNS, RawRow
 
 # A group's numbers stand in one field: room for the largest setting, 16 characters a number.
 _FIELD_CHARS_MAX: Final = 16 * 1_000_000

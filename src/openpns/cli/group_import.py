@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from openpns import numbers
 from openpns.cli.group_report import GroupFile, Report
 from openpns.cli.group_sender import Sender
 from openpns.cli.import_items import Change, Item, Tally
 from openpns.cli.import_state import ImportState, Origin, check_place
 from openpns.cli.profile import Target, open_client
-from openpns.protocol.group_rows import GroupRow, RawRow, check_rows
+from openpns.groups.rows import GroupRow, RawRow, check_rows
+from openpns.phones import parse_phones
 
 if TYPE_CHECKING:
-    from openpns.client.calls import Group
     from openpns.client.http import Client
+    from openpns.client.requests import Group
 
 # The server knows how many numbers it takes in one request; here is only what memory allows.
 _NUMBERS_MAX: Final = 1_000_000
@@ -162,4 +162,4 @@ def _show(item: Item) -> None:
 
 
 def _read_phones(text: str) -> list[str]:
-    return numbers.parse_phones(text, _NUMBERS_MAX, check_country=False)
+    return parse_phones(text, _NUMBERS_MAX, check_country=False)

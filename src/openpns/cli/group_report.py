@@ -10,7 +10,7 @@ import click
 
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.group_file import open_rows
-from openpns.protocol.group_rows import RawRow
+from openpns.groups.rows import RawRow
 
 _BAD_ROWS_SHOWN: Final = 20
 _BAR_STEPS: Final = 200

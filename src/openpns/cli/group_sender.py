@@ -13,8 +13,8 @@ from openpns.cli.group_report import Report
 from openpns.cli.import_items import Item, Tally
 from openpns.cli.import_state import ImportState
 from openpns.cli.profile import Target, async_client, clock_warning
-from openpns.client.calls import Group, create_group, remove_phones, replace_phones
 from openpns.client.http import AsyncClient
+from openpns.client.requests import Group, create_group, remove_phones, replace_phones
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,

@@ -14,8 +14,8 @@ from openpns.cli.profile import Target, client_options, open_client
 from openpns.errors import ConfigError, GroupNotFound, ParameterError
 
 if TYPE_CHECKING:
-    from openpns.client.calls import Group
     from openpns.client.http import Client
+    from openpns.client.requests import Group
 
 phones_file_option = click.option(
     "--phones-file", metavar="FILE", help="Take numbers from a file too; - for stdin."
@@ -205,6 +205,6 @@ def _look_for(client: "Client", group_id: str) -> "Group":
 
 
 def _hint(group_id: str) -> str:
-    from openpns.protocol.groups import GROUP_ID
+    from openpns.groups.wire import GROUP_ID
 
     return "" if GROUP_ID.fullmatch(group_id) else "a groupId is 32 lower-case hex characters"

@@ -3,7 +3,7 @@
 import msgspec
 
 from openpns.cli.group_report import counts
-from openpns.protocol.group_rows import GroupRow
+from openpns.groups.rows import GroupRow
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ import msgspec
 
 from openpns import limits
 from openpns.errors import ConfigError
-from openpns.protocol.group_rows import GroupRow
+from openpns.groups.rows import GroupRow
 
 _MARK: Final = "openpns-import"
 _VERSION: Final = 1

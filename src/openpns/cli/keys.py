@@ -17,8 +17,8 @@ from openpns.cli.database import (
 from openpns.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from openpns.domain.keys import AccessKey, NewSecret
-    from openpns.domain.vault import Vault
+    from openpns.accounts.access_keys import AccessKey, NewSecret
+    from openpns.accounts.secret_box import Vault
     from openpns.storage.store import Store
 
 ResultT = TypeVar("ResultT")
@@ -90,15 +90,15 @@ def create(
     as_json: bool,
 ) -> None:
     """Create an access key; its secret is shown this once only."""
+    from openpns.accounts import access_keys
     from openpns.clock import now_ms
-    from openpns.domain import keys
 
     if access_secret == "-":  # noqa: S105
         line = sys.stdin.buffer.readline()
         access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
 
     async def work(store: "Store", vault: "Vault") -> "NewSecret":
-        return await keys.create(
+        return await access_keys.create(
             store,
             vault,
             now_ms,
@@ -122,12 +122,12 @@ def create(
 @json_option
 def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
     """List access keys, oldest first, without their secrets."""
-    from openpns.domain import customers, keys
+    from openpns.accounts import access_keys, customers
 
     async def work(store: "Store") -> list["AccessKey"]:
         if customer_id is not None:
             await customers.get(store, customer_id)
-        return await keys.find_all(store, customer_id)
+        return await access_keys.find_all(store, customer_id)
 
     _print(with_store(database, work), as_json=as_json)
 
@@ -189,11 +189,13 @@ def set_rate(
     as_json: bool,
 ) -> None:
     """Change how many calls an access key may make; more are answered 19003."""
-    from openpns.domain import keys
+    from openpns.accounts import access_keys
 
     if (per_s is None) != is_default:
         raise click.UsageError("give either --per-s or --default")
-    changed = with_store(database, lambda store: keys.set_rate(store, access_key, per_s, burst))
+    changed = with_store(
+        database, lambda store: access_keys.set_rate(store, access_key, per_s, burst)
+    )
     _print([changed], as_json=as_json, single=True)
 
 
@@ -207,12 +209,14 @@ def expire(
     access_key: str, at_ms: int | None, database: str, *, never: bool, as_json: bool
 ) -> None:
     """Change when an access key expires."""
+    from openpns.accounts import access_keys
     from openpns.clock import now_ms
-    from openpns.domain import keys
 
     if (at_ms is None) != never:
         raise click.UsageError("give either --at or --never")
-    changed = with_store(database, lambda store: keys.expire(store, now_ms, access_key, at_ms))
+    changed = with_store(
+        database, lambda store: access_keys.expire(store, now_ms, access_key, at_ms)
+    )
     _print([changed], as_json=as_json, single=True)
 
 
@@ -229,11 +233,11 @@ def expire(
 @json_option
 def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None:
     """Give an access key a new secret, shown this once only."""
+    from openpns.accounts import access_keys
     from openpns.clock import now_ms
-    from openpns.domain import keys
 
     async def work(store: "Store", vault: "Vault") -> "NewSecret":
-        return await keys.rotate(store, vault, now_ms, access_key, grace)
+        return await access_keys.rotate(store, vault, now_ms, access_key, grace)
 
     _print_secret(_with_vault(database, work), as_json=as_json)
     until = f"accepted until {when(now_ms() + grace)}" if grace else "refused from now on"
@@ -241,7 +245,7 @@ def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None
 
 
 def _with_vault(database: str, work: Callable[["Store", "Vault"], Awaitable[ResultT]]) -> ResultT:
-    from openpns.domain import master_key
+    from openpns.accounts import master_key
 
     async def run(store: "Store") -> ResultT:
         return await work(
@@ -264,18 +268,22 @@ def _print_secret(made: "NewSecret", *, as_json: bool) -> None:
 def _set_disabled(
     access_key: str, database: str, disabled_ms: int | None, *, as_json: bool
 ) -> None:
-    from openpns.domain import keys
+    from openpns.accounts import access_keys
 
-    changed = with_store(database, lambda store: keys.disable(store, access_key, disabled_ms))
+    changed = with_store(
+        database, lambda store: access_keys.disable(store, access_key, disabled_ms)
+    )
     _print([changed], as_json=as_json, single=True)
 
 
 def _set_md5_refused(
     access_key: str, database: str, refused_ms: int | None, *, as_json: bool
 ) -> None:
-    from openpns.domain import keys
+    from openpns.accounts import access_keys
 
-    changed = with_store(database, lambda store: keys.require_sha256(store, access_key, refused_ms))
+    changed = with_store(
+        database, lambda store: access_keys.require_sha256(store, access_key, refused_ms)
+    )
     _print([changed], as_json=as_json, single=True)
 
 

@@ -13,7 +13,7 @@ def master_key() -> None:
 @master_key.command()
 def new() -> None:
     """Print a new master key for OPENPNS_MASTER_KEY."""
-    from openpns.domain.vault import new_master_key
+    from openpns.accounts.secret_box import new_master_key
 
     click.echo(new_master_key())
 
@@ -27,7 +27,7 @@ def rotate(database: str) -> None:
     OPENPNS_MASTER_KEY, set it to NEW,OLD for this command and for every server first; once this
     command is done, set it to NEW.
     """
-    from openpns.domain import master_key
+    from openpns.accounts import master_key
 
     count = with_store(
         database, lambda store: master_key.rotate(store, database, master_key_variable())

@@ -22,7 +22,7 @@ def migrate(database: str, *, check: bool, sql: bool, force: bool) -> None:
     for ten minutes.
     """
     from openpns.clock import now_ms
-    from openpns.domain import nodes
+    from openpns.core import worker_ids
     from openpns.storage import connect, migrations
 
     if sql and check:
@@ -39,7 +39,7 @@ def migrate(database: str, *, check: bool, sql: bool, force: bool) -> None:
         store = await connect.open_store(database, create=not check)
         try:
             if not check and not force and 0 < await store.schema_version() < newest:
-                await nodes.require_none(store, now_ms)
+                await worker_ids.require_none(store, now_ms)
             applied = [] if check else await connect.migrate(store, database)
             await connect.check_current(store, database)
             return applied

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from openpns import signing
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
+from openpns.protocol import signing
 
 if TYPE_CHECKING:
-    from openpns.domain.keys import NewSecret
-    from openpns.domain.vault import Vault
+    from openpns.accounts.access_keys import NewSecret
+    from openpns.accounts.secret_box import Vault
     from openpns.server.config import Settings
     from openpns.storage.store import Store
 
@@ -76,7 +76,7 @@ def _make_folder(data: Path) -> None:
 
 async def _prepare(url: str) -> tuple["NewSecret", bool]:
     """Bring the database to where a call can be answered; a second run changes nothing."""
-    from openpns.domain import customers, master_key
+    from openpns.accounts import customers, master_key
     from openpns.storage import connect
 
     store = await connect.open_store(url, create=True)
@@ -97,14 +97,14 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
 async def _import_sample(store: "Store") -> None:
     from openpns.cli.group_database import services_for
     from openpns.cli.group_file import read_csv
-    from openpns.domain import bulk
+    from openpns.groups import transfer
 
-    def refuse(row: bulk.BadRow) -> None:
+    def refuse(row: transfer.BadRow) -> None:
         raise ConfigError(f"{sample}: line {row.line}: {row.why}")
 
     sample = _sample()
     with sample.open(encoding="utf-8", newline="") as file:
-        done = await bulk.import_rows(
+        done = await transfer.import_rows(
             services_for(store),
             _CUSTOMER_ID,
             read_csv(file, str(sample)),
@@ -123,14 +123,14 @@ def _sample() -> Path:
 
 
 async def _find_or_create_key(store: "Store", vault: "Vault") -> tuple["NewSecret", bool]:
-    from openpns.domain import keys
+    from openpns.accounts import access_keys
 
-    for known in await keys.find_all(store, _CUSTOMER_ID):
-        found = await keys.find(store, known.accessKey)
+    for known in await access_keys.find_all(store, _CUSTOMER_ID):
+        found = await access_keys.find(store, known.accessKey)
         if known.label == _LABEL and found is not None and found.may_sign(now_ms()):
             secret = vault.open(found.secret_sealed, known.accessKey).decode()
-            return keys.NewSecret(known.accessKey, secret, _CUSTOMER_ID), False
-    return await keys.create(store, vault, now_ms, _CUSTOMER_ID, label=_LABEL), True
+            return access_keys.NewSecret(known.accessKey, secret, _CUSTOMER_ID), False
+    return await access_keys.create(store, vault, now_ms, _CUSTOMER_ID, label=_LABEL), True
 
 
 def _call_when_up(settings: "Settings", key: "NewSecret") -> None:

@@ -8,12 +8,12 @@ from typing import Final
 import click
 import msgspec
 
-from openpns import signing
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.output import json_option, print_json
 from openpns.clock import now_ms
-from openpns.signing_mistakes import search
-from openpns.signing_mistakes.search import Explanation, Found, mask
+from openpns.diagnosis.signature import search
+from openpns.diagnosis.signature.search import Explanation, Found, mask
+from openpns.protocol import signing
 
 _BIZ_TYPE: Final = "5"
 _TS_DIGITS: Final = 13

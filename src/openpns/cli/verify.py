@@ -9,7 +9,7 @@ from openpns.cli.database import database_option, with_store
 from openpns.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
-    from openpns.domain.verify import Counts
+    from openpns.groups.check import Counts
 
 _SHOWN_MAX: Final = 20
 _TIMEOUT_MS: Final = 600_000
@@ -44,8 +44,8 @@ def read_every_row(database: str) -> "Counts":
     """
     import msgspec
 
-    from openpns.domain import verify as domain
-    from openpns.storage import sqlite_backup
+    from openpns.groups import check as domain
+    from openpns.storage.sqlite import backup
     from openpns.storage.store import database_path
 
     path = database_path(database)
@@ -60,7 +60,7 @@ def read_every_row(database: str) -> "Counts":
     counts = with_store(
         database, lambda store: domain.read_all(store, tell), timeout_ms=_TIMEOUT_MS
     )
-    for line in sqlite_backup.check_integrity(Path(path)) if path else []:
+    for line in backup.check_integrity(Path(path)) if path else []:
         tell(line)
     return msgspec.structs.replace(counts, wrong=told)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from openpns.client.calls import Call, ResultT
+from openpns.client.requests import Call, ResultT
 from openpns.errors import AnswerUnreadable, error_of_answer
 
 _REDIRECTS: Final = range(300, 400)

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from openpns import limits, signing
+from openpns import limits
 from openpns.errors import ConfigError
+from openpns.protocol import signing
 
 API_PATH: Final = "/api/pns/"
 """The path of the API, where the base URL names none."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
-from openpns.client.calls import (
+from openpns.client.requests import (
     Call,
     Group,
     GroupPage,
@@ -24,9 +24,8 @@ from openpns.client.calls import (
     read_nothing,
     read_page,
 )
-from openpns.names import name_key
-from openpns.protocol import group_answers as answers
-from openpns.protocol import groups as wire
+from openpns.groups import answers, wire
+from openpns.kit.casefold import name_key
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
 """Which groups come first."""

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Seque
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, get_args, overload
 
 from openpns import limits
-from openpns.client import calls, extension_calls
-from openpns.client.calls import Call, Group, Phones
+from openpns.client import extension_calls, requests
 from openpns.client.extension_calls import Filters, GroupChange, Order
 from openpns.client.pages import GroupPager, ItemT, Pager, PageT, PhonePager
+from openpns.client.requests import Call, Group, Phones
 from openpns.errors import WireError
 
 ParamsT = ParamSpec("ParamsT")
@@ -85,15 +85,15 @@ class AsyncCaller(Protocol):
 class _GroupMethods:
     """Number groups: one method per call, the same for both clients."""
 
-    list = _Method(calls.list_groups)
+    list = _Method(requests.list_groups)
     find = _Method(extension_calls.find_groups)
     get = _Method(extension_calls.get_group)
-    create = _Method(calls.create_group)
-    add_phones = _Method(calls.add_phones)
-    remove_phones = _Method(calls.remove_phones)
-    replace_phones = _Method(calls.replace_phones)
+    create = _Method(requests.create_group)
+    add_phones = _Method(requests.add_phones)
+    remove_phones = _Method(requests.remove_phones)
+    replace_phones = _Method(requests.replace_phones)
     rename = _Method(extension_calls.rename_group)
-    delete = _Method(calls.delete_group)
+    delete = _Method(requests.delete_group)
 
 
 class Groups(_GroupMethods):

@@ -8,11 +8,11 @@ import httpx2
 
 from openpns import __version__, limits
 from openpns.client.answers import Response
-from openpns.client.calls import Call
 from openpns.client.config import ClientConfig, Secret, load_config
-from openpns.client.core import Core, Exchange, Send, Wait
+from openpns.client.exchange import Core, Exchange, Send, Wait
 from openpns.client.extension_calls import Limit, get_limits
 from openpns.client.groups import AsyncGroups, Groups
+from openpns.client.requests import Call
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 from openpns import limits
-from openpns.client.calls import Call, Group, GroupPage, list_groups
 from openpns.client.extension_calls import (
     Filters,
     PageBehind,
@@ -13,6 +12,7 @@ from openpns.client.extension_calls import (
     list_phones,
     page_behind,
 )
+from openpns.client.requests import Call, Group, GroupPage, list_groups
 from openpns.errors import OffsetOutOfRange, ParameterError, UnknownCode, WireError
 
 _MISSING_OFFSET: Final = (ParameterError, OffsetOutOfRange, UnknownCode)

@@ -17,11 +17,11 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from openpns.api.counters import CounterCollector, read_total
+from openpns.core import logs
 from openpns.errors import OpenPNSError
-from openpns.server import logs
-from openpns.server.app import open_checked
+from openpns.server.application import open_checked
 from openpns.server.config import Settings
-from openpns.server.counters import CounterCollector, read_total
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from openpns import limits
+from openpns.api.pipeline import Api, HeaderList, Reply
+from openpns.api.request_body import BodyCollector, BodyRoom
 from openpns.errors import OpenPNSError, ParameterError
-from openpns.server.api import Api, HeaderList, Reply
-from openpns.server.app import Application, from_environ
-from openpns.server.body import BodyCollector, BodyRoom
+from openpns.server.application import Application, from_environ
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

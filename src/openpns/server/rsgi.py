@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
 from openpns import limits
+from openpns.api.request_body import BodyCollector
+from openpns.core import logs
 from openpns.errors import InternalError, OpenPNSError, ParameterError
-from openpns.server import logs
-from openpns.server.app import Application, from_environ
-from openpns.server.body import BodyCollector
+from openpns.server.application import Application, from_environ
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol

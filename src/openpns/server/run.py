@@ -20,14 +20,14 @@ from granian.log import LogLevels
 from granian.server import Server as Granian
 
 from openpns import limits
+from openpns.accounts import master_key
+from openpns.api.counters import create_counter_file
 from openpns.clock import now_ms
-from openpns.domain import master_key, nodes
+from openpns.core import logs, worker_ids
 from openpns.errors import ConfigError, OpenPNSError
-from openpns.server import logs
 from openpns.server.admin import AdminServer
-from openpns.server.app import COUNTERS_VARIABLE, open_checked
+from openpns.server.application import COUNTERS_VARIABLE, open_checked
 from openpns.server.config import Settings, load_settings, to_environ
-from openpns.server.counters import create_counter_file
 from openpns.server.rsgi import create_app
 
 _ROWS_PER_WORKER: Final = 2
@@ -76,7 +76,7 @@ async def _check(settings: Settings, *, by_writing: bool = False) -> None:
         )
         if by_writing:
             owner = f"check:{secrets.token_hex(8)}"
-            await nodes.release(store, owner, await nodes.take(store, now_ms, owner))
+            await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
     finally:
         await store.close()
 

@@ -47,10 +47,10 @@ async def open_store(
     path = database_path(url)
     # Each driver is loaded only where it is used.
     if path is not None:
-        from openpns.storage.sqlite import SQLiteStore  # noqa: PLC0415
+        from openpns.storage.sqlite.store import SQLiteStore  # noqa: PLC0415
 
         return SQLiteStore(path, timeout_ms, create=create, rows_kept_max=rows_kept_max)
-    from openpns.storage.postgres import PostgresStore  # noqa: PLC0415
+    from openpns.storage.postgres.store import PostgresStore  # noqa: PLC0415
 
     return await PostgresStore.open(url, timeout_ms, connections_max)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import apsw
 
-from openpns.names import name_key
+from openpns.kit.casefold import name_key
 
 SINCE: Final = 7
 """The migration that brought the column."""

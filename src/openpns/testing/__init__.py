@@ -12,20 +12,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openpns.testing.calls import ReceivedCall
     from openpns.testing.clock import MovableClock
-    from openpns.testing.core import Key
     from openpns.testing.emulator import Emulator
     from openpns.testing.faults import Faults
+    from openpns.testing.requests import ReceivedCall
+    from openpns.testing.service import Key
 
 __all__ = ["Emulator", "Faults", "Key", "MovableClock", "ReceivedCall"]
 
 _LOADED_WHEN_NEEDED = {
     "Emulator": "openpns.testing.emulator",
     "Faults": "openpns.testing.faults",
-    "Key": "openpns.testing.core",
+    "Key": "openpns.testing.service",
     "MovableClock": "openpns.testing.clock",
-    "ReceivedCall": "openpns.testing.calls",
+    "ReceivedCall": "openpns.testing.requests",
 }
 
 

@@ -11,15 +11,15 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from openpns import limits
-from openpns.client.calls import Group
+from openpns.api.pipeline import PATHS, ReadBody, Reply
+from openpns.client.requests import Group
 from openpns.errors import ParameterError
 from openpns.ids import IdSource, Snowflake
-from openpns.server.api import PATHS, ReadBody, Reply
-from openpns.testing.calls import ReceivedCall, body_as_dict
 from openpns.testing.clock import MovableClock
-from openpns.testing.core import Bounds, Core, Key
 from openpns.testing.faults import NOTHING, Faults, Met
 from openpns.testing.http import HttpServer, Request
+from openpns.testing.requests import ReceivedCall, body_as_dict
+from openpns.testing.service import Bounds, Core, Key
 from openpns.testing.state_file import SOURCE, GroupState, parse, read_file
 
 ACCESS_KEY: Final = "emulator-key"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from openpns.api.registry import ACTIONS
 from openpns.errors import (
     WIRE_ERRORS,
     InternalError,
@@ -12,7 +13,6 @@ from openpns.errors import (
     TimestampExpired,
     WireError,
 )
-from openpns.server.actions import ACTIONS
 
 Drop = Literal["before_commit", "after_commit"]
 

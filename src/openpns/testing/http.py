@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 import h11
 
+from openpns.api.pipeline import HeaderList, ReadBody, Reply
 from openpns.clock import Clock
 from openpns.errors import ConfigError, InternalError, ParameterError
-from openpns.server.api import HeaderList, ReadBody, Reply
 
 _READ_BYTES: Final = 65_536
 _DISCARD_S: Final = 2.0

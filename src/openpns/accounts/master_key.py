@@ -1,0 +1,237 @@
+"""The master key: where it comes from, recognising the right one, changing it."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from openpns.accounts.secret_box import ALLOWED, Vault, new_master_key, read_master_keys
+from openpns.core import audit
+from openpns.errors import ConfigError, InternalError
+from openpns.storage.store import Statement, Steps, Store, database_path
+
+VARIABLE: Final = "OPENPNS_MASTER_KEY"
+
+_CHECK_TEXT: Final = b"openpns"
+_CHECK_OWNER: Final = "master key check"
+
+
+def key_file_of(url: str) -> Path | None:
+    """Return the key file that stands beside an SQLite database; None for PostgreSQL.
+
+    Args:
+        url: The database's URL.
+    """
+    path = database_path(url)
+    return None if path is None else Path(f"{path}.key")
+
+
+async def open_vault(store: Store, url: str, variable: str | None) -> Vault:
+    """Return the vault for a database, and make sure that it is the right one.
+
+    The keys come from the environment variable or, for an SQLite database without it, from the
+    key file, which is made for a database that has none yet.
+
+    Args:
+        store: The open database, its migrations current.
+        url: The database's URL.
+        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+
+    Raises:
+        ConfigError: The master key is missing, malformed or another database's.
+    """
+    sealed = await _sealed_check(store)
+    vault = _vault(url, variable, is_new=sealed is None)
+    if sealed is None:
+        await store.write(lambda: _create_check(vault.seal(_CHECK_TEXT, _CHECK_OWNER)))
+        sealed = await _sealed_check(store) or b""  # another process may have been faster
+    _recognise(vault, sealed, url, variable)
+    return vault
+
+
+async def find_mistake(store: Store, url: str, variable: str | None) -> str | None:
+    """Return why the master key is not this database's; None where it is, or none is needed yet.
+
+    Changes nothing and makes no key file, unlike `open_vault`.
+
+    Args:
+        store: The open database.
+        url: Its URL.
+        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+    """
+    sealed = await _sealed_check(store)
+    if sealed is None:
+        return None
+    try:
+        _recognise(_vault(url, variable, is_new=False), sealed, url, variable)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+async def rotate(store: Store, url: str, variable: str | None) -> int:
+    """Seal every secret anew under the newest master key; return how many keys there are.
+
+    With a key file, a new key is made and put before the old one, which goes away at the end;
+    a run that was cut off at any point is finished by the next one. With the variable, its
+    first key is the new one.
+
+    Args:
+        store: The open database.
+        url: The database's URL.
+        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+
+    Raises:
+        ConfigError: The master key is wrong, the variable holds but one key, or another rotation
+            is running.
+    """
+    file = None if variable is not None else key_file_of(url)
+    if file is None:
+        vault = await open_vault(store, url, variable)
+        if len(read_master_keys(variable or "", VARIABLE)) == 1:
+            raise ConfigError(
+                f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
+            )
+        return await store.write(lambda: _reseal(vault))
+    with _alone(file):
+        await open_vault(store, url, variable)
+        text = file.read_text("ascii")
+        if len(read_master_keys(text, str(file))) == 1:
+            _write_private(file, f"{new_master_key()}\n{text}")
+        vault = await open_vault(store, url, variable)
+        count = await store.write(lambda: _reseal(vault))
+        _write_private(file, file.read_text("ascii").splitlines()[0] + "\n")
+    return count
+
+
+def hold_check(vault: Vault) -> Steps[None]:
+    """Keep the master key from being rotated until the end of the transaction.
+
+    To be run before a secret is sealed and stored: one sealed under a key that a rotation has
+    done away with meanwhile could never be opened again.
+
+    Args:
+        vault: What will seal; reads its keys again where they were rotated.
+
+    Raises:
+        InternalError: The vault lacks the key that the database is now used with.
+    """
+    for row in (yield Statement("master_key_check_lock", {})):
+        vault.open(row[0], _CHECK_OWNER)
+
+
+def _vault(url: str, variable: str | None, *, is_new: bool) -> Vault:
+    if variable is not None:
+        return Vault(read_master_keys(variable, VARIABLE))
+    file = key_file_of(url)
+    if file is None:
+        raise ConfigError(f"{VARIABLE}: is not set, and PostgreSQL needs it; allowed is {ALLOWED}")
+
+    def read() -> list[bytes]:
+        try:
+            return read_master_keys(file.read_text("ascii"), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise ConfigError(
+                f"{file}: cannot read the master key ({reason}); put the file back, or set "
+                f"{VARIABLE}"
+            ) from None
+
+    if is_new and not file.exists():
+        _create_private(file, new_master_key() + "\n")
+    return Vault(read(), read)
+
+
+def _recognise(vault: Vault, sealed: bytes, url: str, variable: str | None) -> None:
+    try:
+        vault.open(sealed, _CHECK_OWNER)
+    except InternalError:
+        where = VARIABLE if variable is not None else str(key_file_of(url))
+        raise ConfigError(f"{where}: not the master key that this database was made with") from None
+
+
+async def _sealed_check(store: Store) -> bytes | None:
+    rows = await store.fetch("master_key_check_find", {})
+    return rows[0][0] if rows else None
+
+
+def _create_check(sealed: bytes) -> Steps[None]:
+    yield Statement("master_key_check_create", {"sealed": sealed})
+
+
+def _reseal(vault: Vault) -> Steps[int]:
+    """Seal everything anew, the check first: whoever stores a secret waits for that row."""
+
+    def again(sealed: bytes | None, owner: str) -> bytes | None:
+        return sealed and vault.seal(vault.open(sealed, owner), owner)
+
+    yield Statement("master_key_check_write", {"sealed": vault.seal(_CHECK_TEXT, _CHECK_OWNER)})
+    rows = yield Statement("key_sealed_list", {})
+    for access_key, secret, previous in rows:
+        yield Statement(
+            "key_reseal",
+            {
+                "access_key": access_key,
+                "secret_sealed": again(secret, access_key),
+                "previous_sealed": again(previous, access_key),
+            },
+        )
+    yield audit.operator_entry(
+        audit.NO_CUSTOMER, "masterKey.rotate", details={"accessKeys": len(rows)}
+    )
+    return len(rows)
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep other rotations of the same key file out; the lock goes with its process."""
+    lock = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigError(f"{file}: another rotation is running; wait for its end") from None
+    finally:
+        os.close(lock)
+
+
+def _create_private(file: Path, text: str) -> None:
+    """Make a file with mode 0600 and its whole text at once, unless it is there already."""
+    draft = _write_draft(file, text)
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        return  # another process was faster
+    finally:
+        draft.unlink()
+    _sync_folder(file)
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Put a new text in a file's place at once: a reader sees the old one or the new one."""
+    _write_draft(file, text).replace(file)
+    _sync_folder(file)
+
+
+def _write_draft(file: Path, text: str) -> Path:
+    try:
+        descriptor, draft = tempfile.mkstemp(".new", f"{file.name}.", file.parent)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot write the master key ({error.strerror})") from None
+    return Path(draft)
+
+
+def _sync_folder(file: Path) -> None:
+    """Have the file's name on disk too: the database must never be ahead of its key."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,124 @@
+"""Pages as they were sent, kept to be sent again while nothing has changed.
+
+The cache never decides by itself whether a page is current. Every call reads its access key
+after it arrived, and with the key the version of the customer's data; a page is used only if it
+was read at that very version.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from openpns.groups.answers import Fragment
+
+_ENTRY_BYTES: Final = 512
+"""What an entry takes besides its texts: objects, tuples, a place in the table."""
+
+_SHARE_MAX: Final = 8
+"""A page may take at most this part of the cache, so that one does not push all others out."""
+
+
+class Asked(NamedTuple):
+    """What a kept answer depends on, but for the customer's version."""
+
+    customer_id: str
+    action: str
+    content_type: str | None
+    body: bytes
+
+
+class PageCache:
+    """Keep encoded answers by what was asked, the least recently used gone first.
+
+    Args:
+        bytes_max: How many bytes all entries may take; 0 keeps nothing.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_used = 0
+        self._bytes_max = bytes_max
+        self._pages: OrderedDict[Asked, tuple[int, bytes]] = OrderedDict()
+        self._reading: dict[Asked, asyncio.Future[bytes | None]] = {}
+
+    def find(self, asked: Asked, version: int) -> bytes | None:
+        """Return the answer, if it was kept at this version.
+
+        Args:
+            asked: What is asked.
+            version: The customer's version, read after the request arrived.
+        """
+        kept = self._pages.get(asked)
+        if kept is None or kept[0] != version:
+            return None
+        self._pages.move_to_end(asked)
+        return kept[1]
+
+    async def read(
+        self, asked: Asked, version: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+    ) -> Fragment:
+        """Return an answer that is not kept: read it, or take what another call reads just now.
+
+        After a change many calls miss the same page at once; one or two of them read it.
+
+        Args:
+            asked: What is asked.
+            version: The customer's version, read after the request arrived.
+            read: Reads the answer, with the version that it was read at.
+        """
+        if not self._bytes_max:
+            return (await read())[1]
+        earlier = self._reading.get(asked)
+        if earlier is not None:
+            await asyncio.wait((earlier,))
+            # It was begun before this call came: it counts only if it found the same version.
+            page = self.find(asked, version)
+            if page is None and (later := self._reading.get(asked)) is not None:
+                await asyncio.wait((later,))
+                page = later.result()  # begun since: whatever it found is new enough
+            if page is not None:
+                return page
+        return await self._read_alone(asked, read)
+
+    async def _read_alone(
+        self, asked: Asked, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+    ) -> Fragment:
+        reading: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._reading[asked] = reading
+        page = None
+        try:
+            found_version, fragment = await read()
+            if isinstance(fragment, bytes):
+                page = fragment
+                self.keep(asked, found_version, page)
+            return fragment
+        finally:
+            reading.set_result(page)
+            if self._reading.get(asked) is reading:  # else another began, and may have ended since
+                del self._reading[asked]
+
+    def keep(self, asked: Asked, version: int, page: bytes) -> None:
+        """Keep an answer, in the place of an older one.
+
+        Args:
+            asked: What was asked.
+            version: The version at which the page was read: its own, from the same snapshot.
+            page: What is answered.
+        """
+        size = _size(asked, page)
+        if size > self._bytes_max // _SHARE_MAX:
+            return
+        self._drop(asked)
+        self._pages[asked] = (version, page)
+        self.bytes_used += size
+        while self.bytes_used > self._bytes_max:
+            self._drop(next(iter(self._pages)))
+
+    def _drop(self, asked: Asked) -> None:
+        dropped = self._pages.pop(asked, None)
+        if dropped is not None:
+            self.bytes_used -= _size(asked, dropped[1])
+
+
+def _size(asked: Asked, page: bytes) -> int:
+    return len(asked.body) + len(asked.content_type or "") + len(page) + _ENTRY_BYTES

@@ -1,0 +1,184 @@
+"""Wiring: from settings to an API that answers calls. The one place that knows every part."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from openpns import limits
+from openpns.accounts import master_key
+from openpns.api.counters import Counters
+from openpns.api.pipeline import Api
+from openpns.api.request_log import Telemetry
+from openpns.clock import Clock, now_ms
+from openpns.core import idempotency, logs, worker_ids
+from openpns.core.context import Services
+from openpns.core.rate_limits import RateLimits
+from openpns.errors import WireError
+from openpns.groups import listing
+from openpns.ids import IdSource, Snowflake
+from openpns.server.config import Settings, load_settings
+from openpns.storage import connect
+from openpns.storage.store import Store
+
+COUNTERS_VARIABLE: Final = "OPENPNS_INTERNAL_COUNTERS"
+"""Tells workers the node's file of counters; set by `openpns serve`, not by people."""
+
+
+class Application:
+    """One worker: opens the database, then answers calls until it is stopped.
+
+    Args:
+        settings: How it runs.
+        environ: The environment: the master key and the file of counters.
+        clock: The wall clock.
+        ids: Where identifiers come from; None leases a worker number for Snowflake ids.
+        wrap_store: Wraps the open database; tests put faults between it and the API.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Clock = now_ms,
+        ids: IdSource | None = None,
+        wrap_store: Callable[[Store], Store] = lambda store: store,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._fixed_ids = ids
+        self._wrap_store = wrap_store
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._store: Store | None = None
+        self._leased: Snowflake | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> Api:
+        """Open the database and return the API.
+
+        Raises:
+            ConfigError: A setting is wrong, the database cannot be opened or is not migrated,
+                or the master key is not its own.
+        """
+        logs.configure(self._settings.log_format, self._settings.log_level)
+        try:
+            return await self._open()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Give the worker number back and close the database."""
+        for task in self._tasks:
+            task.cancel()
+        store, self._store = self._store, None
+        if store is None:
+            return
+        if self._leased is not None:
+            try:
+                await worker_ids.release(store, self._owner, self._leased)
+            except WireError as error:  # it runs out by itself
+                logs.logger().warning("worker number not given back", why=error.msg)
+        await store.close()
+
+    async def _open(self) -> Api:
+        settings = self._settings
+        store = self._store = await open_checked(settings)
+        vault = await master_key.open_vault(
+            store, settings.database, self._environ.get(master_key.VARIABLE) or None
+        )
+        counters = self._environ.get(COUNTERS_VARIABLE)
+        services = Services(
+            store=self._wrap_store(store),
+            ids=self._fixed_ids or await self._lease(store),
+            clock=self._clock,
+            numbers_in_group_max=settings.numbers_in_group_max,
+            numbers_in_request_max=settings.numbers_in_request_max,
+            body_bytes_max=settings.body_bytes_max,
+            rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
+        )
+        self._tasks.append(asyncio.create_task(_clean(services)))
+        telemetry = Telemetry(_open_counters(counters), logs.logger(), settings.slow_request_ms)
+        return Api(
+            services,
+            vault,
+            telemetry,
+            settings.body_bytes_max,
+            settings.requests_in_flight_max,
+            settings.body_timeout_ms,
+            settings.cache_bytes_max,
+            settings.body_room_bytes,
+        )
+
+    async def _lease(self, store: Store) -> Snowflake:
+        self._leased = await worker_ids.take(store, self._clock, self._owner)
+        self._tasks.append(asyncio.create_task(self._renew(store, self._leased)))
+        return self._leased
+
+    async def _renew(self, store: Store, ids: Snowflake) -> None:
+        while True:
+            await asyncio.sleep(limits.NODE_RENEW_MS / 1000)
+            try:
+                await worker_ids.renew(store, self._clock, self._owner, ids)
+            except WireError as error:  # tried again well before the lease runs out
+                logs.logger().warning("worker number not renewed", why=error.msg)
+
+
+async def _clean(services: Services) -> None:
+    """Forget what is over now and then; each worker does, for none knows of the others."""
+    while True:
+        await asyncio.sleep(limits.WRITE_RECORD_CLEAN_S)
+        try:
+            await idempotency.clean(services)
+            await listing.clean(services)
+        except WireError as error:  # the next time will do
+            logs.logger().warning("records of writes not cleaned", why=error.msg)
+
+
+def _open_counters(file: str | None) -> Counters:
+    """Return the worker's row of the node's counters; its own where the file is gone."""
+    if file is not None:
+        try:
+            return Counters(Path(file))
+        except OSError as error:
+            logs.logger().warning("calls are not counted", file=file, why=error.strerror)
+    return Counters()
+
+
+async def open_checked(settings: Settings) -> Store:
+    """Open the database of a server, and make sure that its migrations are current.
+
+    Args:
+        settings: The server's settings.
+
+    Raises:
+        ConfigError: It cannot be opened, or its migrations are not current.
+    """
+    store = await connect.open_store(
+        settings.database,
+        timeout_ms=settings.storage_timeout_ms,
+        connections_max=settings.postgres_connections_max,
+        rows_kept_max=settings.cache_bytes_max // limits.KEY_KEPT_BYTES,
+    )
+    try:
+        await connect.check_current(store, settings.database)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def from_environ(**parts: Any) -> Application:
+    """Return an application with the settings of the environment.
+
+    Args:
+        parts: Clock or ids in the place of the real ones.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    return Application(load_settings({}, os.environ), os.environ, **parts)

@@ -1,0 +1,361 @@
+"""PostgreSQL through asyncpg: prepared statements on a pool of connections."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, cast
+
+import asyncpg
+
+from openpns.errors import (
+    ConfigError,
+    InternalError,
+    OutcomeUnknown,
+    ReadFailed,
+    ServiceUnavailable,
+    WireError,
+)
+from openpns.storage import name_keys
+from openpns.storage.postgres.hosts import Hosts
+from openpns.storage.postgres.read_coalescer import SharedReads
+from openpns.storage.postgres.write_batcher import (
+    CannotShareError,
+    GatheredWrites,
+    run_in_step,
+)
+from openpns.storage.statements import NamedStatement, load_statements
+from openpns.storage.store import (
+    Params,
+    ResultT,
+    Row,
+    Statement,
+    StatementMany,
+    Steps,
+)
+
+_MIGRATION_LOCK: Final = 0x6F70656E706E73
+"""The advisory lock under which migrations run: "openpns" in ASCII."""
+
+_MIGRATION_TIMEOUT_S: Final = 86_400.0
+"""Far longer than any other statement may take: a large table is not rewritten in seconds."""
+
+_WRITE_ATTEMPTS: Final = 3
+_READ_ATTEMPTS: Final = 2
+
+_LOST: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    # Raised where the server has said goodbye, but the end of the connection is yet to be seen.
+    asyncpg.InternalClientError,
+)
+_UNAVAILABLE: Final = (
+    *_LOST,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,
+)
+_DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+_AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_UNKNOWN_AT_COMMIT: Final = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.StatementCompletionUnknownError,
+)
+_DRIVER: Final = (*_LOST, asyncpg.PostgresError)
+"""Whatever the driver raises."""
+
+
+class PostgresStore:
+    """A store in a PostgreSQL database; see `openpns.storage.store.Store`.
+
+    Args:
+        pool: Connections to the database.
+        timeout_ms: How long a caller waits for a free connection.
+    """
+
+    def __init__(self, pool: Any, timeout_ms: int) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_ms / 1000
+        self._statements = load_statements("postgres")
+        self._shared: dict[str, SharedReads] = {}
+        self._gathered = GatheredWrites(self._write_together, self._write_alone)
+
+    @classmethod
+    async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
+        """Connect to a database.
+
+        Args:
+            url: `postgresql://user:password@host:port/name`; several hosts are separated by
+                commas.
+            timeout_ms: How long a statement or the wait for a connection may take.
+            connections_max: How many connections this process may hold.
+
+        Raises:
+            ConfigError: The database cannot be reached, or it is a standby. The text never
+                repeats the URL.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                connect=Hosts(url).connect,
+                min_size=1,
+                max_size=connections_max,
+                timeout=timeout_ms / 1000,
+                command_timeout=timeout_ms / 1000,
+                reset=_keep,
+                # Every statement is short: compiling one would take longer than running it, and so
+                # would planning it anew for the values of each call.
+                server_settings={
+                    "application_name": "openpns",
+                    "jit": "off",
+                    "plan_cache_mode": "force_generic_plan",
+                    # A plan made while a table is empty must fit the table that it becomes.
+                    "enable_seqscan": "off",
+                },
+            )
+        except asyncpg.TargetServerAttributeNotMatched:
+            raise ConfigError(
+                "database: PostgreSQL is a standby here, or takes no writes where the URL asks for "
+                "read-write; name the primary, or every host it may be on, separated by commas"
+            ) from None
+        except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
+                "port, name, user and password of the URL"
+            ) from None
+        return cls(pool, timeout_ms)
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
+        statement = self._statements[name]
+        arguments = _arguments(statement, params)
+
+        async def read() -> Sequence[Row]:
+            async with self._connection() as connection:
+                return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
+
+        return await self._attempt(read, _READ_ATTEMPTS)
+
+    async def look_up(self, name: str, value: str) -> Row | None:  # noqa: D102
+        if name not in self._shared:
+            self._shared[name] = SharedReads(
+                lambda values: self.fetch(name, {"values": values}),
+            )
+        return await self._shared[name].find(value)
+
+    async def stream(  # noqa: D102
+        self, name: str, params: Params, rows_each: int
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        statement = self._statements[name]
+        try:
+            async with (
+                self._connection() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
+                while rows := await cursor.fetch(rows_each):
+                    yield rows
+        except _DRIVER as error:
+            raise _wire_error(error) from error
+
+    async def write(  # noqa: D102
+        self, steps: Callable[[], Steps[ResultT]], *, beside: str | None = None
+    ) -> ResultT:
+        if beside is not None:
+            return cast("ResultT", await self._gathered.run(beside, steps))
+        return await self._write_alone(steps)
+
+    async def schema_version(self) -> int:  # noqa: D102
+        async def read() -> int:
+            async with self._connection() as connection:
+                return await _schema_version(connection)
+
+        return await self._attempt(read, _READ_ATTEMPTS)
+
+    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+        try:
+            async with self._connection() as connection, connection.transaction():
+                return await _migrate(connection, scripts)
+        except _DRIVER as error:
+            answer = _wire_error(error)
+            if isinstance(answer, InternalError):
+                raise ConfigError(f"database: cannot migrate: {_without_values(error)}") from error
+            raise answer from error
+
+    async def close(self) -> None:  # noqa: D102
+        try:
+            await asyncio.wait_for(self._pool.close(), self._timeout_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+    def _connection(self) -> "_Borrowed":
+        return _Borrowed(self._pool, self._timeout_s)
+
+    async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
+        """Run work that leaves nothing behind when it fails, again where that may help."""
+        attempt = 1
+        while True:
+            try:
+                return await work()
+            except _DRIVER as error:
+                lost = _is_lost(error)
+                if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
+                    raise _wire_error(error) from error
+                if lost:
+                    # Where one connection is gone, those that lie in the pool are most likely too.
+                    await self._pool.expire_connections()
+            attempt += 1
+
+    async def _write_alone(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:
+        return await self._attempt(
+            lambda: self._write_once(lambda connection: self._run_steps(connection, steps())),
+            _WRITE_ATTEMPTS,
+        )
+
+    async def _write_together(self, writes: Sequence[Callable[[], Steps[Any]]]) -> list[Any]:
+        try:
+            return await self._attempt(
+                lambda: self._write_once(
+                    lambda connection: run_in_step(writes, partial(self._run_alike, connection))
+                ),
+                _WRITE_ATTEMPTS,
+            )
+        except InternalError as error:
+            raise CannotShareError from error  # the database refuses one of them
+
+    async def _write_once(self, work: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
+        async with self._connection() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                result = await work(connection)
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+            try:
+                await transaction.commit()
+            except (*_LOST, *_UNKNOWN_AT_COMMIT) as error:
+                raise OutcomeUnknown(
+                    "the storage was lost during the commit; the change is there wholly or not "
+                    "at all: send the same bytes again, or read"
+                ) from error
+            return result
+
+    async def _run_steps(self, connection: Any, steps: Steps[ResultT]) -> ResultT:
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(await self._run_step(connection, step))
+        except StopIteration as stop:
+            return cast("ResultT", stop.value)
+
+    async def _run_alike(self, connection: Any, steps: Sequence[Statement]) -> Sequence[Row]:
+        statement = self._statements[steps[0].name]
+        arguments = [_arguments(statement, step.params) for step in steps]
+        return cast("Sequence[Row]", await connection.fetchmany(statement.sql, arguments))
+
+    async def _run_step(self, connection: Any, step: Statement | StatementMany) -> Sequence[Row]:
+        statement = self._statements[step.name]
+        if isinstance(step, StatementMany):
+            await connection.executemany(
+                statement.sql, [_arguments(statement, params) for params in step.params]
+            )
+            return []
+        rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
+        return cast("Sequence[Row]", rows)
+
+
+class _Borrowed:
+    """A connection of the pool, for the time of a block.
+
+    Whether the block did its work does not depend on how the connection takes its end: a commit
+    whose outcome is unknown stays unknown where the driver fails to put the connection in order.
+    """
+
+    __slots__ = ("_connection", "_pool", "_timeout_s")
+
+    def __init__(self, pool: Any, timeout_s: float) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Any:
+        self._connection = await self._pool.acquire(timeout=self._timeout_s)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._pool.release(self._connection)
+        except _DRIVER:
+            # Only a server that is gone without a word does not even answer that a statement be
+            # given up. Then none of the pool's connections is worth waiting for.
+            await self._pool.expire_connections()
+
+
+async def _keep(_: Any) -> None:
+    """Give a connection back as it is.
+
+    No statement of ours leaves anything behind in it, and the driver's own clean-up would cost
+    each read a second round trip.
+    """
+
+
+async def _roll_back(transaction: Any) -> None:
+    try:
+        await transaction.rollback()
+    except _DRIVER:
+        return  # the connection is gone, and the transaction with it
+
+
+async def _migrate(connection: Any, scripts: Sequence[tuple[int, str]]) -> list[int]:
+    applied = []
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=_MIGRATION_TIMEOUT_S
+    )
+    version = await _schema_version(connection)
+    if version == 0:
+        await connection.execute(
+            "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
+            "applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+    for number, sql in scripts:
+        if number > version:
+            await connection.execute(sql, timeout=_MIGRATION_TIMEOUT_S)
+            if number == name_keys.SINCE:
+                await name_keys.fill(connection)
+            await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
+            applied.append(number)
+    return applied
+
+
+def _is_lost(error: Exception) -> bool:
+    # To Python a TimeoutError is an OSError; but a server that is too slow is not helped by
+    # being asked again.
+    return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
+
+
+async def _schema_version(connection: Any) -> int:
+    if await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
+        return 0
+    return int(await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_migration"))
+
+
+def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
+    return [params[name] for name in statement.parameters]
+
+
+def _without_values(error: Exception) -> str:
+    """Return what PostgreSQL says, but for what may quote the values of a row."""
+    is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
+    return type(error).__name__ if is_of_values else str(error.args[0])
+
+
+def _wire_error(error: Exception) -> WireError:
+    if isinstance(error, _UNAVAILABLE):
+        return ServiceUnavailable("the storage is away, full or busy; nothing was written")
+    if isinstance(error, _DAMAGED):
+        return ReadFailed("the storage is damaged")
+    return InternalError()

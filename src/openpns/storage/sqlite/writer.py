@@ -1,0 +1,243 @@
+"""SQLite's writer: one thread that commits the writes that wait together."""
+
+import asyncio
+import contextlib
+import json
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import apsw
+
+from openpns.errors import ServiceUnavailable
+from openpns.storage.sqlite.errors import wire_error
+from openpns.storage.store import Params, Row, Statement, StatementMany, Steps
+
+_BATCH_WRITES_MAX: Final = 256
+
+Turns: TypeAlias = contextlib.AbstractContextManager[Any]
+"""What a connection works under: a lock in memory, nothing on a disk, where WAL does without."""
+
+
+class Write:
+    """A write on its way: its steps, and the future that its caller waits for.
+
+    Args:
+        steps: Makes the steps.
+        is_apart: Whether it is not expected to fail, so that it needs no savepoint at first.
+    """
+
+    def __init__(self, steps: Callable[[], Steps[Any]], *, is_apart: bool = False) -> None:
+        self.steps = steps
+        self.is_apart = is_apart
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Tell the caller how it went."""
+        if self.future.done():  # its caller was cancelled
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """The thread that writes; started by the first write.
+
+    Args:
+        connect: Opens the thread's own connection.
+        sql: The statements by name.
+        turns: What it works under.
+    """
+
+    def __init__(
+        self, connect: Callable[[], apsw.Connection], sql: dict[str, str], turns: Turns
+    ) -> None:
+        self._connect = connect
+        self._sql = sql
+        self._turns = turns
+        self._gathered: list[Write] = []
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def run(self, write: Write) -> Any:
+        """Return a write's result once it is on disk.
+
+        Args:
+            write: The write.
+
+        Raises:
+            WireError: Whatever its steps raise, or the storage refuses; nothing is written then.
+        """
+        if self._closed:
+            raise ServiceUnavailable("the storage is closed; nothing was written")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
+            self._thread.start()
+        # Callers who were answered together come again together: hand over at the end of this turn
+        # of the loop, so that the thread does not begin a batch with the first of them alone.
+        self._gathered.append(write)
+        if len(self._gathered) == 1:
+            write.loop.call_soon(self._hand_over)
+        return await write.future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for write in gathered:
+            self._queue.put(write)
+
+    def close(self) -> None:
+        """Let the writes that wait finish, then end the thread."""
+        self._closed = True
+        self._hand_over()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        connection: apsw.Connection | None = None
+        while batch := self._take_batch():
+            try:
+                with self._turns:
+                    connection = connection or self._connect()
+                    self._run_batch(connection, batch)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
+                # Those that were refused too: they may have been refused for what another write
+                # of the batch had done, which is undone now.
+                for write in batch:
+                    write.error = wire_error(error)
+            for loop in {write.loop for write in batch}:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                    loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
+        if connection is not None:
+            connection.close(True)
+
+    def _take_batch(self) -> list[Write]:
+        """Wait for a write and take those that wait behind it; nothing means the end."""
+        batch: list[Write] = []
+        while len(batch) < _BATCH_WRITES_MAX and (not batch or not self._queue.empty()):
+            write = self._queue.get()
+            if write is None:
+                if batch:
+                    self._queue.put(None)
+                break
+            batch.append(write)
+        return batch
+
+    def _run_batch(self, connection: apsw.Connection, batch: list[Write]) -> None:
+        try:
+            self._run_writes(connection, batch, without_savepoint=True)
+        except _UnexpectedError:
+            self._run_writes(connection, batch, without_savepoint=False)
+
+    def _run_writes(
+        self, connection: apsw.Connection, batch: list[Write], *, without_savepoint: bool
+    ) -> None:
+        with transaction(connection):
+            for write in batch:
+                write.error = None
+                is_bare = without_savepoint and write.is_apart
+                try:
+                    with contextlib.nullcontext() if is_bare else _savepoint(connection):
+                        write.result = self._run_steps(connection, write.steps())
+                except Exception as error:
+                    if not connection.in_transaction:
+                        raise  # SQLite gave the whole transaction up
+                    if is_bare:
+                        raise _UnexpectedError from error
+                    # Handed to its caller.
+                    write.error = wire_error(error) if isinstance(error, apsw.Error) else error
+
+    def _run_steps(self, connection: apsw.Connection, steps: Steps[Any]) -> Any:
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(self._run_step(connection, step))
+        except StopIteration as stop:
+            return stop.value
+
+    def _run_step(
+        self, connection: apsw.Connection, step: Statement | StatementMany
+    ) -> Sequence[Row]:
+        if isinstance(step, StatementMany):
+            connection.executemany(self._sql[step.name], step.params)
+            return []
+        return connection.execute(self._sql[step.name], as_parameters(step.params)).fetchall()
+
+
+class _UnexpectedError(Exception):
+    """A write failed that has no savepoint: the batch is undone, and run again with them."""
+
+
+class _Undoable:
+    """Statements that are kept together or undone together.
+
+    apsw's own context manager would not do: where SQLite has given the whole transaction up, as
+    it does on a full disk, it hides that error behind one of its own.
+    """
+
+    def __init__(self, connection: apsw.Connection, begin: str, keep: str, undo: str) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._keep = keep
+        self._undo = undo
+
+    def __enter__(self) -> None:
+        self._connection.execute(self._begin)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self._undo_if_begun()
+            return
+        try:
+            self._connection.execute(self._keep)
+        except apsw.Error:
+            self._undo_if_begun()
+            raise
+
+    def _undo_if_begun(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute(self._undo)
+
+
+def transaction(connection: apsw.Connection) -> _Undoable:
+    """Return a transaction that holds the database from its beginning.
+
+    Args:
+        connection: The connection.
+    """
+    return _Undoable(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+
+
+def _savepoint(connection: apsw.Connection) -> _Undoable:
+    return _Undoable(
+        connection, "SAVEPOINT write", "RELEASE write", "ROLLBACK TO write; RELEASE write"
+    )
+
+
+def _settle(batch: list[Write]) -> None:
+    for write in batch:
+        write.settle()
+
+
+def as_parameters(params: Params) -> Params:
+    """Write a list as JSON, which `json_each` reads: SQLite has no arrays.
+
+    Args:
+        params: A statement's parameters.
+    """
+    for value in params.values():
+        if isinstance(value, list):
+            break
+    else:
+        return params
+    return {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in params.items()
+    }

@@ -1,0 +1,310 @@
+"""One life of the emulator, from one reset to the next: the server's core on a database in memory.
+
+Everything here runs on the emulator's event loop.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from openpns import limits
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import open_vault
+from openpns.accounts.secret_box import Vault, new_master_key
+from openpns.api.counters import Counters
+from openpns.api.pipeline import Api
+from openpns.api.request_log import Telemetry
+from openpns.client.requests import Group
+from openpns.clock import Clock
+from openpns.core.context import Services
+from openpns.core.rate_limits import RateLimits
+from openpns.errors import ConfigError
+from openpns.groups import transfer
+from openpns.ids import IdSource
+from openpns.storage import migrations
+from openpns.storage.sqlite.store import SQLiteStore
+from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
+
+# Through the standard library's logging, as it is set up by whoever runs the emulator: a test
+# runner shows the lines of failed calls beside the test, and nothing is set up anew here.
+# Long enough for any delay that a test asks for: delays are met where the body is read.
+_BODY_TIMEOUT_MS: Final = 3_600_000
+_GROUPS_CREATED_MS: Final = 1
+"""When the groups of a state were created, so that getGroup tells the same each time."""
+_LOG: Final[Any] = structlog.wrap_logger(
+    logging.getLogger("openpns.emulator"),
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An access key with its secret.
+
+    Attributes:
+        access_key: What the header accessKey names.
+        access_secret: What its calls are signed with.
+        customer_id: Whose it is.
+    """
+
+    access_key: str
+    access_secret: str
+    customer_id: str
+
+    def __repr__(self) -> str:
+        """Return a text without the secret."""
+        return f"Key(access_key={self.access_key!r}, customer_id={self.customer_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The server's bounds, as in its settings.
+
+    Attributes:
+        body_bytes_max: The largest request body, in bytes.
+        numbers_in_group_max: How many numbers a group may hold.
+        numbers_in_request_max: How many numbers one request may carry.
+        rate_per_s: How many calls a second an access key may make; 0 for any number.
+        rate_burst: How many of them may come at once; 0 for those of a second.
+    """
+
+    body_bytes_max: int = limits.BODY_BYTES_MAX
+    numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
+    numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+    rate_per_s: int = 0
+    rate_burst: int = 0
+
+
+class Core:
+    """The server's core on a database in memory; `open` makes one.
+
+    Args:
+        services: What the actions work with.
+        vault: Seals the keys' secrets.
+        bounds: The server's bounds.
+    """
+
+    def __init__(self, services: Services, vault: Vault, bounds: Bounds) -> None:
+        self._services = services
+        self._store = services.store
+        self._clock = services.clock
+        self._vault = vault
+        self.api = Api(
+            services,
+            vault,
+            Telemetry(Counters(), _LOG),
+            bounds.body_bytes_max,
+            body_timeout_ms=_BODY_TIMEOUT_MS,
+        )
+
+    @classmethod
+    async def open(cls, clock: Clock, ids: IdSource, bounds: Bounds) -> "Core":
+        """Return the core on a new, empty database.
+
+        Args:
+            clock: The clock that calls are checked by.
+            ids: Where identifiers come from.
+            bounds: The server's bounds.
+        """
+        store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
+        await store.migrate(migrations.load_migrations("sqlite"))
+        vault = await open_vault(store, "memory", new_master_key())
+        services = Services(
+            store,
+            ids,
+            clock,
+            bounds.numbers_in_group_max,
+            bounds.numbers_in_request_max,
+            bounds.body_bytes_max,
+            RateLimits(bounds.rate_per_s, bounds.rate_burst),
+        )
+        return cls(services, vault, bounds)
+
+    async def fill(self, state: State, own: Key, source: str) -> Key:
+        """Put a state in; return the emulator's own key.
+
+        Args:
+            state: What to put in.
+            own: The emulator's own key; added where the state does not have it.
+            source: Where the state comes from, for the error text.
+
+        Raises:
+            ConfigError: The state holds what openpns does not allow; the text names the place.
+        """
+        # What is older than real time comes first in every list, in the order of the state.
+        place = 0
+        found = None
+        for index, customer in enumerate(state.customers):
+            where = f"{source}: $.customers[{index}]"
+            place = await self._put_customer(customer, place + 1, where)
+            found = found or _find_key(customer, own.access_key)
+        if found is not None:
+            return found
+        if all(customer.customerId != own.customer_id for customer in state.customers):
+            await customers.create(self._store, lambda: place + 1, own.customer_id, "")
+        key = KeyState(accessKey=own.access_key, accessSecret=own.access_secret)
+        await self._put_key(key, own.customer_id, place + 1)
+        return own
+
+    async def add_customer(
+        self,
+        customer_id: str,
+        access_key: str | None,
+        access_secret: str | None,
+        *,
+        read_only: bool,
+    ) -> Key:
+        """Add a customer with an access key; see `Emulator.add_customer`."""
+        await customers.create(self._store, self._clock, customer_id, "")
+        key = await access_keys.create(
+            self._store,
+            self._vault,
+            self._clock,
+            customer_id,
+            access_key=access_key,
+            access_secret=access_secret,
+            read_only=read_only,
+        )
+        return Key(key.accessKey, key.accessSecret, customer_id)
+
+    async def add_group(self, customer_id: str, group: GroupState) -> str:
+        """Add a number group; return its id."""
+        await self._must_exist(customer_id)
+        if not group.groupId:
+            group = msgspec.structs.replace(group, groupId=self._services.ids.group_id())
+        await self._put_groups(customer_id, [group], self._clock, lambda _: "group")
+        return group.groupId
+
+    async def groups(self, customer_id: str) -> list[Group]:
+        """Return a customer's groups as they are stored, oldest first."""
+        await self._must_exist(customer_id)
+        rows = transfer.export_rows(self._services, customer_id)
+        async with aclosing(rows):
+            return [
+                Group(group_id, name, phones.split(",") if phones else [], remark, customer_id)
+                async for group_id, name, phones, remark in rows
+            ]
+
+    async def dump(self) -> State:
+        """Return all that the database holds."""
+        found = []
+        for customer in await customers.find_all(self._store):
+            groups = [
+                GroupState(
+                    groupId=group.group_id,
+                    groupName=group.name,
+                    phones=",".join(group.phones),
+                    remark=group.remark,
+                )
+                for group in await self.groups(customer.customerId)
+            ]
+            found.append(
+                CustomerState(
+                    customerId=customer.customerId,
+                    name=customer.name,
+                    disabled=customer.disabledMs is not None,
+                    accessKeys=await self._dump_keys(customer.customerId),
+                    groups=groups,
+                )
+            )
+        return State(customers=found)
+
+    async def close(self) -> None:
+        """Let the database go, with all that it holds."""
+        await self._store.close()
+
+    async def _dump_keys(self, customer_id: str) -> list[KeyState]:
+        found = []
+        for key in await access_keys.find_all(self._store, customer_id):
+            known = await access_keys.find(self._store, key.accessKey)
+            assert known is not None
+            secret = self._vault.open(known.secret_sealed, key.accessKey).decode()
+            found.append(
+                KeyState(
+                    accessKey=key.accessKey,
+                    accessSecret=secret,
+                    expiresMs=key.expiresMs,
+                    disabled=key.disabledMs is not None,
+                    readOnly=key.readOnlyMs is not None,
+                )
+            )
+        return found
+
+    async def _must_exist(self, customer_id: str) -> None:
+        known = [customer.customerId for customer in await customers.find_all(self._store)]
+        if customer_id not in known:
+            raise ConfigError(
+                f"customer {customer_id!r}: there is none with this id; there are: "
+                f"{', '.join(known)}"
+            )
+
+    async def _put_customer(self, customer: CustomerState, place: int, where: str) -> int:
+        """Put a customer in; return the last place that is taken."""
+        try:
+            await customers.create(self._store, lambda: place, customer.customerId, customer.name)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        for index, key in enumerate(customer.accessKeys):
+            place += 1
+            try:
+                await self._put_key(key, customer.customerId, place)
+            except ConfigError as error:
+                raise ConfigError(f"{where}.accessKeys[{index}]: {error}") from None
+        await self._put_groups(
+            customer.customerId,
+            customer.groups,
+            lambda: _GROUPS_CREATED_MS,
+            lambda index: f"{where}.groups[{index}]",
+        )
+        if customer.disabled:
+            await customers.disable(self._store, customer.customerId, place)
+        return place
+
+    async def _put_key(self, key: KeyState, customer_id: str, place: int) -> None:
+        await access_keys.create(
+            self._store,
+            self._vault,
+            lambda: place,
+            customer_id,
+            access_key=key.accessKey,
+            access_secret=key.accessSecret,
+            expires_ms=key.expiresMs,
+            read_only=key.readOnly,
+        )
+        if key.disabled:
+            await access_keys.disable(self._store, key.accessKey, place)
+
+    async def _put_groups(
+        self,
+        customer_id: str,
+        groups: Sequence[GroupState],
+        clock: Clock,
+        where: Callable[[int], str],
+    ) -> None:
+        def refuse(row: transfer.BadRow) -> None:
+            raise ConfigError(f"{where(row.line)}: {row.why}")
+
+        await transfer.import_rows(
+            replace(self._services, clock=clock),
+            customer_id,
+            ((index, msgspec.structs.asdict(group)) for index, group in enumerate(groups)),
+            on_bad=refuse,
+            on_batch=lambda: None,
+            dry_run=False,
+        )
+
+
+def _find_key(customer: CustomerState, access_key: str) -> Key | None:
+    for key in customer.accessKeys:
+        if key.accessKey == access_key:
+            return Key(access_key, key.accessSecret, customer.customerId)
+    return None

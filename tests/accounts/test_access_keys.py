@@ -1,0 +1,262 @@
+import pytest
+from tests import direct
+from tests.conftest import START_MS, FakeClock
+
+from openpns.accounts import access_keys, customers
+from openpns.accounts.access_keys import AccessKey
+from openpns.accounts.secret_box import Vault
+from openpns.core.context import Caller
+from openpns.errors import ConfigError
+from openpns.storage.store import Store
+
+KEY = "sixgqophrnv4"
+SECRET = "abciiiko2k3"
+
+pytestmark = pytest.mark.usefixtures("caller")
+
+
+@pytest.fixture
+async def key(store: Store, vault: Vault, clock: FakeClock, caller: Caller) -> str:
+    """An access key of the customer cus_1 with a known secret."""
+    await access_keys.create(store, vault, clock, "cus_1", access_key=KEY, access_secret=SECRET)
+    return KEY
+
+
+async def secrets_of(store: Store, vault: Vault, access_key: str, now_ms: int) -> list[str]:
+    """Return the secrets that a key accepts at a time."""
+    known = await access_keys.find(store, access_key)
+    assert known is not None
+    return [vault.open(sealed, access_key).decode() for sealed in known.sealed_secrets(now_ms)]
+
+
+async def test_a_new_key_opens_to_its_secret(store: Store, vault: Vault, clock: FakeClock) -> None:
+    made = await access_keys.create(store, vault, clock, "cus_1", label="shop")
+    known = await access_keys.find(store, made.accessKey)
+    assert known is not None
+    assert (made.customerId, known.customer_id) == ("cus_1", "cus_1")
+    assert known.may_sign(START_MS)
+    assert known.customer_disabled_ms is None
+    assert await secrets_of(store, vault, made.accessKey, START_MS) == [made.accessSecret]
+    assert await access_keys.find_all(store) == [
+        AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 7)
+    ]
+
+
+async def test_a_key_and_a_secret_may_be_brought_along(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    assert await secrets_of(store, vault, key, START_MS) == [SECRET]
+
+
+async def test_a_secret_is_nowhere_but_in_the_answer(
+    store: Store, vault: Vault, clock: FakeClock, query: direct.Query
+) -> None:
+    made = await access_keys.create(
+        store, vault, clock, "cus_1", access_key=KEY, access_secret=SECRET
+    )
+    assert SECRET not in repr(made)
+    (row,) = await query("SELECT * FROM access_key")
+    assert SECRET.encode() not in b"".join(part for part in row if isinstance(part, bytes))
+    assert SECRET not in repr(row)
+    assert SECRET not in repr(await access_keys.find_all(store))
+
+
+async def test_an_unknown_key_is_found_by_nobody(store: Store, key: str) -> None:
+    assert await access_keys.find(store, "other") is None
+    assert await access_keys.find(store, KEY.upper()) is None
+
+
+async def test_a_name_is_given_once_even_to_another_customer(
+    store: Store, vault: Vault, clock: FakeClock, key: str, stranger: Caller
+) -> None:
+    with pytest.raises(ConfigError, match=f"access key {KEY} is there already"):
+        await access_keys.create(store, vault, clock, "cus_2", access_key=KEY)
+    assert await secrets_of(store, vault, KEY, START_MS) == [SECRET]
+
+
+async def test_an_unknown_customer_gets_no_key(
+    store: Store, vault: Vault, clock: FakeClock
+) -> None:
+    with pytest.raises(ConfigError, match="'nobody': there is none"):
+        await access_keys.create(store, vault, clock, "nobody")
+    assert await access_keys.find_all(store) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"access_key": "abc"}, "4 to 64 letters, digits, _ and -"),
+        ({"access_key": "a" * 65}, "4 to 64 letters"),
+        ({"access_key": "with space"}, "4 to 64 letters"),
+        ({"access_key": "schlüssel"}, "4 to 64 letters"),
+        ({"access_key": ""}, "4 to 64 letters"),
+        ({"access_secret": "short77"}, "8 to 128 printable ASCII characters without spaces"),
+        ({"access_secret": "s" * 129}, "8 to 128 printable"),
+        ({"access_secret": "ends with "}, "8 to 128 printable"),
+        ({"access_secret": "ends_with\n"}, "8 to 128 printable"),
+        ({"access_secret": "geheimnisß"}, "8 to 128 printable"),
+        ({"label": "l" * 129}, "label: allowed are at most 128"),
+        ({"expires_ms": START_MS}, "expires: allowed is a time in the future"),
+    ],
+)
+async def test_a_value_that_is_not_allowed_makes_no_key(
+    store: Store, vault: Vault, clock: FakeClock, given: dict[str, str], why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        await access_keys.create(store, vault, clock, "cus_1", **given)  # type: ignore[arg-type]
+    assert given.get("access_secret", "nothing secret") not in str(caught.value)
+    assert await access_keys.find_all(store) == []
+
+
+async def test_a_key_expires_at_its_time(store: Store, vault: Vault, clock: FakeClock) -> None:
+    made = await access_keys.create(store, vault, clock, "cus_1", expires_ms=START_MS + 10)
+    known = await access_keys.find(store, made.accessKey)
+    assert known is not None
+    assert [known.may_sign(START_MS + later) for later in (0, 9, 10, 11)] == [
+        *(True, True, False, False)
+    ]
+
+
+async def test_a_key_may_get_another_end_or_none(store: Store, clock: FakeClock, key: str) -> None:
+    later = await access_keys.expire(store, clock, key, START_MS + 10)
+    assert later.expiresMs == START_MS + 10
+    known = await access_keys.find(store, key)
+    assert known is not None
+    assert (known.may_sign(START_MS + 9), known.may_sign(START_MS + 10)) == (True, False)
+    with pytest.raises(ConfigError, match="expires: allowed is a time in the future"):
+        await access_keys.expire(store, clock, key, START_MS)
+    assert [one.expiresMs for one in await access_keys.find_all(store)] == [START_MS + 10]
+    assert (await access_keys.expire(store, clock, key, None)).expiresMs is None
+
+
+async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    strict = await access_keys.create(
+        store, vault, clock, "cus_1", access_key="strict", sha256_only=True
+    )
+    known = [await access_keys.find(store, name) for name in (strict.accessKey, key)]
+    assert [one and one.md5_refused_ms for one in known] == [START_MS, None]
+    for now_ms in (START_MS + 1, START_MS + 5):
+        assert (await access_keys.require_sha256(store, key, now_ms)).md5RefusedMs == START_MS + 1
+    assert (await access_keys.require_sha256(store, key, None)).md5RefusedMs is None
+
+
+async def test_a_key_may_have_a_rate_of_its_own(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    slow = await access_keys.create(store, vault, clock, "cus_1", rate_per_s=5, rate_burst=7)
+
+    async def rate(access_key: str) -> tuple[int | None, int | None]:
+        known = await access_keys.find(store, access_key)
+        assert known is not None
+        return known.rate_per_s, known.rate_burst
+
+    assert (await rate(slow.accessKey), await rate(key)) == ((5, 7), (None, None))
+    for per_s, burst in ((1_000_000, None), (1, 1_000_000), (0, None), (None, None)):
+        changed = await access_keys.set_rate(store, key, per_s, burst)
+        assert (changed.ratePerS, changed.rateBurst) == (per_s, burst) == await rate(key)
+    shown = {one.accessKey: one.ratePerS for one in await access_keys.find_all(store)}
+    assert shown == {slow.accessKey: 5, key: None}
+    with pytest.raises(ConfigError, match="there is none"):
+        await access_keys.set_rate(store, "no-such-key", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("per_s", "burst", "text"),
+    [
+        (-1, None, "rate per second: allowed are 0 to 1000000; 0 for any number of calls"),
+        (1_000_001, None, "rate per second: allowed are 0 to 1000000"),
+        (5, 0, "rate burst: allowed are 1 to 1000000"),
+        (5, 1_000_001, "rate burst: allowed are 1 to 1000000"),
+        (0, 5, "rate burst: allowed only beside a rate per second above 0"),
+        (None, 5, "rate burst: allowed only beside a rate per second above 0"),
+    ],
+)
+async def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
+    store: Store, key: str, per_s: int | None, burst: int | None, text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        await access_keys.set_rate(store, key, per_s, burst)
+    (listed,) = await access_keys.find_all(store)
+    assert (listed.ratePerS, listed.rateBurst) == (None, None)
+
+
+async def test_a_disabled_key_may_not_sign_until_it_is_enabled(store: Store, key: str) -> None:
+    for now_ms in (START_MS, START_MS + 5):
+        assert (await access_keys.disable(store, key, now_ms)).disabledMs == START_MS
+    known = await access_keys.find(store, key)
+    assert known is not None
+    assert not known.may_sign(START_MS)
+    assert (await access_keys.disable(store, key, None)).disabledMs is None
+    known = await access_keys.find(store, key)
+    assert known is not None
+    assert known.may_sign(START_MS)
+
+
+async def test_a_key_tells_that_its_customer_is_disabled(store: Store, key: str) -> None:
+    await customers.disable(store, "cus_1", START_MS)
+    known = await access_keys.find(store, key)
+    assert known is not None
+    assert known.customer_disabled_ms == START_MS
+
+
+async def test_after_a_rotation_the_old_secret_works_for_a_while(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    made = await access_keys.rotate(store, vault, clock, key, grace_ms=100)
+    assert (made.accessKey, made.customerId) == (key, "cus_1")
+    for later, accepted in ((0, 2), (99, 2), (100, 1), (101, 1)):
+        secrets = [made.accessSecret, SECRET][:accepted]
+        assert await secrets_of(store, vault, key, START_MS + later) == secrets
+    assert (await access_keys.find_all(store))[0].previousSecretUntilMs == START_MS + 100
+
+
+async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    made = await access_keys.rotate(store, vault, clock, key, grace_ms=0)
+    assert await secrets_of(store, vault, key, START_MS) == [made.accessSecret]
+
+
+async def test_a_second_rotation_ends_the_first_secret(
+    store: Store, vault: Vault, clock: FakeClock, key: str
+) -> None:
+    first = await access_keys.rotate(store, vault, clock, key, grace_ms=1000)
+    second = await access_keys.rotate(store, vault, clock, key, grace_ms=1000)
+    assert await secrets_of(store, vault, key, START_MS) == [
+        second.accessSecret,
+        first.accessSecret,
+    ]
+
+
+async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
+    store: Store, vault: Vault, clock: FakeClock
+) -> None:
+    for call in (
+        access_keys.disable(store, "other", 5),
+        access_keys.disable(store, "other", None),
+        access_keys.rotate(store, vault, clock, "other", 0),
+        access_keys.require_sha256(store, "other", 5),
+        access_keys.expire(store, clock, "other", None),
+    ):
+        with pytest.raises(ConfigError, match="'other': there is none; openpns keys list"):
+            await call
+
+
+async def test_keys_are_listed_oldest_first_and_by_customer(
+    store: Store, vault: Vault, clock: FakeClock, stranger: Caller
+) -> None:
+    for name, customer_id in (("key_b", "cus_1"), ("key_c", "cus_2"), ("key_a", "cus_1")):
+        clock.now_ms += 1
+        await access_keys.create(store, vault, clock, customer_id, access_key=name)
+    assert [one.accessKey for one in await access_keys.find_all(store)] == [
+        "key_b",
+        "key_c",
+        "key_a",
+    ]
+    assert [one.accessKey for one in await access_keys.find_all(store, "cus_1")] == [
+        "key_b",
+        "key_a",
+    ]
+    assert await access_keys.find_all(store, "nobody") == []

@@ -1,0 +1,87 @@
+import pytest
+from tests.conftest import START_MS, FakeClock
+from tests.groups.actions import Groups
+
+from openpns.accounts import customers
+from openpns.accounts.customers import Customer
+from openpns.errors import ConfigError
+from openpns.storage.store import Store
+
+
+async def test_a_new_customer_is_active_and_has_no_groups(store: Store, clock: FakeClock) -> None:
+    made = await customers.create(store, clock, "cus_1", "Example GmbH 牛")
+    assert made == Customer("cus_1", "Example GmbH 牛", START_MS, None, 0)
+    assert await customers.get(store, "cus_1") == made
+    assert await customers.find_all(store) == [made]
+
+
+async def test_customers_come_oldest_first(store: Store, clock: FakeClock) -> None:
+    for customer_id in ("b", "c", "a"):
+        clock.now_ms += 1
+        await customers.create(store, clock, customer_id, "")
+    assert [one.customerId for one in await customers.find_all(store)] == ["b", "c", "a"]
+
+
+async def test_an_id_is_given_once(store: Store, clock: FakeClock) -> None:
+    made = await customers.create(store, clock, "cus_1", "First")
+    with pytest.raises(ConfigError, match="customer cus_1 is there already"):
+        await customers.create(store, clock, "cus_1", "Second")
+    assert await customers.find_all(store) == [made]
+
+
+@pytest.mark.parametrize("customer_id", ["a", "A.b_c-9", "0" * 64])
+async def test_an_id_may_have_letters_digits_and_three_signs(
+    store: Store, clock: FakeClock, customer_id: str
+) -> None:
+    await customers.create(store, clock, customer_id, "n" * 128)
+    assert (await customers.get(store, customer_id)).name == "n" * 128
+
+
+@pytest.mark.parametrize("customer_id", ["", "a" * 65, "_a", ".a", "-a", "a b", "ä", "a\n", "a/b"])
+async def test_another_id_is_refused_with_what_is_allowed(
+    store: Store, clock: FakeClock, customer_id: str
+) -> None:
+    with pytest.raises(ConfigError, match="allowed are 1 to 64 letters, digits"):
+        await customers.create(store, clock, customer_id, "")
+    assert await customers.find_all(store) == []
+
+
+@pytest.mark.parametrize("name", ["n" * 129, "a\nb", "\x00"])
+async def test_a_long_or_unprintable_name_is_refused(
+    store: Store, clock: FakeClock, name: str
+) -> None:
+    with pytest.raises(ConfigError, match="name: allowed are at most 128 printable characters"):
+        await customers.create(store, clock, "cus_1", name)
+
+
+async def test_a_disabled_customer_stays_so_since_the_first_time_until_enabled(
+    store: Store, clock: FakeClock
+) -> None:
+    made = await customers.create(store, clock, "cus_1", "")
+    await customers.create(store, clock, "cus_2", "")
+    for now_ms in (5, 9):
+        assert (await customers.disable(store, "cus_1", now_ms)).disabledMs == 5
+    assert (await customers.get(store, "cus_2")).disabledMs is None
+    assert await customers.disable(store, "cus_1", None) == made
+
+
+async def test_an_unknown_customer_is_refused_with_the_command_that_shows_all(
+    store: Store,
+) -> None:
+    for call in (
+        customers.get(store, "nobody"),
+        customers.disable(store, "nobody", 5),
+        customers.disable(store, "nobody", None),
+    ):
+        with pytest.raises(ConfigError, match=r"'nobody': there is none .* customers list"):
+            await call
+
+
+async def test_the_number_of_groups_is_shown(mine: Groups, theirs: Groups) -> None:
+    group_id = await mine.create([1])
+    await mine.create([2])
+    await theirs.create([3])
+    await mine.drop(group_id)
+    await mine.create([4])
+    shown = await customers.find_all(mine.services.store)
+    assert [(one.customerId, one.groupCount) for one in shown] == [("cus_1", 2), ("cus_2", 1)]

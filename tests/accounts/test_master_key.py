@@ -1,0 +1,320 @@
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import START_MS, FakeClock
+
+from openpns.accounts import access_keys, master_key
+from openpns.accounts.secret_box import Vault, new_master_key, read_master_keys
+from openpns.core.context import Caller
+from openpns.errors import ConfigError, InternalError
+from openpns.storage import connect
+from openpns.storage.store import Store, database_path
+
+
+@pytest.fixture
+def variable(database_url: str) -> str | None:
+    """The environment's master key: PostgreSQL needs one, an SQLite database has its file."""
+    return None if database_path(database_url) else new_master_key()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'file.db'}"
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str) -> AsyncIterator[Store]:
+    store = await connect.open_store(sqlite_url, create=True)
+    await connect.migrate(store, sqlite_url)
+    yield store
+    await store.close()
+
+
+async def opens(store: Store, vault: Vault, access_key: str) -> list[bytes]:
+    """Return the secrets of a key as a vault opens them."""
+    known = await access_keys.find(store, access_key)
+    assert known is not None
+    return [vault.open(sealed, access_key) for sealed in known.sealed_secrets(START_MS)]
+
+
+async def test_the_same_master_key_opens_what_it_sealed(
+    store: Store, database_url: str, variable: str | None
+) -> None:
+    sealed = (await master_key.open_vault(store, database_url, variable)).seal(b"secret", "key")
+    again = await master_key.open_vault(store, database_url, variable)
+    assert again.open(sealed, "key") == b"secret"
+
+
+async def test_another_databases_master_key_is_refused_and_not_repeated(
+    store: Store, database_url: str, variable: str | None
+) -> None:
+    await master_key.open_vault(store, database_url, variable)
+    wrong = new_master_key()
+    with pytest.raises(
+        ConfigError, match=r"^OPENPNS_MASTER_KEY: not the master key that"
+    ) as caught:
+        await master_key.open_vault(store, database_url, wrong)
+    assert wrong not in str(caught.value)
+    await master_key.open_vault(store, database_url, variable)
+
+
+async def test_processes_that_start_at_once_agree_on_one_master_key(
+    store: Store, database_url: str, variable: str | None
+) -> None:
+    vaults = await asyncio.gather(
+        *(master_key.open_vault(store, database_url, variable) for _ in range(8))
+    )
+    sealed = vaults[0].seal(b"secret", "key")
+    assert {vault.open(sealed, "key") for vault in vaults} == {b"secret"}
+
+
+async def test_postgresql_needs_the_variable(postgres_url: str) -> None:
+    store = await connect.open_store(postgres_url)
+    await connect.migrate(store, postgres_url)
+    with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: is not set, and PostgreSQL needs"):
+        await master_key.open_vault(store, postgres_url, None)
+    await store.close()
+
+
+@pytest.mark.parametrize("text", ["", "broken"])
+async def test_a_malformed_variable_is_refused(sqlite: Store, sqlite_url: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: .* allowed is 32 bytes"):
+        await master_key.open_vault(sqlite, sqlite_url, text)
+    assert master_key.key_file_of(sqlite_url) is not None
+    assert not Path(f"{database_path(sqlite_url)}.key").exists()
+
+
+async def test_a_new_sqlite_database_gets_a_private_key_file(
+    sqlite: Store, sqlite_url: str, tmp_path: Path
+) -> None:
+    await master_key.open_vault(sqlite, sqlite_url, None)
+    file = tmp_path / "file.db.key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(read_master_keys(file.read_text(), "test")) == 1
+    assert [one.name for one in tmp_path.glob("*.new")] == []
+
+
+async def test_a_key_file_that_is_there_already_is_used(
+    sqlite: Store, sqlite_url: str, tmp_path: Path
+) -> None:
+    text = new_master_key()
+    (tmp_path / "file.db.key").write_text(text)
+    sealed = (await master_key.open_vault(sqlite, sqlite_url, None)).seal(b"secret", "key")
+    assert Vault(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+
+
+async def test_a_lost_key_file_is_not_made_anew(
+    sqlite: Store, sqlite_url: str, tmp_path: Path
+) -> None:
+    await master_key.open_vault(sqlite, sqlite_url, None)
+    file = tmp_path / "file.db.key"
+    kept = file.read_bytes()
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"No such file .* put the file back, or set OPENPNS_"):
+        await master_key.open_vault(sqlite, sqlite_url, None)
+    assert not file.exists()
+    file.write_bytes("schlüssel".encode())
+    with pytest.raises(ConfigError, match=r"file\.db\.key: cannot read .* \(not text\)"):
+        await master_key.open_vault(sqlite, sqlite_url, None)
+    file.write_text(new_master_key())
+    with pytest.raises(ConfigError, match=r"file\.db\.key: not the master key that this database"):
+        await master_key.open_vault(sqlite, sqlite_url, None)
+    file.write_bytes(kept)
+    await master_key.open_vault(sqlite, sqlite_url, None)
+
+
+async def test_a_key_file_that_cannot_be_written_is_named(
+    sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(master_key, "key_file_of", lambda _: tmp_path / "missing" / "file.db.key")
+    with pytest.raises(ConfigError, match=r"file\.db\.key: cannot write the master key \(No such"):
+        await master_key.open_vault(sqlite, sqlite_url, None)
+
+
+async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
+    sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = new_master_key()
+    plain = master_key._write_draft
+
+    def lose_the_race(file: Path, own: str) -> Path:
+        file.write_text(text)
+        return plain(file, own)
+
+    monkeypatch.setattr(master_key, "_write_draft", lose_the_race)
+    sealed = (await master_key.open_vault(sqlite, sqlite_url, None)).seal(b"secret", "key")
+    assert Vault(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+    assert [one.name for one in tmp_path.glob("*.new")] == []
+
+
+@pytest.fixture
+async def key(
+    store: Store, database_url: str, variable: str | None, caller: Caller, clock: FakeClock
+) -> str:
+    """An access key with two secrets, sealed under the first master key."""
+    vault = await master_key.open_vault(store, database_url, variable)
+    made = await access_keys.create(store, vault, clock, "cus_1", access_secret="first-secret")
+    await access_keys.create(store, vault, clock, "cus_1", access_secret="other-secret")
+    await access_keys.rotate(store, vault, clock, made.accessKey, grace_ms=1000)
+    return made.accessKey
+
+
+async def rotate(store: Store, url: str, variable: str | None) -> tuple[int, str | None]:
+    """Rotate the master key as the operator does; return the count and the new variable."""
+    if variable is None:
+        return await master_key.rotate(store, url, None), None
+    newest = new_master_key()
+    return await master_key.rotate(store, url, f"{newest},{variable}"), newest
+
+
+async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
+    store: Store, database_url: str, variable: str | None, key: str
+) -> None:
+    before = await master_key.open_vault(store, database_url, variable)
+    secrets = await opens(store, before, key)
+    assert secrets[1] == b"first-secret"
+    count, newest = await rotate(store, database_url, variable)
+    assert count == 2
+    after = await master_key.open_vault(store, database_url, newest)
+    assert await opens(store, after, key) == secrets
+    known = await access_keys.find(store, key)
+    assert known is not None
+    assert all(after.is_newest(sealed) for sealed in known.sealed_secrets(START_MS))
+    if newest is not None:
+        assert variable is not None
+        with pytest.raises(ConfigError, match="not the master key"):
+            await master_key.open_vault(store, database_url, variable)
+        with pytest.raises(InternalError):
+            await opens(store, before, key)
+
+
+async def test_a_server_that_runs_on_finds_the_rotated_key_file(
+    store: Store, database_url: str, variable: str | None, key: str
+) -> None:
+    running = await master_key.open_vault(store, database_url, variable)
+    secrets = await opens(store, running, key)
+    if variable is not None:
+        # Without a file to read again, the operator gives the server both keys beforehand.
+        newest = new_master_key()
+        running = await master_key.open_vault(store, database_url, f"{variable},{newest}")
+        await master_key.rotate(store, database_url, f"{newest},{variable}")
+    else:
+        await master_key.rotate(store, database_url, None)
+    assert await opens(store, running, key) == secrets
+
+
+async def test_a_second_rotation_has_everything_to_do_again(
+    store: Store, database_url: str, variable: str | None, key: str
+) -> None:
+    count, newest = await rotate(store, database_url, variable)
+    assert (await rotate(store, database_url, newest))[0] == count == 2
+
+
+async def test_a_variable_with_one_key_is_no_rotation(
+    store: Store, database_url: str, key: str, variable: str | None
+) -> None:
+    file = master_key.key_file_of(database_url)
+    one = variable if file is None else file.read_text().strip()
+    with pytest.raises(ConfigError, match="holds one master key; to rotate, put the new one"):
+        await master_key.rotate(store, database_url, one)
+
+
+async def test_a_rotation_with_the_wrong_master_key_changes_nothing(
+    store: Store, database_url: str, variable: str | None, key: str
+) -> None:
+    wrong = f"{new_master_key()},{new_master_key()}"
+    with pytest.raises(ConfigError, match="not the master key"):
+        await master_key.rotate(store, database_url, wrong)
+    vault = await master_key.open_vault(store, database_url, variable)
+    assert (await opens(store, vault, key))[1] == b"first-secret"
+
+
+@pytest.mark.parametrize("step", ["_reseal", "_write_private"])
+async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
+    store: Store,
+    database_url: str,
+    variable: str | None,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    secrets = await opens(store, await master_key.open_vault(store, database_url, variable), key)
+    newest = None if variable is None else new_master_key()
+    both = variable and f"{newest},{variable}"
+    plain = getattr(master_key, step)
+    calls: list[object] = []
+
+    def cut_off(*arguments: object) -> object:
+        calls.append(arguments)
+        # The key file is written twice: it is the taking away of the old key that fails.
+        if step != "_write_private" or len(calls) == 2:
+            raise ConnectionAbortedError("power cut")
+        return plain(*arguments)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(master_key, step, cut_off)
+        if variable is None or step != "_write_private":
+            with pytest.raises(Exception, match=r"power cut|Service unavailable"):
+                await master_key.rotate(store, database_url, both)
+    vault = await master_key.open_vault(store, database_url, both)
+    assert await opens(store, vault, key) == secrets
+    await master_key.rotate(store, database_url, both)
+    assert await opens(store, vault, key) == secrets
+    file = master_key.key_file_of(database_url)
+    if file is not None:
+        assert len(read_master_keys(file.read_text(), "test")) == 1
+    last = await master_key.open_vault(store, database_url, newest)
+    assert await opens(store, last, key) == secrets
+
+
+async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
+    store: Store, database_url: str, variable: str | None, caller: Caller
+) -> None:
+    """The vault was opened before the rotation, and is used after it."""
+    newest = None if variable is None else new_master_key()
+    both = variable and f"{newest},{variable}"
+    early = await master_key.open_vault(store, database_url, both)
+    await master_key.rotate(store, database_url, both)
+    made = await access_keys.create(store, early, FakeClock(), caller.customer_id)
+    rotated = await access_keys.rotate(store, early, FakeClock(), made.accessKey, grace_ms=1000)
+    late = await master_key.open_vault(store, database_url, newest)
+    found = await opens(store, late, made.accessKey)
+    assert found == [rotated.accessSecret.encode(), made.accessSecret.encode()]
+
+
+async def test_a_vault_without_the_key_in_use_stores_no_secret(
+    store: Store, database_url: str, caller: Caller
+) -> None:
+    old, newest = new_master_key(), new_master_key()
+    early = await master_key.open_vault(store, database_url, old)
+    await master_key.rotate(store, database_url, f"{newest},{old}")
+    with pytest.raises(InternalError, match="cannot be opened"):
+        await access_keys.create(
+            store, early, FakeClock(), caller.customer_id, access_key="made-late"
+        )
+    assert await access_keys.find(store, "made-late") is None
+
+
+async def test_only_one_rotation_of_a_key_file_runs_at_a_time(
+    sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await master_key.open_vault(sqlite, sqlite_url, None)
+    plain = master_key.open_vault
+    others: list[str] = []
+
+    async def with_another(*arguments: object) -> Vault:
+        monkeypatch.setattr(master_key, "open_vault", plain)
+        with pytest.raises(ConfigError) as refused:
+            await master_key.rotate(sqlite, sqlite_url, None)
+        others.append(str(refused.value))
+        return await plain(sqlite, sqlite_url, None)
+
+    monkeypatch.setattr(master_key, "open_vault", with_another)
+    await master_key.rotate(sqlite, sqlite_url, None)
+    assert len(others) == 1
+    assert "another rotation is running" in others[0]
+    await master_key.rotate(sqlite, sqlite_url, None)
+    await master_key.open_vault(sqlite, sqlite_url, None)

@@ -1,0 +1,168 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from openpns import __version__
+from openpns.api.counters import (
+    NO_ACTION,
+    CounterCollector,
+    Counters,
+    create_counter_file,
+    read_total,
+)
+
+# A worker: counts one call that is answered and one that stays in hand, then waits.
+WORKER = """
+import sys
+from pathlib import Path
+from openpns.api.counters import Counters
+counters = Counters(Path(sys.argv[1]))
+counters.begin()
+counters.end("listGroup", 0, 0.002, is_storage_error=False)
+counters.begin()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+Samples = dict[tuple[str, ...], float]
+
+
+def _samples(cells: list[int]) -> Samples:
+    """What a scrape shows: the sample's name, then its labels' values in order of their names."""
+    registry = CollectorRegistry()
+    registry.register(CounterCollector(cells))
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "counters"
+    create_counter_file(path, rows=3)
+    return path
+
+
+class Worker:
+    """A process that holds a row of the file."""
+
+    def __init__(self, file: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def two_workers(file: Path) -> Iterator[list[Worker]]:
+    workers = [Worker(file), Worker(file)]
+    for worker in workers:
+        worker.wait_until_ready()
+    yield workers
+    for worker in workers:
+        worker.kill()
+
+
+def test_calls_are_counted_by_action_and_code() -> None:
+    counters = Counters()
+    for code in (0, 0, 10011):
+        counters.begin()
+        counters.end("listGroup", code, 0.001, is_storage_error=False)
+    counters.begin()
+    counters.end(NO_ACTION, 1003, 0.001, is_storage_error=False)
+    samples = _samples(counters.total())
+    assert samples["openpns_requests_total", "listGroup", "0"] == 2
+    assert samples["openpns_requests_total", "listGroup", "10011"] == 1
+    assert samples["openpns_requests_total", "none", "1003"] == 1
+    assert ("openpns_requests_total", "createGroup", "0") not in samples
+
+
+def test_the_histogram_adds_up() -> None:
+    counters = Counters()
+    for duration_s in (0.0005, 0.0006, 0.2, 11.0):
+        counters.begin()
+        counters.end("createGroup", 0, duration_s, is_storage_error=False)
+    samples = _samples(counters.total())
+    bucket, action = "openpns_request_duration_seconds_bucket", "createGroup"
+    assert samples[bucket, action, "0.0005"] == 1
+    assert samples[bucket, action, "0.001"] == 2
+    assert samples[bucket, action, "0.1"] == 2
+    assert samples[bucket, action, "0.25"] == 3
+    assert samples[bucket, action, "10.0"] == 3
+    assert samples[bucket, action, "+Inf"] == 4
+    assert samples["openpns_request_duration_seconds_count", action] == 4
+    total = samples["openpns_request_duration_seconds_sum", action]
+    assert total == pytest.approx(11.2011, abs=1e-5)
+
+
+def test_calls_in_hand_go_up_and_down() -> None:
+    counters = Counters()
+    counters.begin()
+    counters.begin()
+    assert _samples(counters.total())["openpns_requests_in_flight",] == 2
+    counters.end(NO_ACTION, 1002, 0.0, is_storage_error=False)
+    assert _samples(counters.total())["openpns_requests_in_flight",] == 1
+
+
+def test_failures_of_the_storage_and_the_version_are_shown() -> None:
+    counters = Counters()
+    counters.begin()
+    counters.end("listGroup", 19004, 0.0, is_storage_error=True)
+    samples = _samples(counters.total())
+    assert samples["openpns_storage_errors_total",] == 1
+    assert samples["openpns_build_info", __version__] == 1
+
+
+def test_the_file_shows_the_sum_of_all_workers(file: Path, two_workers: list[Worker]) -> None:
+    own = Counters(file)
+    own.begin()
+    own.end("listGroup", 0, 0.002, is_storage_error=False)
+    samples = _samples(read_total(file))
+    assert samples["openpns_requests_total", "listGroup", "0"] == 3
+    assert samples["openpns_requests_in_flight",] == 2
+
+
+def test_the_row_of_a_dead_worker_is_used_again_and_keeps_its_counts(
+    file: Path, two_workers: list[Worker]
+) -> None:
+    two_workers[0].kill()
+    own = Counters(file)
+    own.begin()
+    own.end("listGroup", 0, 0.002, is_storage_error=False)
+    samples = _samples(read_total(file))
+    assert samples["openpns_requests_total", "listGroup", "0"] == 3
+    # The dead worker's call is in nobody's hand any more.
+    assert samples["openpns_requests_in_flight",] == 1
+
+
+def test_a_file_without_a_free_row_is_an_error(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "full"
+    create_counter_file(file, rows=1)
+    worker = Worker(file)
+    worker.wait_until_ready()
+    try:
+        with pytest.raises(RuntimeError, match="more workers than rows"):
+            Counters(file)
+    finally:
+        worker.kill()

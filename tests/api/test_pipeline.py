@@ -1,0 +1,362 @@
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_pieces
+from tests.server.conftest import Server
+
+from openpns import limits
+from openpns.accounts import access_keys
+from openpns.accounts.access_keys import NewSecret
+from openpns.api.pipeline import PATHS, Reply
+from openpns.core.rate_limits import RateLimits
+from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.storage.store import Params, Row, Store
+
+PHONE = "85211111114"
+SECOND_NS = 10**9
+CREATE = b'{"phones":"85211111114","groupName":"sales"}'
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_the_api_is_served_at_both_paths_with_and_without_the_last_slash(
+    server: Server, path: str
+) -> None:
+    assert (await server.call(path=path)).status == 200
+
+
+async def test_the_request_id_is_in_the_envelope_and_in_a_header(server: Server) -> None:
+    reply = await server.call()
+    headers = dict(reply.headers)
+    assert headers["x-request-id"] == envelope_of(reply)["requestId"]
+    assert headers["content-type"] == "application/json"
+
+
+@on_sqlite_only
+async def test_another_path_is_404_with_an_envelope(server: Server) -> None:
+    reply = await server.call(path="/api/pns/other")
+    assert (reply.status, envelope_of(reply)["code"]) == (404, 1002)
+    assert "/api/pns/" in envelope_of(reply)["msg"]
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
+async def test_another_method_is_405_and_says_which_is_allowed(server: Server, method: str) -> None:
+    reply = await server.call(method=method)
+    assert (reply.status, envelope_of(reply)["code"]) == (405, 1002)
+    assert ("allow", "POST") in reply.headers
+
+
+@on_sqlite_only
+async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(server: Server) -> None:
+    server.make_api(body_bytes_max=1024)
+    assert await server.code(body=LIST_ALL.ljust(1024)) == 0
+    reply = await server.call(body=LIST_ALL.ljust(1025))
+    assert (reply.status, envelope_of(reply)["code"]) == (413, 1002)
+    assert "1024" in envelope_of(reply)["msg"]
+
+
+@on_sqlite_only
+async def test_a_call_too_many_is_503_and_may_come_again(server: Server) -> None:
+    slow = SlowStore(server.services.store)
+    server.make_api(replace(server.services, store=slow), in_flight_max=1)  # type: ignore[arg-type]
+    first = asyncio.create_task(server.call())
+    await asyncio.sleep(0.01)
+    reply = await server.call()
+    assert (reply.status, envelope_of(reply)["code"]) == (503, 19004)
+    assert ("retry-after", "1") in reply.headers
+    slow.may_go_on.set()
+    assert (await first).status == 200
+    assert await server.code() == 0
+
+
+class SlowStore:
+    """A store whose reads wait until they are told to go on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.may_go_on = asyncio.Event()
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:
+        await self.may_go_on.wait()
+        return await self._store.fetch(name, params)
+
+    async def look_up(self, name: str, value: str) -> Row | None:
+        await self.may_go_on.wait()
+        return await self._store.look_up(name, value)
+
+
+@on_sqlite_only
+async def test_bodies_that_do_not_come_hold_no_place_and_end(server: Server) -> None:
+    server.make_api(in_flight_max=1, body_timeout_ms=100)
+
+    async def never(_: int) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    headers = server.headers()
+    waiting = [
+        asyncio.create_task(server.api.handle("POST", "/api/pns/", headers, never))
+        for _ in range(3)
+    ]
+    await asyncio.sleep(0.01)
+    assert await server.code() == 0
+    for reply in await asyncio.gather(*waiting):
+        assert envelope_of(reply)["msg"] == "Parameter error: the body must arrive within 100 ms"
+    assert await server.code() == 0
+
+
+@on_sqlite_only
+async def test_an_answer_that_is_never_sent_gives_its_place_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    created = await server.call("createGroup", b'{"phones":"85211111114,85211111115"}')
+    assert envelope_of(created)["code"] == 0
+    server.make_api(in_flight_max=1)
+    for _ in range(3):
+        reply = await server.call()
+        assert not isinstance(reply.body, bytes)
+        await reply.body.aclose()
+        reply.close()
+    assert (await server.call()).status == 200
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("error", "status", "code", "may_retry"),
+    [
+        (ServiceUnavailable("the storage is away"), 503, 19004, True),
+        (OutcomeUnknown("the storage was lost"), 503, 19006, False),
+        (ReadFailed("the storage is damaged"), 200, 10009, False),
+        (InternalError(), 500, 19005, False),
+    ],
+)
+async def test_a_failing_storage_has_an_answer(
+    server: Server, error: Exception, status: int, code: int, *, may_retry: bool
+) -> None:
+    store = FailingStore(server.services.store, "write", error)
+    server.make_api(replace(server.services, store=store))
+    reply = await server.call("createGroup", CREATE)
+    assert (reply.status, envelope_of(reply)["code"]) == (status, code)
+    assert ("retry-after" in dict(reply.headers)) is may_retry
+    assert server.log.lines[0]["level"] == "error"
+
+
+@on_sqlite_only
+async def test_a_bug_is_answered_and_logged_without_the_text_of_the_error(server: Server) -> None:
+    bug = RuntimeError(f"cannot store {PHONE}")
+    store = FailingStore(server.services.store, "write", bug)
+    server.make_api(replace(server.services, store=store))
+    reply = await server.call("createGroup", CREATE)
+    assert reply.status == 500
+    assert envelope_of(reply)["msg"] == "Internal error"
+    (line,) = server.log.lines
+    assert (line["cause"], line["code"]) == ("RuntimeError", 19005)
+    assert line["request_id"] == envelope_of(reply)["requestId"]
+    assert any("helpers.py" in place for place in line["trace"])
+    assert PHONE not in server.log.text
+
+
+async def test_an_action_that_is_not_there_is_refused_with_those_that_are(server: Server) -> None:
+    reply = await server.call("removeGroup")
+    assert envelope_of(reply)["code"] == 1002
+    assert "listGroup, createGroup, updateGroup, deleteGroup" in envelope_of(reply)["msg"]
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("content_type", "code"),
+    [
+        ("application/json; charset=utf-8", 0),
+        ("text/plain", 0),
+        ("multipart/form-data; boundary=x", 1002),
+        ("application/x-www-form-urlencoded", 1002),
+    ],
+)
+async def test_a_form_is_refused_and_whatever_else_is_taken_as_json(
+    server: Server, content_type: str, code: int
+) -> None:
+    headers = [*server.headers(), ("content-type", content_type)]
+    assert await server.code(headers=headers) == code
+
+
+@pytest.fixture
+def _everything_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+
+
+async def _create_five(server: Server) -> None:
+    for number in range(5):
+        assert await server.code("createGroup", b'{"phones":"8521111111%d"}' % number) == 0
+
+
+async def test_a_large_page_comes_in_pieces_and_reads_as_a_small_one(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _create_five(server)
+    whole = envelope_of(await server.call())
+    server.make_api()  # one that has not kept the page
+    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    pieces = await read_pieces(await server.call())
+    in_pieces = json.loads(b"".join(pieces))
+    assert len(pieces) > 3
+    assert list(in_pieces) == list(whole)
+    assert in_pieces["data"] == whole["data"]
+
+
+@pytest.mark.usefixtures("_everything_in_pieces")
+async def test_an_answer_that_breaks_off_is_no_json_and_is_logged(server: Server) -> None:
+    await _create_five(server)
+    store = FailingStore(server.services.store, "stream", RuntimeError(PHONE))
+    server.make_api(replace(server.services, store=store))
+    received: list[bytes] = []
+    with pytest.raises(InternalError, match="broken off") as raised:
+        await read_pieces(await server.call(), received)
+    assert received
+    assert raised.value.__suppress_context__  # who prints it must not print the cause's text
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(b"".join(received))
+    (line,) = server.log.lines
+    assert (line["event"], line["cause"]) == ("answer broken off", "RuntimeError")
+    assert PHONE not in server.log.text
+
+
+@pytest.mark.usefixtures("_everything_in_pieces")
+async def test_a_caller_that_goes_away_holds_nothing_back(server: Server) -> None:
+    await _create_five(server)
+    reply = await server.call()
+    assert not isinstance(reply.body, bytes)
+    await anext(reply.body)
+    await reply.body.aclose()
+    assert server.log.lines == []
+    assert await server.code("createGroup", CREATE) == 0
+
+
+async def test_a_call_that_succeeds_leaves_no_line(server: Server) -> None:
+    assert await server.code("createGroup", CREATE) == 0
+    assert server.log.text == ""
+
+
+@on_sqlite_only
+async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
+    server: Server,
+) -> None:
+    reply = await server.call("deleteGroup", b'{"groupId":"%s"}' % (b"0" * 32))
+    (line,) = server.log.lines
+    assert line["event"] == "call failed"
+    assert line["level"] == "warning"
+    assert line["request_id"] == envelope_of(reply)["requestId"]
+    assert line["action"] == "deleteGroup"
+    assert line["access_key"] == server.key.accessKey
+    assert line["customer_id"] == "cus_1"
+    assert line["code"] == 19001
+
+
+@on_sqlite_only
+async def test_no_line_holds_a_secret_a_phone_number_or_what_is_no_access_key(
+    server: Server,
+) -> None:
+    secret = server.key.accessSecret
+    pasted = [(name, secret if name == "accesskey" else value) for name, value in server.headers()]
+    assert await server.code(headers=pasted) == 1005
+    assert await server.code("createGroup", b'{"phones":"%s,x"}' % PHONE.encode()) == 1002
+    assert await server.code("createGroup", b'{"phones":%s}' % PHONE.encode()) == 1002
+    assert await server.code("listGroup", CREATE) == 1002
+    assert await server.code(PHONE, CREATE) == 1002
+    assert await server.code(path=f"/{secret}") == 1002
+    assert len(server.log.lines) == 6
+    assert server.log.lines[0]["access_key"] == "(unknown)"
+    assert secret not in server.log.text
+    assert PHONE not in server.log.text
+
+
+class Ticks:
+    """A clock of ns that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_ns = 5 * SECOND_NS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def retry_after(reply: Reply) -> str | None:
+    return dict(reply.headers).get("retry-after")
+
+
+async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) -> None:
+    clock = Ticks()
+    server.make_api(rates=RateLimits(2, 0, 1, clock))
+    body = b'{"phones":"85211111114"}'
+    codes = [await server.code("createGroup", other) for other in (body, body + b" ")]
+    refused = await server.call("createGroup", body)
+    assert (codes, refused.status, retry_after(refused)) == ([0, 0], 200, "1")
+    envelope = envelope_of(refused)
+    assert envelope["code"] == 19003
+    assert envelope["msg"] == (
+        "Too many requests: this accessKey may make 2 calls a second; nothing was done; send the "
+        "call again in 1 s"
+    )
+    clock.now_ns += SECOND_NS // 2
+    page = envelope_of(await server.call())
+    assert page["data"]["total"] == 2
+    (line,) = server.log.lines
+    assert (line["code"], line["level"], line["access_key"]) == (
+        19003,
+        "warning",
+        server.key.accessKey,
+    )
+
+
+async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server) -> None:
+    store, access_key = server.services.store, server.key.accessKey
+    server.make_api(rates=RateLimits(0, 0, 1, Ticks()))
+    assert [await server.code() for _ in range(3)] == [0, 0, 0]
+    await access_keys.set_rate(store, access_key, 1, 2)
+    assert [await server.code() for _ in range(3)] == [0, 0, 19003]
+    await access_keys.set_rate(store, access_key, 0, None)
+    assert [await server.code() for _ in range(3)] == [0, 0, 0]
+
+
+@on_sqlite_only
+async def test_a_page_that_was_kept_costs_a_token_too(server: Server) -> None:
+    server.make_api(rates=RateLimits(3, 0, 1, Ticks()), cache_bytes_max=1 << 20)
+    assert [await server.code() for _ in range(5)] == [0, 0, 0, 19003, 19003]
+
+
+@on_sqlite_only
+async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    wrong = NewSecret(server.key.accessKey, "another-secret", "cus_1")
+    assert [await server.code(key=wrong) for _ in range(3)] == [1003] * 3
+    assert await server.code(ts=server.clock() - 60_001) == 1004
+    assert await server.code() == 0
+    assert await server.code(key=wrong) == 1003
+    assert await server.code() == 19003
+
+
+@on_sqlite_only
+async def test_the_rate_stands_after_the_action_and_before_the_body(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    assert await server.code("noSuchAction") == 1002
+    assert await server.code(body=b"no JSON") == 1002
+    assert await server.code(body=b"no JSON") == 19003
+    assert await server.code("noSuchAction") == 1002
+    assert await server.code(biz_type="4") == 1002
+    await access_keys.disable(server.services.store, server.key.accessKey, server.clock())
+    assert await server.code() == 1005
+
+
+@on_sqlite_only
+async def test_a_jump_of_the_wall_clock_changes_no_bucket(server: Server) -> None:
+    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+    assert await server.code() == 0
+    for jump_ms in (86_400_000, -2 * 86_400_000):
+        server.clock.now_ms += jump_ms
+        assert await server.code() == 19003

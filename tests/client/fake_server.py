@@ -1,0 +1,81 @@
+"""A client's core driven by hand: what it sends, what it waits for, and how it ends."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from openpns.client.answers import Response
+from openpns.client.config import ClientConfig, Secret
+from openpns.client.exchange import Core, Send, Wait
+from openpns.client.requests import Call
+from openpns.errors import OpenPNSError
+
+ACCESS_KEY = "sixgqophrnv4"
+SECRET = "abciiiko2k3"
+PHONE = "85211111114"
+URL = "http://pns.test/api/pns/"
+DATE = "Thu, 08 Dec 2022 06:07:12 GMT"
+DATE_MS = 1_670_479_632_000
+OK = {"code": 0, "msg": "success", "requestId": "1602262837283131392"}
+
+
+def make_config(**settings: Any) -> ClientConfig:
+    given = {"url": URL, "access_key": ACCESS_KEY, "access_secret": Secret(SECRET)}
+    return ClientConfig(**(given | settings))
+
+
+def reply(
+    code: int | None = 0, status: int = 200, headers: dict[str, str] | None = None, **fields: Any
+) -> Response:
+    """An answer; a proxy's page where the code is None."""
+    if code is None:
+        return Response(status, headers or {}, b"<html>Bad gateway</html>")
+    envelope = {**OK, "code": code, "msg": f"msg of {code}"} if code else OK
+    return Response(status, headers or {}, json.dumps(envelope | fields).encode())
+
+
+class Clock:
+    """A clock that moves on by one ms each time it is read."""
+
+    def __init__(self, now_ms: int = DATE_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        self.now_ms += 1
+        return self.now_ms
+
+
+class Run:
+    """One call carried out against answers that are known beforehand.
+
+    Attributes:
+        sent: What was sent.
+        waited_s: How long it waited each time.
+        result: What the call returned.
+        error: What it raised.
+    """
+
+    def __init__(
+        self, core: Core, call: Call[Any], answers: Sequence[Response | OpenPNSError]
+    ) -> None:
+        self.sent: list[Send] = []
+        self.waited_s: list[float] = []
+        self.result: Any = None
+        self.error: OpenPNSError | None = None
+        left = list(answers)
+        steps = core.exchange(call)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Wait):
+                    self.waited_s.append(step.seconds)
+                    step = steps.send(None)
+                    continue
+                self.sent.append(step)
+                answer = left.pop(0)
+                step = steps.send(answer) if isinstance(answer, Response) else steps.throw(answer)
+        except StopIteration as stop:
+            self.result = stop.value
+        except OpenPNSError as error:
+            self.error = error
+        assert left == []

@@ -1,0 +1,378 @@
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from tests import direct
+from tests.conftest import START_MS, FakeClock
+from tests.groups.actions import Groups, joined, phone
+
+from openpns import limits
+from openpns.accounts import access_keys, customers
+from openpns.accounts.master_key import _reseal
+from openpns.accounts.secret_box import Vault
+from openpns.core import audit
+from openpns.core.audit import Entry, Wanted, mask
+from openpns.core.context import Caller, Services
+from openpns.errors import ConfigError, GroupFull, GroupNotFound, ParameterError, WireError
+from openpns.groups import service, transfer, update
+from openpns.groups.wire import ADD, CreateGroup, UpdateGroup
+from openpns.storage.store import Store
+
+UNKNOWN = "0123456789abcdef" * 2
+ROW = "VALUES ('cus_1', 7, 1, 'createGroup', NULL, 'key', NULL, NULL, '{}')"
+APPEND_ONLY = "audit_entry is append-only"
+
+
+async def entries(store: Store, **wanted: Any) -> list[Entry]:
+    """Return the entries of calls and commands, the newest first."""
+    return [entry async for slice_ in audit.find(store, Wanted(**wanted)) for entry in slice_]
+
+
+async def of_calls(store: Store) -> list[Entry]:
+    """Return the entries of calls, the oldest first."""
+    return [entry for entry in (await entries(store))[::-1] if not _is_operators(entry)]
+
+
+def _masked(number: int) -> str:
+    return mask(phone(number))
+
+
+def _is_operators(entry: Entry) -> bool:
+    return entry.actor.startswith("operator:")
+
+
+@pytest.fixture
+def calls(services: Services, caller: Caller, clock: FakeClock) -> Callable[[], Groups]:
+    """Makes the groups of a caller whose every call has a request id and a time of its own."""
+    numbers = itertools.count(2124757319171108864)
+
+    def call() -> Groups:
+        clock.now_ms += 1
+        return Groups(services, replace(caller, request_id=str(next(numbers))))
+
+    return call
+
+
+async def test_each_action_leaves_one_entry_that_says_who_when_and_what(
+    store: Store, calls: Callable[[], Groups], clock: FakeClock
+) -> None:
+    group = await calls().create([1, 2, 3, 4])
+    await calls().add(group, 4, 5)
+    await calls().delete(group, 9, 2, 1)
+    await calls().replace(group, 7)
+    await calls().drop(group)
+    found = await of_calls(store)
+    assert [(entry.action, entry.details) for entry in found] == [
+        ("createGroup", {"added": 4, "phones": ["85200****01", "85200****02", "85200****03"]}),
+        ("updateGroup.add", {"added": 1, "phones": ["85200****04", "85200****05"]}),
+        ("updateGroup.delete", {"removed": 2, "phones": [_masked(9), _masked(2), _masked(1)]}),
+        ("updateGroup.replace", {"added": 1, "removed": 3, "phones": ["85200****07"]}),
+        ("deleteGroup", {"removed": 1}),
+    ]
+    assert {(e.customer_id, e.actor, e.access_key, e.group_id) for e in found} == {
+        ("cus_1", "sixgqophrnv4", "sixgqophrnv4", group)
+    }
+    assert [entry.at_ms for entry in found] == [*range(START_MS + 1, START_MS + 6)]
+    assert [entry.request_id for entry in found] == [
+        str(2124757319171108864 + place) for place in range(5)
+    ]
+
+
+async def test_a_write_that_changed_nothing_has_an_entry_that_says_so(
+    store: Store, calls: Callable[[], Groups]
+) -> None:
+    group = await calls().create([1])
+    await calls().add(group, 1)
+    await calls().delete(group, 2)
+    assert [(e.action, e.details) for e in (await of_calls(store))[1:]] == [
+        ("updateGroup.add", {"phones": [_masked(1)]}),
+        ("updateGroup.delete", {"phones": [_masked(2)]}),
+    ]
+
+
+async def test_a_rename_has_an_entry_without_the_names_and_a_dry_run_has_none(
+    store: Store, services: Services, mine: Groups
+) -> None:
+    group = await mine.create([1])
+    name = {"groupName": "a name", "remark": "a remark"}
+    for fields in (
+        name,
+        name | {"dryRun": True},
+        {"operateType": ADD, "phones": phone(2), "dryRun": True},
+        {"operateType": ADD, "phones": phone(2), "detail": True} | name,
+    ):
+        request = msgspec.convert({"groupId": group} | fields, UpdateGroup)
+        await update.update(services, mine.caller, request)
+    found = await of_calls(store)
+    assert sorted((entry.action, str(entry.details)) for entry in found) == [
+        ("createGroup", f"{{'added': 1, 'phones': ['{_masked(1)}']}}"),
+        ("updateGroup.add", f"{{'added': 1, 'renamed': True, 'phones': ['{_masked(2)}']}}"),
+        ("updateGroup.rename", "{'renamed': True}"),
+    ]
+
+
+async def test_a_refused_write_leaves_none(store: Store, services: Services, mine: Groups) -> None:
+    group = await mine.create([1])
+    full = Groups(replace(services, numbers_in_group_max=1), mine.caller)
+    refused = [
+        (GroupFull, full.create([1, 2])),
+        (GroupFull, full.add(group, 2)),
+        (GroupFull, full.replace(group, 1, 2)),
+        (GroupNotFound, mine.add(UNKNOWN, 1)),
+        (GroupNotFound, mine.drop(UNKNOWN)),
+        (ParameterError, service.create(services, mine.caller, CreateGroup("12"))),
+    ]
+    for error, write in refused:
+        with pytest.raises(error):
+            await write
+    assert len(await of_calls(store)) == 1
+
+
+async def test_a_write_that_is_sent_again_leaves_no_second_one(
+    store: Store, services: Services, caller: Caller
+) -> None:
+    once = replace(caller, signature="a-signature", ts_ms=START_MS)
+    for number in (1, 2):
+        sent = replace(once, request_id=str(number))
+        await service.create(services, sent, CreateGroup(joined([1])))
+    (entry,) = await of_calls(store)
+    assert entry.request_id == "1"
+
+
+@pytest.mark.parametrize("action", ["create", "add", "delete", "replace", "drop"])
+async def test_a_write_and_its_entry_are_there_together_or_not_at_all(
+    store: Store, mine: Groups, action: str, database_url: str
+) -> None:
+    group = await mine.create([1, 2])
+    before = await mine.page()
+    first = phone(1)
+    # The entry comes last; what refuses it must undo what was written before.
+    await direct.run(database_url, _refuse_entries(database_url))
+    arguments = {"create": ([3],), "delete": (group, 1), "drop": (group,)}
+    with pytest.raises(WireError):
+        await getattr(mine, action)(*arguments.get(action, (group, 5)))
+    assert await mine.page() == before
+    assert first in await mine.phones(group)
+    assert len(await of_calls(store)) == 1
+
+
+def _refuse_entries(url: str) -> str:
+    if url.startswith("sqlite"):
+        return (
+            "CREATE TRIGGER refuse BEFORE INSERT ON audit_entry "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    return (
+        "CREATE TRIGGER refuse BEFORE INSERT ON audit_entry "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_refuse()"
+    )
+
+
+async def test_creates_that_share_a_transaction_leave_one_each(store: Store, mine: Groups) -> None:
+    ids = await asyncio.gather(*(mine.create([number]) for number in range(40)))
+    assert {entry.group_id for entry in await of_calls(store)} == set(ids)
+    assert len(await of_calls(store)) == 40
+
+
+async def test_an_entry_stays_small_and_holds_no_name_and_no_whole_number(
+    store: Store, mine: Groups, database_url: str
+) -> None:
+    await mine.create(range(5000), "a name", "a remark")
+    (entry,) = await of_calls(store)
+    assert entry.details["added"] == 5000
+    assert len(entry.details["phones"]) == limits.AUDIT_PHONES_MAX
+    (row,) = await direct.query(
+        database_url, "SELECT * FROM audit_entry WHERE action = 'createGroup'"
+    )
+    text = "|".join(map(str, row))
+    assert len(text) < 300
+    assert not [held for held in (phone(0), "a name", "a remark") if held in text]
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("8613800138000", "8613800****00"),
+        ("85211111114", "85211****14"),
+        ("123456789012345", "1234567******45"),
+        ("1234567", "1****67"),
+        ("123456", "****56"),
+        ("12345", "***45"),
+    ],
+)
+def test_a_number_is_masked_so_that_most_of_a_short_one_is_hidden(number: str, masked: str) -> None:
+    assert mask(number) == masked
+
+
+async def test_commands_leave_entries_of_the_operator(
+    store: Store, services: Services, vault: Vault, clock: FakeClock
+) -> None:
+    await customers.create(store, clock, "cus_1", "A Name")
+    await customers.disable(store, "cus_1", clock())
+    await customers.disable(store, "cus_1", None)
+    secret = "a-secret-to-keep"
+    await access_keys.create(
+        store, vault, clock, "cus_1", access_key="key-1", access_secret=secret, label="A Name"
+    )
+    await access_keys.disable(store, "key-1", clock())
+    await access_keys.disable(store, "key-1", None)
+    await access_keys.require_sha256(store, "key-1", clock())
+    await access_keys.require_sha256(store, "key-1", None)
+    await access_keys.set_rate(store, "key-1", 5, 9)
+    await access_keys.expire(store, clock, "key-1", START_MS + 1)
+    rotated = await access_keys.rotate(store, vault, clock, "key-1", 60_000)
+    await store.write(lambda: _reseal(vault))
+    found = await entries(store)
+    assert {(e.action, str(e.details)) for e in found} == {
+        ("customers.create", "{}"),
+        ("customers.disable", "{}"),
+        ("customers.enable", "{}"),
+        (
+            "keys.create",
+            "{'expiresMs': None, 'md5RefusedMs': None, 'ratePerS': None, "  # noqa: ISC004
+            "'rateBurst': None, 'readOnlyMs': None}",
+        ),
+        ("keys.disable", "{}"),
+        ("keys.enable", "{}"),
+        ("keys.requireSha256", "{}"),
+        ("keys.allowMd5", "{}"),
+        ("keys.setRate", "{'ratePerS': 5, 'rateBurst': 9}"),
+        ("keys.expire", f"{{'expiresMs': {START_MS + 1}}}"),
+        ("keys.rotate", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
+        ("masterKey.rotate", "{'accessKeys': 1}"),
+    }
+    assert len(found) == 12
+    for entry in found:
+        assert _is_operators(entry)
+        assert "@" in entry.actor
+        assert entry.request_id is None
+        assert entry.access_key == ("key-1" if entry.action.startswith("keys.") else None)
+        assert entry.customer_id == (None if entry.action == "masterKey.rotate" else "cus_1")
+    assert not [s for s in (secret, rotated.accessSecret, "A Name") if s in str(found)]
+
+
+async def test_a_command_that_is_refused_leaves_none(
+    store: Store, vault: Vault, clock: FakeClock
+) -> None:
+    await customers.create(store, clock, "cus_1", "")
+    await access_keys.create(store, vault, clock, "cus_1", access_key="key-1")
+    refused = [
+        lambda: customers.create(store, clock, "cus_1", ""),
+        lambda: customers.disable(store, "cus_9", None),
+        lambda: access_keys.create(store, vault, clock, "cus_1", access_key="key-1"),
+        lambda: access_keys.disable(store, "key-9", None),
+        lambda: access_keys.rotate(store, vault, clock, "key-9", 0),
+    ]
+    for act in refused:
+        with pytest.raises(ConfigError):
+            await act()
+    assert len(await entries(store)) == 2
+
+
+async def test_an_import_has_an_entry_for_each_batch(
+    store: Store, services: Services, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 2)
+    rows = [(line, {"phones": joined([line, line + 1])}) for line in range(3)]
+    for dry_run in (True, False):
+        await transfer.import_rows(
+            services,
+            "cus_1",
+            rows,
+            on_bad=lambda row: pytest.fail(row.why),
+            on_batch=lambda: None,
+            dry_run=dry_run,
+        )
+    imports = await entries(store, action="groups.import")
+    assert sorted(str(entry.details) for entry in imports) == [
+        "{'groups': 1, 'added': 2}",
+        "{'groups': 2, 'added': 4}",
+    ]
+
+
+async def test_entries_are_found_by_each_condition_the_newest_first(
+    store: Store, mine: Groups, theirs: Groups, clock: FakeClock
+) -> None:
+    first = await mine.create([1])
+    clock.now_ms += 10
+    other = await theirs.create([1])
+    clock.now_ms += 10
+    await mine.drop(first)
+    at = [START_MS, START_MS + 10, START_MS + 20]
+
+    async def times(**wanted: Any) -> list[int]:
+        found = await entries(store, until_ms=START_MS + 1000, **wanted)
+        return [entry.at_ms for entry in found]
+
+    assert await times() == at[::-1]
+    assert await times(at_most=2) == [at[2], at[1]]
+    assert await times(customer_id="cus_1") == [at[2], at[0]]
+    assert await times(customer_id="cus_2") == [at[1]]
+    assert await times(customer_id="cus_9") == []
+    assert await times(access_key="stranger-key") == [at[1]]
+    assert await times(action="deleteGroup") == [at[2]]
+    assert await times(group_id=first) == [at[2], at[0]]
+    assert await times(group_id=other) == [at[1]]
+    assert await times(since_ms=at[1]) == [at[2], at[1]]
+    found = await entries(store, until_ms=at[2])
+    assert [entry.at_ms for entry in found] == [at[1], at[0]]
+
+
+async def test_pruning_takes_away_what_is_older_and_tells_so(
+    store: Store, mine: Groups, theirs: Groups, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AUDIT_PRUNE_AT_ONCE", 2)
+    for groups_ in (mine, theirs, mine, mine):
+        clock.now_ms += 1
+        await groups_.create([1])
+    assert await audit.prune(store, START_MS + 4) == 3
+    assert [entry.at_ms for entry in await of_calls(store)] == [START_MS + 4]
+    told = await entries(store, action="audit.prune")
+    assert sorted((entry.customer_id, str(entry.details)) for entry in told) == [
+        ("cus_1", f"{{'beforeMs': {START_MS + 4}, 'entries': 2}}"),
+        ("cus_2", f"{{'beforeMs': {START_MS + 4}, 'entries': 1}}"),
+    ]
+    assert await audit.prune(store, START_MS + 4) == 0
+    assert len(await entries(store, action="audit.prune")) == 2
+
+
+async def test_after_pruning_nothing_can_be_deleted_any_more(
+    store: Store, mine: Groups, database_url: str
+) -> None:
+    await mine.create([1])
+    assert await audit.prune(store, START_MS + 1) == 1
+    assert await direct.query(database_url, "SELECT * FROM audit_pruning") == []
+    await direct.run(database_url, f"INSERT INTO audit_entry {ROW}")
+    with pytest.raises(Exception, match=APPEND_ONLY):
+        await direct.run(database_url, "DELETE FROM audit_entry WHERE at_ms = 7")
+
+
+async def test_pruning_that_fails_leaves_everything(
+    store: Store, mine: Groups, database_url: str
+) -> None:
+    await mine.create([1])
+    await direct.run(database_url, _refuse_entries(database_url))
+    with pytest.raises(WireError):
+        await audit.prune(store, START_MS + 1)
+    assert len(await of_calls(store)) == 1
+    assert await direct.query(database_url, "SELECT * FROM audit_pruning") == []
+
+
+async def test_a_user_without_a_name_is_told_by_its_number(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    audit._operator.cache_clear()
+    monkeypatch.setattr(audit.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(audit.os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(audit.socket, "gethostname", lambda: "node1")
+    await audit.note(store, "database.restore", {"file": "a.db"})
+    audit._operator.cache_clear()
+    (entry,) = await entries(store)
+    assert entry.actor == "operator:4711@node1"

@@ -1,0 +1,77 @@
+"""Fixtures: two customers' groups, and a check that the tables agree with each other."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from tests import direct
+from tests.groups.actions import Groups
+
+from openpns.accounts.secret_box import Vault
+from openpns.core.context import Caller, Services
+
+MEMBERS = """
+SELECT customer_id, group_seq, phone FROM group_member
+ORDER BY customer_id, group_seq, position
+"""
+GROUPS = """
+SELECT g.customer_id, g.group_seq, g.phones || coalesce(
+    (SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+    WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq), ''), g.phone_count
+FROM number_group AS g
+ORDER BY g.customer_id, g.group_seq
+"""
+PARTS = "SELECT customer_id, group_seq, part, phones FROM group_part"
+GAPS = "SELECT customer_id, level, block, deleted FROM group_gap"
+COUNTERS = "SELECT customer_id, group_count, seq_next FROM group_counter"
+
+
+@pytest.fixture
+def query(database_url: str) -> direct.Query:
+    """Look into the test's database past openpns."""
+    return partial(direct.query, database_url)
+
+
+@pytest.fixture
+def mine(services: Services, caller: Caller) -> Groups:
+    return Groups(services, caller)
+
+
+@pytest.fixture
+def theirs(services: Services, stranger: Caller) -> Groups:
+    return Groups(services, stranger)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault([b"k" * 32])
+
+
+@pytest.fixture
+async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
+    """See to it that a test leaves tables behind that say the same thing in every place."""
+    yield
+    members: dict[tuple[str, int], list[str]] = {}
+    for customer_id, seq, number in await query(MEMBERS):
+        members.setdefault((customer_id, seq), []).append(number)
+    shown = await query(GROUPS)
+    for customer_id, seq, phones, count in shown:
+        numbers = members.pop((customer_id, seq), [])
+        assert (phones, count) == (",".join(numbers), len(numbers))
+    assert not members, "members of no group"
+    for customer_id, count, seq_next in await query(COUNTERS):
+        seqs = [row[1] for row in shown if row[0] == customer_id]
+        assert (count, max(seqs, default=-1) < seq_next) == (len(seqs), True)
+        gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
+        assert gaps == gaps_between(seqs, seq_next)
+    for customer_id, seq, part, phones in await query(PARTS):
+        count = next(row[3] for row in shown if (row[0], row[1]) == (customer_id, seq))
+        assert phones.count(",") == min(128, count - 128 * part) > 0
+
+
+def gaps_between(seqs: list[int], seq_next: int) -> set[tuple[int, int, int]]:
+    """The rows of group_gap that a customer with groups at these places must have."""
+    empty = set(range(seq_next)) - set(seqs)
+    blocks = Counter((level, seq >> 6 * level) for seq in empty for level in (1, 2, 3, 4))
+    return {(level, block, deleted) for (level, block), deleted in blocks.items()}

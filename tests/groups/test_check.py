@@ -1,0 +1,164 @@
+import re
+
+import pytest
+from tests import direct
+from tests.groups.actions import Groups, phone
+
+from openpns import limits
+from openpns.accounts import access_keys
+from openpns.accounts.secret_box import Vault
+from openpns.core.context import Caller
+from openpns.groups import check
+from openpns.groups.check import Counts
+from openpns.storage.store import Store
+
+FIRST = "(SELECT min(group_id) FROM number_group WHERE phone_count > 2 AND customer_id = 'cus_1')"
+GROUP = f"customer_id = 'cus_1' AND group_id = {FIRST}"
+SEQ = f"(SELECT group_seq FROM number_group WHERE {GROUP})"
+MEMBERS = f"customer_id = 'cus_1' AND group_seq = {SEQ}"
+
+
+@pytest.fixture
+async def filled(mine: Groups, theirs: Groups, vault: Vault) -> Store:
+    """Two customers with more groups than a slice holds, one of them empty, and a key."""
+    store = mine.services.store
+    await access_keys.create(store, vault, mine.services.clock, "cus_1")
+    for number in range(limits.GROUPS_IN_SLICE * 2 + 1):
+        await mine.create(range(number, number + 300))
+    empty = await mine.create([1])
+    await mine.delete(empty, 1)
+    gone = await mine.create([1, 2])
+    await mine.drop(gone)
+    await theirs.create([5, 4, 3])
+    return store
+
+
+async def _wrong(store: Store) -> list[str]:
+    told: list[str] = []
+    counts = await check.read_all(store, told.append)
+    assert counts.wrong == len(told)
+    return told
+
+
+async def test_every_row_of_a_sound_database_is_counted(filled: Store) -> None:
+    told: list[str] = []
+    numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
+    expected = Counts(
+        customers=2, access_keys=1, groups=19, numbers=numbers, audit_entries=25, wrong=0
+    )
+    assert await check.read_all(filled, told.append) == expected
+    assert told == []
+
+
+async def test_an_empty_database_has_nothing_wrong(store: Store) -> None:
+    assert await check.read_all(store, pytest.fail) == Counts(0, 0, 0, 0, 0, 0)
+
+
+async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
+    group = await mine.create(range(500))
+    await mine.delete(group, *range(0, 500, 3))
+    await mine.add(group, *range(300, 600))
+    other = await mine.create(range(5))
+    await mine.replace(other, *range(700, 100, -1))
+    assert await _wrong(store) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (
+            "UPDATE group_counter SET group_count = 2 WHERE customer_id = 'cus_1'",
+            "customer cus_1: its total says 2 groups, there are 18",
+        ),
+        (
+            "UPDATE group_counter SET seq_next = 3 WHERE customer_id = 'cus_1'",
+            "customer cus_1: the next place in its order is taken already",
+        ),
+        ("DELETE FROM group_counter WHERE customer_id = 'cus_1'", "customer cus_1: has no counter"),
+        (
+            f"UPDATE number_group SET phone_count = 299 WHERE {GROUP}",
+            "says 299 numbers, has",
+        ),
+        (
+            f"UPDATE number_group SET phones = '' WHERE {GROUP} AND phone_count > 0",
+            "what listGroup shows is not its numbers in their order",
+        ),
+        (
+            f"UPDATE group_member SET position = position + 1 WHERE {MEMBERS} AND position = 0",
+            "its numbers do not stand in one order",
+        ),
+        (
+            f"UPDATE number_group SET position_next = 5 WHERE {GROUP}",
+            "its numbers do not stand in one order",
+        ),
+        (
+            f"DELETE FROM group_part WHERE {MEMBERS} AND part = 2",
+            "what listGroup shows is not its numbers in their order",
+        ),
+        (
+            "UPDATE group_part SET customer_id = 'cus_3' WHERE group_seq = 0",
+            "customer cus_3: 2 parts belong to no group (place 0)",
+        ),
+        (
+            "DELETE FROM group_gap WHERE customer_id = 'cus_1' AND level = 1",
+            "customer cus_1: the empty places in its order are miscounted",
+        ),
+        (
+            "UPDATE group_gap SET deleted = deleted + 1 WHERE level = 3",
+            "customer cus_1: the empty places in its order are miscounted",
+        ),
+        (
+            "UPDATE group_counter SET seq_next = seq_next + 64 WHERE customer_id = 'cus_1'",
+            "customer cus_1: the empty places in its order are miscounted",
+        ),
+        (
+            "UPDATE access_key SET secret_sealed = ''",
+            "its secret is empty",
+        ),
+        (
+            f"INSERT INTO group_member VALUES ('cus_1', 99, '{phone(1)}', 0)",
+            "customer cus_1: 1 numbers belong to no group (place 99)",
+        ),
+        (
+            "UPDATE group_member SET customer_id = 'cus_3' WHERE customer_id = 'cus_2'",
+            "customer cus_3: 3 numbers belong to no group",
+        ),
+        (
+            "UPDATE number_group SET customer_id = 'cus_3' WHERE customer_id = 'cus_2'",
+            "customer cus_3: is not there, but has keys or groups",
+        ),
+    ],
+)
+async def test_each_thing_that_can_be_wrong_is_told_without_a_number(
+    filled: Store, database_url: str, damage: str, expected: str
+) -> None:
+    if "secret_sealed" in damage and database_url.startswith("sqlite"):
+        damage = damage.replace("''", "x''")
+    await direct.query(database_url, damage)
+    told = await _wrong(filled)
+    assert any(expected in line for line in told), told
+    assert not any(re.search("852[0-9]{8}", line) for line in told)
+
+
+async def test_numbers_in_another_order_than_shown_are_found(
+    store: Store, mine: Groups, caller: Caller, query: direct.Query
+) -> None:
+    group = await mine.create([1, 2, 3])
+    await query(f"UPDATE group_member SET position = 2 - position WHERE {MEMBERS}")
+    (told,) = await _wrong(store)
+    assert told == (
+        f"customer {caller.customer_id}, group {group}: what listGroup shows is not its numbers "
+        "in their order"
+    )
+
+
+async def test_a_text_that_is_cut_elsewhere_is_found(
+    store: Store, mine: Groups, query: direct.Query
+) -> None:
+    await mine.create(range(300))
+    await query(
+        "UPDATE number_group SET phones = phones || (SELECT phones FROM group_part WHERE part = 1)"
+    )
+    await query("DELETE FROM group_part WHERE part = 1")
+    (told,) = await _wrong(store)
+    assert told.endswith("its text is not cut into parts of 128")

@@ -1,0 +1,236 @@
+"""Finding groups, and paging behind one: compared with a plain list in Python."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+from tests.groups.actions import Groups, joined, phone
+
+from openpns import limits
+from openpns.errors import GroupNotFound, ParameterError
+from openpns.groups import listing
+from openpns.groups.wire import ListGroup
+from openpns.kit.casefold import name_key
+
+pytestmark = pytest.mark.usefixtures("sound_tables")
+
+NAMES = [
+    "Sales",
+    "sales west",
+    "SALES East",
+    "Straße",
+    "STRASSE 2",
+    "Éclair",
+    "e\u0301clair 2",
+    "ab",
+]
+
+
+class Finder:
+    """Asks for groups, and knows from a plain list what must be found."""
+
+    def __init__(self, mine: Groups) -> None:
+        self.mine = mine
+        self.groups: list[tuple[str, str, set[int]]] = []
+        """Id, name and numbers of each group, oldest first."""
+
+    async def create(self, name: str, *numbers: int) -> str:
+        group_id = await self.mine.create(numbers, name)
+        self.groups.append((group_id, name, set(numbers)))
+        return group_id
+
+    async def drop(self, group_id: str) -> None:
+        await self.mine.drop(group_id)
+        self.groups = [group for group in self.groups if group[0] != group_id]
+
+    def expected(self, order: str = "oldest", **filters: Any) -> list[str]:
+        found = [
+            group
+            for group in self.groups
+            if filters.get("groupId", group[0]) == group[0]
+            and name_key(group[1]).startswith(name_key(filters.get("groupName", "")))
+            and ("phone" not in filters or int(filters["phone"][3:]) in group[2])
+        ]
+        if order == "name":
+            found.sort(key=lambda group: name_key(group[1]))  # stable: oldest first within a name
+        ids = [group[0] for group in found]
+        return ids[::-1] if order == "newest" else ids
+
+    async def ask(self, **fields: Any) -> tuple[int, list[str], Any]:
+        """Return total, ids and next."""
+        request = ListGroup(**({"limit": 1000} | fields))
+        listed = await listing.list(self.mine.services, self.mine.caller, request)
+        rows = [*listed.rows]
+        if listed.rest is not None:
+            rows += [row async for piece in listed.rest for row in piece]
+        return listed.total, [row[2] for row in rows], listed.next
+
+    async def walk(self, limit: int, between: Callable[[], Any], **fields: Any) -> list[str]:
+        """Return all ids, page by page, with something done between the pages."""
+        seen: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            _, ids, after = await self.ask(limit=limit, after=after, **fields)
+            assert len(ids) <= limit
+            seen += ids
+            await between()
+        return seen
+
+
+@pytest.fixture
+async def finder(mine: Groups, theirs: Groups) -> Finder:
+    """Groups of all kinds of names, some deleted, and another customer's alike."""
+    finder = Finder(mine)
+    rng = random.Random(7)
+    for place in range(60):
+        numbers = rng.sample(range(12), rng.randrange(1, 6))
+        await finder.create(rng.choice(NAMES) + rng.choice(["", "!", " x"]), *numbers)
+        if place % 7 == 0:
+            await theirs.create(numbers, "Sales")
+    for group_id, *_ in rng.sample(finder.groups, 15):
+        await finder.drop(group_id)
+    return finder
+
+
+FILTERS: list[dict[str, str]] = [
+    {},
+    {"groupName": "sal"},
+    {"groupName": "SALES "},
+    {"groupName": "stras"},
+    {"groupName": "straß"},
+    {"groupName": "\u00e9c"},
+    {"groupName": "nobody"},
+    {"groupName": ""},
+    {"phone": phone(3)},
+    {"phone": phone(99)},
+    {"phone": phone(3), "groupName": "s"},
+]
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest", "name"])
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+async def test_what_is_found_is_what_a_plain_list_finds(
+    finder: Finder, filters: dict[str, str], order: str
+) -> None:
+    expected = finder.expected(order, **filters)
+    assert await finder.ask(offset=0, order=order, **filters) == (
+        len(expected), expected, UNSET,
+    )  # fmt: skip
+    total, ids, _ = await finder.ask(limit=4, offset=3, order=order, **filters)
+    assert (total, ids) == (len(expected), expected[3:7])
+    for limit in (1, 3, 1000):
+
+        async def nothing() -> None:
+            pass
+
+        assert await finder.walk(limit, nothing, order=order, **filters) == expected
+
+
+async def test_a_group_is_found_by_its_id_if_the_other_filters_let_it(finder: Finder) -> None:
+    group_id, name, numbers = finder.groups[5]
+    number = phone(min(numbers))
+    for fields, count in (
+        ({}, 1),
+        ({"groupName": name}, 1),
+        ({"phone": number}, 1),
+        ({"phone": number, "groupName": name, "order": "name"}, 1),
+        ({"phone": phone(99)}, 0),
+        ({"groupName": "nobody"}, 0),
+    ):
+        total, ids, _ = await finder.ask(offset=0, groupId=group_id, **fields)
+        assert (total, ids) == (count, [group_id][:count])
+    assert (await finder.ask(offset=0, groupId="f" * 32))[:2] == (0, [])
+
+
+async def test_another_customers_group_is_not_found_and_no_place_to_go_on_from(
+    finder: Finder, theirs: Groups
+) -> None:
+    (other, *_) = await theirs.ids()
+    assert (await finder.ask(offset=0, groupId=other))[:2] == (0, [])
+    with pytest.raises(GroupNotFound, match="begin again with an empty after"):
+        await finder.ask(after=other)
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest", "name"])
+async def test_whatever_comes_and_goes_meanwhile_no_group_that_stays_is_missed_or_repeated(
+    finder: Finder, order: str
+) -> None:
+    rng = random.Random(11)
+    staying = {group[0] for group in rng.sample(finder.groups, 20)}
+
+    async def come_and_go() -> None:
+        going = [group[0] for group in finder.groups if group[0] not in staying]
+        for group_id in rng.sample(going, min(4, len(going))):
+            await finder.drop(group_id)
+        if len(finder.groups) < 60:
+            await finder.create(rng.choice(NAMES), 1)
+
+    seen = await finder.walk(3, come_and_go, order=order)
+    assert len(seen) == len(set(seen))
+    assert staying <= set(seen)
+    in_order = finder.expected(order)
+    still = [group_id for group_id in seen if group_id in set(in_order)]
+    assert still == [group_id for group_id in in_order if group_id in set(still)]
+
+
+async def test_the_group_seen_last_may_be_deleted_and_the_page_goes_on_behind_it(
+    finder: Finder,
+) -> None:
+    for order in ("oldest", "newest", "name"):
+        before = finder.expected(order)
+        _, ids, after = await finder.ask(limit=5, after="", order=order)
+        assert after == ids[-1]
+        await finder.drop(after)
+        _, more, _ = await finder.ask(limit=5, after=after, order=order)
+        assert more == before[5:10]
+
+
+async def test_where_a_group_stood_is_forgotten_after_a_while(finder: Finder, clock: Any) -> None:
+    gone = finder.groups[3][0]
+    await finder.drop(gone)
+    clock.now_ms += limits.GROUP_GONE_MS - 1
+    await listing.clean(finder.mine.services)
+    await finder.ask(after=gone)
+    clock.now_ms += 1
+    await listing.clean(finder.mine.services)
+    with pytest.raises(GroupNotFound, match="in the last 7 days"):
+        await finder.ask(after=gone)
+
+
+async def test_long_groups_come_in_pieces_and_say_what_comes_next(
+    finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        await finder.create("long", *range(1000, 1300))
+    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 3)
+    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    expected = finder.expected()
+    for limit in (1, 2, 3, 4, len(expected) - 1, len(expected), 1000):
+
+        async def nothing() -> None:
+            pass
+
+        assert await finder.walk(limit, nothing) == expected
+    listed = await listing.list(
+        finder.mine.services, finder.mine.caller, ListGroup(limit=1, after=expected[-2])
+    )
+    assert listed.rest is not None
+    rows = [*listed.rows] + [row async for piece in listed.rest for row in piece]
+    assert [row[3] for row in rows] == [joined(range(1000, 1300))]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"offset": 0, "after": ""}, "after must be sent without offset"),
+        ({"offset": 0, "phone": "123"}, "phone must be one phone number: 5 to 15 digits"),
+        ({"offset": 0, "phone": f"{phone(1)},{phone(2)}"}, "phone must be one phone number"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_with_what_can(
+    mine: Groups, fields: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ParameterError, match=text):
+        await listing.list(mine.services, mine.caller, ListGroup(limit=1, **fields))

@@ -1,0 +1,80 @@
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from openpns.errors import ConfigError
+from openpns.storage import connect
+from openpns.storage.postgres.hosts import Hosts
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A host that takes connections and never says a word, as a frozen machine does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def behind(first: str, url: str) -> str:
+    """Return a URL that names another host before its own."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    if not host:
+        host = quote(parse_qs(parts.query)["host"][0], safe="")
+        parts = parts._replace(query="")
+    return urlunsplit(parts._replace(netloc=f"{user}@{first},{host}"))
+
+
+async def test_a_host_that_is_silent_does_not_hide_the_one_behind_it(
+    postgres_url: str, silent: str
+) -> None:
+    store = await connect.open_store(behind(silent, postgres_url), timeout_ms=1000)
+    assert await store.schema_version() == 0
+    await store.close()
+
+
+async def test_the_host_that_answered_is_asked_first_from_then_on(
+    postgres_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    plain = asyncpg.connect
+
+    async def note(url: str, **options: Any) -> Any:
+        asked.append(url)
+        return await plain(url, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", note)
+    hosts = Hosts(behind(silent, postgres_url))
+    for _ in range(2):
+        await (await hosts.connect(None, timeout=1.0)).close()
+    assert [silent in url for url in asked] == [True, False, False]
+
+
+async def test_hosts_of_which_none_answers_are_refused_without_the_password(silent: str) -> None:
+    url = f"postgresql://user:geheim@{silent},{silent}/name"
+    with pytest.raises(ConfigError, match="cannot connect to PostgreSQL") as caught:
+        await connect.open_store(url, timeout_ms=200)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wish", ["any", "standby", "prefer-standby", "read-only", "x"])
+async def test_a_url_that_asks_for_a_standby_is_refused(wish: str) -> None:
+    url = f"postgresql://user:geheim@127.0.0.1:1/name?target_session_attrs={wish}"
+    with pytest.raises(ConfigError, match="primary or read-write") as caught:
+        await connect.open_store(url)
+    assert "geheim" not in str(caught.value)
+
+
+async def test_a_server_that_is_not_as_asked_for_is_refused_and_the_text_says_what_to_name(
+    postgres_url: str,
+) -> None:
+    name = urlsplit(postgres_url).path[1:]
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await connection.close()
+    ask = "&" if "?" in postgres_url else "?"
+    with pytest.raises(ConfigError, match="name the primary"):
+        await connect.open_store(f"{postgres_url}{ask}target_session_attrs=read-write")

@@ -1,0 +1,364 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from asyncpg.pool import Pool
+from asyncpg.transaction import Transaction
+from tests import direct
+from tests.storage.conftest import add, ids_in
+
+from openpns.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    ReadFailed,
+    ServiceUnavailable,
+)
+from openpns.storage import connect, migrations
+from openpns.storage.postgres.store import PostgresStore
+from openpns.storage.statements import prepare
+from openpns.storage.store import Statement, Steps
+
+ALL: dict[str, object] = {"customer_id": None}
+END_ALL = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE application_name = 'openpns' AND datname = current_database()"
+)
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A store with two connections at most and one customer."""
+    opened = await connect.open_store(postgres_url, timeout_ms=3000, connections_max=2)
+    assert isinstance(opened, PostgresStore)
+    await connect.migrate(opened, postgres_url)
+    await opened.write(add("cus_1"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def hasty(store: PostgresStore, postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A store on the same database, with one connection, that waits for nothing long."""
+    opened = await connect.open_store(postgres_url, timeout_ms=300, connections_max=1)
+    assert isinstance(opened, PostgresStore)
+    yield opened
+    await opened.close()
+
+
+def teach(store: PostgresStore, name: str, sql: str) -> None:
+    """Give a store a statement that openpns does not have."""
+    store._statements[name] = prepare(name, sql, "postgres")
+
+
+def run(name: str, attempts: list[str] | None = None) -> Callable[[], Steps[None]]:
+    """Return the step that runs one statement, and note each attempt."""
+
+    def steps() -> Steps[None]:
+        if attempts is not None:
+            attempts.append(name)
+        yield Statement(name, {})
+
+    return steps
+
+
+def fail_with(code: str) -> str:
+    """Return SQL that fails as PostgreSQL itself would."""
+    return f"DO $do$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $do$"
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("user", "name"), [("nobody_here", "postgres"), (None, "no_such_database")]
+)
+async def test_a_wrong_user_or_name_is_refused_without_the_password(
+    postgres_server: str, user: str | None, name: str
+) -> None:
+    parts = urlsplit(postgres_server)
+    place = parts.netloc.rpartition("@")[2]
+    who = f"{user or parts.username}:{parts.password or 'geheim'}"
+    url = urlunsplit(parts._replace(netloc=f"{who}@{place}", path=f"/{name}"))
+    with pytest.raises(ConfigError, match="cannot connect to PostgreSQL") as caught:
+        await connect.open_store(url)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:{port}", "127.0.0.1:port", "[::1", "/no/folder"])
+async def test_a_wrong_place_is_refused_without_the_password(place: str) -> None:
+    url = f"postgresql://user:geheim@{place.format(port=closed_port())}/name"
+    with pytest.raises(ConfigError, match="cannot connect to PostgreSQL") as caught:
+        await connect.open_store(url, timeout_ms=2000)
+    assert "geheim" not in str(caught.value)
+
+
+async def test_a_read_survives_the_end_of_every_connection(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    for _ in range(5):
+        await asyncio.gather(*(ids_in(store) for _ in range(4)))
+        await direct.query(postgres_url, END_ALL)
+        assert await ids_in(store) == ["cus_1"]
+        assert await store.schema_version() == migrations.newest("postgres")
+
+
+async def test_a_write_survives_the_end_of_every_connection(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    for number in range(5):
+        await direct.query(postgres_url, END_ALL)
+        assert await store.write(add(f"new_{number}")) == 1
+    assert len(await ids_in(store)) == 6
+
+
+async def test_a_write_whose_connection_ends_half_way_is_made_once(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    teach(store, "end_me", "SELECT pg_terminate_backend(pg_backend_pid())")
+    attempts: list[str] = []
+
+    def steps() -> Steps[int]:
+        attempts.append("again")
+        yield from add("cus_2")()
+        if len(attempts) == 1:
+            yield Statement("end_me", {})
+        return len(attempts)
+
+    assert await store.write(steps) == 2
+    assert await ids_in(store) == ["cus_1", "cus_2"]
+
+
+async def test_a_write_that_loses_every_connection_gives_up(store: PostgresStore) -> None:
+    teach(store, "end_me", "SELECT pg_terminate_backend(pg_backend_pid())")
+    attempts: list[str] = []
+    with pytest.raises(ServiceUnavailable, match="nothing was written"):
+        await store.write(run("end_me", attempts))
+    assert len(attempts) == 3
+    with pytest.raises(ServiceUnavailable):
+        await store.fetch("end_me", {})
+    assert await ids_in(store) == ["cus_1"]
+
+
+async def test_a_stream_whose_connection_ends_is_unavailable(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    await store.write(add("cus_2", "cus_3"))
+    async with aclosing(store.stream("customer_list", ALL, 1)) as slices:
+        await anext(slices)
+        await direct.query(postgres_url, END_ALL)
+        with pytest.raises(ServiceUnavailable):
+            await anext(slices)
+    assert len(await ids_in(store)) == 3
+
+
+async def test_a_slow_read_is_given_up_and_not_asked_again(
+    hasty: PostgresStore, postgres_url: str
+) -> None:
+    await direct.query(postgres_url, "CREATE SEQUENCE asked")
+    teach(hasty, "slow", "SELECT nextval('asked'), pg_sleep(60)")
+    with pytest.raises(ServiceUnavailable) as caught:
+        await hasty.fetch("slow", {})
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    assert await direct.query(postgres_url, "SELECT last_value, is_called FROM asked") == [
+        (1, True)
+    ]
+    assert await ids_in(hasty) == ["cus_1"]
+
+
+async def test_a_write_that_waits_too_long_is_given_up_whole(
+    hasty: PostgresStore, postgres_url: str
+) -> None:
+    def steps() -> Steps[None]:
+        yield from add("cus_2")()
+        yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
+
+    async with direct.holding(postgres_url, "UPDATE customer SET name = 'changed'"):
+        with pytest.raises(ServiceUnavailable, match="nothing was written"):
+            await hasty.write(steps)
+        assert await ids_in(hasty) == ["cus_1"]
+    await hasty.write(steps)
+    assert await ids_in(hasty) == ["cus_1", "cus_2"]
+
+
+async def test_waiting_for_a_free_connection_has_an_end(hasty: PostgresStore) -> None:
+    async with aclosing(hasty.stream("customer_list", ALL, 1)) as slices:
+        await anext(slices)
+        with pytest.raises(ServiceUnavailable):
+            await hasty.write(add("cus_2"))
+        with pytest.raises(ServiceUnavailable):
+            await ids_in(hasty)
+    assert await hasty.write(add("cus_2")) == 1
+
+
+async def test_closing_does_not_wait_for_ever(hasty: PostgresStore) -> None:
+    slices = hasty.stream("customer_list", ALL, 1)
+    await anext(slices)
+    await hasty.close()
+    with pytest.raises(ServiceUnavailable):
+        await anext(slices)
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+async def test_a_write_that_the_database_asks_for_again_is_tried_three_times(
+    store: PostgresStore, code: str
+) -> None:
+    teach(store, "refused", fail_with(code))
+    attempts: list[str] = []
+    with pytest.raises(ServiceUnavailable, match="nothing was written"):
+        await store.write(run("refused", attempts))
+    assert len(attempts) == 3
+
+
+async def test_two_writes_that_wait_for_each_other_both_end_well(store: PostgresStore) -> None:
+    await store.write(add("cus_2"))
+    first_steps = asyncio.Barrier(2)
+    plain = store._run_step
+    seen: set[str] = set()
+
+    async def step_together(connection: object, step: Statement) -> object:
+        rows = await plain(connection, step)
+        order = step.params.get("order")
+        if order and order not in seen:
+            seen.add(order)
+            await first_steps.wait()
+        return rows
+
+    store._run_step = step_together  # type: ignore[method-assign,assignment]
+
+    def disable(*customer_ids: str) -> Callable[[], Steps[None]]:
+        def steps() -> Steps[None]:
+            for customer_id in customer_ids:
+                params = {"customer_id": customer_id, "now_ms": 5, "order": "".join(customer_ids)}
+                yield Statement("customer_disable", params)
+
+        return steps
+
+    await asyncio.gather(
+        store.write(disable("cus_1", "cus_2")), store.write(disable("cus_2", "cus_1"))
+    )
+    assert [row[3] for row in await store.fetch("customer_list", ALL)] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("XX001", ReadFailed),  # data_corrupted
+        ("XX002", ReadFailed),  # index_corrupted
+        ("53100", ServiceUnavailable),  # disk_full
+        ("57014", ServiceUnavailable),  # query_canceled, as by statement_timeout
+        ("58030", ServiceUnavailable),  # io_error
+    ],
+)
+async def test_a_failure_of_the_server_has_its_own_answer(
+    store: PostgresStore, code: str, error: type[Exception]
+) -> None:
+    teach(store, "broken", fail_with(code))
+    with pytest.raises(error):
+        await store.fetch("broken", {})
+    with pytest.raises(error):
+        await store.write(run("broken"))
+    assert await store.write(add("cus_2")) == 1
+
+
+async def test_a_server_that_only_reads_takes_no_writes(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    (name,) = (await direct.query(postgres_url, "SELECT current_database()"))[0]
+    await direct.query(
+        postgres_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+    )
+    reader = await connect.open_store(postgres_url)
+    with pytest.raises(ServiceUnavailable, match="nothing was written"):
+        await reader.write(add("cus_2"))
+    with pytest.raises(ServiceUnavailable):
+        await reader.migrate([(99, "CREATE TABLE t (a text)")])
+    assert await ids_in(reader) == ["cus_1"]
+    await reader.close()
+
+
+def interrupt_commit(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, *, committed: bool
+) -> None:
+    """Let the next commit be lost to us, before or after the server has made it."""
+    plain = Transaction.commit
+
+    async def lose(self: Transaction) -> None:
+        monkeypatch.setattr(Transaction, "commit", plain)
+        if committed:
+            await plain(self)
+        self._connection.terminate()
+        raise error
+
+    monkeypatch.setattr(Transaction, "commit", lose)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ConnectionDoesNotExistError("gone"),
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.StatementCompletionUnknownError("who knows"),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_commit_that_is_lost_is_neither_confirmed_nor_denied(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, error: Exception, *, committed: bool
+) -> None:
+    interrupt_commit(monkeypatch, error, committed=committed)
+    with pytest.raises(OutcomeUnknown, match="send the same bytes again, or read"):
+        await store.write(add("cus_2"))
+    assert ("cus_2" in await ids_in(store)) == committed
+    assert await store.write(add("cus_3")) == 1
+
+
+async def test_an_unknown_commit_stays_unknown_where_the_driver_cannot_clean_up(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_commit(monkeypatch, TimeoutError(), committed=True)
+    plain, released = Pool.release, []
+
+    async def fail(self: Pool, *arguments: Any, **options: Any) -> None:
+        await plain(self, *arguments, **options)
+        released.append(self)
+        raise TimeoutError
+
+    monkeypatch.setattr(Pool, "release", fail)
+    with pytest.raises(OutcomeUnknown):
+        await store.write(add("cus_2"))
+    assert len(released) == 1
+    assert await ids_in(store) == ["cus_1", "cus_2"]
+
+
+async def test_a_connection_that_really_ends_at_the_commit_leaves_nothing(
+    store: PostgresStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Transaction.commit
+
+    async def commit_too_late(self: Transaction) -> None:
+        monkeypatch.setattr(Transaction, "commit", plain)
+        await direct.query(postgres_url, END_ALL)
+        await plain(self)
+
+    monkeypatch.setattr(Transaction, "commit", commit_too_late)
+    with pytest.raises(OutcomeUnknown):
+        await store.write(add("cus_2"))
+    assert await ids_in(store) == ["cus_1"]
+
+
+async def test_a_commit_that_the_server_refuses_is_made_again(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_commit(monkeypatch, asyncpg.SerializationError("again"), committed=False)
+    assert await store.write(add("cus_2")) == 1
+    assert await ids_in(store) == ["cus_1", "cus_2"]

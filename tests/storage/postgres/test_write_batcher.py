@@ -1,0 +1,205 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from tests import direct
+
+from openpns.core.context import Caller, Services
+from openpns.errors import GroupNotFound, OutcomeUnknown, ServiceUnavailable
+from openpns.groups import listing, service
+from openpns.groups.wire import CreateGroup, ListGroup
+from openpns.storage.postgres.write_batcher import (
+    CannotShareError,
+    GatheredWrites,
+    run_in_step,
+)
+from openpns.storage.store import Row, Statement, StatementMany, Steps
+
+
+def write(*names: str, then: Exception | None = None) -> Callable[[], Steps[list[Any]]]:
+    """Return steps that run statements of these names and return what they got."""
+
+    def steps() -> Steps[list[Any]]:
+        found = []
+        for name in names:
+            rows = yield Statement(name, {})
+            found.append([*rows])
+        if then is not None:
+            raise then
+        return found
+
+    return steps
+
+
+class Engine:
+    """Runs writes as told, and notes which ran together."""
+
+    def __init__(self) -> None:
+        self.together: list[int] = []
+        self.alone = 0
+        self.gate = asyncio.Semaphore(0)
+        self.error: Exception | None = None
+        self.gathered = GatheredWrites(self.run_all, self.run_alone)
+
+    async def run_all(self, writes: Sequence[Callable[[], Steps[Any]]]) -> Sequence[Any]:
+        self.together.append(len(writes))
+        await self.gate.acquire()
+        if self.error is not None:
+            raise self.error
+        return range(len(writes))
+
+    async def run_alone(self, steps: Callable[[], Steps[Any]]) -> Any:
+        self.alone += 1
+        await self.gate.acquire()
+        try:
+            next(steps())
+        except StopIteration as stop:
+            return stop.value
+        return None
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_writes_that_come_while_one_is_under_way_go_together_after_it() -> None:
+    engine = Engine()
+    first = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
+    await turn()
+    behind = [asyncio.ensure_future(engine.gathered.run("cus_1", write())) for _ in range(5)]
+    elsewhere = asyncio.ensure_future(engine.gathered.run("cus_2", write()))
+    await turn()
+    assert (engine.alone, engine.together) == (2, [])  # another place waits for nobody
+    for _ in range(3):
+        engine.gate.release()
+        await turn()
+    await asyncio.gather(first, elsewhere)
+    assert await asyncio.gather(*behind) == [0, 1, 2, 3, 4]
+    assert engine.together == [5]
+
+
+async def test_one_transaction_takes_so_many_and_no_more() -> None:
+    engine = Engine()
+    all_ = asyncio.gather(*(engine.gathered.run("cus_1", write()) for _ in range(150)))
+    for _ in range(3):
+        await turn()
+        engine.gate.release()
+    await all_
+    assert engine.together == [64, 64, 22]
+
+
+async def test_where_one_of_them_fails_each_runs_by_itself() -> None:
+    engine = Engine()
+    engine.error = CannotShareError()
+    bad = write(then=GroupNotFound("why"))
+    writes = asyncio.gather(
+        *(engine.gathered.run("cus_1", steps) for steps in (write(), bad, write())),
+        return_exceptions=True,
+    )
+    for _ in range(4):
+        await turn()
+        engine.gate.release()
+    good, error, also_good = await writes
+    assert (good, also_good) == ([], [])
+    assert isinstance(error, GroupNotFound)
+    assert engine.alone == 3
+
+
+@pytest.mark.parametrize("kind", [ServiceUnavailable, OutcomeUnknown])
+async def test_where_the_storage_is_lost_all_are_told_and_none_is_tried_again(
+    kind: type[ServiceUnavailable | OutcomeUnknown],
+) -> None:
+    engine = Engine()
+    engine.error = kind("lost")
+    writes = asyncio.gather(
+        *(engine.gathered.run("cus_1", write()) for _ in range(3)), return_exceptions=True
+    )
+    await turn()
+    engine.gate.release()
+    errors = await writes
+    assert [type(error) for error in errors] == [kind] * 3
+    assert len({id(error) for error in errors}) == 3
+    assert engine.alone == 0
+
+
+async def test_a_write_whose_caller_left_does_not_hold_the_others() -> None:
+    engine = Engine()
+    leaving = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
+    staying = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
+    await turn()
+    leaving.cancel()
+    engine.gate.release()
+    assert await staying == 1
+    engine.gate.release()
+    assert await engine.gathered.run("cus_1", write()) == []
+
+
+async def test_in_step_each_write_gets_the_rows_of_its_own_statements() -> None:
+    ran: list[list[str]] = []
+
+    async def run(steps: Sequence[Statement]) -> Sequence[Row]:
+        ran.append([step.name for step in steps])
+        return [(place,) for place in range(len(steps))] if steps[0].name == "take" else []
+
+    assert await run_in_step([write("take", "put")] * 3, run) == [
+        [[(place,)], []] for place in range(3)
+    ]
+    assert ran == [["take"] * 3, ["put"] * 3]
+
+
+def many() -> Steps[None]:
+    yield StatementMany("take", [])
+
+
+@pytest.mark.parametrize(
+    ("writes", "rows"),
+    [
+        ([write("take"), write("take", then=GroupNotFound("why"))], [(1,), (2,)]),
+        ([write("take"), write("put")], [(1,), (2,)]),
+        ([write("take"), write("take", "put")], [(1,), (2,)]),
+        ([write("take"), write("take")], [(1,)]),
+        ([write("take"), many], []),
+    ],
+    ids=["one fails", "other statements", "more statements", "too few rows", "many at once"],
+)
+async def test_what_cannot_go_in_step_is_refused(
+    writes: list[Callable[[], Steps[Any]]], rows: list[Row]
+) -> None:
+    async def run(_: Sequence[Statement]) -> Sequence[Row]:
+        return rows
+
+    with pytest.raises(CannotShareError):
+        await run_in_step(writes, run)
+
+
+async def test_groups_created_at_once_are_all_there_in_one_order(
+    services: Services, caller: Caller, query: direct.Query
+) -> None:
+    bodies = [
+        CreateGroup(phones=f"861380013{place:04}", groupName=str(place)) for place in range(90)
+    ]
+    long = CreateGroup(phones=",".join(f"8613900{place:06}" for place in range(300)))
+    created = await asyncio.gather(
+        *(service.create(services, caller, body) for body in (*bodies, long))
+    )
+    page = await listing.list(services, caller, ListGroup(limit=100, offset=0))
+    assert page.total == 91
+    assert {row[2] for row in page.rows} == {one.groupId for one in created}
+    assert await query("SELECT min(group_seq), max(group_seq) FROM number_group") == [(0, 90)]
+    assert await query("SELECT count(*) FROM group_member") == [(390,)]
+
+
+async def test_groups_of_a_customer_that_is_gone_fail_each_by_itself(
+    services: Services, caller: Caller
+) -> None:
+    body = CreateGroup(phones="8613800138000")
+    gone = Caller("some-key", "gone")
+    done = await asyncio.gather(
+        *(service.create(services, gone, body) for _ in range(5)),
+        service.create(services, caller, body),
+        return_exceptions=True,
+    )
+    assert all(isinstance(error, Exception) for error in done[:5])
+    assert not isinstance(done[5], BaseException)

@@ -1,0 +1,381 @@
+import asyncio
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+from tests import direct
+from tests.storage.conftest import add, ids_in
+
+from openpns.errors import (
+    ConfigError,
+    GroupNotFound,
+    InternalError,
+    ReadFailed,
+    ServiceUnavailable,
+)
+from openpns.storage import connect
+from openpns.storage.sqlite.store import SQLiteStore
+from openpns.storage.store import Statement, Steps
+
+NOBODY = 65_534
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "test.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+async def store(path: Path, url: str) -> AsyncIterator[SQLiteStore]:
+    """A store with one customer, that waits for others only shortly and has yet to write."""
+    made = await connect.open_store(url, create=True)
+    await connect.migrate(made, url)
+    await made.write(add("cus_1"))
+    await made.close()
+    opened = SQLiteStore(str(path), timeout_ms=100)
+    yield opened
+    await opened.close()
+
+
+def change_writer(store: SQLiteStore, change: Callable[[apsw.Connection], None]) -> None:
+    """Do something to the connection that will write from now on."""
+    plain = store._writer._connect
+
+    def connect_and_change() -> apsw.Connection:
+        connection = plain()
+        change(connection)
+        return connection
+
+    store._writer._connect = connect_and_change
+
+
+def leave_pages(count: int) -> Callable[[apsw.Connection], None]:
+    """Let the database grow by so many pages, as a disk does that is about to be full."""
+
+    def change(connection: apsw.Connection) -> None:
+        connection.pragma("max_page_count", connection.pragma("page_count") + count)
+
+    return change
+
+
+def add_group(group_id: str, phones: str) -> Callable[[], Steps[None]]:
+    """Return the step that stores a group with so much text, whatever it says."""
+    row = {
+        "customer_id": "cus_1",
+        "group_id": group_id,
+        "group_seq": int(group_id, 16),
+        "group_name": "",
+        "name_key": "",
+        "remark": "",
+        "phone_count": 1,
+        "now_ms": 1,
+        "phones": phones,
+    }
+
+    def steps() -> Steps[None]:
+        yield Statement("group_create", row)
+
+    return steps
+
+
+async def group_ids(store: SQLiteStore) -> list[str]:
+    return [row[0] for row in await store.fetch("group_export", {"customer_id": "cus_1"})]
+
+
+def refuse_if_there(customer_id: str) -> Callable[[], Steps[None]]:
+    """Return steps that fail for what another write has done."""
+
+    def steps() -> Steps[None]:
+        if (yield Statement("customer_list", {"customer_id": customer_id})):
+            raise GroupNotFound
+
+    return steps
+
+
+async def write_together(
+    store: SQLiteStore, *writes: Callable[[], Steps[object]], then_close: bool = False
+) -> list[object | BaseException]:
+    """Keep the writer busy until all writes wait, so that it takes them as one batch."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> Steps[None]:
+        begun.set()
+        go_on.wait(10)
+        yield Statement("customer_list", {"customer_id": None})
+
+    first = asyncio.ensure_future(store.write(wait))
+    await asyncio.to_thread(begun.wait, 10)
+    rest = [asyncio.ensure_future(store.write(steps)) for steps in writes]
+    await asyncio.sleep(0)
+    if then_close:
+        rest.append(asyncio.ensure_future(store.close()))
+        # The queue is a thread's: it has no event to wait for.
+        while store._writer._queue.qsize() <= len(writes):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    go_on.set()
+    return (await asyncio.gather(first, *rest, return_exceptions=True))[1:]
+
+
+@pytest.fixture
+async def read_only(store: SQLiteStore) -> AsyncIterator[str]:
+    """A database file that this process may read and not write, in a folder of its own."""
+    await store.close()
+    folder = Path(tempfile.mkdtemp(prefix="openpns-read-only-"))
+    file = folder / "test.db"
+    shutil.copy(store._path, file)
+    file.chmod(0o444)
+    folder.chmod(0o777)
+    try:
+        with without_root():
+            yield str(file)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def without_root() -> Iterator[None]:
+    """Give root's rights up for a while: to root no file is read-only."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+async def test_a_new_file_and_its_side_files_are_private(store: SQLiteStore, path: Path) -> None:
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_a_file_in_a_missing_folder_is_refused(tmp_path: Path, *, create: bool) -> None:
+    url = f"sqlite:///{tmp_path / 'missing' / 'test.db'}"
+    with pytest.raises(ConfigError, match=r"missing/test\.db"):
+        await connect.open_store(url, create=create)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, url: str) -> None:
+    text = "groupId,groupName,phones,remark\n" * 100
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"cannot open .*test\.db: file is not a database"):
+        await connect.open_store(url, create=True)
+    assert path.read_text() == text
+
+
+async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot open"):
+        await connect.open_store(f"sqlite:///{tmp_path}")
+
+
+async def test_acknowledged_writes_are_on_disk(store: SQLiteStore) -> None:
+    assert store._connect().pragma("synchronous") == 2  # full
+    assert store._reader.pragma("journal_mode") == "wal"
+
+
+async def test_a_database_that_another_holds_is_unavailable_until_it_is_free(
+    store: SQLiteStore, url: str
+) -> None:
+    async with direct.holding(url, "UPDATE customer SET name = 'changed'"):
+        with pytest.raises(ServiceUnavailable, match="nothing was written") as caught:
+            await store.write(add("cus_2"))
+        assert isinstance(caught.value.__cause__, apsw.BusyError)
+        with pytest.raises(ServiceUnavailable):
+            await store.migrate([(99, "CREATE TABLE t (a)")])
+        assert await ids_in(store) == ["cus_1"]
+    assert await store.write(add("cus_2")) == 1
+
+
+async def test_a_full_disk_refuses_what_does_not_fit_and_nothing_else(store: SQLiteStore) -> None:
+    change_writer(store, leave_pages(2))
+    with pytest.raises(ServiceUnavailable, match="nothing was written") as caught:
+        await store.write(add_group("1", "8" * 100_000))
+    assert isinstance(caught.value.__cause__, apsw.FullError)
+    assert await group_ids(store) == []
+    await store.write(add_group("2", "85211111114"))
+    assert await group_ids(store) == ["2"]
+
+
+async def test_writes_that_wait_together_fail_alone(store: SQLiteStore) -> None:
+    results = await write_together(
+        store,
+        add("cus_2"),
+        add("cus_3", then=GroupNotFound()),
+        add("cus_4", "cus_4"),
+        add("cus_5", then=ValueError("a bug")),
+        add("cus_6"),
+    )
+    assert [type(result) for result in results] == [
+        *(int, GroupNotFound, InternalError, ValueError, int)
+    ]
+    assert await ids_in(store) == ["cus_1", "cus_2", "cus_6"]
+
+
+async def test_writes_that_wait_together_see_each_other_in_order(store: SQLiteStore) -> None:
+    results = await write_together(store, add("cus_2"), refuse_if_there("cus_2"))
+    assert [type(result) for result in results] == [int, GroupNotFound]
+
+
+async def test_closing_lets_the_writes_that_wait_finish(store: SQLiteStore, path: Path) -> None:
+    results = await write_together(store, add("cus_2"), add("cus_3"), then_close=True)
+    assert results == [1, 1, None]
+    again = SQLiteStore(str(path), 100)
+    assert await ids_in(again) == ["cus_1", "cus_2", "cus_3"]
+    await again.close()
+
+
+async def test_a_disk_that_fills_up_in_a_batch_takes_all_of_it_back(store: SQLiteStore) -> None:
+    change_writer(store, leave_pages(2))
+    results = await write_together(
+        store,
+        add("cus_2"),
+        # Refused for the one before it, which is not there in the end: not to be told so.
+        refuse_if_there("cus_2"),
+        add_group("1", "8" * 100_000),
+        add("cus_3"),
+    )
+    assert [type(result) for result in results] == [ServiceUnavailable] * 4
+    assert await ids_in(store) == ["cus_1"]
+    assert await store.write(add("cus_2")) == 1
+
+
+async def test_a_commit_that_fails_takes_the_whole_batch_back(store: SQLiteStore) -> None:
+    refuse = threading.Event()
+    change_writer(store, lambda connection: connection.set_commit_hook(refuse.is_set))
+    refuse.set()
+    results = await write_together(store, add("cus_2"), add("cus_3", then=GroupNotFound()))
+    assert [type(result) for result in results] == [InternalError] * 2
+    refuse.clear()
+    assert await ids_in(store) == ["cus_1"]
+    assert await store.write(add("cus_2")) == 1
+
+
+async def test_a_writer_that_cannot_connect_tries_again(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store._path = store._path, "/missing/test.db"
+    with pytest.raises(ServiceUnavailable):
+        await store.write(add("cus_2"))
+    with pytest.raises(ServiceUnavailable):
+        await anext(store.stream("customer_list", {"customer_id": None}, 1))
+    store._path = path
+    assert await store.write(add("cus_2")) == 1
+
+
+def test_the_writer_outlives_a_caller_whose_loop_has_ended(path: Path, url: str) -> None:
+    stores: list[SQLiteStore] = []
+    left: list[object] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Steps[None]:
+        begun.set()
+        go_on.wait(10)
+        yield from add("cus_1")()
+
+    async def leave() -> None:
+        stores.append(SQLiteStore(str(path), 100, create=True))
+        await connect.migrate(stores[0], url)
+        left.append(asyncio.ensure_future(stores[0].write(slowly)))
+        await asyncio.to_thread(begun.wait, 10)
+
+    async def come_back() -> list[str]:
+        go_on.set()
+        await stores[0].write(add("cus_2"))
+        shown = await ids_in(stores[0])
+        await stores[0].close()
+        return shown
+
+    asyncio.run(leave())
+    assert asyncio.run(come_back()) == ["cus_1", "cus_2"]
+
+
+async def test_a_read_only_file_can_be_read_and_not_written(read_only: str) -> None:
+    store = SQLiteStore(read_only, 100)
+    with pytest.raises(ServiceUnavailable, match="nothing was written") as caught:
+        await store.write(add("cus_2"))
+    assert isinstance(caught.value.__cause__, apsw.ReadOnlyError)
+    assert await ids_in(store) == ["cus_1"]
+    await store.close()
+
+
+async def test_a_folder_that_cannot_be_written_takes_no_new_file(path: Path) -> None:
+    path.parent.chmod(0o555)
+    expected = r"cannot create .*: Permission denied; allowed is"
+    with without_root(), pytest.raises(ConfigError, match=expected):
+        SQLiteStore(str(path), 100, create=True)
+
+
+async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: SQLiteStore) -> None:
+    await store.close()
+    with closing(apsw.Connection(str(path))) as connection:
+        tables = connection.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")
+        pages = [row[0] for row in tables]
+    data = bytearray(path.read_bytes())
+    for page in pages:
+        data[(page - 1) * 4096 : page * 4096] = b"\x5a" * 4096
+    path.write_bytes(data)
+    damaged = SQLiteStore(str(path), 100)
+    with pytest.raises(ReadFailed, match="the storage is damaged"):
+        await damaged.fetch("customer_list", {"customer_id": None})
+    with pytest.raises(ReadFailed):
+        await anext(damaged.stream("customer_list", {"customer_id": None}, 1))
+    with pytest.raises(ReadFailed):
+        await damaged.write(add("cus_2"))
+    await damaged.close()
+
+
+@pytest.fixture
+async def in_memory() -> AsyncIterator[SQLiteStore]:
+    """A store in memory with one customer, that would give up soon if it were ever busy."""
+    store = SQLiteStore(None, timeout_ms=1)
+    await connect.migrate(store, "sqlite:///memory")
+    await store.write(add("cus_1"))
+    yield store
+    await store.close()
+
+
+async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) -> None:
+    other = SQLiteStore(None, timeout_ms=1)
+    assert await other.schema_version() == 0
+    await other.close()
+    assert await in_memory.schema_version() > 0
+    assert await ids_in(in_memory) == ["cus_1"]
+
+
+async def test_in_memory_a_read_waits_for_its_turn(in_memory: SQLiteStore) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Steps[None]:
+        yield from add("cus_2")()
+        begun.set()
+        go_on.wait(10)
+
+    writing = asyncio.ensure_future(in_memory.write(slowly))
+    await asyncio.to_thread(begun.wait, 10)
+    threading.Timer(0.05, go_on.set).start()
+    assert await ids_in(in_memory) == ["cus_1", "cus_2"]
+    await writing
+
+
+async def test_in_memory_writes_do_not_wait_for_a_slow_reader(in_memory: SQLiteStore) -> None:
+    await in_memory.write(add("cus_2"))
+    shown = []
+    async with aclosing(in_memory.stream("customer_list", {"customer_id": None}, 1)) as slices:
+        async for rows in slices:
+            shown += [row[0] for row in rows]
+            await in_memory.write(add(f"cus_{len(shown) + 2}"))
+    assert shown == ["cus_1", "cus_2"]
+    assert await ids_in(in_memory) == ["cus_1", "cus_2", "cus_3", "cus_4"]
