@@ -18,11 +18,11 @@ import asyncpg
 from bench.calls import MASTER_KEY, secret_of
 from openpns import limits
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.groups import phone_chunks
 from openpns.storage import connect
-from openpns.storage.store import Params, StatementMany, Store, database_path
+from openpns.storage.store import Params, StatementBatch, Store, database_path
 
 NUMBERS = 3
 SLICE = 64
@@ -78,12 +78,12 @@ async def fill(url: str, holdings: Sequence[Holding]) -> None:
 
 async def _create_callers(store: Store, url: str, names: Sequence[str]) -> None:
     """Make customers and keys, some at once, so that they share commits."""
-    vault = await open_vault(store, url, MASTER_KEY)
+    secret_box = await open_secret_box(store, url, MASTER_KEY)
 
     async def create(name: str) -> None:
         await customers.create(store, now_ms, name, "")
         await access_keys.create(
-            store, vault, now_ms, name, access_key=name, access_secret=secret_of(name)
+            store, secret_box, now_ms, name, access_key=name, access_secret=secret_of(name)
         )
 
     for first in range(0, len(names), SLICE):
@@ -102,7 +102,7 @@ def _fill_sqlite(path: str, holdings: Sequence[Holding]) -> None:
             "customer": holding.customer,
             "groups": holding.groups,
             "numbers": holding.numbers,
-            "in_text": min(holding.numbers, limits.NUMBERS_IN_PART),
+            "in_text": min(holding.numbers, limits.PHONES_IN_CHUNK),
             "now_ms": now_ms(),
         }
         connection.execute(_SQLITE_GROUPS, bindings)
@@ -130,7 +130,7 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
                 == (groups, numbers, has_members)
             ]
             names = [holding.customer for holding in kind]
-            in_text = min(numbers, limits.NUMBERS_IN_PART)
+            in_text = min(numbers, limits.PHONES_IN_CHUNK)
             await connection.execute(_POSTGRES_GROUPS, names, groups, numbers, in_text, now_ms())
             for holding in kind:
                 await _copy_parts(connection, holding)
@@ -148,18 +148,18 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
 async def _copy_parts(connection: Any, holding: Holding) -> None:
     columns = ("customer_id", "group_seq", "part", "phones")
     parts = ([part[column] for column in columns] for part in _parts(holding))
-    await connection.copy_records_to_table("group_part", columns=columns, records=parts)
+    await connection.copy_records_to_table("group_phone_chunk", columns=columns, records=parts)
 
 
 def _parts(holding: Holding) -> Iterator[Params]:
-    """Return the rows of group_part: what a text has beyond its first part."""
-    if holding.numbers <= limits.NUMBERS_IN_PART:
+    """Return the rows of group_phone_chunk: what a text has beyond its first part."""
+    if holding.numbers <= limits.PHONES_IN_CHUNK:
         return
     for place in range(holding.groups):
         first = place * holding.numbers
         phones = [f"8613{first + k:09}" for k in range(holding.numbers)]
-        for step in phone_chunks.write_parts(holding.customer, place, phones):
-            yield from step.params if isinstance(step, StatementMany) else [step.params]
+        for step in phone_chunks.write_chunks(holding.customer, place, phones):
+            yield from step.params if isinstance(step, StatementBatch) else [step.params]
 
 
 async def fill_framework(url: str) -> None:
@@ -203,7 +203,7 @@ WITH RECURSIVE place (i) AS (
     SELECT 0 WHERE :groups > 0 UNION ALL SELECT i + 1 FROM place WHERE i + 1 < :groups
 )
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, name_key, remark,
+    customer_id, group_id, group_seq, group_name, folded_name, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 )
 SELECT
@@ -227,11 +227,11 @@ INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT :customer, i / :numbers, printf('8613%09d', i), i % :numbers FROM place
 """
 _SQLITE_PARTS = """
-INSERT INTO group_part (customer_id, group_seq, part, phones)
+INSERT INTO group_phone_chunk (customer_id, group_seq, part, phones)
 VALUES (:customer_id, :group_seq, :part, :phones)
 """
 _SQLITE_COUNTER = """
-UPDATE group_counter SET group_count = :groups, seq_next = :groups WHERE customer_id = :customer
+UPDATE customer_state SET group_count = :groups, next_seq = :groups WHERE customer_id = :customer
 """
 _POSTGRES_INDEXES = """
 SELECT
@@ -244,7 +244,7 @@ WHERE t.relname IN ('number_group', 'group_member')
 """
 _POSTGRES_GROUPS = """
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, name_key, remark,
+    customer_id, group_id, group_seq, group_name, folded_name, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 )
 SELECT
@@ -263,7 +263,7 @@ SELECT c.name, i / $3::bigint, '8613' || lpad(i::text, 9, '0'), i % $3::bigint
 FROM unnest($1::text[]) AS c (name), generate_series(0, $2::bigint * $3::bigint - 1) AS i
 """
 _POSTGRES_COUNTER = """
-UPDATE group_counter SET group_count = $2, seq_next = $2 WHERE customer_id = ANY($1::text[])
+UPDATE customer_state SET group_count = $2, next_seq = $2 WHERE customer_id = ANY($1::text[])
 """
 _FRAMEWORK = """
 CREATE TABLE peer_access_key (

@@ -71,11 +71,11 @@ def find(bench: Bench) -> None:
 
 
 def _asking(customer: str, ask: Callable[[int], Body]) -> MakeCalls:
-    turns = itertools.count()
+    lock = itertools.count()
 
     def make(count: int) -> list[bytes]:
         return calls.signed_now(
-            (customer, "listGroup", {"limit": 10, **ask(next(turns))}) for _ in range(count)
+            (customer, "listGroup", {"limit": 10, **ask(next(lock))}) for _ in range(count)
         )
 
     return make

@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.ids import new_access_key
 from openpns.storage import connect
@@ -75,7 +75,7 @@ async def fill(url: str) -> dict[str, list[str]]:
     """Make keys of every kind; return their names."""
     store = await connect.open_store(url, create=True)
     await connect.migrate(store, url)
-    vault = await open_vault(store, url, MASTER_KEY)
+    secret_box = await open_secret_box(store, url, MASTER_KEY)
     await customers.create(store, now_ms, "cus_1", "")
     named: dict[str, list[str]] = {}
     for kind in KINDS:
@@ -85,7 +85,7 @@ async def fill(url: str) -> dict[str, list[str]]:
                 continue
             await access_keys.create(
                 store,
-                vault,
+                secret_box,
                 now_ms,
                 "cus_1",
                 access_key=access_key,
@@ -93,7 +93,7 @@ async def fill(url: str) -> dict[str, list[str]]:
                 sha256_only=kind == "sha256 only",
             )
             if kind == "rotated":
-                await access_keys.rotate(store, vault, now_ms, access_key, 86_400_000)
+                await access_keys.rotate(store, secret_box, now_ms, access_key, 86_400_000)
             if kind == "disabled":
                 await access_keys.disable(store, access_key, now_ms())
     await store.close()

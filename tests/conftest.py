@@ -113,7 +113,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
     """A migrated database, once for each engine."""
-    opened = await connect.open_store(database_url, create=True, rows_kept_max=100)
+    opened = await connect.open_store(database_url, create=True, cached_rows_max=100)
     await connect.migrate(opened, database_url)
     yield opened
     await opened.close()

@@ -10,8 +10,8 @@ import asyncpg
 from openpns.storage.store import database_path
 
 _TABLES = (
-    "group_part", "group_member", "group_gap", "group_gone", "number_group", "write_record",
-    "group_counter", "access_key", "customer",
+    "group_phone_chunk", "group_member", "group_order_gap", "group_tombstone", "number_group",
+    "idempotency_record", "customer_state", "access_key", "customer",
 )  # fmt: skip
 
 Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]

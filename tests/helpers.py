@@ -10,7 +10,7 @@ import pytest
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.pipeline import Reply
 from openpns.protocol import signing
-from openpns.storage.store import Params, Row, Steps, Store
+from openpns.storage.store import Params, Row, Store, Transaction
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 LIST_ALL = b'{"limit":0,"offset":0}'
@@ -73,13 +73,15 @@ class FailingStore:
         self._fail("fetch")
         return await self._store.fetch(name, params)
 
-    async def look_up(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Row | None:
         self._fail(name)
-        return await self._store.look_up(name, value)
+        return await self._store.get_cached(name, value)
 
-    async def write(self, steps: Callable[[], Steps[Any]], *, beside: str | None = None) -> Any:
+    async def write(
+        self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
+    ) -> Any:
         self._fail("write")
-        return await self._store.write(steps, beside=beside)
+        return await self._store.write(steps, batch_key=batch_key)
 
     async def stream(
         self, name: str, params: Params, rows_each: int

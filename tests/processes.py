@@ -18,7 +18,7 @@ from tests.direct import empty
 from tests.leaks import Leaks, shown_in
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.protocol import signing
 from openpns.storage import connect
@@ -181,11 +181,11 @@ async def fill(url: str) -> None:
     """Bring a database up to date and put two customers in it."""
     store = await connect.open_store(url, create=True)
     await connect.migrate(store, url)
-    vault = await open_vault(store, url, MASTER_KEY)
+    secret_box = await open_secret_box(store, url, MASTER_KEY)
     for customer, (access_key, secret) in KEY_OF.items():
         await customers.create(store, now_ms, customer, "")
         await access_keys.create(
-            store, vault, now_ms, customer, access_key=access_key, access_secret=secret
+            store, secret_box, now_ms, customer, access_key=access_key, access_secret=secret
         )
     await store.close()
 

@@ -48,8 +48,8 @@ LAYER_OF = {
     "cli": "cli",
 }
 TENANT_TABLES = (
-    "number_group", "group_member", "group_part", "group_gap", "group_gone", "group_counter",
-    "write_record", "access_key", "customer", "audit_entry",
+    "number_group", "group_member", "group_phone_chunk", "group_order_gap", "group_tombstone",
+    "customer_state", "idempotency_record", "access_key", "customer", "audit_entry",
 )  # fmt: skip
 
 
@@ -193,11 +193,13 @@ def test_every_statement_is_used_and_every_used_one_exists(engine: str) -> None:
     assert engine in ("sqlite", "postgres")
     source = "\n".join(path.read_text("utf-8") for path in MODULES)
     used = set(
-        re.findall(r'"((?:audit|group|customer|key|node|master_key|write_record)_[a-z_]+)"', source)
+        re.findall(
+            r'"((?:audit|group|customer|key|node|master_key|idempotency_record)_[a-z_]+)"', source
+        )
     )
     loaded = set(load_statements("sqlite" if engine == "sqlite" else "postgres"))
     assert {name.partition(":")[0] for name in loaded} <= used
-    statements = re.findall(r'(?:Statement|StatementMany|fetch|stream)\(\s*"([a-z_]+)"', source)
+    statements = re.findall(r'(?:Statement|StatementBatch|fetch|stream)\(\s*"([a-z_]+)"', source)
     assert set(statements) <= loaded
 
 

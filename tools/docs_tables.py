@@ -58,7 +58,7 @@ TRANSPORT_ADVICE: Final = {
 
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
-    ("Numbers in a page of listGroupPhones", limits.NUMBERS_IN_PAGE_MAX, None),
+    ("Numbers in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
     ("Largest `offset`", limits.OFFSET_MAX, None),
     ("`ts` away from the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),
@@ -67,8 +67,8 @@ BOUNDS: Final = (
     ("Fewest digits in a phone number", limits.PHONE_DIGITS_MIN, None),
     ("Most digits in a phone number", limits.PHONE_DIGITS_MAX, None),
     ("Bytes in a body", limits.BODY_BYTES_MAX, "body_bytes_max"),
-    ("Numbers in a group", limits.NUMBERS_IN_GROUP_MAX, "numbers_in_group_max"),
-    ("Numbers in a request", limits.NUMBERS_IN_REQUEST_MAX, "numbers_in_request_max"),
+    ("Numbers in a group", limits.PHONES_IN_GROUP_MAX, "phones_in_group_max"),
+    ("Numbers in a request", limits.PHONES_IN_REQUEST_MAX, "phones_in_request_max"),
 )
 """What is bounded, the bound, and the setting that changes it; None where none does."""
 

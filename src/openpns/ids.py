@@ -80,7 +80,7 @@ class Snowflake:
         return secrets.token_hex(16)
 
 
-def new_version() -> int:
+def new_revision() -> int:
     """Return a new version of a customer's data: 63 random bits.
 
     Not a count: were a database put back to an earlier state, a count would come by the same

@@ -8,7 +8,7 @@ from typing import Final
 
 # The API's own bounds (part of the wire protocol).
 GROUPS_IN_PAGE_MAX: Final = 1000
-NUMBERS_IN_PAGE_MAX: Final = 10_000
+PHONES_IN_PAGE_MAX: Final = 10_000
 GROUP_ID_CHARS: Final = 32
 # A body may come in pieces of any size, but not in a flood of tiny ones: each costs a wake-up.
 BODY_PIECES_FREE: Final = 256
@@ -26,15 +26,15 @@ PHONE_DIGITS_MAX: Final = 15
 
 # Defaults of settings.
 BODY_BYTES_MAX: Final = 1024 * 1024
-NUMBERS_IN_GROUP_MAX: Final = 10_000
-NUMBERS_IN_REQUEST_MAX: Final = 10_000
+PHONES_IN_GROUP_MAX: Final = 10_000
+PHONES_IN_REQUEST_MAX: Final = 10_000
 BODY_TIMEOUT_MS: Final = 10_000
-BODY_ROOM_BYTES: Final = 256 * 1024 * 1024
+BODY_BUFFER_BYTES_MAX: Final = 256 * 1024 * 1024
 HEADER_TIMEOUT_MS: Final = 30_000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 SLOW_REQUEST_MS: Final = 1000
 CACHE_BYTES_MAX: Final = 64 * 1024 * 1024
-GRACE_S: Final = 30
+SHUTDOWN_GRACE_S: Final = 30
 STORAGE_TIMEOUT_MS: Final = 5000
 POSTGRES_CONNECTIONS_MAX: Final = 10
 
@@ -61,26 +61,26 @@ LABEL_CHARS_MAX: Final = 128
 # How much of a page is built as one piece. A page that may hold more numbers than this is
 # read and sent slice by slice, so that memory does not grow with it: 262 144 numbers are about
 # 4 MiB of text.
-NUMBERS_IN_PIECE_MAX: Final = 262_144
+PHONES_IN_CHUNKED_PAGE_MIN: Final = 262_144
 GROUPS_IN_SLICE: Final = 8
 
 # How many numbers of a group's text stand in one piece in the database. Migrations have it too.
-NUMBERS_IN_PART: Final = 128
+PHONES_IN_CHUNK: Final = 128
 
 # Of the bytes that may be kept, one access key's row counts for as many of them; a sixteenth of
 # them all may be rows of keys.
-KEY_KEPT_BYTES: Final = 16 * 1024
+CACHED_KEY_BYTES: Final = 16 * 1024
 
 # For how long after a write's own ts it is known again. No server accepts it after the half of
 # this; the other half is for nodes whose clocks differ.
-WRITE_RECORD_MS: Final = 2 * TS_SKEW_MS_MAX
+SIGNATURE_RECORD_MS: Final = 2 * TS_SKEW_MS_MAX
 # How long after a server would no longer accept its ts a write may still have its turn. The rest of
 # the time until its note is forgotten is what clocks may differ by.
 WRITE_LATE_MS_MAX: Final = TS_SKEW_MS_MAX // 2
-WRITE_RECORD_CLEAN_S: Final = 30.0
+CLEAN_UP_S: Final = 30.0
 
 # For how long the place of a deleted group is known, for those who page behind it.
-GROUP_GONE_MS: Final = 7 * 24 * 3_600_000
+GROUP_TOMBSTONE_MS: Final = 7 * 24 * 3_600_000
 
 # getLimits adds up the groups at so many places at a time, and lets others go on between.
 PLACES_IN_SLICE: Final = 10_000
@@ -92,12 +92,12 @@ AUDIT_PRUNE_AT_ONCE: Final = 10_000
 
 # Bulk import: one transaction holds at most this many groups and numbers.
 IMPORT_BATCH_GROUPS: Final = 1000
-IMPORT_BATCH_NUMBERS: Final = 20_000
+IMPORT_BATCH_PHONES: Final = 20_000
 
 # Snowflake node ids: how long a worker holds one, and how often it says it is still there.
-NODE_ID_MAX: Final = 1023
-NODE_LEASE_MS: Final = 600_000
-NODE_RENEW_MS: Final = 120_000
+WORKER_ID_MAX: Final = 1023
+WORKER_LEASE_MS: Final = 600_000
+WORKER_RENEW_MS: Final = 120_000
 
 # `openpns sign --explain`: how much is tried. The bytes are those of all texts: long bodies end
 # the search sooner. Of two mistakes at once, only the likely ways to make each are tried.

@@ -14,13 +14,13 @@ _DIGITS = re.compile(
 )
 
 
-def parse_phones(text: str, numbers_max: int, *, check_country: bool = True) -> list[str]:
+def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> list[str]:
     """Read numbers joined with commas; return them as stored, without repeats, in order.
 
     Args:
         text: The numbers, each with its country code; a leading "+" and white space around a
             number are dropped.
-        numbers_max: How many numbers the text may hold, repeats included.
+        phones_max: How many numbers the text may hold, repeats included.
         check_country: Whether a number must begin with an assigned country code; False for a
             client, which leaves it to the server: the table of codes comes with the server.
 
@@ -28,8 +28,8 @@ def parse_phones(text: str, numbers_max: int, *, check_country: bool = True) -> 
         ParameterError: An item is empty or no phone number, or there are too many. The text
             names the item by its position, counted from 1, never by its digits.
     """
-    if text.count(",") >= numbers_max:
-        raise ParameterError(f"phones must hold at most {numbers_max} numbers")
+    if text.count(",") >= phones_max:
+        raise ParameterError(f"phones must hold at most {phones_max} numbers")
     items = text.split(",")
     if items == [""]:
         raise ParameterError("phones must hold at least one number")

@@ -14,7 +14,7 @@ GROUPS = 40
 def test_a_large_page_comes_whole_and_in_order(
     serve: Start, served_url: str, tmp_path: Path
 ) -> None:
-    numbers_each = limits.NUMBERS_IN_PIECE_MAX // limits.GROUPS_IN_PAGE_MAX + 1
+    numbers_each = limits.PHONES_IN_CHUNKED_PAGE_MIN // limits.GROUPS_IN_PAGE_MAX + 1
     file = tmp_path / "groups.csv"
     expected = []
     with file.open("w", newline="") as out:

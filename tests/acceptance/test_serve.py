@@ -182,7 +182,7 @@ def test_the_settings_may_come_from_a_file_and_the_environment(
     config = tmp_path / "openpns.toml"
     config.write_text(
         f'database = "{served_url}"\nport = 1\nadmin_port = 0\nlog_format = "json"\n'
-        "numbers_in_group_max = 1\n"
+        "phones_in_group_max = 1\n"
     )
     server = start("serve", "--config", str(config), OPENPNS_PORT="0")
     assert server.call("createGroup", {"phones": PHONES})["code"] == 19002

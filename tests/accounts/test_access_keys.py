@@ -4,7 +4,7 @@ from tests.conftest import START_MS, FakeClock
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import AccessKey
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.secret_box import SecretBox
 from openpns.core.context import Caller
 from openpns.errors import ConfigError
 from openpns.storage.store import Store
@@ -16,43 +16,51 @@ pytestmark = pytest.mark.usefixtures("caller")
 
 
 @pytest.fixture
-async def key(store: Store, vault: Vault, clock: FakeClock, caller: Caller) -> str:
+async def key(store: Store, secret_box: SecretBox, clock: FakeClock, caller: Caller) -> str:
     """An access key of the customer cus_1 with a known secret."""
-    await access_keys.create(store, vault, clock, "cus_1", access_key=KEY, access_secret=SECRET)
+    await access_keys.create(
+        store, secret_box, clock, "cus_1", access_key=KEY, access_secret=SECRET
+    )
     return KEY
 
 
-async def secrets_of(store: Store, vault: Vault, access_key: str, now_ms: int) -> list[str]:
+async def secrets_of(
+    store: Store, secret_box: SecretBox, access_key: str, now_ms: int
+) -> list[str]:
     """Return the secrets that a key accepts at a time."""
     known = await access_keys.find(store, access_key)
     assert known is not None
-    return [vault.open(sealed, access_key).decode() for sealed in known.sealed_secrets(now_ms)]
+    return [
+        secret_box.open(sealed, access_key).decode() for sealed in known.secret_ciphertexts(now_ms)
+    ]
 
 
-async def test_a_new_key_opens_to_its_secret(store: Store, vault: Vault, clock: FakeClock) -> None:
-    made = await access_keys.create(store, vault, clock, "cus_1", label="shop")
+async def test_a_new_key_opens_to_its_secret(
+    store: Store, secret_box: SecretBox, clock: FakeClock
+) -> None:
+    made = await access_keys.create(store, secret_box, clock, "cus_1", label="shop")
     known = await access_keys.find(store, made.accessKey)
     assert known is not None
     assert (made.customerId, known.customer_id) == ("cus_1", "cus_1")
     assert known.may_sign(START_MS)
     assert known.customer_disabled_ms is None
-    assert await secrets_of(store, vault, made.accessKey, START_MS) == [made.accessSecret]
+    assert await secrets_of(store, secret_box, made.accessKey, START_MS) == [made.accessSecret]
     assert await access_keys.find_all(store) == [
         AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 7)
     ]
 
 
 async def test_a_key_and_a_secret_may_be_brought_along(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
-    assert await secrets_of(store, vault, key, START_MS) == [SECRET]
+    assert await secrets_of(store, secret_box, key, START_MS) == [SECRET]
 
 
 async def test_a_secret_is_nowhere_but_in_the_answer(
-    store: Store, vault: Vault, clock: FakeClock, query: direct.Query
+    store: Store, secret_box: SecretBox, clock: FakeClock, query: direct.Query
 ) -> None:
     made = await access_keys.create(
-        store, vault, clock, "cus_1", access_key=KEY, access_secret=SECRET
+        store, secret_box, clock, "cus_1", access_key=KEY, access_secret=SECRET
     )
     assert SECRET not in repr(made)
     (row,) = await query("SELECT * FROM access_key")
@@ -67,18 +75,18 @@ async def test_an_unknown_key_is_found_by_nobody(store: Store, key: str) -> None
 
 
 async def test_a_name_is_given_once_even_to_another_customer(
-    store: Store, vault: Vault, clock: FakeClock, key: str, stranger: Caller
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str, stranger: Caller
 ) -> None:
     with pytest.raises(ConfigError, match=f"access key {KEY} is there already"):
-        await access_keys.create(store, vault, clock, "cus_2", access_key=KEY)
-    assert await secrets_of(store, vault, KEY, START_MS) == [SECRET]
+        await access_keys.create(store, secret_box, clock, "cus_2", access_key=KEY)
+    assert await secrets_of(store, secret_box, KEY, START_MS) == [SECRET]
 
 
 async def test_an_unknown_customer_gets_no_key(
-    store: Store, vault: Vault, clock: FakeClock
+    store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     with pytest.raises(ConfigError, match="'nobody': there is none"):
-        await access_keys.create(store, vault, clock, "nobody")
+        await access_keys.create(store, secret_box, clock, "nobody")
     assert await access_keys.find_all(store) == []
 
 
@@ -100,16 +108,18 @@ async def test_an_unknown_customer_gets_no_key(
     ],
 )
 async def test_a_value_that_is_not_allowed_makes_no_key(
-    store: Store, vault: Vault, clock: FakeClock, given: dict[str, str], why: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, given: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
-        await access_keys.create(store, vault, clock, "cus_1", **given)  # type: ignore[arg-type]
+        await access_keys.create(store, secret_box, clock, "cus_1", **given)  # type: ignore[arg-type]
     assert given.get("access_secret", "nothing secret") not in str(caught.value)
     assert await access_keys.find_all(store) == []
 
 
-async def test_a_key_expires_at_its_time(store: Store, vault: Vault, clock: FakeClock) -> None:
-    made = await access_keys.create(store, vault, clock, "cus_1", expires_ms=START_MS + 10)
+async def test_a_key_expires_at_its_time(
+    store: Store, secret_box: SecretBox, clock: FakeClock
+) -> None:
+    made = await access_keys.create(store, secret_box, clock, "cus_1", expires_ms=START_MS + 10)
     known = await access_keys.find(store, made.accessKey)
     assert known is not None
     assert [known.may_sign(START_MS + later) for later in (0, 9, 10, 11)] == [
@@ -130,22 +140,24 @@ async def test_a_key_may_get_another_end_or_none(store: Store, clock: FakeClock,
 
 
 async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     strict = await access_keys.create(
-        store, vault, clock, "cus_1", access_key="strict", sha256_only=True
+        store, secret_box, clock, "cus_1", access_key="strict", sha256_only=True
     )
     known = [await access_keys.find(store, name) for name in (strict.accessKey, key)]
-    assert [one and one.md5_refused_ms for one in known] == [START_MS, None]
+    assert [one and one.sha256_only_since_ms for one in known] == [START_MS, None]
     for now_ms in (START_MS + 1, START_MS + 5):
-        assert (await access_keys.require_sha256(store, key, now_ms)).md5RefusedMs == START_MS + 1
-    assert (await access_keys.require_sha256(store, key, None)).md5RefusedMs is None
+        assert (
+            await access_keys.require_sha256(store, key, now_ms)
+        ).sha256OnlySinceMs == START_MS + 1
+    assert (await access_keys.require_sha256(store, key, None)).sha256OnlySinceMs is None
 
 
 async def test_a_key_may_have_a_rate_of_its_own(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
-    slow = await access_keys.create(store, vault, clock, "cus_1", rate_per_s=5, rate_burst=7)
+    slow = await access_keys.create(store, secret_box, clock, "cus_1", rate_per_s=5, rate_burst=7)
 
     async def rate(access_key: str) -> tuple[int | None, int | None]:
         known = await access_keys.find(store, access_key)
@@ -202,41 +214,41 @@ async def test_a_key_tells_that_its_customer_is_disabled(store: Store, key: str)
 
 
 async def test_after_a_rotation_the_old_secret_works_for_a_while(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
-    made = await access_keys.rotate(store, vault, clock, key, grace_ms=100)
+    made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=100)
     assert (made.accessKey, made.customerId) == (key, "cus_1")
     for later, accepted in ((0, 2), (99, 2), (100, 1), (101, 1)):
         secrets = [made.accessSecret, SECRET][:accepted]
-        assert await secrets_of(store, vault, key, START_MS + later) == secrets
+        assert await secrets_of(store, secret_box, key, START_MS + later) == secrets
     assert (await access_keys.find_all(store))[0].previousSecretUntilMs == START_MS + 100
 
 
 async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
-    made = await access_keys.rotate(store, vault, clock, key, grace_ms=0)
-    assert await secrets_of(store, vault, key, START_MS) == [made.accessSecret]
+    made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
+    assert await secrets_of(store, secret_box, key, START_MS) == [made.accessSecret]
 
 
 async def test_a_second_rotation_ends_the_first_secret(
-    store: Store, vault: Vault, clock: FakeClock, key: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
-    first = await access_keys.rotate(store, vault, clock, key, grace_ms=1000)
-    second = await access_keys.rotate(store, vault, clock, key, grace_ms=1000)
-    assert await secrets_of(store, vault, key, START_MS) == [
+    first = await access_keys.rotate(store, secret_box, clock, key, grace_ms=1000)
+    second = await access_keys.rotate(store, secret_box, clock, key, grace_ms=1000)
+    assert await secrets_of(store, secret_box, key, START_MS) == [
         second.accessSecret,
         first.accessSecret,
     ]
 
 
 async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
-    store: Store, vault: Vault, clock: FakeClock
+    store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     for call in (
         access_keys.disable(store, "other", 5),
         access_keys.disable(store, "other", None),
-        access_keys.rotate(store, vault, clock, "other", 0),
+        access_keys.rotate(store, secret_box, clock, "other", 0),
         access_keys.require_sha256(store, "other", 5),
         access_keys.expire(store, clock, "other", None),
     ):
@@ -245,11 +257,11 @@ async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
 
 
 async def test_keys_are_listed_oldest_first_and_by_customer(
-    store: Store, vault: Vault, clock: FakeClock, stranger: Caller
+    store: Store, secret_box: SecretBox, clock: FakeClock, stranger: Caller
 ) -> None:
     for name, customer_id in (("key_b", "cus_1"), ("key_c", "cus_2"), ("key_a", "cus_1")):
         clock.now_ms += 1
-        await access_keys.create(store, vault, clock, customer_id, access_key=name)
+        await access_keys.create(store, secret_box, clock, customer_id, access_key=name)
     assert [one.accessKey for one in await access_keys.find_all(store)] == [
         "key_b",
         "key_c",

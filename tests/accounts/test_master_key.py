@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import START_MS, FakeClock
 
 from openpns.accounts import access_keys, master_key
-from openpns.accounts.secret_box import Vault, new_master_key, read_master_keys
+from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
 from openpns.core.context import Caller
 from openpns.errors import ConfigError, InternalError
 from openpns.storage import connect
@@ -33,56 +33,58 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def opens(store: Store, vault: Vault, access_key: str) -> list[bytes]:
-    """Return the secrets of a key as a vault opens them."""
+async def opens(store: Store, secret_box: SecretBox, access_key: str) -> list[bytes]:
+    """Return the secrets of a key as a secret_box opens them."""
     known = await access_keys.find(store, access_key)
     assert known is not None
-    return [vault.open(sealed, access_key) for sealed in known.sealed_secrets(START_MS)]
+    return [secret_box.open(sealed, access_key) for sealed in known.secret_ciphertexts(START_MS)]
 
 
 async def test_the_same_master_key_opens_what_it_sealed(
     store: Store, database_url: str, variable: str | None
 ) -> None:
-    sealed = (await master_key.open_vault(store, database_url, variable)).seal(b"secret", "key")
-    again = await master_key.open_vault(store, database_url, variable)
+    sealed = (await master_key.open_secret_box(store, database_url, variable)).seal(
+        b"secret", "key"
+    )
+    again = await master_key.open_secret_box(store, database_url, variable)
     assert again.open(sealed, "key") == b"secret"
 
 
 async def test_another_databases_master_key_is_refused_and_not_repeated(
     store: Store, database_url: str, variable: str | None
 ) -> None:
-    await master_key.open_vault(store, database_url, variable)
+    await master_key.open_secret_box(store, database_url, variable)
     wrong = new_master_key()
     with pytest.raises(
         ConfigError, match=r"^OPENPNS_MASTER_KEY: not the master key that"
     ) as caught:
-        await master_key.open_vault(store, database_url, wrong)
+        await master_key.open_secret_box(store, database_url, wrong)
     assert wrong not in str(caught.value)
-    await master_key.open_vault(store, database_url, variable)
+    await master_key.open_secret_box(store, database_url, variable)
 
 
 async def test_processes_that_start_at_once_agree_on_one_master_key(
     store: Store, database_url: str, variable: str | None
 ) -> None:
     vaults = await asyncio.gather(
-        *(master_key.open_vault(store, database_url, variable) for _ in range(8))
+        *(master_key.open_secret_box(store, database_url, variable) for _ in range(8))
     )
     sealed = vaults[0].seal(b"secret", "key")
-    assert {vault.open(sealed, "key") for vault in vaults} == {b"secret"}
+    assert {secret_box.open(sealed, "key") for secret_box in vaults} == {b"secret"}
 
 
 async def test_postgresql_needs_the_variable(postgres_url: str) -> None:
     store = await connect.open_store(postgres_url)
     await connect.migrate(store, postgres_url)
     with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: is not set, and PostgreSQL needs"):
-        await master_key.open_vault(store, postgres_url, None)
+        await master_key.open_secret_box(store, postgres_url, None)
     await store.close()
 
 
 @pytest.mark.parametrize("text", ["", "broken"])
 async def test_a_malformed_variable_is_refused(sqlite: Store, sqlite_url: str, text: str) -> None:
     with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: .* allowed is 32 bytes"):
-        await master_key.open_vault(sqlite, sqlite_url, text)
+        await master_key.open_secret_box(sqlite, sqlite_url, text)
     assert master_key.key_file_of(sqlite_url) is not None
     assert not Path(f"{database_path(sqlite_url)}.key").exists()
 
@@ -90,7 +92,7 @@ async def test_a_malformed_variable_is_refused(sqlite: Store, sqlite_url: str, t
 async def test_a_new_sqlite_database_gets_a_private_key_file(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
-    await master_key.open_vault(sqlite, sqlite_url, None)
+    await master_key.open_secret_box(sqlite, sqlite_url, None)
     file = tmp_path / "file.db.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(read_master_keys(file.read_text(), "test")) == 1
@@ -102,28 +104,28 @@ async def test_a_key_file_that_is_there_already_is_used(
 ) -> None:
     text = new_master_key()
     (tmp_path / "file.db.key").write_text(text)
-    sealed = (await master_key.open_vault(sqlite, sqlite_url, None)).seal(b"secret", "key")
-    assert Vault(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+    sealed = (await master_key.open_secret_box(sqlite, sqlite_url, None)).seal(b"secret", "key")
+    assert SecretBox(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
 
 
 async def test_a_lost_key_file_is_not_made_anew(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
-    await master_key.open_vault(sqlite, sqlite_url, None)
+    await master_key.open_secret_box(sqlite, sqlite_url, None)
     file = tmp_path / "file.db.key"
     kept = file.read_bytes()
     file.unlink()
     with pytest.raises(ConfigError, match=r"No such file .* put the file back, or set OPENPNS_"):
-        await master_key.open_vault(sqlite, sqlite_url, None)
+        await master_key.open_secret_box(sqlite, sqlite_url, None)
     assert not file.exists()
     file.write_bytes("schlüssel".encode())
     with pytest.raises(ConfigError, match=r"file\.db\.key: cannot read .* \(not text\)"):
-        await master_key.open_vault(sqlite, sqlite_url, None)
+        await master_key.open_secret_box(sqlite, sqlite_url, None)
     file.write_text(new_master_key())
     with pytest.raises(ConfigError, match=r"file\.db\.key: not the master key that this database"):
-        await master_key.open_vault(sqlite, sqlite_url, None)
+        await master_key.open_secret_box(sqlite, sqlite_url, None)
     file.write_bytes(kept)
-    await master_key.open_vault(sqlite, sqlite_url, None)
+    await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 
 async def test_a_key_file_that_cannot_be_written_is_named(
@@ -131,7 +133,7 @@ async def test_a_key_file_that_cannot_be_written_is_named(
 ) -> None:
     monkeypatch.setattr(master_key, "key_file_of", lambda _: tmp_path / "missing" / "file.db.key")
     with pytest.raises(ConfigError, match=r"file\.db\.key: cannot write the master key \(No such"):
-        await master_key.open_vault(sqlite, sqlite_url, None)
+        await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 
 async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
@@ -145,8 +147,8 @@ async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
         return plain(file, own)
 
     monkeypatch.setattr(master_key, "_write_draft", lose_the_race)
-    sealed = (await master_key.open_vault(sqlite, sqlite_url, None)).seal(b"secret", "key")
-    assert Vault(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+    sealed = (await master_key.open_secret_box(sqlite, sqlite_url, None)).seal(b"secret", "key")
+    assert SecretBox(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
     assert [one.name for one in tmp_path.glob("*.new")] == []
 
 
@@ -155,10 +157,10 @@ async def key(
     store: Store, database_url: str, variable: str | None, caller: Caller, clock: FakeClock
 ) -> str:
     """An access key with two secrets, sealed under the first master key."""
-    vault = await master_key.open_vault(store, database_url, variable)
-    made = await access_keys.create(store, vault, clock, "cus_1", access_secret="first-secret")
-    await access_keys.create(store, vault, clock, "cus_1", access_secret="other-secret")
-    await access_keys.rotate(store, vault, clock, made.accessKey, grace_ms=1000)
+    secret_box = await master_key.open_secret_box(store, database_url, variable)
+    made = await access_keys.create(store, secret_box, clock, "cus_1", access_secret="first-secret")
+    await access_keys.create(store, secret_box, clock, "cus_1", access_secret="other-secret")
+    await access_keys.rotate(store, secret_box, clock, made.accessKey, grace_ms=1000)
     return made.accessKey
 
 
@@ -173,20 +175,20 @@ async def rotate(store: Store, url: str, variable: str | None) -> tuple[int, str
 async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
-    before = await master_key.open_vault(store, database_url, variable)
+    before = await master_key.open_secret_box(store, database_url, variable)
     secrets = await opens(store, before, key)
     assert secrets[1] == b"first-secret"
     count, newest = await rotate(store, database_url, variable)
     assert count == 2
-    after = await master_key.open_vault(store, database_url, newest)
+    after = await master_key.open_secret_box(store, database_url, newest)
     assert await opens(store, after, key) == secrets
     known = await access_keys.find(store, key)
     assert known is not None
-    assert all(after.is_newest(sealed) for sealed in known.sealed_secrets(START_MS))
+    assert all(after.is_newest(sealed) for sealed in known.secret_ciphertexts(START_MS))
     if newest is not None:
         assert variable is not None
         with pytest.raises(ConfigError, match="not the master key"):
-            await master_key.open_vault(store, database_url, variable)
+            await master_key.open_secret_box(store, database_url, variable)
         with pytest.raises(InternalError):
             await opens(store, before, key)
 
@@ -194,12 +196,12 @@ async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
 async def test_a_server_that_runs_on_finds_the_rotated_key_file(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
-    running = await master_key.open_vault(store, database_url, variable)
+    running = await master_key.open_secret_box(store, database_url, variable)
     secrets = await opens(store, running, key)
     if variable is not None:
         # Without a file to read again, the operator gives the server both keys beforehand.
         newest = new_master_key()
-        running = await master_key.open_vault(store, database_url, f"{variable},{newest}")
+        running = await master_key.open_secret_box(store, database_url, f"{variable},{newest}")
         await master_key.rotate(store, database_url, f"{newest},{variable}")
     else:
         await master_key.rotate(store, database_url, None)
@@ -228,11 +230,11 @@ async def test_a_rotation_with_the_wrong_master_key_changes_nothing(
     wrong = f"{new_master_key()},{new_master_key()}"
     with pytest.raises(ConfigError, match="not the master key"):
         await master_key.rotate(store, database_url, wrong)
-    vault = await master_key.open_vault(store, database_url, variable)
-    assert (await opens(store, vault, key))[1] == b"first-secret"
+    secret_box = await master_key.open_secret_box(store, database_url, variable)
+    assert (await opens(store, secret_box, key))[1] == b"first-secret"
 
 
-@pytest.mark.parametrize("step", ["_reseal", "_write_private"])
+@pytest.mark.parametrize("step", ["_reencrypt", "_write_private"])
 async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
     store: Store,
     database_url: str,
@@ -241,7 +243,9 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    secrets = await opens(store, await master_key.open_vault(store, database_url, variable), key)
+    secrets = await opens(
+        store, await master_key.open_secret_box(store, database_url, variable), key
+    )
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
     plain = getattr(master_key, step)
@@ -259,28 +263,28 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
         if variable is None or step != "_write_private":
             with pytest.raises(Exception, match=r"power cut|Service unavailable"):
                 await master_key.rotate(store, database_url, both)
-    vault = await master_key.open_vault(store, database_url, both)
-    assert await opens(store, vault, key) == secrets
+    secret_box = await master_key.open_secret_box(store, database_url, both)
+    assert await opens(store, secret_box, key) == secrets
     await master_key.rotate(store, database_url, both)
-    assert await opens(store, vault, key) == secrets
+    assert await opens(store, secret_box, key) == secrets
     file = master_key.key_file_of(database_url)
     if file is not None:
         assert len(read_master_keys(file.read_text(), "test")) == 1
-    last = await master_key.open_vault(store, database_url, newest)
+    last = await master_key.open_secret_box(store, database_url, newest)
     assert await opens(store, last, key) == secrets
 
 
 async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
     store: Store, database_url: str, variable: str | None, caller: Caller
 ) -> None:
-    """The vault was opened before the rotation, and is used after it."""
+    """The secret_box was opened before the rotation, and is used after it."""
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
-    early = await master_key.open_vault(store, database_url, both)
+    early = await master_key.open_secret_box(store, database_url, both)
     await master_key.rotate(store, database_url, both)
     made = await access_keys.create(store, early, FakeClock(), caller.customer_id)
     rotated = await access_keys.rotate(store, early, FakeClock(), made.accessKey, grace_ms=1000)
-    late = await master_key.open_vault(store, database_url, newest)
+    late = await master_key.open_secret_box(store, database_url, newest)
     found = await opens(store, late, made.accessKey)
     assert found == [rotated.accessSecret.encode(), made.accessSecret.encode()]
 
@@ -289,7 +293,7 @@ async def test_a_vault_without_the_key_in_use_stores_no_secret(
     store: Store, database_url: str, caller: Caller
 ) -> None:
     old, newest = new_master_key(), new_master_key()
-    early = await master_key.open_vault(store, database_url, old)
+    early = await master_key.open_secret_box(store, database_url, old)
     await master_key.rotate(store, database_url, f"{newest},{old}")
     with pytest.raises(InternalError, match="cannot be opened"):
         await access_keys.create(
@@ -301,20 +305,20 @@ async def test_a_vault_without_the_key_in_use_stores_no_secret(
 async def test_only_one_rotation_of_a_key_file_runs_at_a_time(
     sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await master_key.open_vault(sqlite, sqlite_url, None)
-    plain = master_key.open_vault
+    await master_key.open_secret_box(sqlite, sqlite_url, None)
+    plain = master_key.open_secret_box
     others: list[str] = []
 
-    async def with_another(*arguments: object) -> Vault:
-        monkeypatch.setattr(master_key, "open_vault", plain)
+    async def with_another(*arguments: object) -> SecretBox:
+        monkeypatch.setattr(master_key, "open_secret_box", plain)
         with pytest.raises(ConfigError) as refused:
             await master_key.rotate(sqlite, sqlite_url, None)
         others.append(str(refused.value))
         return await plain(sqlite, sqlite_url, None)
 
-    monkeypatch.setattr(master_key, "open_vault", with_another)
+    monkeypatch.setattr(master_key, "open_secret_box", with_another)
     await master_key.rotate(sqlite, sqlite_url, None)
     assert len(others) == 1
     assert "another rotation is running" in others[0]
     await master_key.rotate(sqlite, sqlite_url, None)
-    await master_key.open_vault(sqlite, sqlite_url, None)
+    await master_key.open_secret_box(sqlite, sqlite_url, None)

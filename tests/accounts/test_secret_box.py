@@ -2,58 +2,58 @@ import base64
 
 import pytest
 
-from openpns.accounts.secret_box import Vault, new_master_key, read_master_keys
+from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
 from openpns.errors import ConfigError, InternalError
 
 ONE, OTHER = b"1" * 32, b"2" * 32
 
 
 def test_what_was_sealed_opens_for_its_owner_alone() -> None:
-    vault = Vault([ONE])
-    sealed = vault.seal(b"secret", "key")
-    assert vault.open(sealed, "key") == b"secret"
+    secret_box = SecretBox([ONE])
+    sealed = secret_box.seal(b"secret", "key")
+    assert secret_box.open(sealed, "key") == b"secret"
     with pytest.raises(InternalError):
-        vault.open(sealed, "another")
+        secret_box.open(sealed, "another")
 
 
 def test_a_seal_never_looks_the_same_twice_nor_shows_what_it_holds() -> None:
-    vault = Vault([ONE])
-    sealed = [vault.seal(b"secret", "key") for _ in range(100)]
+    secret_box = SecretBox([ONE])
+    sealed = [secret_box.seal(b"secret", "key") for _ in range(100)]
     assert len(set(sealed)) == 100
     assert not any(b"secret" in one or ONE in one for one in sealed)
 
 
 def test_a_change_of_any_byte_is_noticed() -> None:
-    vault = Vault([ONE])
-    sealed = vault.seal(b"secret", "key")
+    secret_box = SecretBox([ONE])
+    sealed = secret_box.seal(b"secret", "key")
     for place in range(len(sealed)):
         changed = bytearray(sealed)
         changed[place] ^= 1
         with pytest.raises(InternalError, match="cannot be opened with the master key"):
-            vault.open(bytes(changed), "key")
+            secret_box.open(bytes(changed), "key")
 
 
 def test_a_cut_at_any_byte_is_noticed() -> None:
-    vault = Vault([ONE])
-    sealed = vault.seal(b"secret", "key")
+    secret_box = SecretBox([ONE])
+    sealed = secret_box.seal(b"secret", "key")
     for length in range(len(sealed)):
         with pytest.raises(InternalError):
-            vault.open(sealed[:length], "key")
+            secret_box.open(sealed[:length], "key")
 
 
 def test_another_master_key_opens_nothing() -> None:
     with pytest.raises(InternalError):
-        Vault([OTHER]).open(Vault([ONE]).seal(b"secret", "key"), "key")
+        SecretBox([OTHER]).open(SecretBox([ONE]).seal(b"secret", "key"), "key")
 
 
 def test_older_master_keys_open_and_only_the_newest_seals() -> None:
-    old = Vault([ONE]).seal(b"secret", "key")
-    both = Vault([OTHER, ONE])
+    old = SecretBox([ONE]).seal(b"secret", "key")
+    both = SecretBox([OTHER, ONE])
     assert both.open(old, "key") == b"secret"
     assert not both.is_newest(old)
     new = both.seal(b"secret", "key")
     assert both.is_newest(new)
-    assert Vault([OTHER]).open(new, "key") == b"secret"
+    assert SecretBox([OTHER]).open(new, "key") == b"secret"
 
 
 def test_keys_that_changed_meanwhile_are_read_again_when_needed() -> None:
@@ -64,16 +64,16 @@ def test_keys_that_changed_meanwhile_are_read_again_when_needed() -> None:
         reads.append(1)
         return held[0]
 
-    vault = Vault([ONE], read)
-    assert vault.open(vault.seal(b"a", "key"), "key") == b"a"
+    secret_box = SecretBox([ONE], read)
+    assert secret_box.open(secret_box.seal(b"a", "key"), "key") == b"a"
     assert not reads
     held[0] = [OTHER, ONE]
-    assert vault.open(Vault([OTHER]).seal(b"b", "key"), "key") == b"b"
-    assert vault.is_newest(vault.seal(b"c", "key"))
-    assert Vault([OTHER]).open(vault.seal(b"c", "key"), "key") == b"c"
+    assert secret_box.open(SecretBox([OTHER]).seal(b"b", "key"), "key") == b"b"
+    assert secret_box.is_newest(secret_box.seal(b"c", "key"))
+    assert SecretBox([OTHER]).open(secret_box.seal(b"c", "key"), "key") == b"c"
     assert len(reads) == 1
     with pytest.raises(InternalError):
-        vault.open(Vault([b"3" * 32]).seal(b"d", "key"), "key")
+        secret_box.open(SecretBox([b"3" * 32]).seal(b"d", "key"), "key")
 
 
 def test_a_new_master_key_reads_as_itself() -> None:

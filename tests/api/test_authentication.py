@@ -1,6 +1,6 @@
 import pytest
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, envelope_of, on_sqlite_only
-from tests.server.conftest import Server
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
@@ -36,7 +36,7 @@ async def test_a_disabled_customer_is_refused_from_the_next_call_on(server: Serv
 async def test_a_key_is_refused_from_the_moment_it_expires(server: Server) -> None:
     expires = server.clock() + 10_000
     short = await access_keys.create(
-        server.services.store, server.vault, server.clock, "cus_1", expires_ms=expires
+        server.services.store, server.secret_box, server.clock, "cus_1", expires_ms=expires
     )
     server.clock.now_ms = expires - 1
     assert await server.code(key=short) == 0
@@ -47,7 +47,7 @@ async def test_a_key_is_refused_from_the_moment_it_expires(server: Server) -> No
 async def test_after_a_rotation_both_secrets_are_good_until_the_grace_ends(server: Server) -> None:
     old = server.key
     new = await access_keys.rotate(
-        server.services.store, server.vault, server.clock, old.accessKey, 10_000
+        server.services.store, server.secret_box, server.clock, old.accessKey, 10_000
     )
     assert new.accessSecret != old.accessSecret
     server.clock.now_ms += 9_999
@@ -61,7 +61,7 @@ async def test_after_a_rotation_both_secrets_are_good_until_the_grace_ends(serve
 async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(server: Server) -> None:
     old = server.key
     new = await access_keys.rotate(
-        server.services.store, server.vault, server.clock, old.accessKey, 0
+        server.services.store, server.secret_box, server.clock, old.accessKey, 0
     )
     assert await server.code(key=old) == 1003
     assert await server.code(key=new) == 0
@@ -112,7 +112,9 @@ async def test_the_error_shows_no_signature_that_would_have_been_right(server: S
 async def test_an_unknown_key_and_another_keys_signature_are_refused(server: Server) -> None:
     unknown = NewSecret("no-such-key", server.key.accessSecret, "cus_1")
     assert await server.code(key=unknown) == 1005
-    other = await access_keys.create(server.services.store, server.vault, server.clock, "cus_1")
+    other = await access_keys.create(
+        server.services.store, server.secret_box, server.clock, "cus_1"
+    )
     mixed = NewSecret(server.key.accessKey, other.accessSecret, "cus_1")
     assert await server.code(key=mixed) == 1003
 

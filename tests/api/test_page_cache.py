@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from openpns.api.page_cache import Asked, PageCache
+from openpns.api.page_cache import CacheKey, PageCache
 from openpns.errors import InternalError
 
-LIST = Asked("cus_1", "listGroup", None, b'{"limit":10,"offset":0}')
+LIST = CacheKey("cus_1", "listGroup", None, b'{"limit":10,"offset":0}')
 
 
 def test_a_page_is_found_at_its_own_version_only() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_pieces
-from tests.server.conftest import Server
 
 from openpns import limits
 from openpns.accounts import access_keys
@@ -84,9 +84,9 @@ class SlowStore:
         await self.may_go_on.wait()
         return await self._store.fetch(name, params)
 
-    async def look_up(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Row | None:
         await self.may_go_on.wait()
-        return await self._store.look_up(name, value)
+        return await self._store.get_cached(name, value)
 
 
 @on_sqlite_only
@@ -113,7 +113,7 @@ async def test_bodies_that_do_not_come_hold_no_place_and_end(server: Server) -> 
 async def test_an_answer_that_is_never_sent_gives_its_place_back(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     created = await server.call("createGroup", b'{"phones":"85211111114,85211111115"}')
     assert envelope_of(created)["code"] == 0
     server.make_api(in_flight_max=1)
@@ -186,7 +186,7 @@ async def test_a_form_is_refused_and_whatever_else_is_taken_as_json(
 
 @pytest.fixture
 def _everything_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
 
 
@@ -201,7 +201,7 @@ async def test_a_large_page_comes_in_pieces_and_reads_as_a_small_one(
     await _create_five(server)
     whole = envelope_of(await server.call())
     server.make_api()  # one that has not kept the page
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     pieces = await read_pieces(await server.call())
     in_pieces = json.loads(b"".join(pieces))

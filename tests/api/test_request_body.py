@@ -4,7 +4,7 @@ from time import perf_counter
 import pytest
 
 from openpns import limits
-from openpns.api.request_body import BodyCollector, BodyDeadline, BodyRoom
+from openpns.api.request_body import BodyBudget, BodyCollector, BodyDeadline
 from openpns.errors import Overloaded, ParameterError
 
 
@@ -72,7 +72,7 @@ async def test_a_call_that_the_server_ends_is_not_late() -> None:
 
 
 def test_bodies_that_arrive_have_so_much_room_together() -> None:
-    room = BodyRoom(100)
+    room = BodyBudget(100)
     with room.hold(60):
         with pytest.raises(Overloaded, match="too many large bodies at once"), room.hold(41):
             raise AssertionError("unreachable")

@@ -1,11 +1,11 @@
 from time import perf_counter
 
 import pytest
-from tests.server.conftest import Log
+from tests.api.conftest import Log
 
 from openpns import limits
 from openpns.api.counters import CounterCollector, Counters
-from openpns.api.request_log import Call, Telemetry
+from openpns.api.request_log import Call, RequestLog
 from openpns.errors import (
     GroupNotFound,
     InternalError,
@@ -27,20 +27,20 @@ def call() -> Call:
 
 def test_a_call_without_an_error_is_counted_and_not_logged(log: Log, call: Call) -> None:
     counters = Counters()
-    telemetry = Telemetry(counters, log.logger)
+    request_log = RequestLog(counters, log.logger)
     empty = counters.total()
-    telemetry.begin()
-    telemetry.end(call)
+    request_log.begin()
+    request_log.end(call)
     assert counters.total() != empty
     assert log.text == ""
 
 
 def test_a_slow_call_is_logged_with_its_time(log: Log, call: Call) -> None:
-    telemetry = Telemetry(Counters(), log.logger, slow_ms=2000)
+    request_log = RequestLog(Counters(), log.logger, slow_ms=2000)
     call.started_s -= 3
     call.action = "listGroup"
-    telemetry.begin()
-    telemetry.end(call)
+    request_log.begin()
+    request_log.end(call)
     (line,) = log.lines
     assert (line["event"], line["level"], line["action"]) == ("call slow", "warning", "listGroup")
     assert line["duration_ms"] >= 3000
@@ -61,10 +61,10 @@ def test_a_slow_call_is_logged_with_its_time(log: Log, call: Call) -> None:
 def test_what_the_operator_must_see_to_is_an_error_and_what_the_caller_did_a_warning(
     log: Log, call: Call, error: WireError, level: str
 ) -> None:
-    telemetry = Telemetry(Counters(), log.logger)
-    telemetry.begin()
+    request_log = RequestLog(Counters(), log.logger)
+    request_log.begin()
     call.error = error
-    telemetry.end(call)
+    request_log.end(call)
     (line,) = log.lines
     assert (line["level"], line["code"], line["msg"]) == (level, error.code, error.msg)
     assert "access_key" not in line
@@ -78,22 +78,22 @@ def test_only_the_storages_failures_count_as_its_failures(
     log: Log, call: Call, error: WireError, counted: int
 ) -> None:
     counters = Counters()
-    telemetry = Telemetry(counters, log.logger)
-    telemetry.begin()
+    request_log = RequestLog(counters, log.logger)
+    request_log.begin()
     call.error = error
-    telemetry.end(call)
+    request_log.end(call)
     assert counters.total()[-1] == counted
 
 
 def test_the_cause_is_told_by_type_and_place_without_its_text(log: Log, call: Call) -> None:
-    telemetry = Telemetry(Counters(), log.logger)
-    telemetry.begin()
+    request_log = RequestLog(Counters(), log.logger)
+    request_log.begin()
     call.error = InternalError()
     try:
         int(f"x{PHONE}")
     except ValueError as error:
         call.error.__cause__ = error
-    telemetry.end(call)
+    request_log.end(call)
     (line,) = log.lines
     assert line["cause"] == "ValueError"
     assert "test_telemetry.py" in line["trace"][-1]
@@ -105,13 +105,13 @@ async def test_floods_leave_few_lines_and_are_counted_all(
 ) -> None:
     monkeypatch.setattr(limits, "LOG_LINES_PER_S_MAX", 3)
     counters = Counters()
-    telemetry = Telemetry(counters, log.logger)
+    request_log = RequestLog(counters, log.logger)
 
     def fail(error: WireError, customer_id: str | None = None) -> None:
         failed = Call("1602262837283131392", perf_counter())
         failed.error, failed.customer_id = error, customer_id
-        telemetry.begin()
-        telemetry.end(failed)
+        request_log.begin()
+        request_log.end(failed)
 
     for _ in range(4):
         fail(InvalidSignature())

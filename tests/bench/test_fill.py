@@ -10,7 +10,7 @@ from openpns.groups.wire import DeleteGroup, ListGroup, UpdateGroup
 from openpns.ids import Snowflake
 from openpns.storage import connect
 
-LONG = limits.NUMBERS_IN_PART * 2 + 5
+LONG = limits.PHONES_IN_CHUNK * 2 + 5
 
 
 async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(

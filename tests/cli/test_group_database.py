@@ -229,7 +229,7 @@ def test_of_many_bad_rows_the_first_are_shown(groups: Groups) -> None:
 def test_the_servers_bounds_hold_for_an_import_too(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENPNS_NUMBERS_IN_GROUP_MAX", "1")
+    monkeypatch.setenv("OPENPNS_PHONES_IN_GROUP_MAX", "1")
     assert _reported(groups.load(GOOD, code=1)) == {2: "a group may hold at most 1 numbers"}
 
 

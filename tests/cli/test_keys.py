@@ -79,14 +79,14 @@ def test_a_key_may_demand_sha256_and_accept_md5_again(openpns: Run) -> None:
     openpns(*create, "strict", "--sha256-only")
     openpns(*create, "plain")
     before = now_ms()
-    refused = openpns("keys", "require-sha256", "plain", "--json").json["md5RefusedMs"]
+    refused = openpns("keys", "require-sha256", "plain", "--json").json["sha256OnlySinceMs"]
     assert before <= refused <= now_ms()
     digests = {
-        key["accessKey"]: key["md5RefusedMs"] for key in openpns("keys", "list", "--json").json
+        key["accessKey"]: key["sha256OnlySinceMs"] for key in openpns("keys", "list", "--json").json
     }
     assert digests["strict"] <= before
     assert digests["plain"] == refused
-    assert openpns("keys", "allow-md5", "strict", "--json").json["md5RefusedMs"] is None
+    assert openpns("keys", "allow-md5", "strict", "--json").json["sha256OnlySinceMs"] is None
     lines = openpns("keys", "list").out.splitlines()
     shown = {line.split()[0]: line.split("active")[1].split() for line in lines[1:]}
     assert shown == {"strict": ["md5", "sha256", "default"], "plain": ["sha256", "default"]}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.core.context import Services
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.groups import transfer
@@ -60,9 +60,9 @@ class FaultyStore:
         self._fail()
         return await self._store.fetch(name, params)
 
-    async def write(self, steps: Any, *, beside: str | None = None) -> Any:
+    async def write(self, steps: Any, *, batch_key: str | None = None) -> Any:
         self._fail()
-        return await self._store.write(steps, beside=beside)
+        return await self._store.write(steps, batch_key=batch_key)
 
     def _fail(self) -> None:
         if self._file.exists():
@@ -71,14 +71,14 @@ class FaultyStore:
 
 async def fill(store: Store, url: str, master_key: str | None = None) -> None:
     """Put in what every row starts from."""
-    vault = await open_vault(store, url, master_key)
+    secret_box = await open_secret_box(store, url, master_key)
     for customer in GIVEN["customers"]:
         customer_id = customer["customerId"]
         await customers.create(store, clock, customer_id, "")
         for key in customer["accessKeys"]:
             await access_keys.create(
                 store,
-                vault,
+                secret_box,
                 lambda: _LONG_AGO_MS,
                 customer_id,
                 access_key=key["accessKey"],

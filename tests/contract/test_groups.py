@@ -23,10 +23,10 @@ from tests.contract.given import (
 )
 from tests.direct import empty
 
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api, Reply
-from openpns.api.request_log import Telemetry
+from openpns.api.request_log import RequestLog
 from openpns.core.context import Services
 from openpns.core.logs import logger
 from openpns.errors import WIRE_ERRORS
@@ -63,19 +63,19 @@ def test_the_vendor_example_is_answered_as_its_page_prints_it() -> None:
 
 async def test_the_core_answers_every_row(store: Store, database_url: str, tmp_path: Path) -> None:
     fault = tmp_path / "fault"
-    vault = await open_vault(store, database_url, MASTER_KEY)
+    secret_box = await open_secret_box(store, database_url, MASTER_KEY)
     services = Services(
         FaultyStore(store, fault),  # type: ignore[arg-type]
         FixedIds(),
         clock,
-        SETTINGS["numbers_in_group_max"],
-        SETTINGS["numbers_in_request_max"],
+        SETTINGS["phones_in_group_max"],
+        SETTINGS["phones_in_request_max"],
         SETTINGS["body_bytes_max"],
     )
     for row in ROWS:
         await _reset(store, database_url, fault, row)
-        telemetry = Telemetry(Counters(), logger())
-        api = Api(services, vault, telemetry, SETTINGS["body_bytes_max"])
+        request_log = RequestLog(Counters(), logger())
+        api = Api(services, secret_box, request_log, SETTINGS["body_bytes_max"])
         for call in _calls(row):
             reply = await _handle(api, call)
             assert isinstance(reply.body, bytes)

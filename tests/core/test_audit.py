@@ -12,8 +12,8 @@ from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import _reseal
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.master_key import _reencrypt
+from openpns.accounts.secret_box import SecretBox
 from openpns.core import audit
 from openpns.core.audit import Entry, Wanted, mask
 from openpns.core.context import Caller, Services
@@ -117,7 +117,7 @@ async def test_a_rename_has_an_entry_without_the_names_and_a_dry_run_has_none(
 
 async def test_a_refused_write_leaves_none(store: Store, services: Services, mine: Groups) -> None:
     group = await mine.create([1])
-    full = Groups(replace(services, numbers_in_group_max=1), mine.caller)
+    full = Groups(replace(services, phones_in_group_max=1), mine.caller)
     refused = [
         (GroupFull, full.create([1, 2])),
         (GroupFull, full.add(group, 2)),
@@ -209,14 +209,14 @@ def test_a_number_is_masked_so_that_most_of_a_short_one_is_hidden(number: str, m
 
 
 async def test_commands_leave_entries_of_the_operator(
-    store: Store, services: Services, vault: Vault, clock: FakeClock
+    store: Store, services: Services, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     await customers.create(store, clock, "cus_1", "A Name")
     await customers.disable(store, "cus_1", clock())
     await customers.disable(store, "cus_1", None)
     secret = "a-secret-to-keep"
     await access_keys.create(
-        store, vault, clock, "cus_1", access_key="key-1", access_secret=secret, label="A Name"
+        store, secret_box, clock, "cus_1", access_key="key-1", access_secret=secret, label="A Name"
     )
     await access_keys.disable(store, "key-1", clock())
     await access_keys.disable(store, "key-1", None)
@@ -224,8 +224,8 @@ async def test_commands_leave_entries_of_the_operator(
     await access_keys.require_sha256(store, "key-1", None)
     await access_keys.set_rate(store, "key-1", 5, 9)
     await access_keys.expire(store, clock, "key-1", START_MS + 1)
-    rotated = await access_keys.rotate(store, vault, clock, "key-1", 60_000)
-    await store.write(lambda: _reseal(vault))
+    rotated = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
+    await store.write(lambda: _reencrypt(secret_box))
     found = await entries(store)
     assert {(e.action, str(e.details)) for e in found} == {
         ("customers.create", "{}"),
@@ -233,7 +233,7 @@ async def test_commands_leave_entries_of_the_operator(
         ("customers.enable", "{}"),
         (
             "keys.create",
-            "{'expiresMs': None, 'md5RefusedMs': None, 'ratePerS': None, "  # noqa: ISC004
+            "{'expiresMs': None, 'sha256OnlySinceMs': None, 'ratePerS': None, "  # noqa: ISC004
             "'rateBurst': None, 'readOnlyMs': None}",
         ),
         ("keys.disable", "{}"),
@@ -256,16 +256,16 @@ async def test_commands_leave_entries_of_the_operator(
 
 
 async def test_a_command_that_is_refused_leaves_none(
-    store: Store, vault: Vault, clock: FakeClock
+    store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     await customers.create(store, clock, "cus_1", "")
-    await access_keys.create(store, vault, clock, "cus_1", access_key="key-1")
+    await access_keys.create(store, secret_box, clock, "cus_1", access_key="key-1")
     refused = [
         lambda: customers.create(store, clock, "cus_1", ""),
         lambda: customers.disable(store, "cus_9", None),
-        lambda: access_keys.create(store, vault, clock, "cus_1", access_key="key-1"),
+        lambda: access_keys.create(store, secret_box, clock, "cus_1", access_key="key-1"),
         lambda: access_keys.disable(store, "key-9", None),
-        lambda: access_keys.rotate(store, vault, clock, "key-9", 0),
+        lambda: access_keys.rotate(store, secret_box, clock, "key-9", 0),
     ]
     for act in refused:
         with pytest.raises(ConfigError):

@@ -24,7 +24,7 @@ from openpns.errors import (
 )
 from openpns.groups import service
 from openpns.groups.wire import CreateGroup
-from openpns.storage.store import Statement, Steps
+from openpns.storage.store import Statement, Transaction
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -39,7 +39,7 @@ Sign = Callable[[str], Groups]
 def sign(services: Services, caller: Caller, clock: FakeClock) -> Sign:
     def request(signature: str) -> Groups:
         signed = replace(caller, signature=signature, ts_ms=clock.now_ms)
-        return Groups(replace(services, numbers_in_group_max=5), signed)
+        return Groups(replace(services, phones_in_group_max=5), signed)
 
     return request
 
@@ -49,7 +49,10 @@ def records(query: direct.Query) -> Callable[[], Awaitable[list[str]]]:
     """The keys of the notes that are there."""
 
     async def read() -> list[str]:
-        return [row[0] for row in await query("SELECT record_key FROM write_record ORDER BY 1")]
+        return [
+            row[0]
+            for row in await query("SELECT idempotency_key FROM idempotency_record ORDER BY 1")
+        ]
 
     return read
 
@@ -149,12 +152,12 @@ async def test_a_signature_is_known_until_no_server_would_take_its_ts(
     ahead = sign("s1")
     clock.now_ms -= FRESH_MS
     group_id = await ahead.create([1])
-    for age_ms in (0, FRESH_MS, limits.WRITE_RECORD_MS - 1):
+    for age_ms in (0, FRESH_MS, limits.SIGNATURE_RECORD_MS - 1):
         clock.now_ms = ahead.caller.ts_ms + age_ms
         await idempotency.clean(services)
         assert await ahead.create([1]) == group_id
         assert await records() == ["sign:s1"]
-    clock.now_ms = ahead.caller.ts_ms + limits.WRITE_RECORD_MS
+    clock.now_ms = ahead.caller.ts_ms + limits.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     assert await records() == []
 
@@ -165,7 +168,7 @@ async def test_a_write_whose_turn_comes_when_its_note_may_be_gone_is_not_carried
     stopped = sign("s1")
     group_id = await stopped.create([1])
     await sign("s2").add(group_id, 2)
-    clock.now_ms += limits.WRITE_RECORD_MS
+    clock.now_ms += limits.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     for write in (
         lambda: stopped.create([1]),
@@ -192,7 +195,7 @@ async def test_cleaning_forgets_all_that_is_over_and_nothing_else(
     for number in range(8):
         await sign(f"old-{number}").create([number])
     await create(sign("with-token"), "t1")
-    clock.now_ms += limits.WRITE_RECORD_MS - 1
+    clock.now_ms += limits.SIGNATURE_RECORD_MS - 1
     await sign("new").create([9])
     await idempotency.clean(services)
     assert len(await records()) == 11
@@ -325,7 +328,7 @@ async def test_a_write_that_fails_leaves_no_note(
     request = sign("s1")
     mark = idempotency.Once(request.caller, request.caller.ts_ms, services.clock)
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         yield from mark.note(None)
         yield Statement("group_lock", {"customer_id": "cus_1", "group_id": UNKNOWN})
         raise ReadFailed

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from tests.server.conftest import Log
+from tests.api.conftest import Log
 
 from openpns.core import logs
 

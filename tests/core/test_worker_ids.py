@@ -8,7 +8,7 @@ from openpns import limits
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import SNOWFLAKE_EPOCH_MS
-from openpns.storage.store import Statement, Steps, Store
+from openpns.storage.store import Statement, Store, Transaction
 
 
 def time_of(request_id: str) -> int:
@@ -58,19 +58,19 @@ async def test_a_worker_that_vanished_holds_its_number_until_the_lease_runs_out(
     store: Store, clock: FakeClock
 ) -> None:
     await worker_ids.take(store, clock, "vanished")
-    clock.now_ms += limits.NODE_LEASE_MS
+    clock.now_ms += limits.WORKER_LEASE_MS
     assert (await worker_ids.take(store, clock, "second")).node == 1
     clock.now_ms += 1
     third = await worker_ids.take(store, clock, "third")
     assert third.node == 0
     clock.now_ms = START_MS  # however the clock jumps: no id of the time that was leased
-    assert time_of(third.request_id()) > START_MS + limits.NODE_LEASE_MS
+    assert time_of(third.request_id()) > START_MS + limits.WORKER_LEASE_MS
 
 
 async def test_a_renewed_number_is_kept(store: Store, clock: FakeClock) -> None:
     ids = await worker_ids.take(store, clock, "first")
     for _ in range(3):
-        clock.now_ms += limits.NODE_LEASE_MS
+        clock.now_ms += limits.WORKER_LEASE_MS
         await worker_ids.renew(store, clock, "first", ids)
     assert ids.node == 0
     assert (await worker_ids.take(store, clock, "second")).node == 1
@@ -80,7 +80,7 @@ async def test_a_number_that_ran_out_and_that_nobody_took_is_kept(
     store: Store, clock: FakeClock
 ) -> None:
     ids = await worker_ids.take(store, clock, "first")
-    clock.now_ms += 10 * limits.NODE_LEASE_MS
+    clock.now_ms += 10 * limits.WORKER_LEASE_MS
     await worker_ids.renew(store, clock, "first", ids)
     assert ids.node == 0
 
@@ -90,7 +90,7 @@ async def test_a_worker_whose_number_was_given_away_goes_on_under_another(
 ) -> None:
     slow = await worker_ids.take(store, clock, "slow")
     await worker_ids.take(store, clock, "gone")
-    clock.now_ms += limits.NODE_LEASE_MS + 1
+    clock.now_ms += limits.WORKER_LEASE_MS + 1
     ended_ms = clock.now_ms - 1
     other = await worker_ids.take(store, clock, "other")
     assert other.node == slow.node == 0
@@ -105,27 +105,27 @@ async def test_giving_back_a_number_that_is_another_workers_changes_nothing(
     store: Store, clock: FakeClock, query: direct.Query
 ) -> None:
     ids = await worker_ids.take(store, clock, "first")
-    clock.now_ms += limits.NODE_LEASE_MS + 1
+    clock.now_ms += limits.WORKER_LEASE_MS + 1
     await worker_ids.take(store, clock, "second")
-    before = await query("SELECT * FROM node_lease")
+    before = await query("SELECT * FROM worker_lease")
     await worker_ids.release(store, "first", ids)
-    assert await query("SELECT * FROM node_lease") == before
+    assert await query("SELECT * FROM worker_lease") == before
 
 
 async def test_when_all_numbers_are_held_the_next_worker_is_told(
     store: Store, clock: FakeClock
 ) -> None:
-    def hold_all() -> Steps[None]:
-        for node in range(limits.NODE_ID_MAX + 1):
+    def hold_all() -> Transaction[None]:
+        for node in range(limits.WORKER_ID_MAX + 1):
             yield Statement(
-                "node_lease_take",
+                "worker_lease_take",
                 worker_ids._lease(node, f"worker {node}", clock.now_ms, clock.now_ms),
             )
 
     await store.write(hold_all)
     with pytest.raises(ServiceUnavailable, match="1024 workers are running already"):
         await worker_ids.take(store, clock, "one too many")
-    clock.now_ms += limits.NODE_LEASE_MS + 1
+    clock.now_ms += limits.WORKER_LEASE_MS + 1
     assert (await worker_ids.take(store, clock, "one too many")).node == 0
 
 
@@ -141,7 +141,7 @@ async def test_running_workers_are_told_from_those_that_stopped(
     await worker_ids.release(store, "first", first)
     with pytest.raises(ConfigError, match=r"1 workers are running.* for 601 s more"):
         await worker_ids.require_none(store, clock)
-    clock.now_ms += limits.NODE_LEASE_MS
+    clock.now_ms += limits.WORKER_LEASE_MS
     await worker_ids.require_none(store, clock)
 
 

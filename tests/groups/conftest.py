@@ -8,7 +8,7 @@ import pytest
 from tests import direct
 from tests.groups.actions import Groups
 
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.secret_box import SecretBox
 from openpns.core.context import Caller, Services
 
 MEMBERS = """
@@ -17,14 +17,14 @@ ORDER BY customer_id, group_seq, position
 """
 GROUPS = """
 SELECT g.customer_id, g.group_seq, g.phones || coalesce(
-    (SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+    (SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
     WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq), ''), g.phone_count
 FROM number_group AS g
 ORDER BY g.customer_id, g.group_seq
 """
-PARTS = "SELECT customer_id, group_seq, part, phones FROM group_part"
-GAPS = "SELECT customer_id, level, block, deleted FROM group_gap"
-COUNTERS = "SELECT customer_id, group_count, seq_next FROM group_counter"
+PARTS = "SELECT customer_id, group_seq, chunk, phones FROM group_phone_chunk"
+GAPS = "SELECT customer_id, level, block, deleted FROM group_order_gap"
+COUNTERS = "SELECT customer_id, group_count, next_seq FROM customer_state"
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def theirs(services: Services, stranger: Caller) -> Groups:
 
 
 @pytest.fixture
-def vault() -> Vault:
-    return Vault([b"k" * 32])
+def secret_box() -> SecretBox:
+    return SecretBox([b"k" * 32])
 
 
 @pytest.fixture
@@ -60,18 +60,18 @@ async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
         numbers = members.pop((customer_id, seq), [])
         assert (phones, count) == (",".join(numbers), len(numbers))
     assert not members, "members of no group"
-    for customer_id, count, seq_next in await query(COUNTERS):
+    for customer_id, count, next_seq in await query(COUNTERS):
         seqs = [row[1] for row in shown if row[0] == customer_id]
-        assert (count, max(seqs, default=-1) < seq_next) == (len(seqs), True)
+        assert (count, max(seqs, default=-1) < next_seq) == (len(seqs), True)
         gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
-        assert gaps == gaps_between(seqs, seq_next)
+        assert gaps == gaps_between(seqs, next_seq)
     for customer_id, seq, part, phones in await query(PARTS):
         count = next(row[3] for row in shown if (row[0], row[1]) == (customer_id, seq))
         assert phones.count(",") == min(128, count - 128 * part) > 0
 
 
-def gaps_between(seqs: list[int], seq_next: int) -> set[tuple[int, int, int]]:
-    """The rows of group_gap that a customer with groups at these places must have."""
-    empty = set(range(seq_next)) - set(seqs)
+def gaps_between(seqs: list[int], next_seq: int) -> set[tuple[int, int, int]]:
+    """The rows of group_order_gap that a customer with groups at these places must have."""
+    empty = set(range(next_seq)) - set(seqs)
     blocks = Counter((level, seq >> 6 * level) for seq in empty for level in (1, 2, 3, 4))
     return {(level, block, deleted) for (level, block), deleted in blocks.items()}

@@ -6,7 +6,7 @@ from tests.groups.actions import Groups, phone
 
 from openpns import limits
 from openpns.accounts import access_keys
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.secret_box import SecretBox
 from openpns.core.context import Caller
 from openpns.groups import check
 from openpns.groups.check import Counts
@@ -19,10 +19,10 @@ MEMBERS = f"customer_id = 'cus_1' AND group_seq = {SEQ}"
 
 
 @pytest.fixture
-async def filled(mine: Groups, theirs: Groups, vault: Vault) -> Store:
+async def filled(mine: Groups, theirs: Groups, secret_box: SecretBox) -> Store:
     """Two customers with more groups than a slice holds, one of them empty, and a key."""
     store = mine.services.store
-    await access_keys.create(store, vault, mine.services.clock, "cus_1")
+    await access_keys.create(store, secret_box, mine.services.clock, "cus_1")
     for number in range(limits.GROUPS_IN_SLICE * 2 + 1):
         await mine.create(range(number, number + 300))
     empty = await mine.create([1])
@@ -67,14 +67,17 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
     ("damage", "expected"),
     [
         (
-            "UPDATE group_counter SET group_count = 2 WHERE customer_id = 'cus_1'",
+            "UPDATE customer_state SET group_count = 2 WHERE customer_id = 'cus_1'",
             "customer cus_1: its total says 2 groups, there are 18",
         ),
         (
-            "UPDATE group_counter SET seq_next = 3 WHERE customer_id = 'cus_1'",
+            "UPDATE customer_state SET next_seq = 3 WHERE customer_id = 'cus_1'",
             "customer cus_1: the next place in its order is taken already",
         ),
-        ("DELETE FROM group_counter WHERE customer_id = 'cus_1'", "customer cus_1: has no counter"),
+        (
+            "DELETE FROM customer_state WHERE customer_id = 'cus_1'",
+            "customer cus_1: has no counter",
+        ),
         (
             f"UPDATE number_group SET phone_count = 299 WHERE {GROUP}",
             "says 299 numbers, has",
@@ -92,27 +95,27 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
             "its numbers do not stand in one order",
         ),
         (
-            f"DELETE FROM group_part WHERE {MEMBERS} AND part = 2",
+            f"DELETE FROM group_phone_chunk WHERE {MEMBERS} AND part = 2",
             "what listGroup shows is not its numbers in their order",
         ),
         (
-            "UPDATE group_part SET customer_id = 'cus_3' WHERE group_seq = 0",
+            "UPDATE group_phone_chunk SET customer_id = 'cus_3' WHERE group_seq = 0",
             "customer cus_3: 2 parts belong to no group (place 0)",
         ),
         (
-            "DELETE FROM group_gap WHERE customer_id = 'cus_1' AND level = 1",
+            "DELETE FROM group_order_gap WHERE customer_id = 'cus_1' AND level = 1",
             "customer cus_1: the empty places in its order are miscounted",
         ),
         (
-            "UPDATE group_gap SET deleted = deleted + 1 WHERE level = 3",
+            "UPDATE group_order_gap SET deleted = deleted + 1 WHERE level = 3",
             "customer cus_1: the empty places in its order are miscounted",
         ),
         (
-            "UPDATE group_counter SET seq_next = seq_next + 64 WHERE customer_id = 'cus_1'",
+            "UPDATE customer_state SET next_seq = next_seq + 64 WHERE customer_id = 'cus_1'",
             "customer cus_1: the empty places in its order are miscounted",
         ),
         (
-            "UPDATE access_key SET secret_sealed = ''",
+            "UPDATE access_key SET secret_ciphertext = ''",
             "its secret is empty",
         ),
         (
@@ -132,7 +135,7 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
 async def test_each_thing_that_can_be_wrong_is_told_without_a_number(
     filled: Store, database_url: str, damage: str, expected: str
 ) -> None:
-    if "secret_sealed" in damage and database_url.startswith("sqlite"):
+    if "secret_ciphertext" in damage and database_url.startswith("sqlite"):
         damage = damage.replace("''", "x''")
     await direct.query(database_url, damage)
     told = await _wrong(filled)
@@ -157,8 +160,9 @@ async def test_a_text_that_is_cut_elsewhere_is_found(
 ) -> None:
     await mine.create(range(300))
     await query(
-        "UPDATE number_group SET phones = phones || (SELECT phones FROM group_part WHERE part = 1)"
+        "UPDATE number_group SET phones = phones"
+        " || (SELECT phones FROM group_phone_chunk WHERE chunk = 1)"
     )
-    await query("DELETE FROM group_part WHERE part = 1")
+    await query("DELETE FROM group_phone_chunk WHERE chunk = 1")
     (told,) = await _wrong(store)
     assert told.endswith("its text is not cut into parts of 128")

@@ -37,7 +37,7 @@ async def test_pages_of_numbers_are_parts_of_all_of_them(mine: Groups, count: in
         return found.phones, found.total
 
     for limit, offset in [(0, 0), (1, 0), (1, 127), (2, 127), (128, 128), (7, 250), (100, 450)]:
-        most = limit or limits.NUMBERS_IN_PAGE_MAX
+        most = limit or limits.PHONES_IN_PAGE_MAX
         assert await page(limit, offset) == (joined(range(count)[offset : offset + most]), count)
     assert await page(10, limits.OFFSET_MAX) == ("", count)
 
@@ -67,7 +67,7 @@ async def test_limits_say_what_is_used(
     shown = {limit.name: (limit.max, limit.used) for limit in found.limits}
     assert shown["groups"] == (None, 4)
     assert shown["numbers"] == (None, 209)
-    assert shown["numbersInGroup"] == (services.numbers_in_group_max, 200)
+    assert shown["numbersInGroup"] == (services.phones_in_group_max, 200)
     assert shown["callsPerSecond"] == (None, UNSET)
     assert shown["callsAtOnce"] == (None, 0)
 

@@ -12,7 +12,7 @@ from openpns import limits
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups import listing
 from openpns.groups.wire import ListGroup
-from openpns.kit.casefold import name_key
+from openpns.kit.casefold import folded_name
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -50,11 +50,13 @@ class Finder:
             group
             for group in self.groups
             if filters.get("groupId", group[0]) == group[0]
-            and name_key(group[1]).startswith(name_key(filters.get("groupName", "")))
+            and folded_name(group[1]).startswith(folded_name(filters.get("groupName", "")))
             and ("phone" not in filters or int(filters["phone"][3:]) in group[2])
         ]
         if order == "name":
-            found.sort(key=lambda group: name_key(group[1]))  # stable: oldest first within a name
+            found.sort(
+                key=lambda group: folded_name(group[1])
+            )  # stable: oldest first within a name
         ids = [group[0] for group in found]
         return ids[::-1] if order == "newest" else ids
 
@@ -190,7 +192,7 @@ async def test_the_group_seen_last_may_be_deleted_and_the_page_goes_on_behind_it
 async def test_where_a_group_stood_is_forgotten_after_a_while(finder: Finder, clock: Any) -> None:
     gone = finder.groups[3][0]
     await finder.drop(gone)
-    clock.now_ms += limits.GROUP_GONE_MS - 1
+    clock.now_ms += limits.GROUP_TOMBSTONE_MS - 1
     await listing.clean(finder.mine.services)
     await finder.ask(after=gone)
     clock.now_ms += 1
@@ -204,7 +206,7 @@ async def test_long_groups_come_in_pieces_and_say_what_comes_next(
 ) -> None:
     for _ in range(5):
         await finder.create("long", *range(1000, 1300))
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 3)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 3)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     expected = finder.expected()
     for limit in (1, 2, 3, 4, len(expected) - 1, len(expected), 1000):

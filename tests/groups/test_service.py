@@ -22,7 +22,7 @@ HUGE = 2**63 - 1
 @pytest.fixture
 def small(services: Services, caller: Caller) -> Groups:
     """Groups of the same customer that hold five numbers at most."""
-    return Groups(replace(services, numbers_in_group_max=5, numbers_in_request_max=8), caller)
+    return Groups(replace(services, phones_in_group_max=5, phones_in_request_max=8), caller)
 
 
 async def test_a_created_group_is_listed(services: Services, caller: Caller) -> None:
@@ -293,7 +293,7 @@ async def test_a_page_in_pieces_is_the_same_page(
     await mine.delete(ids[3], *range(7))
     await mine.drop(ids[11])
     whole = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", limit or 1000)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", limit or 1000)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 4)
     pieces = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
     assert pieces == whole
@@ -302,7 +302,7 @@ async def test_a_page_in_pieces_is_the_same_page(
 async def test_a_page_in_pieces_is_one_snapshot(
     mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 0)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 0)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     ids = [await mine.create([n]) for n in range(9)]
     listed = await listing.list(mine.services, mine.caller, ListGroup(0, 0))

@@ -149,7 +149,7 @@ async def test_a_customer_without_groups_exports_nothing(mine: Groups) -> None:
 async def test_a_bad_row_is_left_out_and_named_without_its_numbers(
     run: Import, mine: Groups, columns: Columns, why: str
 ) -> None:
-    run.services = replace(run.services, numbers_in_group_max=5, numbers_in_request_max=8)
+    run.services = replace(run.services, phones_in_group_max=5, phones_in_request_max=8)
     assert await run.run(row(1), row(2) | columns, row(3)) == (2, 2, 1)
     ((line, told),) = run.bad
     assert line == 3
@@ -190,10 +190,10 @@ async def test_a_dry_run_finds_the_same_and_writes_nothing(
 ) -> None:
     own = await mine.create([1])
     rows = [row(1, [1, 2]), row(2) | {"groupId": own}, row(1), row(3) | {"phones": "bad"}]
-    before = await query("SELECT * FROM group_counter")
+    before = await query("SELECT * FROM customer_state")
     assert await run.run(*rows, dry_run=True) == (1, 2, 3)
     assert await mine.ids() == [own]
-    assert await query("SELECT * FROM group_counter") == before
+    assert await query("SELECT * FROM customer_state") == before
     real = Import(run.services)
     assert await real.run(*rows) == (1, 2, 3)
     assert real.bad == run.bad
@@ -212,7 +212,7 @@ async def test_a_file_is_written_in_batches_of_so_many_groups(
 async def test_a_batch_holds_only_so_many_numbers(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_NUMBERS", 5)
+    monkeypatch.setattr(limits, "IMPORT_BATCH_PHONES", 5)
     rows = [row(number, range(size)) for number, size in enumerate((3, 2, 1, 9, 1, 4))]
     assert await run.run(*rows) == (6, 20, 0)
     assert run.batches == 4

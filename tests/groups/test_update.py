@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("sound_tables")
 @pytest.fixture
 def small(services: Services, caller: Caller) -> Groups:
     """Groups of the same customer that hold five numbers at most."""
-    return Groups(replace(services, numbers_in_group_max=5), caller)
+    return Groups(replace(services, phones_in_group_max=5), caller)
 
 
 async def shown(mine: Groups, group_id: str) -> tuple[str, str, str]:
@@ -32,7 +32,7 @@ async def test_a_group_is_renamed_with_or_without_a_change_of_its_numbers(
     group_id = await mine.create([1], "old", "its remark")
     assert await mine.change(group_id, groupName="NEW é") is None
     assert await shown(mine, group_id) == ("NEW é", "its remark", joined([1]))
-    assert await query("SELECT name_key FROM number_group") == [("new é",)]
+    assert await query("SELECT folded_name FROM number_group") == [("new é",)]
     await mine.change(group_id, remark="")
     assert await shown(mine, group_id) == ("NEW é", "", joined([1]))
     await mine.change(group_id, groupName="", remark="r", operateType=ADD, phones=joined([2]))
@@ -71,7 +71,7 @@ async def test_what_a_change_did_is_told_and_a_dry_run_only_tells(
     left: list[int],
 ) -> None:
     group_id = await mine.create([1, 2, 3], "old")
-    version = "SELECT version FROM group_counter WHERE customer_id = 'cus_1'"
+    version = "SELECT version FROM customer_state WHERE customer_id = 'cus_1'"
     before = await query(version)
     fields = {"operateType": operation, "phones": joined(numbers), "groupName": "new"}
     assert await mine.change(group_id, dryRun=dry, detail=not dry, **fields) == did

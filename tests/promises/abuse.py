@@ -28,7 +28,7 @@ ALLOWED_AGAIN = {
     "sqlite": "DROP TRIGGER refuse",
     "postgres": "ALTER TABLE group_member DROP CONSTRAINT refuse",
 }
-HOLD = "UPDATE group_counter SET version = version"
+HOLD = "UPDATE customer_state SET version = version"
 
 
 def all_marks() -> Leaks:
@@ -144,11 +144,11 @@ class Misuse:
         answers = await asyncio.gather(*calls)
         assert {answer["code"] for answer in answers} == {19005}
         await direct.run(self._url, ALLOWED_AGAIN[self._engine])
-        await direct.run(self._url, "ALTER TABLE group_part RENAME TO moved")
+        await direct.run(self._url, "ALTER TABLE group_phone_chunk RENAME TO moved")
         many = ",".join(str(8613912340000 + place) for place in range(200))
         answer = await asyncio.to_thread(self._call, "createGroup", {"phones": many})
         assert answer["code"] == 19005
-        await direct.run(self._url, "ALTER TABLE moved RENAME TO group_part")
+        await direct.run(self._url, "ALTER TABLE moved RENAME TO group_phone_chunk")
         async with direct.holding(self._url, HOLD):
             answer = await asyncio.to_thread(self._call, "createGroup", CREATE)
         assert answer["code"] == 19004

@@ -83,7 +83,7 @@ class Nodes:
 
     def start(self) -> None:
         self.servers = [
-            self._serve("--workers", str(count), OPENPNS_NUMBERS_IN_GROUP_MAX="3")
+            self._serve("--workers", str(count), OPENPNS_PHONES_IN_GROUP_MAX="3")
             for count in (2, 1)
         ]
         self.servers[0].workers(2)
@@ -284,13 +284,13 @@ class Chain:
         self._lock = threading.Lock()
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         return len(self.sent) == len(self._steps) and all(self.told)
 
     def next(self) -> int:
         """Return the number of the write that is to be done now, or the last one's."""
         with self._lock:
-            if not self.is_over and (not self.told or self.told[-1]):
+            if not self.is_finished and (not self.told or self.told[-1]):
                 group_id = done(next(iter(self.told[0]))) if self.told else ""
                 self.told.append(set())
                 self.sent.append(self._steps[len(self.sent)](group_id))
@@ -308,7 +308,7 @@ Choose = Callable[[], tuple[Chain, int] | None]
 
 def leading(chain: Chain) -> Choose:
     """Send each write of a chain until it is done."""
-    return lambda: None if chain.is_over else (chain, chain.next())
+    return lambda: None if chain.is_finished else (chain, chain.next())
 
 
 def echoing(chains: Sequence[Chain], chance: random.Random) -> Choose:
@@ -362,7 +362,7 @@ def test_copies_are_one_write_though_servers_are_killed_in_the_middle(nodes: Nod
         nodes.start()
         with sending(nodes, chains, echoes=6):
             for chain in chains:
-                wait_until(lambda chain=chain: chain.is_over, f"{chain.name} is over")
+                wait_until(lambda chain=chain: chain.is_finished, f"{chain.name} is over")
         # Once more, when nothing else happens.
         connection = connect(nodes.servers[1].port)
         for chain in chains:

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
 from tests.promises.bad_bodies import ACTIONS, HUGE, bodies, bodies_of
 from tests.server import conftest as parts
-from tests.server.conftest import Server
 
 from openpns.api.pipeline import Reply
 
-vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 REFUSED = {1002, 10011, 10012, 19001, 19002}

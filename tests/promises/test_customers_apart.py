@@ -8,15 +8,15 @@ import re
 from typing import Any
 
 import pytest
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, envelope_of
 from tests.server import conftest as parts
-from tests.server.conftest import Server
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.registry import ACTIONS
 
-vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 PHONES = "85211111114"
 ABSENT = "deadbeef" * 4
@@ -58,7 +58,7 @@ async def thief(server: Server) -> NewSecret:
     """A key of another customer, who has a group of its own."""
     store = server.services.store
     await customers.create(store, server.clock, "cus_2", "")
-    made = await access_keys.create(store, server.vault, server.clock, "cus_2")
+    made = await access_keys.create(store, server.secret_box, server.clock, "cus_2")
     assert await server.code("createGroup", b'{"phones":"85235753351"}', key=made) == 0
     return made
 

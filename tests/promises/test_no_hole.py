@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, envelope_of, on_sqlite_only, signed_headers
 from tests.processes import KEY_OF, SharedServer
 from tests.promises.tampering import HeaderBytes, expected_code, flip, flips, is_http_value
 from tests.server import conftest as parts
-from tests.server.conftest import Server
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.registry import ACTIONS
 from openpns.clock import now_ms
 
-vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 SIGNED = ("accessKey", "action", "bizType", "ts")
 ALGORITHMS = ("md5", "sha256")
@@ -91,7 +91,7 @@ async def test_a_flip_that_makes_another_customers_key_gives_nothing(server: Ser
     other = server.key.accessKey[:-1] + chr(ord(server.key.accessKey[-1]) ^ 1)
     store, clock = server.services.store, server.clock
     await customers.create(store, clock, "cus_2", "")
-    await access_keys.create(store, server.vault, clock, "cus_2", access_key=other)
+    await access_keys.create(store, server.secret_box, clock, "cus_2", access_key=other)
     headers = _call(server, LIST_ALL, "md5")
     assert await _code(server, headers | {"accessKey": other.encode()}, LIST_ALL) == 1003
 
@@ -268,7 +268,7 @@ async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
         )
     assert await server.code(algorithm="sha256") == 0
     old = server.key
-    new = await access_keys.rotate(store, server.vault, server.clock, name, 10_000)
+    new = await access_keys.rotate(store, server.secret_box, server.clock, name, 10_000)
     for known in (old, new):
         assert await server.code(key=known) == 1003
         assert await server.code(key=known, algorithm="sha256") == 0

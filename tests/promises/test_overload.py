@@ -19,17 +19,17 @@ from typing import Any
 
 import pytest
 from tests import direct
+from tests.api.conftest import Server
 from tests.processes import KEY_OF, Process, Start, run_openpns, signed
 from tests.promises.traffic import IS_SOAK, connect, shown_groups
 from tests.server import conftest as parts
-from tests.server.conftest import Server
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.storage.store import Params, Row, Store
 
 ROOT = Path(__file__).parents[2]
-vault, key, log, server = parts.vault, parts.key, parts.log, parts.server
+secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 CREATE = {"phones": "85211111114"}
 FLOOD_CONNECTIONS = 32
@@ -61,7 +61,7 @@ async def test_calls_over_the_bound_are_refused_while_the_others_wait(
     server = serve("--requests-in-flight-max", "2", "--storage-timeout-ms", "60000")
     codes: list[int] = []
     waiting = [threading.Thread(target=_create, args=(server, name, codes)) for name in "ab"]
-    lock = "UPDATE group_counter SET version = version WHERE customer_id = 'cus_1'"
+    lock = "UPDATE customer_state SET version = version WHERE customer_id = 'cus_1'"
     async with direct.holding(served_url, lock):
         for thread in waiting:
             thread.start()
@@ -127,9 +127,9 @@ class CountingStore:
         self.ran.append(name)
         return await self._store.fetch(name, params)
 
-    async def look_up(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Row | None:
         self.ran.append(name)
-        return await self._store.look_up(name, value)
+        return await self._store.get_cached(name, value)
 
 
 async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Server) -> None:
@@ -137,7 +137,7 @@ async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Serve
     counting = CountingStore(store)
     made = {
         kind: await access_keys.create(
-            store, server.vault, server.clock, "cus_1", sha256_only=kind == "strict"
+            store, server.secret_box, server.clock, "cus_1", sha256_only=kind == "strict"
         )
         for kind in ("disabled", "strict")
     }

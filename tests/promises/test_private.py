@@ -22,7 +22,7 @@ from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Misuse, all_ma
 import openpns
 from openpns import protocol
 from openpns.accounts.access_keys import NewSecret
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.secret_box import SecretBox
 from openpns.client.config import load_config
 from openpns.client.requests import create_group
 from openpns.core import audit
@@ -31,7 +31,7 @@ from openpns.errors import WIRE_ERRORS
 from openpns.groups.rows import GroupRow
 from openpns.groups.wire import CreateGroup, UpdateGroup
 from openpns.server.config import Settings, load_settings
-from openpns.storage.store import Statement, StatementMany
+from openpns.storage.store import Statement, StatementBatch
 from openpns.testing import Emulator
 from openpns.testing.requests import ReceivedCall
 from openpns.testing.service import Key
@@ -327,14 +327,14 @@ def test_no_repr_shows_any(leaks: Leaks) -> None:
         emulator_state,
         ReceivedCall("createGroup", "key", {"phones": PHONES}),
         settings,
-        Vault([base64.urlsafe_b64decode(MASTER_KEY)]),
+        SecretBox([base64.urlsafe_b64decode(MASTER_KEY)]),
         Caller("key", "cus_1", signature="0f" * 16),
         CreateGroup(PHONES, "name", NAME),
         UpdateGroup("0" * 32, 0, PHONES),
         protocol.group_answers.Group("cus_1", "name", "0" * 32, PHONES, NAME),
         GroupRow(1, "", "name", NAME, [*NUMBERS]),
         Statement("group_member_fill", {"phones": [*NUMBERS]}),
-        StatementMany("group_member_insert", [{"phone": number} for number in NUMBERS]),
+        StatementBatch("group_member_insert", [{"phone": number} for number in NUMBERS]),
         audit.numbers(NUMBERS, added=4),
         protocol.group_answers.ShownGroup("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
         protocol.group_answers.PhonePage(PHONES, 4),

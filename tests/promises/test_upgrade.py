@@ -21,10 +21,10 @@ PLACES = [place for place in range(400) if place % 5]
 
 CUSTOMER = """
 INSERT INTO customer (customer_id, name, created_ms) VALUES ('{0}', '', 0);
-INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES ('{0}', {1}, {2});
+INSERT INTO customer_state (customer_id, group_count, next_seq) VALUES ('{0}', {1}, {2});
 """
 KEY = """
-INSERT INTO access_key (access_key, customer_id, label, secret_sealed, created_ms)
+INSERT INTO access_key (access_key, customer_id, label, secret_ciphertext, created_ms)
 VALUES ('{0}', '{1}', '', {2}, 0);
 """
 GROUP = """
@@ -54,10 +54,10 @@ async def make_old(url: str) -> None:
     engine = connect.engine_of(url)
     store = await connect.open_store(url, create=True)
     await store.migrate(migrations.load_migrations(engine)[:1])
-    vault = await master_key.open_vault(store, url, MASTER_KEY)
+    secret_box = await master_key.open_secret_box(store, url, MASTER_KEY)
     literal = "x'{}'" if engine == "sqlite" else "'\\x{}'"
     sealed = {
-        customer: literal.format(vault.seal(secret.encode(), access_key).hex())
+        customer: literal.format(secret_box.seal(secret.encode(), access_key).hex())
         for customer, (access_key, secret) in KEY_OF.items()
     }
     await direct.run(url, old_rows(sealed))

@@ -40,7 +40,7 @@ async def _worker_number(api: Api) -> int:
         return b""
 
     reply = await api.handle("POST", "/api/pns/", [], no_body)
-    return int(dict(reply.headers)["x-request-id"]) >> 12 & limits.NODE_ID_MAX
+    return int(dict(reply.headers)["x-request-id"]) >> 12 & limits.WORKER_ID_MAX
 
 
 async def test_workers_have_numbers_of_their_own_and_give_them_back(
@@ -92,7 +92,7 @@ async def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_ru
 async def test_a_worker_keeps_its_number_by_renewing_it(
     make: Make, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "NODE_RENEW_MS", 1)
+    monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
     await make().start()
     renewed = asyncio.Event()
     renew = worker_ids.renew
@@ -102,10 +102,10 @@ async def test_a_worker_keeps_its_number_by_renewing_it(
         renewed.set()
 
     monkeypatch.setattr(worker_ids, "renew", noticed)
-    clock.now_ms += limits.NODE_LEASE_MS - 1
+    clock.now_ms += limits.WORKER_LEASE_MS - 1
     renewed.clear()
     await asyncio.wait_for(renewed.wait(), 30)
-    clock.now_ms += limits.NODE_LEASE_MS - 1
+    clock.now_ms += limits.WORKER_LEASE_MS - 1
     assert await _worker_number(await make().start()) == 1
 
 
@@ -122,7 +122,7 @@ async def test_a_number_that_cannot_be_renewed_is_logged_and_tried_again(
             tried_again.set()
         raise ServiceUnavailable("the storage is away")
 
-    monkeypatch.setattr(limits, "NODE_RENEW_MS", 1)
+    monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
     monkeypatch.setattr(worker_ids, "renew", fail)
     await make().start()
     await asyncio.wait_for(tried_again.wait(), 30)

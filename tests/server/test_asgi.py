@@ -15,7 +15,7 @@ from tests.helpers import LIST_ALL, MASTER_KEY, on_sqlite_only, signed_headers
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.core.context import Caller
 from openpns.errors import ConfigError
@@ -29,8 +29,8 @@ Message = MutableMapping[str, Any]
 
 @pytest.fixture
 async def key(store: Store, database_url: str, clock: FakeClock, caller: Caller) -> NewSecret:
-    vault = await open_vault(store, database_url, MASTER_KEY)
-    return await access_keys.create(store, vault, clock, caller.customer_id)
+    secret_box = await open_secret_box(store, database_url, MASTER_KEY)
+    return await access_keys.create(store, secret_box, clock, caller.customer_id)
 
 
 class Carrier:
@@ -139,7 +139,7 @@ async def test_a_larger_body_needs_room(started: AsgiApp, key: NewSecret, clock:
     assert started._api is not None
     headers = signed_headers(key, "listGroup", LIST_ALL, clock())
     announced = [*headers, ("content-length", str(len(LIST_ALL)))]
-    with started._api.body_room.hold(limits.BODY_ROOM_BYTES - 1023):
+    with started._api.body_budget.hold(limits.BODY_BUFFER_BYTES_MAX - 1023):
         in_chunks, _ = await Carrier(started).post(headers, _piece(LIST_ALL, more=False))
         small, _ = await Carrier(started).post(announced, _piece(LIST_ALL, more=False))
     assert (in_chunks, small) == (200, 200)  # a body of 1024 bytes at most is a small one
@@ -177,7 +177,7 @@ async def test_a_large_page_is_sent_in_pieces(
         create = b'{"phones":"85211111114","remark":"%d"}' % place
         headers = signed_headers(key, "createGroup", create, clock())
         assert (await carrier.post(headers, _piece(create, more=False)))[1]["code"] == 0
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     headers = signed_headers(key, "listGroup", LIST_ALL, clock())
     _, envelope = await carrier.post(headers, _piece(LIST_ALL, more=False))

@@ -30,7 +30,7 @@ def test_an_argument_goes_before_a_variable_and_a_variable_before_the_file(confi
     config.write_text(f'database = "{URL}"\nport = 1\nworkers = 1\ngrace_s = 1\n')
     environ = {"OPENPNS_PORT": "2", "OPENPNS_WORKERS": "2"}
     settings = load_settings({"port": "3", "workers": None}, environ, str(config))
-    assert (settings.port, settings.workers, settings.grace_s) == (3, 2, 1)
+    assert (settings.port, settings.workers, settings.shutdown_grace_s) == (3, 2, 1)
 
 
 def test_a_variable_may_name_the_file_and_an_argument_goes_before_it(
@@ -53,7 +53,7 @@ def test_a_variable_may_name_the_file_and_an_argument_goes_before_it(
         ("workers", "0", "an integer from 1 to 256"),
         ("workers", "1.5", "an integer from 1 to 256"),
         ("admin_port", "x", "an integer from 0 to 65535"),
-        ("grace_s", "0", "an integer from 1 to 3600"),
+        ("shutdown_grace_s", "0", "an integer from 1 to 3600"),
         ("log_format", "xml", "one of console, json"),
         ("log_level", "INFO", "one of debug, info, warning, error"),
     ],

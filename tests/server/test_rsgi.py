@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from granian._granian import RSGIProtocolClosed
+from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
-from tests.server.conftest import Server
 
 from openpns import limits
 from openpns.core import logs
@@ -106,11 +106,11 @@ async def test_a_body_over_the_bound_is_413_announced_or_not(server: Server) -> 
 
 
 async def test_larger_bodies_that_arrive_together_have_so_much_room(server: Server) -> None:
-    server.make_api(body_bytes_max=100_000, body_room_bytes=150_000)
+    server.make_api(body_bytes_max=100_000, body_buffer_bytes_max=150_000)
     headers = server.headers()
     large = limits.BODY_BYTES_SMALL + 1
     small = _with_length(headers, len(LIST_ALL))
-    with server.api.body_room.hold(150_000 - large):
+    with server.api.body_budget.hold(150_000 - large):
         assert (await _post(server, _with_length(headers, large), Connection(b"x" * large)) or {})[
             "code"
         ] == 1003
@@ -138,7 +138,7 @@ async def in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """A server whose page of three groups is sent in pieces."""
     for _ in range(3):
         assert await server.code("createGroup", CREATE) == 0
-    monkeypatch.setattr(limits, "NUMBERS_IN_PIECE_MAX", 1)
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
     return server
 

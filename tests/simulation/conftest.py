@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.api.conftest import _logging_as_before
 from tests.conftest import ENGINES, create_postgres_database
 from tests.processes import MASTER_KEY, Process, fill
-from tests.server.conftest import _logging_as_before
 from tests.simulation.recorder import Connection, Key, connect_to_every_worker
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.storage import connect
 from openpns.storage.store import Store
@@ -91,11 +91,11 @@ async def store(nodes: Nodes) -> AsyncIterator[Store]:
 
 async def new_key(store: Store, url: str, customer: str | None = None) -> Key:
     """Make an access key, of a customer or of a new one."""
-    vault = await open_vault(store, url, MASTER_KEY)
+    secret_box = await open_secret_box(store, url, MASTER_KEY)
     if customer is None:
         customer = f"cus_{secrets.token_hex(8)}"
         await customers.create(store, now_ms, customer, "")
-    made = await access_keys.create(store, vault, now_ms, customer)
+    made = await access_keys.create(store, secret_box, now_ms, customer)
     return Key(customer, made.accessKey, [made.accessSecret])
 
 

@@ -12,7 +12,7 @@ from tests.helpers import MASTER_KEY, read_pieces, signed_headers
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.api.pipeline import Api, Reply
 from openpns.server.application import Application
 from openpns.server.config import Settings
@@ -21,7 +21,7 @@ from openpns.storage.store import Store
 
 # The second key stops working as the clock moves on.
 KEYS = {"key-of-cus_1": None, "brief-of-cus_1": 100_000, "key-of-cus_2": None}
-NUMBERS_IN_GROUP_MAX = 700
+PHONES_IN_GROUP_MAX = 700
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
 Answers = list[Answer]
@@ -56,7 +56,7 @@ class Side:
         used = Settings(
             database=url,
             log_level="error",
-            numbers_in_group_max=NUMBERS_IN_GROUP_MAX,
+            phones_in_group_max=PHONES_IN_GROUP_MAX,
             **settings,
         )
         environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
@@ -69,14 +69,14 @@ class Side:
     async def __aenter__(self) -> Self:
         await empty(self.url)
         self._store = await connect.open_store(self.url)
-        vault = await open_vault(self._store, self.url, MASTER_KEY)
+        secret_box = await open_secret_box(self._store, self.url, MASTER_KEY)
         for customer in sorted(set(map(customer_of, KEYS))):
             await customers.create(self._store, self.clock, customer, "")
         for name, lives_ms in KEYS.items():
             self._secrets[name] = [f"secret-of-{name}"]
             await access_keys.create(
                 self._store,
-                vault,
+                secret_box,
                 self.clock,
                 customer_of(name),
                 access_key=name,
@@ -141,8 +141,8 @@ class Side:
         return answers
 
     async def rotate(self, key: str, grace_ms: int) -> Answers:
-        vault = await open_vault(self._store, self.url, MASTER_KEY)
-        made = await access_keys.rotate(self._store, vault, self.clock, key, grace_ms)
+        secret_box = await open_secret_box(self._store, self.url, MASTER_KEY)
+        made = await access_keys.rotate(self._store, secret_box, self.clock, key, grace_ms)
         self._secrets[key].append(made.accessSecret)
         return []
 

@@ -85,7 +85,7 @@ class Reference:
             refusal = failed(refused.code, refused.status)
             assert answer == refusal, f"answered {_short(answer)}, not {_short(refusal)}"
             # A call that is refused here has not come as far as the groups.
-            assert met is None or met.method == "look_up", f"{met.method} was reached"
+            assert met is None or met.method == "get_cached", f"{met.method} was reached"
             return
         right = [
             outcome
@@ -107,7 +107,7 @@ class Reference:
         for flaw, (status, code) in FLAWS_BEFORE_THE_KEY.items():
             if flaw in call.flaws:
                 raise Refused(code, status)
-        if met is not None and met.method == "look_up":
+        if met is not None and met.method == "get_cached":
             raise Refused(met.code)
         key = self.keys[call.key]
         if "an unknown key" in call.flaws or not key.is_active(now_ms):

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-NUMBERS_IN_GROUP_MAX: Final = 300
-NUMBERS_IN_REQUEST_MAX: Final = 310
+PHONES_IN_GROUP_MAX: Final = 300
+PHONES_IN_REQUEST_MAX: Final = 310
 
 _NUMBER: Final = re.compile(r"(?=[0-9]{5,15}\Z)(852|86)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -102,7 +102,7 @@ def _note(body: dict[str, Any], name: str, chars_max: int) -> str:
 
 def _numbers(text: str) -> tuple[str, ...]:
     items = [item.strip().removeprefix("+") for item in text.split(",")]
-    if len(items) > NUMBERS_IN_REQUEST_MAX or not all(map(_NUMBER.match, items)):
+    if len(items) > PHONES_IN_REQUEST_MAX or not all(map(_NUMBER.match, items)):
         raise Refused(1002)
     return _once(*items)
 
@@ -112,7 +112,7 @@ def _once(*numbers: str) -> tuple[str, ...]:
 
 
 def _fitting(phones: tuple[str, ...]) -> tuple[str, ...]:
-    if len(phones) > NUMBERS_IN_GROUP_MAX:
+    if len(phones) > PHONES_IN_GROUP_MAX:
         raise Refused(19002)
     return phones
 

@@ -51,7 +51,7 @@ from tests.simulation.strategies import (
 from tests.simulation.workers import Ids, Worker, end_connections, migrate
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
+from openpns.accounts.master_key import open_secret_box
 from openpns.storage import connect
 
 CACHES = [64 * 2**20, 4096, 16 * 2**10, 0]
@@ -92,14 +92,14 @@ class Lives(RuleBasedStateMachine):
     async def _begin(self, life: int) -> None:
         """Make customers that are new, in a database that has those of earlier lives."""
         self.store = await connect.open_store(self.url)
-        self.vault = await open_vault(self.store, self.url, MASTER_KEY)
+        self.secret_box = await open_secret_box(self.store, self.url, MASTER_KEY)
         for number, (owner, sha256_only) in enumerate(KEYS):
             customer, name = f"cus_{life}_{owner}", f"key-{life}-{number}"
             if customer not in self.made:
                 await customers.create(self.store, self.time, customer, "")
                 self.made[customer], self.reference.possible[customer] = [], [State()]
             made = await access_keys.create(
-                self.store, self.vault, self.time, customer,
+                self.store, self.secret_box, self.time, customer,
                 access_key=name, access_secret=f"secret-of-{number}", sha256_only=sha256_only,
             )  # fmt: skip
             self.reference.keys[name] = Key(
@@ -237,7 +237,9 @@ class Lives(RuleBasedStateMachine):
     @rule(key=_KEY, grace_ms=st.sampled_from([0, 20_000]))
     def rotate_key(self, key: int, grace_ms: int) -> None:
         name, known = self._key(key)
-        made = self._wait(access_keys.rotate(self.store, self.vault, self.time, name, grace_ms))
+        made = self._wait(
+            access_keys.rotate(self.store, self.secret_box, self.time, name, grace_ms)
+        )
         known.secrets.append(made.accessSecret)
         known.previous_until_ms = self.time() + grace_ms
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from openpns.errors import OutcomeUnknown, ReadFailed, ServiceUnavailable, WireError
-from openpns.storage.store import Params, Row, Steps, Store
+from openpns.storage.store import Params, Row, Store, Transaction
 
 
 class StaleStore:
@@ -46,7 +46,7 @@ class Fault:
 
 
 FAULTS: Final = (
-    Fault("look_up", ServiceUnavailable, "before"),
+    Fault("get_cached", ServiceUnavailable, "before"),
     Fault("fetch", ServiceUnavailable, "before"),
     Fault("fetch", ReadFailed, "before"),
     Fault("stream", ServiceUnavailable, "after its first slice"),
@@ -71,9 +71,9 @@ class FaultyStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def look_up(self, name: str, value: str) -> Row | None:
-        self._fail("look_up", "before")
-        return await self._store.look_up(name, value)
+    async def get_cached(self, name: str, value: str) -> Row | None:
+        self._fail("get_cached", "before")
+        return await self._store.get_cached(name, value)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
         self._fail("fetch", "before")
@@ -87,12 +87,14 @@ class FaultyStore:
                 yield rows
                 self._fail("stream", "after its first slice")
 
-    async def write(self, steps: Callable[[], Steps[Any]], *, beside: str | None = None) -> Any:
+    async def write(
+        self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
+    ) -> Any:
         del (
-            beside
+            batch_key
         )  # by itself: of writes that run side by side, a failure makes the engine run all anew
 
-        def failing_at_their_end() -> Steps[Any]:
+        def failing_at_their_end() -> Transaction[Any]:
             result = yield from steps()
             self._fail("write", "instead of commit")
             return result

@@ -56,10 +56,10 @@ def _faults(*methods: str) -> st.SearchStrategy[Any]:
     return _rarely(None, st.sampled_from([f for f in FAULTS if f.method in methods]), 4)
 
 
-READ_FAULT = _faults("look_up", "fetch", "stream")
-WRITE_FAULT = _faults("look_up", "write")
+READ_FAULT = _faults("get_cached", "fetch", "stream")
+WRITE_FAULT = _faults("get_cached", "write")
 PAGE_FAULT = _faults("fetch", "stream")
-REPEAT_FAULT = _faults("look_up", "fetch", "write")
+REPEAT_FAULT = _faults("get_cached", "fetch", "write")
 
 # How many calls were sent after the one that is sent again.
 BACK = st.one_of(st.integers(0, 2), st.integers(0, 40))

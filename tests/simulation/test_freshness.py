@@ -62,11 +62,11 @@ def operate(nodes: Nodes) -> Operate:
 @pytest.fixture
 def _others_ask_meanwhile(nodes: Nodes, key: Key) -> Iterator[None]:
     """Others ask all workers for the same page all the time, so that reads may be shared."""
-    is_over = threading.Event()
+    is_finished = threading.Event()
     asking = [nodes.connect(key) for _ in range(CONNECTIONS_ASKING)]
 
     def ask() -> None:
-        while not is_over.is_set():
+        while not is_finished.is_set():
             for connection in itertools.chain(*asking):
                 connection.send(key, "listGroup", ALL)
             for connection in itertools.chain(*asking):
@@ -75,7 +75,7 @@ def _others_ask_meanwhile(nodes: Nodes, key: Key) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask)
         yield
-        is_over.set()
+        is_finished.set()
         asked.result()
     for connection in itertools.chain(*asking):
         connection.close()

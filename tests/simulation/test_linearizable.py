@@ -20,8 +20,8 @@ from tests.simulation.model import Call, Page, SetAccess
 from tests.simulation.recorder import Caller, Key, Record
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.master_key import open_secret_box
+from openpns.accounts.secret_box import SecretBox
 from openpns.clock import now_ms
 from openpns.groups.wire import ADD, REPLACE
 from openpns.storage.store import Store
@@ -74,15 +74,15 @@ def _change(
 class Operator:
     """Changes keys and customers straight at the database, from a process of its own."""
 
-    def __init__(self, store: Store, vault: Vault, record: Record) -> None:
+    def __init__(self, store: Store, secret_box: SecretBox, record: Record) -> None:
         self._store = store
-        self._vault = vault
+        self._secret_box = secret_box
         self._record = record
 
-    async def work(self, second: Key, other: Key, is_over: asyncio.Event) -> None:
+    async def work(self, second: Key, other: Key, is_finished: asyncio.Event) -> None:
         """Disable, enable and rotate a key, disable and enable another customer, and again."""
         choices = random.Random(f"{SEED}/operator")
-        while not is_over.is_set():
+        while not is_finished.is_set():
             for disabled_ms in (now_ms(), None):
                 await self._disable_key(second, disabled_ms)
                 await asyncio.sleep(choices.random() * 0.04)
@@ -101,7 +101,9 @@ class Operator:
 
     async def _rotate(self, key: Key) -> None:
         async def rotate() -> None:
-            new = await access_keys.rotate(self._store, self._vault, now_ms, key.name, grace_ms=0)
+            new = await access_keys.rotate(
+                self._store, self._secret_box, now_ms, key.name, grace_ms=0
+            )
             key.secrets.append(new.accessSecret)
 
         await self._do(key, SetAccess("secret", len(key.secrets)), rotate)
@@ -120,7 +122,7 @@ async def test_every_answer_fits_one_order_of_all_calls(
     request: pytest.FixtureRequest,
 ) -> None:
     record = Record()
-    vault = await open_vault(store, nodes.url, MASTER_KEY)
+    secret_box = await open_secret_box(store, nodes.url, MASTER_KEY)
     second = await new_key(store, nodes.url, key.customer)
     # Each of the three workers gets three callers: two of one customer, one of another.
     connections = [nodes.connect(key) for _ in range(3)]
@@ -129,8 +131,10 @@ async def test_every_answer_fits_one_order_of_all_calls(
         for used, each in zip((key, second, other_key), connections, strict=True)
         for connection in each
     ]
-    is_over = asyncio.Event()
-    operating = asyncio.create_task(Operator(store, vault, record).work(second, other_key, is_over))
+    is_finished = asyncio.Event()
+    operating = asyncio.create_task(
+        Operator(store, secret_box, record).work(second, other_key, is_finished)
+    )
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(callers)) as pool:
         calls = [
@@ -138,7 +142,7 @@ async def test_every_answer_fits_one_order_of_all_calls(
             for number, caller in enumerate(callers)
         ]
         await asyncio.gather(*calls)
-    is_over.set()
+    is_finished.set()
     await operating
     for connection in itertools.chain(*connections):
         connection.close()

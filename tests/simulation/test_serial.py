@@ -22,7 +22,7 @@ from tests.simulation.recorder import Connection, Key, new_request
 from openpns.groups.wire import ADD, DELETE, REPLACE
 
 CLIENTS = 50
-NUMBERS_IN_GROUP_MAX = 60
+PHONES_IN_GROUP_MAX = 60
 ROUNDS = 20 * EFFORT
 GROUP_FULL, GROUP_NOT_FOUND = 19002, 19001
 
@@ -33,7 +33,7 @@ def nodes(
 ) -> Iterator[Nodes]:
     """Nodes whose groups are soon full."""
     folder = tmp_path_factory.mktemp("small-groups")
-    bound = {"OPENPNS_NUMBERS_IN_GROUP_MAX": str(NUMBERS_IN_GROUP_MAX)}
+    bound = {"OPENPNS_PHONES_IN_GROUP_MAX": str(PHONES_IN_GROUP_MAX)}
     running = conftest.start_nodes(request, folder, **bound)
     yield running
     running.stop()
@@ -141,7 +141,7 @@ def test_a_group_takes_as_many_numbers_as_it_may_hold_and_not_one_more(
         return Counter(client.update(group_id, ADD, client.fresh(1)) for _ in range(3))
 
     codes = sum(at_once(clients, add), Counter())
-    free = NUMBERS_IN_GROUP_MAX - 1
+    free = PHONES_IN_GROUP_MAX - 1
     assert codes == {0: free, GROUP_FULL: 3 * CLIENTS - free}, again
     acknowledged = [
         number
@@ -171,7 +171,7 @@ def test_changes_of_one_group_leave_what_some_order_of_them_leaves(
                 client.update(group_id, DELETE, (added.pop(), added.pop()))
             elif kind == "read":
                 seen = client.numbers(group_id)
-                assert len(seen) == len(set(seen)) <= NUMBERS_IN_GROUP_MAX, again
+                assert len(seen) == len(set(seen)) <= PHONES_IN_GROUP_MAX, again
             else:
                 numbers = client.fresh(3)
                 if client.update(group_id, ADD, numbers) == 0:
@@ -194,7 +194,7 @@ def test_the_same_bytes_from_all_clients_at_once_are_one_write(
 def check_copies(clients: list[Client], again: str) -> None:
     """Let all send the same few requests, of which not all can be carried out."""
     first = clients[0]
-    full, one, other = first.fresh(NUMBERS_IN_GROUP_MAX), first.fresh(1), first.fresh(1)
+    full, one, other = first.fresh(PHONES_IN_GROUP_MAX), first.fresh(1), first.fresh(1)
     before = first.page(1)["total"]
     create = first.request("createGroup", phones=",".join(full))
     made = at_once(clients, lambda client: client.answer(create))
@@ -234,7 +234,7 @@ def check_outcome(clients: list[Client], shown: list[str], again: str) -> None:
         assert own - set(last.numbers) in list(outcomes(client, last)), (client.number, again)
     added = {n: update for update in done if update.operate_type != DELETE for n in update.numbers}
     assert set(shown) <= set(added), again
-    assert len(shown) == len(set(shown)) <= NUMBERS_IN_GROUP_MAX, again
+    assert len(shown) == len(set(shown)) <= PHONES_IN_GROUP_MAX, again
     for position, number in enumerate(shown):
         later = [added[other] for other in shown[position:]]
         assert not [update for update in later if update.end < added[number].start], again

@@ -9,7 +9,7 @@ from tests.helpers import MASTER_KEY, signed_headers
 from tests.simulation.paired_servers import CountingIds, read_whole
 from tests.simulation.reference import BODY_BYTES_MAX
 from tests.simulation.reference_calls import BROKEN_OFF, Answer, Call
-from tests.simulation.reference_groups import NUMBERS_IN_GROUP_MAX, NUMBERS_IN_REQUEST_MAX
+from tests.simulation.reference_groups import PHONES_IN_GROUP_MAX, PHONES_IN_REQUEST_MAX
 from tests.simulation.stores import Fault, FaultyStore
 
 from openpns.accounts.access_keys import NewSecret
@@ -64,8 +64,8 @@ class Worker:
             database=self._url,
             log_level="error",
             body_bytes_max=BODY_BYTES_MAX,
-            numbers_in_group_max=NUMBERS_IN_GROUP_MAX,
-            numbers_in_request_max=NUMBERS_IN_REQUEST_MAX,
+            phones_in_group_max=PHONES_IN_GROUP_MAX,
+            phones_in_request_max=PHONES_IN_REQUEST_MAX,
             cache_bytes_max=cache_bytes_max,
         )
         environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}

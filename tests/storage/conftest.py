@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from tests import direct
 
-from openpns.storage.store import Statement, Steps, Store
+from openpns.storage.store import Statement, Store, Transaction
 
 
 @pytest.fixture
@@ -15,14 +15,14 @@ def query(database_url: str) -> direct.Query:
     return partial(direct.query, database_url)
 
 
-def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Steps[int]]:
+def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Transaction[int]]:
     """Return the steps that store customers and say how many, or that fail at their end."""
 
-    def steps() -> Steps[int]:
+    def steps() -> Transaction[int]:
         for customer_id in customer_ids:
             params = {"customer_id": customer_id, "name": "Example", "now_ms": 1}
             yield Statement("customer_create", params)
-            yield Statement("group_counter_create", {"version": 0, "customer_id": customer_id})
+            yield Statement("customer_state_create", {"version": 0, "customer_id": customer_id})
         if then is not None:
             raise then
         return len(customer_ids)

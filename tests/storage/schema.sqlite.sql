@@ -1,24 +1,74 @@
 CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
 
-CREATE INDEX group_gone_when ON group_gone (gone_ms);
-
 CREATE INDEX group_member_phone ON group_member (customer_id, phone, group_seq);
 
-CREATE INDEX number_group_name ON number_group (customer_id, name_key, group_seq);
+CREATE INDEX group_tombstone_deleted ON group_tombstone (deleted_ms);
 
-CREATE INDEX write_record_expires ON write_record (expires_ms);
+CREATE INDEX idempotency_record_expires ON idempotency_record (expires_ms);
+
+CREATE INDEX number_group_name ON number_group (customer_id, folded_name, group_seq);
+
+CREATE TABLE "customer_state" (
+    customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
+    group_count INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL
+, groups_revision INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+
+CREATE TABLE "group_order_gap" (
+    customer_id TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, level, block)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE "group_phone_chunk" (
+    customer_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
+    -- Begins with a comma.
+    phones TEXT NOT NULL,
+    PRIMARY KEY (customer_id, group_seq, chunk)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE "group_tombstone" (
+    customer_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    group_seq INTEGER NOT NULL,
+    folded_name TEXT NOT NULL,
+    deleted_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, group_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE "idempotency_record" (
+    customer_id TEXT NOT NULL,
+    -- The signature of the request, or the client token that it brought.
+    idempotency_key TEXT NOT NULL,
+    -- A digest of what the request asked for, where the key is a client token.
+    fingerprint TEXT NOT NULL,
+    code INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, idempotency_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE "worker_lease" (
+    worker_id INTEGER NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE access_key (
     access_key TEXT NOT NULL PRIMARY KEY,
     customer_id TEXT NOT NULL REFERENCES customer (customer_id),
     label TEXT NOT NULL,
-    secret_sealed BLOB NOT NULL,
-    previous_sealed BLOB,
+    secret_ciphertext BLOB NOT NULL,
+    previous_ciphertext BLOB,
     previous_until_ms INTEGER,
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
     disabled_ms INTEGER
-, md5_refused_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER) STRICT, WITHOUT ROWID;
+, sha256_only_since_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER, unique_ts_since_ms INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_entry (
     -- Empty where an entry is about no single customer.
@@ -31,7 +81,7 @@ CREATE TABLE audit_entry (
     operator TEXT,
     -- The key that called, or that the command was about.
     access_key TEXT,
-    group_id TEXT,
+    subject TEXT,
     -- The id of the request; NULL where a command wrote the entry.
     request_id TEXT,
     -- What changed, as JSON.
@@ -51,29 +101,6 @@ CREATE TABLE customer (
     disabled_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE group_counter (
-    customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
-    group_count INTEGER NOT NULL,
-    seq_next INTEGER NOT NULL
-, version INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
-
-CREATE TABLE group_gap (
-    customer_id TEXT NOT NULL,
-    level INTEGER NOT NULL,
-    block INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
-    PRIMARY KEY (customer_id, level, block)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE group_gone (
-    customer_id TEXT NOT NULL,
-    group_id TEXT NOT NULL,
-    group_seq INTEGER NOT NULL,
-    name_key TEXT NOT NULL,
-    gone_ms INTEGER NOT NULL,
-    PRIMARY KEY (customer_id, group_id)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE group_member (
     customer_id TEXT NOT NULL,
     group_seq INTEGER NOT NULL,
@@ -82,24 +109,9 @@ CREATE TABLE group_member (
     PRIMARY KEY (customer_id, group_seq, phone)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE group_part (
-    customer_id TEXT NOT NULL,
-    group_seq INTEGER NOT NULL,
-    part INTEGER NOT NULL,
-    -- Begins with a comma.
-    phones TEXT NOT NULL,
-    PRIMARY KEY (customer_id, group_seq, part)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE master_key_check (
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
-    sealed BLOB NOT NULL
-) STRICT;
-
-CREATE TABLE node_lease (
-    node_id INTEGER NOT NULL PRIMARY KEY,
-    owner TEXT NOT NULL,
-    expires_ms INTEGER NOT NULL
+    ciphertext BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE number_group (
@@ -113,21 +125,9 @@ CREATE TABLE number_group (
     created_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL,
     -- Last, so that reading the columns before it never touches its overflow pages.
-    phones TEXT NOT NULL, name_key TEXT NOT NULL DEFAULT '',
+    phones TEXT NOT NULL, folded_name TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (customer_id, group_id)
 ) STRICT;
-
-CREATE TABLE write_record (
-    customer_id TEXT NOT NULL,
-    -- The signature of the request, or the client token that it brought.
-    record_key TEXT NOT NULL,
-    -- A digest of what the request asked for, where the key is a client token.
-    fingerprint TEXT NOT NULL,
-    code INTEGER NOT NULL,
-    answer TEXT NOT NULL,
-    expires_ms INTEGER NOT NULL,
-    PRIMARY KEY (customer_id, record_key)
-) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry
 WHEN OLD.at_ms >= coalesce((SELECT before_ms FROM audit_pruning), OLD.at_ms)

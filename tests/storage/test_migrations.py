@@ -123,7 +123,7 @@ between them."""
 
 OLD_CUSTOMER = """
 INSERT INTO customer (customer_id, name, created_ms) VALUES ('{0}', '', 0);
-INSERT INTO group_counter (customer_id, group_count, seq_next) VALUES ('{0}', {1}, {2});
+INSERT INTO customer_state (customer_id, group_count, next_seq) VALUES ('{0}', {1}, {2});
 """
 OLD_GROUP = """
 INSERT INTO number_group VALUES ('{0}', '{1:032x}', {1}, 'name', '', {2}, {2}, 0, 0, '{3}');
@@ -171,7 +171,9 @@ async def test_long_texts_are_parted_and_read_whole(database_url: str) -> None:
     assert [(row[6],) for row in rows if row[5]] == before
     exported = await store.fetch("group_export", {"customer_id": "cus_1"})
     assert [(row[2],) for row in exported] == before
-    parts = await direct.query(database_url, "SELECT group_seq, part FROM group_part ORDER BY 1, 2")
+    parts = await direct.query(
+        database_url, "SELECT group_seq, part FROM group_phone_chunk ORDER BY 1, 2"
+    )
     long = [(4, 1), (5, 1), (6, 1), (6, 2), *((7, part) for part in range(1, 8))]
     assert parts == long
     await store.close()
@@ -186,7 +188,7 @@ async def _at_version_1(database_url: str, sql: str) -> Store:
 
 def _page(customer_id: str, limit: int, offset: int) -> dict[str, object]:
     page = {"customer_id": customer_id, "limit": limit, "offset": offset}
-    return page | {"numbers_max": 10_000, "numbers_in_part": 128, "numbers_short": 128}
+    return page | {"phones_max": 10_000, "phones_in_chunk": 128, "phones_short": 128}
 
 
 async def test_a_migration_may_take_longer_than_any_other_statement(postgres_url: str) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests import direct
 
-from openpns.kit.casefold import name_key
+from openpns.kit.casefold import folded_name
 from openpns.storage import connect, migrations, name_keys
 
 NAMES = ["Straße", "ÉCLAIR", "plain", "", "Ω"]
@@ -20,12 +20,12 @@ async def test_names_that_were_there_are_folded_by_the_migration(database_url: s
         )
     assert name_keys.SINCE in await store.migrate(scripts)
     rows = await direct.query(
-        database_url, "SELECT group_name, name_key FROM number_group ORDER BY group_seq"
+        database_url, "SELECT group_name, folded_name FROM number_group ORDER BY group_seq"
     )
-    assert rows == [(name, name_key(name)) for name in NAMES]
+    assert rows == [(name, folded_name(name)) for name in NAMES]
     await store.close()
 
 
 def test_the_migration_that_brings_the_column_is_the_one_that_is_named() -> None:
     (path,) = Path(migrations.__file__).parent.glob(f"{name_keys.SINCE:04}_*.postgres.sql")
-    assert "ADD COLUMN name_key" in path.read_text("utf-8")
+    assert "ADD COLUMN folded_name" in path.read_text("utf-8")

@@ -13,12 +13,12 @@ from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.sqlite.store import SQLiteStore
 from openpns.storage.statements import load_statements
 
-PAGE = {"customer_id": "cus_1", "limit": 10, "numbers_max": 128} | dict.fromkeys(
-    ("numbers_in_part", "numbers_short"), 128
+PAGE = {"customer_id": "cus_1", "limit": 10, "phones_max": 128} | dict.fromkeys(
+    ("phones_in_chunk", "phones_short"), 128
 )
 WHOLE_TABLES = frozenset({"group_verify", "key_list", "customer_list"})
 """Statements that read all there is: the operator's, on no call's way."""
-SMALL_TABLES = ("master_key_check", "node_lease")
+SMALL_TABLES = ("master_key_check", "worker_lease")
 """One row, and at most 1024."""
 
 
@@ -65,7 +65,7 @@ async def test_sqlite_plans_a_statement_once_and_not_for_each_value(sqlite: SQLi
     for offset in range(5):
         await sqlite.fetch("group_list", PAGE | {"offset": offset})
         await sqlite.fetch("group_list_seek", PAGE | {"offset": offset})
-        await sqlite.look_up("key_find", f"key-{offset}")
+        await sqlite.get_cached("key_find", f"key-{offset}")
     assert len(planned_again) >= 15
     assert set(planned_again) == {0}
 
@@ -81,7 +81,7 @@ async def test_a_page_of_one_row_of_json_has_the_same_texts(
             "INSERT INTO number_group VALUES ('cus_1', ?, ?, ?, ?, 1, 1, 0, 0, '85211111114', '')",
             (f"{place:032x}", place, text, text),
         )
-    connection.execute("UPDATE group_counter SET group_count = 5, seq_next = 5, version = 2 << 61")
+    connection.execute("UPDATE customer_state SET group_count = 5, next_seq = 5, version = 2 << 61")
     connection.close()
     rows = await sqlite.fetch(name, PAGE | {"offset": 0})
     assert [(row[0], row[1], row[4], row[7]) for row in rows] == [

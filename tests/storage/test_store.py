@@ -7,7 +7,7 @@ from tests.storage.conftest import add, ids_in
 
 from openpns.errors import ConfigError, GroupNotFound, InternalError, ServiceUnavailable
 from openpns.storage import connect
-from openpns.storage.store import Statement, StatementMany, Steps, Store
+from openpns.storage.store import Statement, StatementBatch, Store, Transaction
 
 ALL: dict[str, object] = {"customer_id": None}
 
@@ -40,9 +40,9 @@ async def test_steps_that_fail_leave_nothing_and_say_why(store: Store, failure: 
 async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store) -> None:
     await store.write(add("cus_1"))
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         yield from add("cus_2")()
-        yield Statement("group_counter_create", {"version": 0, "customer_id": "cus_1"})
+        yield Statement("customer_state_create", {"version": 0, "customer_id": "cus_1"})
 
     with pytest.raises(InternalError) as caught:
         await store.write(steps)
@@ -52,7 +52,7 @@ async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store
 
 
 async def test_steps_see_what_they_wrote_before(store: Store) -> None:
-    def steps() -> Steps[list[str]]:
+    def steps() -> Transaction[list[str]]:
         yield from add("cus_1")()
         return [row[0] for row in (yield Statement("customer_list", ALL))]
 
@@ -62,14 +62,14 @@ async def test_steps_see_what_they_wrote_before(store: Store) -> None:
 async def test_one_statement_may_run_for_many_rows_or_none(
     store: Store, query: direct.Query
 ) -> None:
-    def steps() -> Steps[list[object]]:
+    def steps() -> Transaction[list[object]]:
         yield from add("cus_1", "cus_2")()
         rows = [
             {"customer_id": "cus_1", "group_seq": 0, "phone": f"8521111111{n}", "position": n}
             for n in range(5)
         ]
-        yield StatementMany("group_member_insert", [])
-        return [(yield StatementMany("group_member_insert", rows))]
+        yield StatementBatch("group_member_insert", [])
+        return [(yield StatementBatch("group_member_insert", rows))]
 
     assert await store.write(steps) == [[]]
     assert await query("SELECT count(*) FROM group_member") == [(5,)]
@@ -88,7 +88,7 @@ async def test_many_writes_at_once_all_arrive_and_only_the_bad_ones_fail(store: 
 async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
     await store.write(add("cus_1"))
 
-    def take() -> Steps[int]:
+    def take() -> Transaction[int]:
         params = {"customer_id": "cus_1", "groups": 1, "version": 1}
         rows = yield Statement("group_seq_take", params)
         return int(rows[0][0])
@@ -123,7 +123,7 @@ async def test_reads_go_on_while_somebody_writes(store: Store, database_url: str
 async def test_a_write_waits_for_another_process(store: Store, database_url: str) -> None:
     await store.write(add("cus_1"))
 
-    def rename() -> Steps[int]:
+    def rename() -> Transaction[int]:
         return len((yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})))
 
     async with direct.holding(database_url, "UPDATE customer SET name = 'changed'"):
@@ -176,7 +176,7 @@ async def test_a_stream_that_is_left_early_gives_its_connection_back(database_ur
 
 async def test_a_statement_that_cannot_run_is_told_as_a_bug(store: Store) -> None:
     params = {"customer_id": "cus_1", "limit": "ten", "offset": 0}
-    params |= {"numbers_max": 1, "numbers_in_part": 1, "numbers_short": 1}
+    params |= {"phones_max": 1, "phones_in_chunk": 1, "phones_short": 1}
     with pytest.raises(InternalError):
         await store.fetch("group_list", params)
     with pytest.raises(InternalError):

@@ -198,7 +198,7 @@ def test_a_dump_is_a_state(tmp_path: Path) -> None:
 
 
 def test_bounds_can_be_small(new_caller: Callable[[Emulator], Caller]) -> None:
-    with Emulator(numbers_in_group_max=1, body_bytes_max=1024) as pns:
+    with Emulator(phones_in_group_max=1, body_bytes_max=1024) as pns:
         call = new_caller(pns)
         assert call("createGroup", CREATE).code == 19002
         assert call("createGroup", {"phones": "1" * 2000}).status == 413

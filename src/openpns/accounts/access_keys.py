@@ -8,13 +8,13 @@ import msgspec
 
 from openpns import limits
 from openpns.accounts.customers import check_label, unknown_customer
-from openpns.accounts.master_key import hold_check
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.master_key import lock_key_check
+from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
 from openpns.core import audit
 from openpns.errors import ConfigError
 from openpns.ids import new_access_key, new_access_secret
-from openpns.storage.store import Row, Statement, Steps, Store
+from openpns.storage.store import Row, Statement, Store, Transaction
 
 _ACCESS_KEY: Final = re.compile(
     rf"[A-Za-z0-9_-]{{{limits.ACCESS_KEY_CHARS_MIN},{limits.ACCESS_KEY_CHARS_MAX}}}", re.ASCII
@@ -29,7 +29,7 @@ _CUSTOMER_ID: Final = 1
 
 _NOTED: Final = {
     "expiresMs": "expires_ms",
-    "md5RefusedMs": "md5_refused_ms",
+    "sha256OnlySinceMs": "sha256_only_since_ms",
     "ratePerS": "rate_per_s",
     "rateBurst": "rate_burst",
     "readOnlyMs": "read_only_ms",
@@ -47,7 +47,7 @@ class AccessKey(msgspec.Struct, frozen=True):
     expiresMs: int | None  # noqa: N815
     disabledMs: int | None  # noqa: N815
     previousSecretUntilMs: int | None  # noqa: N815
-    md5RefusedMs: int | None  # noqa: N815
+    sha256OnlySinceMs: int | None  # noqa: N815
     ratePerS: int | None  # noqa: N815
     rateBurst: int | None  # noqa: N815
     readOnlyMs: int | None  # noqa: N815
@@ -70,13 +70,13 @@ class KnownKey(msgspec.Struct, frozen=True):
 
     access_key: str
     customer_id: str
-    secret_sealed: bytes
-    previous_sealed: bytes | None
+    secret_ciphertext: bytes
+    previous_ciphertext: bytes | None
     previous_until_ms: int | None
     expires_ms: int | None
     disabled_ms: int | None
     customer_disabled_ms: int | None
-    md5_refused_ms: int | None
+    sha256_only_since_ms: int | None
     version: int
     """The version of the customer's data: another one after each change."""
     has_gaps: bool
@@ -97,7 +97,7 @@ class KnownKey(msgspec.Struct, frozen=True):
         """
         return self.disabled_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
-    def sealed_secrets(self, now_ms: int) -> list[bytes]:
+    def secret_ciphertexts(self, now_ms: int) -> list[bytes]:
         """Return the sealed secrets that the key accepts now.
 
         That is its own and, for a while after a rotation, the one before it.
@@ -105,9 +105,9 @@ class KnownKey(msgspec.Struct, frozen=True):
         Args:
             now_ms: The time now.
         """
-        if self.previous_sealed is None or now_ms >= (self.previous_until_ms or 0):
-            return [self.secret_sealed]
-        return [self.secret_sealed, self.previous_sealed]
+        if self.previous_ciphertext is None or now_ms >= (self.previous_until_ms or 0):
+            return [self.secret_ciphertext]
+        return [self.secret_ciphertext, self.previous_ciphertext]
 
 
 async def find(store: Store, access_key: str) -> KnownKey | None:
@@ -117,13 +117,13 @@ async def find(store: Store, access_key: str) -> KnownKey | None:
         store: The database.
         access_key: The header accessKey.
     """
-    row = await store.look_up("key_find", access_key)
+    row = await store.get_cached("key_find", access_key)
     return None if row is None else KnownKey(*row)
 
 
 async def create(
     store: Store,
-    vault: Vault,
+    secret_box: SecretBox,
     clock: Clock,
     customer_id: str,
     *,
@@ -140,7 +140,7 @@ async def create(
 
     Args:
         store: The database.
-        vault: Seals the secret.
+        secret_box: Seals the secret.
         clock: The wall clock.
         customer_id: The customer.
         access_key: 4 to 64 letters, digits, `_` and `-`; generated where None.
@@ -170,17 +170,17 @@ async def create(
         "label": label,
         "now_ms": now,
         "expires_ms": expires_ms,
-        "md5_refused_ms": now if sha256_only else None,
+        "sha256_only_since_ms": now if sha256_only else None,
         "rate_per_s": rate_per_s,
         "rate_burst": rate_burst,
         "read_only_ms": now if read_only else None,
     }
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         if not (yield Statement("customer_list", {"customer_id": customer_id})):
             raise unknown_customer(customer_id)
-        yield from hold_check(vault)
-        sealed = {"secret_sealed": vault.seal(secret.encode(), name)}
+        yield from lock_key_check(secret_box)
+        sealed = {"secret_ciphertext": secret_box.seal(secret.encode(), name)}
         if not (yield Statement("key_create", key | sealed)):
             raise ConfigError(f"access key {name} is there already")
         changed = {shown: key[column] for shown, column in _NOTED.items()}
@@ -213,7 +213,7 @@ async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKe
         ConfigError: There is no such key.
     """
 
-    def steps() -> Steps[Row]:
+    def steps() -> Transaction[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
         action = "keys.enable" if now_ms is None else "keys.disable"
         return (yield from _change(Statement("key_disable", params), action))
@@ -233,10 +233,10 @@ async def require_sha256(store: Store, access_key: str, now_ms: int | None) -> A
         ConfigError: There is no such key.
     """
 
-    def steps() -> Steps[Row]:
+    def steps() -> Transaction[Row]:
         params = {"access_key": access_key, "now_ms": now_ms}
         action = "keys.allowMd5" if now_ms is None else "keys.requireSha256"
-        return (yield from _change(Statement("key_refuse_md", params), action))
+        return (yield from _change(Statement("key_require_sha256", params), action))
 
     return AccessKey(*await store.write(steps))
 
@@ -258,7 +258,7 @@ async def set_rate(
     """
     _check_rate(rate_per_s, rate_burst)
 
-    def steps() -> Steps[Row]:
+    def steps() -> Transaction[Row]:
         params = {"access_key": access_key, "rate_per_s": rate_per_s, "rate_burst": rate_burst}
         changed = {"ratePerS": rate_per_s, "rateBurst": rate_burst}
         return (yield from _change(Statement("key_set_rate", params), "keys.setRate", changed))
@@ -280,7 +280,7 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
     """
     _check_expires(expires_ms, clock())
 
-    def steps() -> Steps[Row]:
+    def steps() -> Transaction[Row]:
         params = {"access_key": access_key, "expires_ms": expires_ms}
         changed = {"expiresMs": expires_ms}
         return (yield from _change(Statement("key_expire", params), "keys.expire", changed))
@@ -289,13 +289,13 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
 
 
 async def rotate(
-    store: Store, vault: Vault, clock: Clock, access_key: str, grace_ms: int
+    store: Store, secret_box: SecretBox, clock: Clock, access_key: str, grace_ms: int
 ) -> NewSecret:
     """Give a key a new secret; the old one is accepted for a while longer.
 
     Args:
         store: The database.
-        vault: Seals the secret.
+        secret_box: Seals the secret.
         clock: The wall clock.
         access_key: The key.
         grace_ms: For how long the old secret is accepted; 0 refuses it at once.
@@ -306,11 +306,11 @@ async def rotate(
     secret = new_access_secret()
     until_ms = clock() + grace_ms
 
-    def steps() -> Steps[Row]:
-        yield from hold_check(vault)
+    def steps() -> Transaction[Row]:
+        yield from lock_key_check(secret_box)
         params = {
             "access_key": access_key,
-            "secret_sealed": vault.seal(secret.encode(), access_key),
+            "secret_ciphertext": secret_box.seal(secret.encode(), access_key),
             "previous_until_ms": until_ms,
         }
         changed = {"previousUntilMs": until_ms}
@@ -321,7 +321,7 @@ async def rotate(
 
 def _change(
     statement: Statement, action: str, changed: Mapping[str, object] | None = None
-) -> Steps[Row]:
+) -> Transaction[Row]:
     """Change a key, and enter it in the audit trail; return the key's row."""
     access_key = statement.params["access_key"]
     rows = yield statement

@@ -9,8 +9,8 @@ from openpns import limits
 from openpns.clock import Clock
 from openpns.core import audit
 from openpns.errors import ConfigError
-from openpns.ids import new_version
-from openpns.storage.store import Statement, Steps, Store
+from openpns.ids import new_revision
+from openpns.storage.store import Statement, Store, Transaction
 
 _CUSTOMER_ID: Final = re.compile(
     rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{limits.CUSTOMER_ID_CHARS_MAX - 1}}}", re.ASCII
@@ -47,12 +47,12 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
     check_label("name", name, limits.CUSTOMER_NAME_CHARS_MAX)
     now = clock()
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         customer = {"customer_id": customer_id, "name": name, "now_ms": now}
         if not (yield Statement("customer_create", customer)):
             raise ConfigError(f"customer {customer_id} is there already")
-        counter = {"customer_id": customer_id, "version": new_version()}
-        yield Statement("group_counter_create", counter)
+        counter = {"customer_id": customer_id, "revision": new_revision()}
+        yield Statement("customer_state_create", counter)
         yield audit.operator_entry(customer_id, "customers.create")
 
     await store.write(steps)
@@ -96,7 +96,7 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
         ConfigError: There is none with this id.
     """
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         if not (
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from openpns.accounts.secret_box import ALLOWED, Vault, new_master_key, read_master_keys
+from openpns.accounts.secret_box import ALLOWED, SecretBox, new_master_key, read_master_keys
 from openpns.core import audit
 from openpns.errors import ConfigError, InternalError
-from openpns.storage.store import Statement, Steps, Store, database_path
+from openpns.storage.store import Statement, Store, Transaction, database_path
 
 VARIABLE: Final = "OPENPNS_MASTER_KEY"
 
@@ -29,8 +29,8 @@ def key_file_of(url: str) -> Path | None:
     return None if path is None else Path(f"{path}.key")
 
 
-async def open_vault(store: Store, url: str, variable: str | None) -> Vault:
-    """Return the vault for a database, and make sure that it is the right one.
+async def open_secret_box(store: Store, url: str, variable: str | None) -> SecretBox:
+    """Return the secret_box for a database, and make sure that it is the right one.
 
     The keys come from the environment variable or, for an SQLite database without it, from the
     key file, which is made for a database that has none yet.
@@ -43,30 +43,30 @@ async def open_vault(store: Store, url: str, variable: str | None) -> Vault:
     Raises:
         ConfigError: The master key is missing, malformed or another database's.
     """
-    sealed = await _sealed_check(store)
-    vault = _vault(url, variable, is_new=sealed is None)
+    sealed = await _find_key_check(store)
+    secret_box = _secret_box(url, variable, is_new=sealed is None)
     if sealed is None:
-        await store.write(lambda: _create_check(vault.seal(_CHECK_TEXT, _CHECK_OWNER)))
-        sealed = await _sealed_check(store) or b""  # another process may have been faster
-    _recognise(vault, sealed, url, variable)
-    return vault
+        await store.write(lambda: _create_check(secret_box.seal(_CHECK_TEXT, _CHECK_OWNER)))
+        sealed = await _find_key_check(store) or b""  # another process may have been faster
+    _recognise(secret_box, sealed, url, variable)
+    return secret_box
 
 
 async def find_mistake(store: Store, url: str, variable: str | None) -> str | None:
     """Return why the master key is not this database's; None where it is, or none is needed yet.
 
-    Changes nothing and makes no key file, unlike `open_vault`.
+    Changes nothing and makes no key file, unlike `open_secret_box`.
 
     Args:
         store: The open database.
         url: Its URL.
         variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
     """
-    sealed = await _sealed_check(store)
+    sealed = await _find_key_check(store)
     if sealed is None:
         return None
     try:
-        _recognise(_vault(url, variable, is_new=False), sealed, url, variable)
+        _recognise(_secret_box(url, variable, is_new=False), sealed, url, variable)
     except ConfigError as error:
         return str(error)
     return None
@@ -90,42 +90,42 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
     """
     file = None if variable is not None else key_file_of(url)
     if file is None:
-        vault = await open_vault(store, url, variable)
+        secret_box = await open_secret_box(store, url, variable)
         if len(read_master_keys(variable or "", VARIABLE)) == 1:
             raise ConfigError(
                 f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
             )
-        return await store.write(lambda: _reseal(vault))
+        return await store.write(lambda: _reencrypt(secret_box))
     with _alone(file):
-        await open_vault(store, url, variable)
+        await open_secret_box(store, url, variable)
         text = file.read_text("ascii")
         if len(read_master_keys(text, str(file))) == 1:
             _write_private(file, f"{new_master_key()}\n{text}")
-        vault = await open_vault(store, url, variable)
-        count = await store.write(lambda: _reseal(vault))
+        secret_box = await open_secret_box(store, url, variable)
+        count = await store.write(lambda: _reencrypt(secret_box))
         _write_private(file, file.read_text("ascii").splitlines()[0] + "\n")
     return count
 
 
-def hold_check(vault: Vault) -> Steps[None]:
+def lock_key_check(secret_box: SecretBox) -> Transaction[None]:
     """Keep the master key from being rotated until the end of the transaction.
 
     To be run before a secret is sealed and stored: one sealed under a key that a rotation has
     done away with meanwhile could never be opened again.
 
     Args:
-        vault: What will seal; reads its keys again where they were rotated.
+        secret_box: What will seal; reads its keys again where they were rotated.
 
     Raises:
-        InternalError: The vault lacks the key that the database is now used with.
+        InternalError: The secret_box lacks the key that the database is now used with.
     """
     for row in (yield Statement("master_key_check_lock", {})):
-        vault.open(row[0], _CHECK_OWNER)
+        secret_box.open(row[0], _CHECK_OWNER)
 
 
-def _vault(url: str, variable: str | None, *, is_new: bool) -> Vault:
+def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
     if variable is not None:
-        return Vault(read_master_keys(variable, VARIABLE))
+        return SecretBox(read_master_keys(variable, VARIABLE))
     file = key_file_of(url)
     if file is None:
         raise ConfigError(f"{VARIABLE}: is not set, and PostgreSQL needs it; allowed is {ALLOWED}")
@@ -142,41 +142,43 @@ def _vault(url: str, variable: str | None, *, is_new: bool) -> Vault:
 
     if is_new and not file.exists():
         _create_private(file, new_master_key() + "\n")
-    return Vault(read(), read)
+    return SecretBox(read(), read)
 
 
-def _recognise(vault: Vault, sealed: bytes, url: str, variable: str | None) -> None:
+def _recognise(secret_box: SecretBox, sealed: bytes, url: str, variable: str | None) -> None:
     try:
-        vault.open(sealed, _CHECK_OWNER)
+        secret_box.open(sealed, _CHECK_OWNER)
     except InternalError:
         where = VARIABLE if variable is not None else str(key_file_of(url))
         raise ConfigError(f"{where}: not the master key that this database was made with") from None
 
 
-async def _sealed_check(store: Store) -> bytes | None:
+async def _find_key_check(store: Store) -> bytes | None:
     rows = await store.fetch("master_key_check_find", {})
     return rows[0][0] if rows else None
 
 
-def _create_check(sealed: bytes) -> Steps[None]:
-    yield Statement("master_key_check_create", {"sealed": sealed})
+def _create_check(sealed: bytes) -> Transaction[None]:
+    yield Statement("master_key_check_create", {"ciphertext": sealed})
 
 
-def _reseal(vault: Vault) -> Steps[int]:
+def _reencrypt(secret_box: SecretBox) -> Transaction[int]:
     """Seal everything anew, the check first: whoever stores a secret waits for that row."""
 
     def again(sealed: bytes | None, owner: str) -> bytes | None:
-        return sealed and vault.seal(vault.open(sealed, owner), owner)
+        return sealed and secret_box.seal(secret_box.open(sealed, owner), owner)
 
-    yield Statement("master_key_check_write", {"sealed": vault.seal(_CHECK_TEXT, _CHECK_OWNER)})
-    rows = yield Statement("key_sealed_list", {})
+    yield Statement(
+        "master_key_check_write", {"ciphertext": secret_box.seal(_CHECK_TEXT, _CHECK_OWNER)}
+    )
+    rows = yield Statement("key_ciphertext_list", {})
     for access_key, secret, previous in rows:
         yield Statement(
-            "key_reseal",
+            "key_reencrypt",
             {
                 "access_key": access_key,
-                "secret_sealed": again(secret, access_key),
-                "previous_sealed": again(previous, access_key),
+                "secret_ciphertext": again(secret, access_key),
+                "previous_ciphertext": again(previous, access_key),
             },
         )
     yield audit.operator_entry(

@@ -59,7 +59,7 @@ def read_master_keys(text: str, source: str) -> list[bytes]:
     return keys
 
 
-class Vault:
+class SecretBox:
     """Seal and open secrets.
 
     Args:

@@ -10,7 +10,7 @@ import msgspec
 
 from openpns import limits
 from openpns.accounts.access_keys import KnownKey
-from openpns.accounts.secret_box import DECOY_OWNER, Vault
+from openpns.accounts.secret_box import DECOY_OWNER, SecretBox
 from openpns.core.context import Caller
 from openpns.errors import (
     InvalidSignature,
@@ -93,14 +93,14 @@ class Authenticator:
     """Check a call's key, time and signature.
 
     Args:
-        vault: Opens the keys' secrets.
-        secrets_kept_max: How many opened secrets are kept, so as not to open them for every call.
+        secret_box: Opens the keys' secrets.
+        cached_secrets_max: How many opened secrets are kept, so as not to open them for every call.
     """
 
-    def __init__(self, vault: Vault, secrets_kept_max: int = 0) -> None:
-        self._vault = vault
+    def __init__(self, secret_box: SecretBox, cached_secrets_max: int = 0) -> None:
+        self._secret_box = secret_box
         self._secrets: dict[tuple[bytes, str], bytes] = {}
-        self._secrets_kept_max = secrets_kept_max
+        self._cached_secrets_max = cached_secrets_max
 
     def check(
         self,
@@ -132,10 +132,10 @@ class Authenticator:
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
         known = key or KnownKey(
-            "", "", self._vault.decoy, None, None, None, 0, 0, None, 0, False, None, None, None
+            "", "", self._secret_box.decoy, None, None, None, 0, 0, None, 0, False, None, None, None
         )
         owner = known.access_key if key else DECOY_OWNER
-        secrets = [self._open(sealed, owner) for sealed in known.sealed_secrets(now_ms)]
+        secrets = [self._open(sealed, owner) for sealed in known.secret_ciphertexts(now_ms)]
         before_secret = signing.text_before_secret(
             headers.access_key, headers.action, headers.biz_type, headers.ts, body
         )
@@ -150,7 +150,7 @@ class Authenticator:
             )
         if not is_signed:
             raise InvalidSignature
-        if known.md5_refused_ms is not None and headers.algorithm != "sha256":
+        if known.sha256_only_since_ms is not None and headers.algorithm != "sha256":
             # Only who can sign is told so: to a stranger, all keys look alike.
             raise InvalidSignature(
                 "this accessKey demands sha256; sign with it, and send the header algorithm: sha256"
@@ -170,9 +170,9 @@ class Authenticator:
         kept = self._secrets.get((sealed, owner))
         if kept is not None:
             return kept
-        secret = self._vault.open(sealed, owner)
-        if len(self._secrets) >= self._secrets_kept_max:
+        secret = self._secret_box.open(sealed, owner)
+        if len(self._secrets) >= self._cached_secrets_max:
             self._secrets.clear()
-        if self._secrets_kept_max:
+        if self._cached_secrets_max:
             self._secrets[sealed, owner] = secret
         return secret

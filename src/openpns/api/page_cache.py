@@ -19,7 +19,7 @@ _SHARE_MAX: Final = 8
 """A page may take at most this part of the cache, so that one does not push all others out."""
 
 
-class Asked(NamedTuple):
+class CacheKey(NamedTuple):
     """What a kept answer depends on, but for the customer's version."""
 
     customer_id: str
@@ -38,10 +38,10 @@ class PageCache:
     def __init__(self, bytes_max: int) -> None:
         self.bytes_used = 0
         self._bytes_max = bytes_max
-        self._pages: OrderedDict[Asked, tuple[int, bytes]] = OrderedDict()
-        self._reading: dict[Asked, asyncio.Future[bytes | None]] = {}
+        self._pages: OrderedDict[CacheKey, tuple[int, bytes]] = OrderedDict()
+        self._reading: dict[CacheKey, asyncio.Future[bytes | None]] = {}
 
-    def find(self, asked: Asked, version: int) -> bytes | None:
+    def find(self, asked: CacheKey, version: int) -> bytes | None:
         """Return the answer, if it was kept at this version.
 
         Args:
@@ -55,7 +55,7 @@ class PageCache:
         return kept[1]
 
     async def read(
-        self, asked: Asked, version: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+        self, asked: CacheKey, version: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
     ) -> Fragment:
         """Return an answer that is not kept: read it, or take what another call reads just now.
 
@@ -81,7 +81,7 @@ class PageCache:
         return await self._read_alone(asked, read)
 
     async def _read_alone(
-        self, asked: Asked, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+        self, asked: CacheKey, read: Callable[[], Awaitable[tuple[int, Fragment]]]
     ) -> Fragment:
         reading: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._reading[asked] = reading
@@ -97,7 +97,7 @@ class PageCache:
             if self._reading.get(asked) is reading:  # else another began, and may have ended since
                 del self._reading[asked]
 
-    def keep(self, asked: Asked, version: int, page: bytes) -> None:
+    def keep(self, asked: CacheKey, version: int, page: bytes) -> None:
         """Keep an answer, in the place of an older one.
 
         Args:
@@ -114,11 +114,11 @@ class PageCache:
         while self.bytes_used > self._bytes_max:
             self._drop(next(iter(self._pages)))
 
-    def _drop(self, asked: Asked) -> None:
+    def _drop(self, asked: CacheKey) -> None:
         dropped = self._pages.pop(asked, None)
         if dropped is not None:
             self.bytes_used -= _size(asked, dropped[1])
 
 
-def _size(asked: Asked, page: bytes) -> int:
+def _size(asked: CacheKey, page: bytes) -> int:
     return len(asked.body) + len(asked.content_type or "") + len(page) + _ENTRY_BYTES

@@ -11,12 +11,12 @@ from typing import Final
 
 from openpns import limits
 from openpns.accounts import access_keys
-from openpns.accounts.secret_box import Vault
+from openpns.accounts.secret_box import SecretBox
 from openpns.api.authentication import Authenticator, read_headers
-from openpns.api.page_cache import Asked, PageCache
+from openpns.api.page_cache import CacheKey, PageCache
 from openpns.api.registry import ACTIONS
-from openpns.api.request_body import BodyDeadline, BodyRoom
-from openpns.api.request_log import Call, Telemetry
+from openpns.api.request_body import BodyBudget, BodyDeadline
+from openpns.api.request_log import Call, RequestLog
 from openpns.core.context import Services
 from openpns.errors import (
     BodyTooLarge,
@@ -73,33 +73,33 @@ class Api:
 
     Args:
         services: What the actions work with.
-        vault: Opens the keys' secrets.
-        telemetry: Counts and logs calls.
+        secret_box: Opens the keys' secrets.
+        request_log: Counts and logs calls.
         body_bytes_max: The largest body that is read.
         in_flight_max: How many calls may be in hand at once.
         body_timeout_ms: How long a body may take to arrive.
         cache_bytes_max: How many bytes kept answers may take; 0 keeps none.
-        body_room_bytes: How many bytes larger bodies may have together while they arrive; one body
-            is let in in any case.
+        body_buffer_bytes_max: How many bytes larger bodies may have together while they arrive;
+            one body is let in in any case.
     """
 
     def __init__(
         self,
         services: Services,
-        vault: Vault,
-        telemetry: Telemetry,
+        secret_box: SecretBox,
+        request_log: RequestLog,
         body_bytes_max: int = limits.BODY_BYTES_MAX,
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
         body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
         cache_bytes_max: int = limits.CACHE_BYTES_MAX,
-        body_room_bytes: int = limits.BODY_ROOM_BYTES,
+        body_buffer_bytes_max: int = limits.BODY_BUFFER_BYTES_MAX,
     ) -> None:
         self._services = services
-        self._authenticator = Authenticator(vault, cache_bytes_max // limits.KEY_KEPT_BYTES)
-        self._telemetry = telemetry
+        self._authenticator = Authenticator(secret_box, cache_bytes_max // limits.CACHED_KEY_BYTES)
+        self._telemetry = request_log
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
-        self.body_room = BodyRoom(max(body_room_bytes, body_bytes_max))
+        self.body_budget = BodyBudget(max(body_buffer_bytes_max, body_bytes_max))
         """For who reads bodies: what they may take together."""
         self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
@@ -119,12 +119,12 @@ class Api:
         """
         call = Call(self._services.ids.request_id(), perf_counter())
         self._telemetry.begin()
-        is_over = True
+        is_finished = True
         try:
             fragment = await self._answer(call, method, path, headers, read_body)
             if isinstance(fragment, bytes):
                 return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
-            is_over = False
+            is_finished = False
             pieces = self._pieces(call, fragment)
             return Reply(200, _headers(call), pieces, partial(self._end, call))
         except WireError as error:
@@ -132,7 +132,7 @@ class Api:
         except Exception as error:  # noqa: BLE001 - a bug is answered as one
             return self._fail(call, _bug(error))
         finally:
-            if is_over:
+            if is_finished:
                 self._end(call)
 
     async def _answer(
@@ -164,13 +164,13 @@ class Api:
             self._rates.charge(caller)
         if action.is_write and caller.is_read_only:
             raise PermissionDenied("the accessKey may only read")
-        if action.is_kept:
-            asked = Asked(caller.customer_id, public.action, public.content_type, body)
+        if action.is_cached:
+            asked = CacheKey(caller.customer_id, public.action, public.content_type, body)
             kept = self._pages.find(asked, caller.version)
             if kept is not None:
                 return kept
         request = action.read(body, public.content_type)
-        if not action.is_kept:
+        if not action.is_cached:
             return action.encode(await action.run(services, caller, request))
 
         async def read() -> tuple[int, Fragment]:
@@ -187,14 +187,14 @@ class Api:
         if self._in_flight >= self._in_flight_max:
             raise Overloaded("too many calls at once; nothing was written")
         self._in_flight += 1
-        call.is_in_hand = True
+        call.is_in_flight = True
         return body
 
     def _end(self, call: Call) -> None:
-        if call.is_over:
+        if call.is_finished:
             return
-        call.is_over = True
-        self._in_flight -= call.is_in_hand
+        call.is_finished = True
+        self._in_flight -= call.is_in_flight
         self._telemetry.end(call)
         # The error's traceback leads back to this call: a circle, which would keep the body and the
         # connection (Granian ends it only when nobody can read from it any more) for a while.
@@ -215,7 +215,7 @@ class Api:
             # server that carries us logs what it is given, so it gets no error that quotes data.
             call.error = error if isinstance(error, WireError) else InternalError()
             call.error.__cause__ = error.__cause__ if call.error is error else error
-            call.is_broken_off = True
+            call.is_truncated = True
             raise InternalError("the answer was broken off") from None
         finally:
             self._end(call)

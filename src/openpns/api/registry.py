@@ -22,7 +22,7 @@ class Action:
         answer: The struct of what is returned, for the docs; None for nothing.
         answer_in_data: Whether the answer stands in `data` or at the envelope's top level.
         is_write: Whether it changes anything, so that a key that may only read is refused.
-        is_kept: Whether an answer may be sent again while the customer's version is the one that
+        is_cached: Whether an answer may be sent again while the customer's version is the one that
             `run` returned with it.
     """
 
@@ -35,7 +35,7 @@ class Action:
         answer: type | None = None,
         answer_in_data: bool = True,
         is_write: bool = False,
-        is_kept: bool = False,
+        is_cached: bool = False,
     ) -> None:
         self.request = request
         self.read = BodyReader(request).read
@@ -44,7 +44,7 @@ class Action:
         self.answer = answer
         self.answer_in_data = answer_in_data
         self.is_write = is_write
-        self.is_kept = is_kept
+        self.is_cached = is_cached
 
 
 def _encode_versioned(found: detail.Versioned[Any]) -> Fragment:
@@ -57,7 +57,7 @@ ACTIONS: Final[dict[str, Action]] = {
         listing.list,
         answers.encode_listed,
         answer=answers.GroupPage,
-        is_kept=True,
+        is_cached=True,
     ),
     "createGroup": Action(
         wire.CreateGroup,
@@ -76,14 +76,14 @@ ACTIONS: Final[dict[str, Action]] = {
     ),
     "deleteGroup": Action(wire.DeleteGroup, service.delete, answers.encode_nothing, is_write=True),
     "getGroup": Action(
-        wire.GetGroup, detail.get, _encode_versioned, answer=answers.ShownGroup, is_kept=True
+        wire.GetGroup, detail.get, _encode_versioned, answer=answers.ShownGroup, is_cached=True
     ),
     "listGroupPhones": Action(
         wire.ListGroupPhones,
         detail.list_phones,
         _encode_versioned,
         answer=answers.PhonePage,
-        is_kept=True,
+        is_cached=True,
     ),
     "getLimits": Action(
         wire.GetLimits, detail.get_limits, answers.encode_data, answer=answers.LimitList

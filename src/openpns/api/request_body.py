@@ -44,7 +44,7 @@ class BodyCollector:
         return bytes(self._bytes)
 
 
-class BodyRoom:
+class BodyBudget:
     """What larger bodies may take together while they arrive.
 
     A body counts with its whole length from the beginning, and one of unknown length with the

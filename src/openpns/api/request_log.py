@@ -33,9 +33,9 @@ class Call:
         "action",
         "customer_id",
         "error",
-        "is_broken_off",
-        "is_in_hand",
-        "is_over",
+        "is_finished",
+        "is_in_flight",
+        "is_truncated",
         "request_id",
         "started_s",
     )
@@ -47,14 +47,14 @@ class Call:
         self.access_key: str | None = None
         self.customer_id: str | None = None
         self.error: WireError | None = None
-        self.is_in_hand = False
+        self.is_in_flight = False
         """Whether its body was read, so that it counts as one of those in hand."""
-        self.is_broken_off = False
+        self.is_truncated = False
         """Whether its answer could not be sent to its end."""
-        self.is_over = False
+        self.is_finished = False
 
 
-class Telemetry:
+class RequestLog:
     """Count calls, and log those that failed or were slow.
 
     Of calls that fail before their signature was right, or for their key's rate, only so many lines
@@ -91,7 +91,7 @@ class Telemetry:
             if is_bounded and not self._bound.lets_through(error.code):
                 return
             write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
-            event = "answer broken off" if call.is_broken_off else "call failed"
+            event = "answer broken off" if call.is_truncated else "call failed"
             facts = _facts(call, duration_s) | describe_error(error.__cause__)
             write(event, **facts, code=code, msg=error.msg)
         elif duration_s >= self._slow_s:

@@ -137,7 +137,7 @@ def _print_rows(entries: Sequence["Entry"], before: Sequence[int]) -> list[int]:
 
 
 def _row(entry: "Entry") -> tuple[str, ...]:
-    about = entry.group_id or (entry.access_key if entry.actor != entry.access_key else None)
+    about = entry.subject or (entry.access_key if entry.actor != entry.access_key else None)
     cells = (
         _time(entry.at_ms),
         entry.customer_id or "-",

@@ -39,9 +39,9 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
     if dump is not None and not os.access(Path(dump).resolve().parent, os.W_OK):
         raise ConfigError(f"--dump: cannot write in the folder of {dump}")
     logs.configure("console", "info")
-    is_over = threading.Event()
+    is_finished = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: is_over.set())
+        signal.signal(number, lambda *_: is_finished.set())
     with Emulator(host=host, port=port, state=load) as pns:
         click.echo(f"base URL       {pns.base_url}")
         click.echo(f"API            {pns.base_url}/api/pns/")
@@ -49,7 +49,7 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
         click.echo(f"access secret  {pns.access_secret}")
         click.echo(f"customer       {pns.customer_id}")
         click.echo("Serving until Ctrl-C.")
-        is_over.wait()
+        is_finished.wait()
         if dump is not None:
             with open_target(dump) as out:
                 out.write(to_text(pns.dump()))

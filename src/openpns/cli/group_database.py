@@ -141,6 +141,6 @@ def services_for(store: "Store") -> "Services":
         store,
         Snowflake(now_ms, node=0),
         now_ms,
-        settings.numbers_in_group_max,
-        settings.numbers_in_request_max,
+        settings.phones_in_group_max,
+        settings.phones_in_request_max,
     )

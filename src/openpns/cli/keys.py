@@ -18,7 +18,7 @@ from openpns.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from openpns.accounts.access_keys import AccessKey, NewSecret
-    from openpns.accounts.secret_box import Vault
+    from openpns.accounts.secret_box import SecretBox
     from openpns.storage.store import Store
 
 ResultT = TypeVar("ResultT")
@@ -97,10 +97,10 @@ def create(
         line = sys.stdin.buffer.readline()
         access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
 
-    async def work(store: "Store", vault: "Vault") -> "NewSecret":
+    async def work(store: "Store", secret_box: "SecretBox") -> "NewSecret":
         return await access_keys.create(
             store,
-            vault,
+            secret_box,
             now_ms,
             customer_id,
             access_key=access_key,
@@ -236,20 +236,22 @@ def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None
     from openpns.accounts import access_keys
     from openpns.clock import now_ms
 
-    async def work(store: "Store", vault: "Vault") -> "NewSecret":
-        return await access_keys.rotate(store, vault, now_ms, access_key, grace)
+    async def work(store: "Store", secret_box: "SecretBox") -> "NewSecret":
+        return await access_keys.rotate(store, secret_box, now_ms, access_key, grace)
 
     _print_secret(_with_vault(database, work), as_json=as_json)
     until = f"accepted until {when(now_ms() + grace)}" if grace else "refused from now on"
     click.echo(f"the old secret is {until}", err=True)
 
 
-def _with_vault(database: str, work: Callable[["Store", "Vault"], Awaitable[ResultT]]) -> ResultT:
+def _with_vault(
+    database: str, work: Callable[["Store", "SecretBox"], Awaitable[ResultT]]
+) -> ResultT:
     from openpns.accounts import master_key
 
     async def run(store: "Store") -> ResultT:
         return await work(
-            store, await master_key.open_vault(store, database, master_key_variable())
+            store, await master_key.open_secret_box(store, database, master_key_variable())
         )
 
     return with_store(database, run)
@@ -308,7 +310,7 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
         state = "expired"
     elif key.readOnlyMs is not None:
         state = "read-only"
-    digests = "md5 sha256" if key.md5RefusedMs is None else "sha256"
+    digests = "md5 sha256" if key.sha256OnlySinceMs is None else "sha256"
     return (
         key.accessKey,
         key.customerId,

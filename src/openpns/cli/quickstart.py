@@ -16,7 +16,7 @@ from openpns.protocol import signing
 
 if TYPE_CHECKING:
     from openpns.accounts.access_keys import NewSecret
-    from openpns.accounts.secret_box import Vault
+    from openpns.accounts.secret_box import SecretBox
     from openpns.server.config import Settings
     from openpns.storage.store import Store
 
@@ -83,13 +83,15 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
     try:
         await connect.migrate(store, url)
         await connect.check_current(store, url)
-        vault = await master_key.open_vault(store, url, os.environ.get(master_key.VARIABLE) or None)
+        secret_box = await master_key.open_secret_box(
+            store, url, os.environ.get(master_key.VARIABLE) or None
+        )
         known = {c.customerId: c for c in await customers.find_all(store)}
         if _CUSTOMER_ID not in known:
             await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
         if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].groupCount == 0:
             await _import_sample(store)
-        return await _find_or_create_key(store, vault)
+        return await _find_or_create_key(store, secret_box)
     finally:
         await store.close()
 
@@ -122,15 +124,15 @@ def _sample() -> Path:
     return packaged if packaged.exists() else checkout
 
 
-async def _find_or_create_key(store: "Store", vault: "Vault") -> tuple["NewSecret", bool]:
+async def _find_or_create_key(store: "Store", secret_box: "SecretBox") -> tuple["NewSecret", bool]:
     from openpns.accounts import access_keys
 
     for known in await access_keys.find_all(store, _CUSTOMER_ID):
         found = await access_keys.find(store, known.accessKey)
         if known.label == _LABEL and found is not None and found.may_sign(now_ms()):
-            secret = vault.open(found.secret_sealed, known.accessKey).decode()
+            secret = secret_box.open(found.secret_ciphertext, known.accessKey).decode()
             return access_keys.NewSecret(known.accessKey, secret, _CUSTOMER_ID), False
-    return await access_keys.create(store, vault, now_ms, _CUSTOMER_ID, label=_LABEL), True
+    return await access_keys.create(store, secret_box, now_ms, _CUSTOMER_ID, label=_LABEL), True
 
 
 def _call_when_up(settings: "Settings", key: "NewSecret") -> None:

@@ -25,7 +25,7 @@ from openpns.client.requests import (
     read_page,
 )
 from openpns.groups import answers, wire
-from openpns.kit.casefold import name_key
+from openpns.kit.casefold import folded_name
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
 """Which groups come first."""
@@ -142,7 +142,7 @@ class Filters(msgspec.Struct, frozen=True):
         """
         if self.phone is not None and self.phone.strip().removeprefix("+") not in group.phones:
             return False
-        if self.name is not None and not name_key(group.name).startswith(name_key(self.name)):
+        if self.name is not None and not folded_name(group.name).startswith(folded_name(self.name)):
             return False
         return self.group_id in (None, group.group_id)
 
@@ -231,7 +231,7 @@ def get_group(group_id: str) -> Call[GroupDetails]:
 
 
 def list_phones(
-    group_id: str, limit: int = limits.NUMBERS_IN_PAGE_MAX, offset: int = 0
+    group_id: str, limit: int = limits.PHONES_IN_PAGE_MAX, offset: int = 0
 ) -> Call[PhonePage]:
     """Return a page of a group's numbers.
 

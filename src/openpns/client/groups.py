@@ -131,7 +131,7 @@ class Groups(_GroupMethods):
         filters = Filters(phone, name, group_id, order)
         return self._pages(GroupPager(page_size, filters))
 
-    def phones(self, group_id: str, page_size: int = limits.NUMBERS_IN_PAGE_MAX) -> Iterator[str]:
+    def phones(self, group_id: str, page_size: int = limits.PHONES_IN_PAGE_MAX) -> Iterator[str]:
         """Return a group's numbers in the order they were added, page by page.
 
         An extension of openpns. A number that is taken out meanwhile shifts the later ones to the
@@ -227,7 +227,7 @@ class AsyncGroups(_GroupMethods):
         return self._pages(GroupPager(page_size, filters))
 
     def phones(
-        self, group_id: str, page_size: int = limits.NUMBERS_IN_PAGE_MAX
+        self, group_id: str, page_size: int = limits.PHONES_IN_PAGE_MAX
     ) -> AsyncGenerator[str, None]:
         """Return a group's numbers in the order they were added; see `Groups.phones`.
 

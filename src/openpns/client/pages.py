@@ -108,8 +108,8 @@ class PhonePager(Pager[PhonePage, str]):
         page_size: How many numbers a page holds, 1 to 10 000.
     """
 
-    def __init__(self, group_id: str, page_size: int = limits.NUMBERS_IN_PAGE_MAX) -> None:
-        _check_page_size(page_size, limits.NUMBERS_IN_PAGE_MAX)
+    def __init__(self, group_id: str, page_size: int = limits.PHONES_IN_PAGE_MAX) -> None:
+        _check_page_size(page_size, limits.PHONES_IN_PAGE_MAX)
         self._group_id = group_id
         self._page_size = page_size
         self._offset = 0

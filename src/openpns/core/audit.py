@@ -20,7 +20,7 @@ import msgspec
 from openpns import limits
 from openpns.clock import now_ms
 from openpns.core.context import Caller
-from openpns.storage.store import Row, Statement, Steps, Store
+from openpns.storage.store import Row, Statement, Store, Transaction
 
 NO_CUSTOMER: Final = ""
 """Whose entries those are that are about no single customer."""
@@ -57,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     access_key: str | None
     """The key that called, or that the command was about."""
     action: str
-    group_id: str | None
+    subject: str | None
     request_id: str | None
     details: dict[str, Any]
 
@@ -70,7 +70,7 @@ class Wanted(msgspec.Struct, frozen=True):
     customer_id: str | None = None
     access_key: str | None = None
     action: str | None = None
-    group_id: str | None = None
+    subject: str | None = None
     at_most: int = NO_BOUND
 
 
@@ -101,14 +101,14 @@ def numbers(
     return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
 
 
-def entry(caller: Caller, at_ms: int, action: str, group_id: str, changed: Changed) -> Statement:
+def entry(caller: Caller, at_ms: int, action: str, subject: str, changed: Changed) -> Statement:
     """Return the step that adds the entry of a caller's write, to be run in its transaction.
 
     Args:
         caller: Who asked, by which request.
         at_ms: The time now.
         action: What was done, such as `createGroup`.
-        group_id: To which group.
+        subject: To which group.
         changed: To which numbers.
     """
     return _add(
@@ -116,7 +116,7 @@ def entry(caller: Caller, at_ms: int, action: str, group_id: str, changed: Chang
         at_ms,
         action,
         access_key=caller.access_key,
-        group_id=group_id,
+        subject=subject,
         request_id=caller.request_id or None,
         details=_encode(changed).decode(),
     )
@@ -152,7 +152,7 @@ async def note(store: Store, action: str, details: Any) -> None:
         details: What changed: a struct or a dict.
     """
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         yield operator_entry(NO_CUSTOMER, action, details=details)
 
     await store.write(steps)
@@ -188,7 +188,7 @@ async def prune(store: Store, before_ms: int) -> int:
     return pruned
 
 
-def _prune(customer_id: str, before_ms: int) -> Steps[int]:
+def _prune(customer_id: str, before_ms: int) -> Transaction[int]:
     yield Statement("audit_prune_begin", {"before_ms": before_ms})
     deleted = yield Statement(
         "audit_prune",
@@ -212,7 +212,7 @@ def _add(
     *,
     operator: str | None = None,
     access_key: str | None = None,
-    group_id: str | None = None,
+    subject: str | None = None,
     request_id: str | None = None,
     details: str,
 ) -> Statement:
@@ -225,7 +225,7 @@ def _add(
             "action": action,
             "operator": operator,
             "access_key": access_key,
-            "group_id": group_id,
+            "subject": subject,
             "request_id": request_id,
             "details": details,
         },
@@ -243,14 +243,14 @@ def _operator() -> str:
 
 
 def _as_entry(row: Row) -> Entry:
-    customer_id, at_ms, action, operator, access_key, group_id, request_id, details = row
+    customer_id, at_ms, action, operator, access_key, subject, request_id, details = row
     return Entry(
         at_ms=at_ms,
         customer_id=customer_id or None,
         actor=access_key if operator is None else f"operator:{operator}",
         access_key=access_key,
         action=action,
-        group_id=group_id,
+        subject=subject,
         request_id=request_id,
         details=msgspec.json.decode(details),
     )

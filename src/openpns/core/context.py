@@ -17,8 +17,8 @@ class Services:
         store: The database.
         ids: Where new identifiers come from.
         clock: The wall clock.
-        numbers_in_group_max: How many numbers a group may hold.
-        numbers_in_request_max: How many numbers one request may carry.
+        phones_in_group_max: How many numbers a group may hold.
+        phones_in_request_max: How many numbers one request may carry.
         body_bytes_max: How many bytes a body may have.
         rates: How often each key may call.
     """
@@ -26,8 +26,8 @@ class Services:
     store: Store
     ids: IdSource
     clock: Clock
-    numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
-    numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+    phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX
+    phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX
     body_bytes_max: int = limits.BODY_BYTES_MAX
     rates: RateLimits = field(default_factory=RateLimits)
 

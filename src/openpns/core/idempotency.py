@@ -30,7 +30,7 @@ from openpns.errors import (
     ServiceUnavailable,
     TimestampExpired,
 )
-from openpns.storage.store import Statement, Steps
+from openpns.storage.store import Statement, Transaction
 
 _SIGNATURE: Final = "sign:"
 _CLIENT: Final = "client:"
@@ -42,7 +42,7 @@ _CLEAN_AT_ONCE: Final = 1000
 ResultT = TypeVar("ResultT")
 
 
-class _SentBeforeError(Exception):
+class DuplicateRequest(Exception):
     """The write was carried out before; its note stands under this key."""
 
     def __init__(self, key: str) -> None:
@@ -74,7 +74,7 @@ class Once(msgspec.Struct, frozen=True):
     client_token: str | None = None
     wish: msgspec.Struct | None = None
 
-    def note(self, result: Any) -> Steps[None]:
+    def note(self, result: Any) -> Transaction[None]:
         """Note that the write is done, with its answer; right after its first lock.
 
         Args:
@@ -92,7 +92,7 @@ class Once(msgspec.Struct, frozen=True):
             key = _CLIENT + self.client_token
             yield from self._add(key, outcome, until_ms, _fingerprint(self.wish))
 
-    def amend(self, result: Any) -> Steps[None]:
+    def amend(self, result: Any) -> Transaction[None]:
         """Write the answer into a note that was made before it was known.
 
         Args:
@@ -101,12 +101,12 @@ class Once(msgspec.Struct, frozen=True):
         if self.caller.signature:
             note = {
                 "customer_id": self.caller.customer_id,
-                "record_key": _SIGNATURE + self.caller.signature,
+                "idempotency_key": _SIGNATURE + self.caller.signature,
                 "answer": msgspec.json.encode(result).decode(),
             }
-            yield Statement("write_record_amend", note)
+            yield Statement("idempotency_record_amend", note)
 
-    def note_signature(self, outcome: _Outcome) -> Steps[None]:
+    def note_signature(self, outcome: _Outcome) -> Transaction[None]:
         """Note what the request is answered with, under its signature.
 
         Args:
@@ -115,7 +115,7 @@ class Once(msgspec.Struct, frozen=True):
         Raises:
             TimestampExpired: See `note`.
         """
-        until_ms = self.caller.ts_ms + limits.WRITE_RECORD_MS
+        until_ms = self.caller.ts_ms + limits.SIGNATURE_RECORD_MS
         yield from self._add(_SIGNATURE + self.caller.signature, outcome, until_ms)
         # Read now, when no note was found: had this process been stopped for minutes since it
         # checked the ts, a copy of the request may have been carried out and forgotten meanwhile.
@@ -124,27 +124,27 @@ class Once(msgspec.Struct, frozen=True):
 
     def _add(
         self, key: str, outcome: _Outcome, until_ms: int, fingerprint: str = ""
-    ) -> Steps[None]:
+    ) -> Transaction[None]:
         note = {
             "customer_id": self.caller.customer_id,
-            "record_key": key,
+            "idempotency_key": key,
             "fingerprint": fingerprint,
             "code": outcome.code,
             "answer": outcome.answer,
             "expires_ms": until_ms,
             "now_ms": self.now_ms,
         }
-        if not (yield Statement("write_record_add", note)):
-            raise _SentBeforeError(key)
+        if not (yield Statement("idempotency_record_add", note)):
+            raise DuplicateRequest(key)
 
 
 async def write_once(
     services: Services,
     once: Once,
-    steps: Callable[[], Steps[ResultT]],
+    steps: Callable[[], Transaction[ResultT]],
     result: type[ResultT],
     *,
-    beside: str | None = None,
+    batch_key: str | None = None,
 ) -> ResultT:
     """Carry out a write, or return what it was answered with before.
 
@@ -153,7 +153,7 @@ async def write_once(
         once: What makes the write recognisable.
         steps: The write; it calls `once.note`.
         result: What it returns.
-        beside: See `Store.write`.
+        batch_key: See `Store.write`.
 
     Raises:
         WireError: As the write does; where it was refused before, as it was then.
@@ -161,8 +161,8 @@ async def write_once(
         TimestampExpired: See `Once.note`.
     """
     try:
-        return await services.store.write(steps, beside=beside)
-    except _SentBeforeError as again:
+        return await services.store.write(steps, batch_key=batch_key)
+    except DuplicateRequest as again:
         key, outcome = again.key, None
     except (GroupNotFound, GroupFull) as error:
         key, outcome = "", _Outcome(error.code, error.detail)
@@ -184,9 +184,9 @@ async def clean(services: Services) -> None:
         services: What to work with.
     """
 
-    def steps() -> Steps[int]:
+    def steps() -> Transaction[int]:
         params = {"now_ms": services.clock(), "at_most": _CLEAN_AT_ONCE}
-        return len((yield Statement("write_record_clean", params)))
+        return len((yield Statement("idempotency_record_clean", params)))
 
     while await services.store.write(steps) == _CLEAN_AT_ONCE:
         pass
@@ -198,7 +198,7 @@ async def _note_apart(services: Services, once: Once, outcome: _Outcome) -> _Out
         return outcome
     try:
         await services.store.write(lambda: once.note_signature(outcome))
-    except _SentBeforeError as again:
+    except DuplicateRequest as again:
         key = again.key
     except OutcomeUnknown as lost:
         # Whether the note is there is unknown, but not whether the change is.
@@ -209,9 +209,9 @@ async def _note_apart(services: Services, once: Once, outcome: _Outcome) -> _Out
 
 
 async def _find(services: Services, once: Once, key: str) -> _Outcome:
-    note = {"customer_id": once.caller.customer_id, "record_key": key}
+    note = {"customer_id": once.caller.customer_id, "idempotency_key": key}
     try:
-        found = await services.store.fetch("write_record_find", note)
+        found = await services.store.fetch("idempotency_record_find", note)
     except (ServiceUnavailable, ReadFailed) as error:
         # To say that nothing was written would be wrong: the first time, something may have been.
         raise OutcomeUnknown(_ANSWERED_BEFORE) from error

@@ -11,7 +11,7 @@ from openpns import limits
 from openpns.clock import Clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
-from openpns.storage.store import Statement, Steps, Store
+from openpns.storage.store import Statement, Store, Transaction
 
 
 async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snowflake:
@@ -27,16 +27,16 @@ async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snow
         ServiceUnavailable: All 1024 numbers are held.
     """
 
-    def steps() -> Steps[Snowflake]:
+    def steps() -> Transaction[Snowflake]:
         now = clock()
-        used = {row[0]: row[1] for row in (yield Statement("node_lease_list", {}))}
-        for node in range(limits.NODE_ID_MAX + 1):
+        used = {row[0]: row[1] for row in (yield Statement("worker_lease_list", {}))}
+        for node in range(limits.WORKER_ID_MAX + 1):
             if used.get(node, -1) >= now:
                 continue
             lease = _lease(node, owner, now, max(now, used_ms))
-            if (yield Statement("node_lease_take", lease)):
+            if (yield Statement("worker_lease_take", lease)):
                 return Snowflake(clock, node, used.get(node, 0), lease["expires_ms"])
-        raise ServiceUnavailable(f"{limits.NODE_ID_MAX + 1} workers are running already")
+        raise ServiceUnavailable(f"{limits.WORKER_ID_MAX + 1} workers are running already")
 
     return await store.write(steps)
 
@@ -51,11 +51,11 @@ async def renew(store: Store, clock: Clock, owner: str, ids: Snowflake) -> None:
         ids: The ids that it makes; gets another number where needed.
     """
 
-    def steps() -> Steps[int]:
+    def steps() -> Transaction[int]:
         # From the last id's time on, which may be ahead of the clock.
         now = max(clock(), ids.last_ms)
         lease = _lease(ids.node, owner, now, now)
-        return lease["expires_ms"] if (yield Statement("node_lease_take", lease)) else 0
+        return lease["expires_ms"] if (yield Statement("worker_lease_take", lease)) else 0
 
     until_ms = await store.write(steps)
     if until_ms:
@@ -74,9 +74,9 @@ async def release(store: Store, owner: str, ids: Snowflake) -> None:
         ids: The ids that it made.
     """
 
-    def steps() -> Steps[None]:
-        params = {"node_id": ids.node, "owner": owner, "last_ms": ids.last_ms}
-        yield Statement("node_lease_release", params)
+    def steps() -> Transaction[None]:
+        params = {"worker_id": ids.node, "owner": owner, "last_ms": ids.last_ms}
+        yield Statement("worker_lease_release", params)
 
     await store.write(steps)
 
@@ -92,7 +92,7 @@ async def require_none(store: Store, clock: Clock) -> None:
         ConfigError: Worker numbers are held.
     """
     now = clock()
-    held = [row for row in await store.fetch("node_lease_list", {}) if row[1] > now]
+    held = [row for row in await store.fetch("worker_lease_list", {}) if row[1] > now]
     if held:
         seconds = (max(row[1] for row in held) - now) // 1000 + 1
         raise ConfigError(
@@ -103,8 +103,8 @@ async def require_none(store: Store, clock: Clock) -> None:
 
 def _lease(node: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, Any]:
     return {
-        "node_id": node,
+        "worker_id": node,
         "owner": owner,
         "now_ms": now_ms,
-        "expires_ms": begin_ms + limits.NODE_LEASE_MS,
+        "expires_ms": begin_ms + limits.WORKER_LEASE_MS,
     }

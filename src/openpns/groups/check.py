@@ -38,7 +38,7 @@ class _Customer(msgspec.Struct):
 
     is_there: bool = False
     counted: int | None = None
-    seq_next: int = 0
+    next_seq: int = 0
     keys: int = 0
     groups: int = 0
     seq_max: int = -1
@@ -50,11 +50,11 @@ class _Customer(msgspec.Struct):
     def gaps_agree(self) -> bool:
         """Whether the empty places that are counted are those where no group stands."""
         for block in self.live.keys() | {block for level, block in self.gaps if level == 1}:
-            places = min(_BLOCK, self.seq_next - block * _BLOCK)
+            places = min(_BLOCK, self.next_seq - block * _BLOCK)
             if places - self.live[block] != self.gaps.get((1, block), 0):
                 return False
         if sum(n for (level, _), n in self.gaps.items() if level == 1) != (
-            self.seq_next - self.groups
+            self.next_seq - self.groups
         ):
             return False  # a block of nothing but empty places is not counted
         above: Counter[tuple[int, int]] = Counter()
@@ -101,7 +101,7 @@ class _Check:
                     f"customer {customer_id}: its total says {customer.counted} groups, there are "
                     f"{customer.groups}"
                 )
-            elif customer.seq_max >= customer.seq_next:
+            elif customer.seq_max >= customer.next_seq:
                 self._say(f"customer {customer_id}: the next place in its order is taken already")
             elif not customer.gaps_agree():
                 self._say(f"customer {customer_id}: the empty places in its order are miscounted")
@@ -116,10 +116,10 @@ class _Check:
         )
 
     def _take_customer(
-        self, customer_id: str, _: None, counted: int | None, seq_next: int | None, *__: None
+        self, customer_id: str, _: None, counted: int | None, next_seq: int | None, *__: None
     ) -> None:
         customer = self._customers[customer_id]
-        customer.is_there, customer.counted, customer.seq_next = True, counted, seq_next or 0
+        customer.is_there, customer.counted, customer.next_seq = True, counted, next_seq or 0
 
     def _take_key(self, customer_id: str, access_key: str, secret_bytes: int, *_: None) -> None:
         self._customers[customer_id].keys += 1
@@ -153,10 +153,10 @@ class _Check:
             self._say(f"{where}: its numbers do not stand in one order")
         if head + (rest or "") != text:
             self._say(f"{where}: what listGroup shows is not its numbers in their order")
-        elif _count(head) != min(count, limits.NUMBERS_IN_PART) or (
-            (part_max or 0) > limits.NUMBERS_IN_PART
+        elif _count(head) != min(count, limits.PHONES_IN_CHUNK) or (
+            (part_max or 0) > limits.PHONES_IN_CHUNK
         ):
-            self._say(f"{where}: its text is not cut into parts of {limits.NUMBERS_IN_PART}")
+            self._say(f"{where}: its text is not cut into parts of {limits.PHONES_IN_CHUNK}")
 
     def _take_gap(
         self, customer_id: str, _: None, deleted: int, level: int, block: int, *__: None

@@ -43,7 +43,7 @@ async def get(services: Services, caller: Caller, request: GetGroup) -> Versione
     check_group_id(request.groupId)
     group = {"customer_id": caller.customer_id, "group_id": request.groupId}
     rows = await services.store.fetch(
-        "group_get", group | {"numbers_in_part": limits.NUMBERS_IN_PART}
+        "group_get", group | {"phones_in_chunk": limits.PHONES_IN_CHUNK}
     )
     if not rows:
         raise GroupNotFound
@@ -65,8 +65,8 @@ async def list_phones(
         GroupNotFound: The caller has no such group.
     """
     check_group_id(request.groupId)
-    size = limits.NUMBERS_IN_PART
-    limit = request.limit or limits.NUMBERS_IN_PAGE_MAX
+    size = limits.PHONES_IN_CHUNK
+    limit = request.limit or limits.PHONES_IN_PAGE_MAX
     first, last = request.offset // size, (request.offset + limit - 1) // size
     rows = await services.store.fetch(
         "group_list_phones",
@@ -110,10 +110,10 @@ async def get_limits(services: Services, caller: Caller, _: GetLimits) -> LimitL
         [
             Limit("groups", None, groups),
             Limit("numbers", None, numbers),
-            Limit("numbersInGroup", services.numbers_in_group_max, largest),
-            Limit("numbersInRequest", services.numbers_in_request_max),
+            Limit("numbersInGroup", services.phones_in_group_max, largest),
+            Limit("numbersInRequest", services.phones_in_request_max),
             Limit("groupsInPage", limits.GROUPS_IN_PAGE_MAX),
-            Limit("numbersInPage", limits.NUMBERS_IN_PAGE_MAX),
+            Limit("numbersInPage", limits.PHONES_IN_PAGE_MAX),
             Limit("groupNameChars", limits.GROUP_NAME_CHARS_MAX),
             Limit("remarkChars", limits.REMARK_CHARS_MAX),
             Limit("clientTokenChars", limits.CLIENT_TOKEN_CHARS_MAX),

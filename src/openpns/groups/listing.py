@@ -14,9 +14,9 @@ from openpns.core.context import Caller, Services
 from openpns.errors import GroupNotFound, InternalError, ParameterError
 from openpns.groups.answers import ListedGroups
 from openpns.groups.wire import BY_NAME, OLDEST, ListGroup
-from openpns.kit.casefold import name_key
+from openpns.kit.casefold import folded_name
 from openpns.phones import parse_phones
-from openpns.storage.store import Params, Row, Statement, Steps, variant_name
+from openpns.storage.store import Params, Row, Statement, Transaction, variant_name
 
 _COUNTER_COLUMNS: Final = 3
 """How many columns of a row of group_list come before the group's: version, total, has_gaps."""
@@ -41,20 +41,20 @@ async def list(services: Services, caller: Caller, request: ListGroup) -> Listed
     if not request.is_plain:
         return await find(services, caller, request)
     limit = request.limit or limits.GROUPS_IN_PAGE_MAX
-    numbers_max = limits.NUMBERS_IN_PIECE_MAX // limit
+    phones_max = limits.PHONES_IN_CHUNKED_PAGE_MIN // limit
     params = {
         "customer_id": caller.customer_id,
         "limit": limit,
         "offset": min(request.offset or 0, _OFFSET_FAR),
-        "numbers_max": numbers_max,
-        "numbers_short": min(numbers_max, limits.NUMBERS_IN_PART),
-        "numbers_in_part": limits.NUMBERS_IN_PART,
+        "phones_max": phones_max,
+        "phones_short": min(phones_max, limits.PHONES_IN_CHUNK),
+        "phones_in_chunk": limits.PHONES_IN_CHUNK,
     }
     found = await _find_page(services, params, has_gaps=caller.has_gaps)
     if _has_all_phones(found):
         return found
     # Some group has more numbers than its share of one piece: read the page again, in slices.
-    params["numbers_max"] = limits.OFFSET_MAX
+    params["phones_max"] = limits.OFFSET_MAX
     slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
     first, _ = _read_page(await anext(slices, []))
     return ListedGroups(first.version, first.total, first.rows, _rest(slices))
@@ -124,8 +124,8 @@ async def find(services: Services, caller: Caller, request: ListGroup) -> Listed
     chosen.add("by_name" if request.order == BY_NAME else request.order or OLDEST)
     params |= {
         "customer_id": caller.customer_id,
-        "numbers_max": limits.NUMBERS_IN_PIECE_MAX // limit,
-        "numbers_in_part": limits.NUMBERS_IN_PART,
+        "phones_max": limits.PHONES_IN_CHUNKED_PAGE_MIN // limit,
+        "phones_in_chunk": limits.PHONES_IN_CHUNK,
         "limit": limit,
         "offset": min(request.offset or 0, _OFFSET_FAR),
     }
@@ -142,7 +142,7 @@ async def find(services: Services, caller: Caller, request: ListGroup) -> Listed
         found = _cut(found, limit)
     if _has_all_phones(found):
         return found
-    params["numbers_max"] = limits.OFFSET_MAX
+    params["phones_max"] = limits.OFFSET_MAX
     slices = services.store.stream(name, params, limits.GROUPS_IN_SLICE)
     first, _ = _read_page(await anext(slices, []))
     first.rest = _rest(slices)
@@ -156,9 +156,12 @@ async def clean(services: Services) -> None:
         services: What to work with.
     """
 
-    def steps() -> Steps[int]:
-        params = {"gone_ms": services.clock() - limits.GROUP_GONE_MS, "at_most": _CLEAN_AT_ONCE}
-        return len((yield Statement("group_gone_clean", params)))
+    def steps() -> Transaction[int]:
+        params = {
+            "deleted_ms": services.clock() - limits.GROUP_TOMBSTONE_MS,
+            "at_most": _CLEAN_AT_ONCE,
+        }
+        return len((yield Statement("group_tombstone_clean", params)))
 
     while await services.store.write(steps) == _CLEAN_AT_ONCE:
         pass
@@ -173,7 +176,7 @@ def _filters(request: ListGroup) -> tuple[set[str], dict[str, Any]]:
         params["group_id"] = request.groupId
     if request.groupName:  # every name begins with an empty one
         chosen.add("name")
-        begin = name_key(request.groupName)
+        begin = folded_name(request.groupName)
         params |= {"name_from": begin, "name_until": begin + _NAME_END}
     if request.phone is not UNSET:
         chosen.add("phone")

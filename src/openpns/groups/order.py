@@ -13,7 +13,7 @@ _BITS: Final = 6
 """A block of level 1 is 64 places, one of a level above is 64 blocks of the level below."""
 
 _GAPS: Final = (
-    "SELECT block, deleted FROM group_gap "
+    "SELECT block, deleted FROM group_order_gap "
     "WHERE customer_id = ? AND level = ? AND block >= ? AND block < ? ORDER BY block"
 )
 _PLACE: Final = (

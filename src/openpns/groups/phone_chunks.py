@@ -1,8 +1,8 @@
 """The text of a group's numbers as it stands in the database: a head, and parts behind it.
 
 listGroup sends the numbers of a group as one text. Short groups keep it in one piece, in the row
-of the group. Of a longer one, the row holds the first numbers and `group_part` the others, as
-many to a part as the row has; so a number that is added to a long group rewrites one part and
+of the group. Of a longer one, the row holds the first numbers and `group_phone_chunk` the others,
+as many to a part as the row has; so a number that is added to a long group rewrites one part and
 not the whole text. Every piece but the last is full, so the count of numbers tells where the
 next one goes.
 """
@@ -10,7 +10,7 @@ next one goes.
 from collections.abc import Sequence
 
 from openpns import limits
-from openpns.storage.store import Params, Statement, StatementMany, Steps
+from openpns.storage.store import Params, Statement, StatementBatch, Transaction
 
 
 def head(phones: Sequence[str]) -> str:
@@ -19,10 +19,10 @@ def head(phones: Sequence[str]) -> str:
     Args:
         phones: All numbers of the group, in order.
     """
-    return ",".join(phones[: limits.NUMBERS_IN_PART])
+    return ",".join(phones[: limits.PHONES_IN_CHUNK])
 
 
-def write_parts(customer_id: str, group_seq: int, phones: Sequence[str]) -> Steps[None]:
+def write_chunks(customer_id: str, group_seq: int, phones: Sequence[str]) -> Transaction[None]:
     """Write the parts of a group that has none.
 
     Args:
@@ -30,12 +30,12 @@ def write_parts(customer_id: str, group_seq: int, phones: Sequence[str]) -> Step
         group_seq: Its place in the customer's order.
         phones: All numbers of the group, in order.
     """
-    parts = _parts(customer_id, group_seq, phones[limits.NUMBERS_IN_PART :], limits.NUMBERS_IN_PART)
+    parts = _parts(customer_id, group_seq, phones[limits.PHONES_IN_CHUNK :], limits.PHONES_IN_CHUNK)
     if parts:
-        yield StatementMany("group_part_append", parts)
+        yield StatementBatch("group_phone_chunk_append", parts)
 
 
-def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -> Steps[str]:
+def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -> Transaction[str]:
     """Write numbers behind those that are there; return what is to be added to the head.
 
     Args:
@@ -44,16 +44,16 @@ def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -
         count: How many numbers it has.
         added: Numbers that it does not have yet.
     """
-    room = max(limits.NUMBERS_IN_PART - count, 0)
-    parts = _parts(customer_id, group_seq, added[room:], max(count, limits.NUMBERS_IN_PART))
+    room = max(limits.PHONES_IN_CHUNK - count, 0)
+    parts = _parts(customer_id, group_seq, added[room:], max(count, limits.PHONES_IN_CHUNK))
     if parts:
-        yield StatementMany("group_part_append", parts)
+        yield StatementBatch("group_phone_chunk_append", parts)
     return "".join([f",{phone}" for phone in added[:room]])[not count :]
 
 
-def rewrite_parts(
+def rewrite_chunks(
     customer_id: str, group_seq: int, count: int, phones: Sequence[str]
-) -> Steps[None]:
+) -> Transaction[None]:
     """Write the parts of a group anew.
 
     Args:
@@ -62,11 +62,11 @@ def rewrite_parts(
         count: How many numbers it had before.
         phones: All numbers it has now, in order.
     """
-    yield from delete_parts(customer_id, group_seq, count)
-    yield from write_parts(customer_id, group_seq, phones)
+    yield from delete_chunks(customer_id, group_seq, count)
+    yield from write_chunks(customer_id, group_seq, phones)
 
 
-def delete_parts(customer_id: str, group_seq: int, count: int) -> Steps[None]:
+def delete_chunks(customer_id: str, group_seq: int, count: int) -> Transaction[None]:
     """Take away the parts of a group.
 
     Args:
@@ -74,14 +74,14 @@ def delete_parts(customer_id: str, group_seq: int, count: int) -> Steps[None]:
         group_seq: Its place in the customer's order.
         count: How many numbers it has.
     """
-    if count > limits.NUMBERS_IN_PART:
+    if count > limits.PHONES_IN_CHUNK:
         group = {"customer_id": customer_id, "group_seq": group_seq}
-        yield Statement("group_part_delete_all", group)
+        yield Statement("group_phone_chunk_delete_all", group)
 
 
 def _parts(customer_id: str, group_seq: int, phones: Sequence[str], place: int) -> list[Params]:
     """Split numbers into what goes into each part, the first of them at a place in the group."""
-    size = limits.NUMBERS_IN_PART
+    size = limits.PHONES_IN_CHUNK
     parts: list[Params] = []
     begin = 0
     while begin < len(phones):
@@ -90,7 +90,7 @@ def _parts(customer_id: str, group_seq: int, phones: Sequence[str], place: int) 
             {
                 "customer_id": customer_id,
                 "group_seq": group_seq,
-                "part": (place + begin) // size,
+                "chunk": (place + begin) // size,
                 "phones": "".join([f",{phone}" for phone in phones[begin:end]]),
             }
         )

@@ -14,10 +14,10 @@ from openpns.errors import GroupFull, GroupNotFound
 from openpns.groups import phone_chunks
 from openpns.groups.answers import GroupCreated
 from openpns.groups.wire import GROUP_ID, CreateGroup, DeleteGroup
-from openpns.ids import new_version
-from openpns.kit.casefold import name_key
+from openpns.ids import new_revision
+from openpns.kit.casefold import folded_name
 from openpns.phones import parse_phones
-from openpns.storage.store import Statement, Steps
+from openpns.storage.store import Statement, Transaction
 
 
 async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
@@ -32,18 +32,18 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
         ParameterError: A number is wrong.
         GroupFull: There are more numbers than a group may hold.
     """
-    phones = parse_phones(request.phones, services.numbers_in_request_max)
-    check_group_size(len(phones), services.numbers_in_group_max)
+    phones = parse_phones(request.phones, services.phones_in_request_max)
+    check_group_size(len(phones), services.phones_in_group_max)
     created = GroupCreated(services.ids.group_id())
     now = services.clock()
     wish = CreateGroup(",".join(phones), request.groupName or None, request.remark or None)
     once = Once(caller, now, services.clock, request.clientToken, wish)
 
-    def steps() -> Steps[GroupCreated]:
+    def steps() -> Transaction[GroupCreated]:
         (seq,) = (
             yield Statement(
                 "group_seq_take",
-                {"customer_id": caller.customer_id, "groups": 1, "version": new_version()},
+                {"customer_id": caller.customer_id, "groups": 1, "revision": new_revision()},
             )
         )[0]
         yield from once.note(created)
@@ -57,7 +57,7 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
             phones=phones,
         )
         yield Statement("group_create", row)
-        yield from phone_chunks.write_parts(caller.customer_id, seq, phones)
+        yield from phone_chunks.write_chunks(caller.customer_id, seq, phones)
         yield new_members(caller.customer_id, seq, phones)
         changed = audit.numbers(phones, added=len(phones))
         yield audit.entry(caller, now, "createGroup", created.groupId, changed)
@@ -65,8 +65,10 @@ async def create(services: Services, caller: Caller, request: CreateGroup) -> Gr
 
     # Those that take the same way, statement by statement.
     way = f"{caller.customer_id} {bool(request.clientToken)} {bool(caller.signature)}"
-    is_short = len(phones) <= limits.NUMBERS_IN_PART
-    return await write_once(services, once, steps, GroupCreated, beside=way if is_short else None)
+    is_short = len(phones) <= limits.PHONES_IN_CHUNK
+    return await write_once(
+        services, once, steps, GroupCreated, batch_key=way if is_short else None
+    )
 
 
 async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
@@ -84,19 +86,19 @@ async def delete(services: Services, caller: Caller, request: DeleteGroup) -> No
     now = services.clock()
     once = Once(caller, now, services.clock)
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         customer = {"customer_id": caller.customer_id}
-        yield Statement("group_count_down", customer | {"version": new_version()})
+        yield Statement("group_count_down", customer | {"revision": new_revision()})
         yield from once.note(None)
         deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
         if not deleted:
             raise GroupNotFound
         seq, count, key = deleted[0]
-        gone = {"group_id": request.groupId, "group_seq": seq, "name_key": key, "now_ms": now}
-        yield Statement("group_gone_add", customer | gone)
-        yield Statement("group_gap_add", customer | {"group_seq": seq})
+        gone = {"group_id": request.groupId, "group_seq": seq, "folded_name": key, "now_ms": now}
+        yield Statement("group_tombstone_add", customer | gone)
+        yield Statement("group_order_gap_add", customer | {"group_seq": seq})
         yield Statement("group_member_delete_all", customer | {"group_seq": seq})
-        yield from phone_chunks.delete_parts(caller.customer_id, seq, count)
+        yield from phone_chunks.delete_chunks(caller.customer_id, seq, count)
         changed = audit.Changed(removed=count)
         yield audit.entry(caller, now, "deleteGroup", request.groupId, changed)
 
@@ -129,7 +131,7 @@ def new_group_row(
         "group_id": group_id,
         "group_seq": seq,
         "group_name": name or group_id,
-        "name_key": name_key(name or group_id),
+        "folded_name": folded_name(name or group_id),
         "remark": remark or "",
         "phone_count": len(phones),
         "phones": phone_chunks.head(phones),
@@ -149,18 +151,18 @@ def new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
     return Statement("group_member_fill", members)
 
 
-def check_group_size(phone_count: int, numbers_max: int) -> None:
+def check_group_size(phone_count: int, phones_max: int) -> None:
     """Make sure that a group may hold so many numbers.
 
     Args:
         phone_count: How many numbers the group would hold.
-        numbers_max: How many it may hold.
+        phones_max: How many it may hold.
 
     Raises:
         GroupFull: It may not.
     """
-    if phone_count > numbers_max:
-        raise GroupFull(f"a group may hold at most {numbers_max} numbers")
+    if phone_count > phones_max:
+        raise GroupFull(f"a group may hold at most {phones_max} numbers")
 
 
 def check_group_id(group_id: str) -> None:

@@ -17,9 +17,9 @@ from openpns.core.context import Services
 from openpns.groups import phone_chunks
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.groups.service import check_group_size, new_group_row
-from openpns.ids import new_version
+from openpns.ids import new_revision
 from openpns.phones import parse_phones
-from openpns.storage.store import Statement, StatementMany, Steps
+from openpns.storage.store import Statement, StatementBatch, Transaction
 
 _EXPORT_ROWS_EACH: Final = 64
 
@@ -98,8 +98,8 @@ def _batches(
     services: Services, rows: Iterable[RawRow], refuse: Refuse
 ) -> Iterator[list[GroupRow]]:
     def read_phones(text: str) -> list[str]:
-        phones = parse_phones(text, services.numbers_in_request_max)
-        check_group_size(len(phones), services.numbers_in_group_max)
+        phones = parse_phones(text, services.phones_in_request_max)
+        check_group_size(len(phones), services.phones_in_group_max)
         return phones
 
     batch: list[GroupRow] = []
@@ -107,7 +107,7 @@ def _batches(
     for row in check_rows(rows, read_phones, refuse):
         if batch and (
             len(batch) >= limits.IMPORT_BATCH_GROUPS
-            or phones + len(row.phones) > limits.IMPORT_BATCH_NUMBERS
+            or phones + len(row.phones) > limits.IMPORT_BATCH_PHONES
         ):
             yield batch
             batch, phones = [], 0
@@ -131,10 +131,10 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
     """Write a batch but for groups whose id the customer has already; return these ids."""
     now = services.clock()
 
-    def steps() -> Steps[set[str]]:
+    def steps() -> Transaction[set[str]]:
         # Taking no place at all holds the counter: from here on no other import can take an id.
         yield Statement(
-            "group_seq_take", {"customer_id": customer_id, "groups": 0, "version": new_version()}
+            "group_seq_take", {"customer_id": customer_id, "groups": 0, "revision": new_revision()}
         )
         found = yield Statement("group_id_taken", _ids(customer_id, batch))
         taken = {row[0] for row in found}
@@ -154,17 +154,17 @@ def _ids(customer_id: str, batch: Sequence[GroupRow]) -> dict[str, object]:
 
 
 def _take_places(customer_id: str, groups: int) -> Statement:
-    places = {"customer_id": customer_id, "groups": groups, "version": new_version()}
+    places = {"customer_id": customer_id, "groups": groups, "revision": new_revision()}
     return Statement("group_seq_take", places)
 
 
-def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Steps[None]:
+def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Transaction[None]:
     taken = yield Statement(
         "group_seq_take",
-        {"customer_id": customer_id, "groups": len(groups), "version": new_version()},
+        {"customer_id": customer_id, "groups": len(groups), "revision": new_revision()},
     )
     first = taken[0][0]
-    yield StatementMany(
+    yield StatementBatch(
         "group_create",
         [
             new_group_row(
@@ -180,8 +180,8 @@ def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Steps[
         ],
     )
     for place, group in enumerate(groups):
-        yield from phone_chunks.write_parts(customer_id, first + place, group.phones)
-    yield StatementMany(
+        yield from phone_chunks.write_chunks(customer_id, first + place, group.phones)
+    yield StatementBatch(
         "group_member_insert",
         [
             {

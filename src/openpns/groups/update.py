@@ -16,15 +16,15 @@ from openpns.groups import phone_chunks
 from openpns.groups.answers import GroupChange
 from openpns.groups.service import check_group_id, check_group_size, new_members
 from openpns.groups.wire import ADD, DELETE, REPLACE, UpdateGroup
-from openpns.ids import new_version
-from openpns.kit.casefold import name_key
+from openpns.ids import new_revision
+from openpns.kit.casefold import folded_name
 from openpns.phones import parse_phones
-from openpns.storage.store import Params, Row, Statement, Steps
+from openpns.storage.store import Params, Row, Statement, Transaction
 
-_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Steps[GroupChange]]
+_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Transaction[GroupChange]]
 
 
-class _OnlyAskedError(Exception):
+class DryRunRollback(Exception):
     """A dry run has come to its end: its changes are to be undone."""
 
     def __init__(self, change: GroupChange) -> None:
@@ -48,17 +48,17 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> Gr
         ParameterError: A number is wrong, or one of operation and numbers is missing.
         GroupFull: The group would hold more numbers than it may.
     """
-    operate, phones = _operation_of(request, services.numbers_in_request_max)
+    operate, phones = _operation_of(request, services.phones_in_request_max)
     check_group_id(request.groupId)
     now = services.clock()
     group = {"customer_id": caller.customer_id, "group_id": request.groupId, "now_ms": now}
     once = Once(caller, now, services.clock)
 
-    def steps() -> Steps[GroupChange | None]:
+    def steps() -> Transaction[GroupChange | None]:
         # The customer's row first, as create and delete do: two transactions that lock in one
         # order cannot wait for each other.
         customer = {"customer_id": caller.customer_id}
-        yield Statement("group_counter_change", customer | {"version": new_version()})
+        yield Statement("groups_revision_change", customer | {"revision": new_revision()})
         if not request.dryRun:
             yield from once.note(None)
         found = yield Statement("group_lock", group)
@@ -66,11 +66,11 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> Gr
             raise GroupNotFound
         change = GroupChange(0, 0, 0, found[0][1])
         if phones is not None:
-            change = yield from operate(group, found[0], phones, services.numbers_in_group_max)
+            change = yield from operate(group, found[0], phones, services.phones_in_group_max)
         if not (request.groupName is UNSET and request.remark is UNSET):
             yield _rename(group, request)
         if request.dryRun:
-            raise _OnlyAskedError(change)
+            raise DryRunRollback(change)
         yield _entry(caller, now, request, phones or (), change)
         if not request.detail:
             return None
@@ -82,17 +82,17 @@ async def update(services: Services, caller: Caller, request: UpdateGroup) -> Gr
         return result
     try:
         return await services.store.write(steps)
-    except _OnlyAskedError as asked:
+    except DryRunRollback as asked:
         return asked.change
 
 
-def _operation_of(request: UpdateGroup, numbers_max: int) -> tuple[_Operation, list[str] | None]:
+def _operation_of(request: UpdateGroup, phones_max: int) -> tuple[_Operation, list[str] | None]:
     """Return what to do with which numbers; None where the request only renames."""
     if request.operateType is UNSET and request.phones is UNSET:
         return _add, None
     if request.operateType is UNSET or request.phones is UNSET:
         raise ParameterError("operateType and phones must be sent together")
-    return _OPERATIONS[request.operateType], parse_phones(request.phones, numbers_max)
+    return _OPERATIONS[request.operateType], parse_phones(request.phones, phones_max)
 
 
 def _entry(
@@ -108,7 +108,7 @@ def _entry(
 
 def _rename(group: Params, request: UpdateGroup) -> Statement:
     name = None if request.groupName is UNSET else request.groupName or request.groupId
-    names = {"group_name": name, "name_key": None if name is None else name_key(name)}
+    names = {"group_name": name, "folded_name": None if name is None else folded_name(name)}
     remark = None if request.remark is UNSET else request.remark
     return Statement("group_rename", {**group, **names, "remark": remark})
 
@@ -125,7 +125,7 @@ def _add_members(customer_id: str, seq: int, phones: Sequence[str], position: in
     )
 
 
-def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
+def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Transaction[GroupChange]:
     seq, count, position = found
     rows = yield _add_members(group["customer_id"], seq, phones, position)
     new = {row[0] for row in rows}
@@ -147,7 +147,7 @@ def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[G
     return change
 
 
-def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Steps[GroupChange]:
+def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Transaction[GroupChange]:
     seq, count, position = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
     deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
@@ -158,7 +158,9 @@ def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Steps[G
     return GroupChange(0, gone, len(phones) - gone, count - gone)
 
 
-def _replace(group: Params, found: Row, phones: Sequence[str], most: int) -> Steps[GroupChange]:
+def _replace(
+    group: Params, found: Row, phones: Sequence[str], most: int
+) -> Transaction[GroupChange]:
     check_group_size(len(phones), most)
     seq, count, _ = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
@@ -176,9 +178,9 @@ _CHANGE_OR_NONE: Final[Any] = GroupChange | None
 
 def _write_phones(
     group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
-) -> Steps[None]:
+) -> Transaction[None]:
     """Write the text anew of a group that had so many numbers."""
-    yield from phone_chunks.rewrite_parts(group["customer_id"], seq, count, phones)
+    yield from phone_chunks.rewrite_chunks(group["customer_id"], seq, count, phones)
     yield Statement(
         "group_update",
         {

@@ -198,7 +198,7 @@ class ListGroupPhones(RequestBody, frozen=True):
         integer(
             "How many numbers to return; 0 asks for as many as a page may hold, 10 000.",
             0,
-            limits.NUMBERS_IN_PAGE_MAX,
+            limits.PHONES_IN_PAGE_MAX,
             LimitOutOfRange,
         ),
     ]

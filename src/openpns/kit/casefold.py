@@ -8,7 +8,7 @@ import unicodedata
 from openpns import limits
 
 
-def name_key(name: str) -> str:
+def folded_name(name: str) -> str:
     """Return a name as it is compared and ordered: two names that differ in case are the same.
 
     Args:

@@ -12,7 +12,7 @@ from openpns import limits
 from openpns.accounts import master_key
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
-from openpns.api.request_log import Telemetry
+from openpns.api.request_log import RequestLog
 from openpns.clock import Clock, now_ms
 from openpns.core import idempotency, logs, worker_ids
 from openpns.core.context import Services
@@ -88,7 +88,7 @@ class Application:
     async def _open(self) -> Api:
         settings = self._settings
         store = self._store = await open_checked(settings)
-        vault = await master_key.open_vault(
+        secret_box = await master_key.open_secret_box(
             store, settings.database, self._environ.get(master_key.VARIABLE) or None
         )
         counters = self._environ.get(COUNTERS_VARIABLE)
@@ -96,22 +96,22 @@ class Application:
             store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
             clock=self._clock,
-            numbers_in_group_max=settings.numbers_in_group_max,
-            numbers_in_request_max=settings.numbers_in_request_max,
+            phones_in_group_max=settings.phones_in_group_max,
+            phones_in_request_max=settings.phones_in_request_max,
             body_bytes_max=settings.body_bytes_max,
             rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
         )
         self._tasks.append(asyncio.create_task(_clean(services)))
-        telemetry = Telemetry(_open_counters(counters), logs.logger(), settings.slow_request_ms)
+        request_log = RequestLog(_open_counters(counters), logs.logger(), settings.slow_request_ms)
         return Api(
             services,
-            vault,
-            telemetry,
+            secret_box,
+            request_log,
             settings.body_bytes_max,
             settings.requests_in_flight_max,
             settings.body_timeout_ms,
             settings.cache_bytes_max,
-            settings.body_room_bytes,
+            settings.body_buffer_bytes_max,
         )
 
     async def _lease(self, store: Store) -> Snowflake:
@@ -121,7 +121,7 @@ class Application:
 
     async def _renew(self, store: Store, ids: Snowflake) -> None:
         while True:
-            await asyncio.sleep(limits.NODE_RENEW_MS / 1000)
+            await asyncio.sleep(limits.WORKER_RENEW_MS / 1000)
             try:
                 await worker_ids.renew(store, self._clock, self._owner, ids)
             except WireError as error:  # tried again well before the lease runs out
@@ -131,7 +131,7 @@ class Application:
 async def _clean(services: Services) -> None:
     """Forget what is over now and then; each worker does, for none knows of the others."""
     while True:
-        await asyncio.sleep(limits.WRITE_RECORD_CLEAN_S)
+        await asyncio.sleep(limits.CLEAN_UP_S)
         try:
             await idempotency.clean(services)
             await listing.clean(services)
@@ -162,7 +162,7 @@ async def open_checked(settings: Settings) -> Store:
         settings.database,
         timeout_ms=settings.storage_timeout_ms,
         connections_max=settings.postgres_connections_max,
-        rows_kept_max=settings.cache_bytes_max // limits.KEY_KEPT_BYTES,
+        cached_rows_max=settings.cache_bytes_max // limits.CACHED_KEY_BYTES,
     )
     try:
         await connect.check_current(store, settings.database)

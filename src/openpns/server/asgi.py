@@ -8,7 +8,7 @@ from typing import Any
 
 from openpns import limits
 from openpns.api.pipeline import Api, HeaderList, Reply
-from openpns.api.request_body import BodyCollector, BodyRoom
+from openpns.api.request_body import BodyBudget, BodyCollector
 from openpns.errors import OpenPNSError, ParameterError
 from openpns.server.application import Application, from_environ
 
@@ -41,7 +41,7 @@ class AsgiApp:
                 scope["method"],
                 scope["path"],
                 headers,
-                partial(_read_body, api.body_room, headers, receive),
+                partial(_read_body, api.body_budget, headers, receive),
             )
             await _send_reply(reply, send)
         else:
@@ -80,7 +80,7 @@ def _headers(scope: Message) -> Iterator[tuple[str, str]]:
 
 
 async def _read_body(
-    room: BodyRoom, headers: HeaderList, receive: Receive, bytes_max: int
+    room: BodyBudget, headers: HeaderList, receive: Receive, bytes_max: int
 ) -> bytes | None:
     sent = dict(headers).get("content-length", "")
     length = int(sent) if sent.isdigit() else bytes_max

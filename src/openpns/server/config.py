@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, integer("How long a request body may take to arrive.", 100, 600_000)
     ] = limits.BODY_TIMEOUT_MS
-    body_room_bytes: Annotated[
+    body_buffer_bytes_max: Annotated[
         int,
         integer(
             "How many bytes the larger bodies may have together that one worker is receiving; more "
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             1024,
             2**40,
         ),
-    ] = limits.BODY_ROOM_BYTES
+    ] = limits.BODY_BUFFER_BYTES_MAX
     header_timeout_ms: Annotated[
         int,
         integer(
@@ -80,12 +80,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             600_000,
         ),
     ] = limits.HEADER_TIMEOUT_MS
-    numbers_in_group_max: Annotated[
+    phones_in_group_max: Annotated[
         int, integer("How many numbers a group may hold.", 1, 1_000_000)
-    ] = limits.NUMBERS_IN_GROUP_MAX
-    numbers_in_request_max: Annotated[
+    ] = limits.PHONES_IN_GROUP_MAX
+    phones_in_request_max: Annotated[
         int, integer("How many numbers one request may carry.", 1, 1_000_000)
-    ] = limits.NUMBERS_IN_REQUEST_MAX
+    ] = limits.PHONES_IN_REQUEST_MAX
     requests_in_flight_max: Annotated[
         int,
         integer("How many calls one worker holds at once; more are answered 503.", 1, 1_000_000),
@@ -118,9 +118,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_request_ms: Annotated[
         int, integer("From how many ms on a call is logged as slow.", 1, _INTEGER_MAX)
     ] = limits.SLOW_REQUEST_MS
-    grace_s: Annotated[
+    shutdown_grace_s: Annotated[
         int, integer("How long calls in hand may take to finish when the server stops.", 1, 3600)
-    ] = limits.GRACE_S
+    ] = limits.SHUTDOWN_GRACE_S
     storage_timeout_ms: Annotated[
         int, integer("How long a statement, or waiting for its turn, may take.", 100, 600_000)
     ] = limits.STORAGE_TIMEOUT_MS

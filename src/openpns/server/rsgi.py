@@ -83,7 +83,7 @@ class RsgiApp:
     async def _start(self) -> None:
         try:
             api = await self._application.start()
-            self._handle, self._room = api.handle, api.body_room
+            self._handle, self._room = api.handle, api.body_budget
         except OpenPNSError as error:
             logs.logger().error("worker cannot start", why=str(error))
             raise SystemExit(1) from None

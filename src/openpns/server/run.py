@@ -71,7 +71,7 @@ async def _check(settings: Settings, *, by_writing: bool = False) -> None:
     """Fail here, once and in clear words, for what would fail in every worker."""
     store = await open_checked(settings)
     try:
-        await master_key.open_vault(
+        await master_key.open_secret_box(
             store, settings.database, os.environ.get(master_key.VARIABLE) or None
         )
         if by_writing:
@@ -90,7 +90,7 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         interface=Interfaces.RSGI,
         workers=settings.workers,
-        workers_kill_timeout=settings.grace_s,
+        workers_kill_timeout=settings.shutdown_grace_s,
         respawn_failed_workers=True,
         # Idle connections count here as well, and calls over the bound must get through to be
         # answered 503.

@@ -30,7 +30,7 @@ async def open_store(
     create: bool = False,
     timeout_ms: int = limits.STORAGE_TIMEOUT_MS,
     connections_max: int = limits.POSTGRES_CONNECTIONS_MAX,
-    rows_kept_max: int = 0,
+    cached_rows_max: int = 0,
 ) -> "Store":
     """Open the database that a URL names.
 
@@ -39,7 +39,7 @@ async def open_store(
         create: Make an SQLite file where it is missing.
         timeout_ms: How long a statement, or waiting for one's turn, may take.
         connections_max: How many PostgreSQL connections this process may hold.
-        rows_kept_max: How many rows that were looked up SQLite may keep while nothing changes.
+        cached_rows_max: How many rows that were looked up SQLite may keep while nothing changes.
 
     Raises:
         ConfigError: The URL is wrong, or the database cannot be opened.
@@ -49,7 +49,7 @@ async def open_store(
     if path is not None:
         from openpns.storage.sqlite.store import SQLiteStore  # noqa: PLC0415
 
-        return SQLiteStore(path, timeout_ms, create=create, rows_kept_max=rows_kept_max)
+        return SQLiteStore(path, timeout_ms, create=create, cached_rows_max=cached_rows_max)
     from openpns.storage.postgres.store import PostgresStore  # noqa: PLC0415
 
     return await PostgresStore.open(url, timeout_ms, connections_max)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import apsw
 
-from openpns.kit.casefold import name_key
+from openpns.kit.casefold import folded_name
 
 SINCE: Final = 7
 """The migration that brought the column."""
@@ -24,7 +24,7 @@ def register(connection: apsw.Connection) -> None:
     """
 
     def name_key_of(*values: Any) -> str:
-        return name_key(values[0])
+        return folded_name(values[0])
 
     connection.create_scalar_function("name_key_of", name_key_of, 1, deterministic=True)
 
@@ -40,7 +40,7 @@ async def fill(connection: Any) -> None:
     )
     rows: list[tuple[str, str, str]] = []
     async for customer_id, group_id, name in names:
-        rows.append((customer_id, group_id, name_key(name)))
+        rows.append((customer_id, group_id, folded_name(name)))
         if len(rows) == _ROWS_EACH:
             await _write(connection, rows)
             rows = []
@@ -50,8 +50,8 @@ async def fill(connection: Any) -> None:
 
 async def _write(connection: Any, rows: list[tuple[str, str, str]]) -> None:
     await connection.execute(
-        "UPDATE number_group AS g SET name_key = n.name_key "
-        "FROM unnest($1::text[], $2::text[], $3::text[]) AS n (customer_id, group_id, name_key) "
+        "UPDATE number_group AS g SET folded_name = n.folded_name "
+        "FROM unnest($1::text[], $2::text[], $3::text[]) AS n (customer_id, group_id, folded_name) "
         "WHERE g.customer_id = n.customer_id AND g.group_id = n.group_id",
         *[list(column) for column in zip(*rows, strict=True)],
     )

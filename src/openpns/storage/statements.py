@@ -40,10 +40,16 @@ def load_statements(engine: Engine) -> dict[str, NamedStatement]:
         ValueError: A name stands twice.
     """
     statements: dict[str, NamedStatement] = {}
-    folder = resources.files("openpns.storage") / "sql"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    packages = [entry for entry in resources.files("openpns").iterdir() if entry.is_dir()]
+    files = [
+        file
+        for package in packages
+        for file in package.iterdir()
+        if file.name.endswith(".sql") and file.is_file()
+    ]
+    for file in sorted(files, key=lambda entry: entry.name):
         parts = file.name.split(".")
-        if parts[-1] != "sql" or (len(parts) == 3 and parts[1] != engine):  # noqa: PLR2004
+        if len(parts) == 3 and parts[1] != engine:  # noqa: PLR2004
             continue
         for name, sql in parse(file.read_text("utf-8")):
             if name in statements:

@@ -29,7 +29,7 @@ class Statement(msgspec.Struct, frozen=True):
         return f"Statement({self.name!r})"
 
 
-class StatementMany(msgspec.Struct, frozen=True):
+class StatementBatch(msgspec.Struct, frozen=True):
     """One step of a write: a named statement run for each set of parameters; returns no rows."""
 
     name: str
@@ -37,10 +37,10 @@ class StatementMany(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Return a text without the parameters: they may be phone numbers."""
-        return f"StatementMany({self.name!r}, {len(self.params)} times)"
+        return f"StatementBatch({self.name!r}, {len(self.params)} times)"
 
 
-Steps: TypeAlias = Generator[Statement | StatementMany, Sequence[Row], ResultT]
+Transaction: TypeAlias = Generator[Statement | StatementBatch, Sequence[Row], ResultT]
 """A write: what it yields is run, what it returns is the write's result."""
 
 
@@ -62,7 +62,7 @@ class Store(Protocol):
         """
         ...
 
-    async def look_up(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Row | None:
         """Return the row that a statement finds by a value, as it is after this was called.
 
         The engine may answer several callers together, or with what it knows where it can tell
@@ -89,13 +89,13 @@ class Store(Protocol):
         ...
 
     async def write(
-        self, steps: Callable[[], Steps[ResultT]], *, beside: str | None = None
+        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: str | None = None
     ) -> ResultT:
         """Run steps in one transaction; once this returns, they are on disk.
 
         Args:
             steps: Makes the generator; called again where the engine asks for a new attempt.
-            beside: What the first statement locks, for steps that touch only rows of their own
+            batch_key: What the first statement locks, for steps that touch only rows of their own
                 besides: the engine may run those with the same lock side by side in one
                 transaction.
 

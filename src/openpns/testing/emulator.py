@@ -50,8 +50,8 @@ class Emulator:
         state: What else is there from the beginning and after each reset: a state file, or
             what one holds.
         body_bytes_max: The largest request body, in bytes.
-        numbers_in_group_max: How many numbers a group may hold.
-        numbers_in_request_max: How many numbers one request may carry.
+        phones_in_group_max: How many numbers a group may hold.
+        phones_in_request_max: How many numbers one request may carry.
         rate_per_s: How many calls a second each access key may make, by real time and not by
             `clock`; 0 for any number.
         rate_burst: How many of them may come at once; 0 for those of a second.
@@ -79,8 +79,8 @@ class Emulator:
         customer_id: str = CUSTOMER_ID,
         state: Mapping[str, Any] | Path | None = None,
         body_bytes_max: int = limits.BODY_BYTES_MAX,
-        numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX,
-        numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX,
+        phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX,
+        phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX,
         rate_per_s: int = 0,
         rate_burst: int = 0,
         ids: IdSource | None = None,
@@ -99,7 +99,7 @@ class Emulator:
             self._state = parse(state or {})
         self._source = str(state) if isinstance(state, Path) else SOURCE
         self._bounds = Bounds(
-            body_bytes_max, numbers_in_group_max, numbers_in_request_max, rate_per_s, rate_burst
+            body_bytes_max, phones_in_group_max, phones_in_request_max, rate_per_s, rate_burst
         )
         self._ids = ids
         self._calls: list[ReceivedCall] = []
@@ -268,7 +268,7 @@ class Emulator:
     async def _new_core(self) -> Core:
         # Another worker number for each life, so that no request id can come twice.
         self._resets += 1
-        ids = self._ids or Snowflake(self.clock, self._resets % (limits.NODE_ID_MAX + 1))
+        ids = self._ids or Snowflake(self.clock, self._resets % (limits.WORKER_ID_MAX + 1))
         core = await Core.open(self.clock, ids, self._bounds)
         try:
             own = await core.fill(self._state, self._own, self._source)

@@ -14,11 +14,11 @@ import structlog
 
 from openpns import limits
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import open_vault
-from openpns.accounts.secret_box import Vault, new_master_key
+from openpns.accounts.master_key import open_secret_box
+from openpns.accounts.secret_box import SecretBox, new_master_key
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
-from openpns.api.request_log import Telemetry
+from openpns.api.request_log import RequestLog
 from openpns.client.requests import Group
 from openpns.clock import Clock
 from openpns.core.context import Services
@@ -71,15 +71,15 @@ class Bounds:
 
     Attributes:
         body_bytes_max: The largest request body, in bytes.
-        numbers_in_group_max: How many numbers a group may hold.
-        numbers_in_request_max: How many numbers one request may carry.
+        phones_in_group_max: How many numbers a group may hold.
+        phones_in_request_max: How many numbers one request may carry.
         rate_per_s: How many calls a second an access key may make; 0 for any number.
         rate_burst: How many of them may come at once; 0 for those of a second.
     """
 
     body_bytes_max: int = limits.BODY_BYTES_MAX
-    numbers_in_group_max: int = limits.NUMBERS_IN_GROUP_MAX
-    numbers_in_request_max: int = limits.NUMBERS_IN_REQUEST_MAX
+    phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX
+    phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX
     rate_per_s: int = 0
     rate_burst: int = 0
 
@@ -89,19 +89,19 @@ class Core:
 
     Args:
         services: What the actions work with.
-        vault: Seals the keys' secrets.
+        secret_box: Seals the keys' secrets.
         bounds: The server's bounds.
     """
 
-    def __init__(self, services: Services, vault: Vault, bounds: Bounds) -> None:
+    def __init__(self, services: Services, secret_box: SecretBox, bounds: Bounds) -> None:
         self._services = services
         self._store = services.store
         self._clock = services.clock
-        self._vault = vault
+        self._secret_box = secret_box
         self.api = Api(
             services,
-            vault,
-            Telemetry(Counters(), _LOG),
+            secret_box,
+            RequestLog(Counters(), _LOG),
             bounds.body_bytes_max,
             body_timeout_ms=_BODY_TIMEOUT_MS,
         )
@@ -117,17 +117,17 @@ class Core:
         """
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
         await store.migrate(migrations.load_migrations("sqlite"))
-        vault = await open_vault(store, "memory", new_master_key())
+        secret_box = await open_secret_box(store, "memory", new_master_key())
         services = Services(
             store,
             ids,
             clock,
-            bounds.numbers_in_group_max,
-            bounds.numbers_in_request_max,
+            bounds.phones_in_group_max,
+            bounds.phones_in_request_max,
             bounds.body_bytes_max,
             RateLimits(bounds.rate_per_s, bounds.rate_burst),
         )
-        return cls(services, vault, bounds)
+        return cls(services, secret_box, bounds)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
         """Put a state in; return the emulator's own key.
@@ -167,7 +167,7 @@ class Core:
         await customers.create(self._store, self._clock, customer_id, "")
         key = await access_keys.create(
             self._store,
-            self._vault,
+            self._secret_box,
             self._clock,
             customer_id,
             access_key=access_key,
@@ -227,7 +227,7 @@ class Core:
         for key in await access_keys.find_all(self._store, customer_id):
             known = await access_keys.find(self._store, key.accessKey)
             assert known is not None
-            secret = self._vault.open(known.secret_sealed, key.accessKey).decode()
+            secret = self._secret_box.open(known.secret_ciphertext, key.accessKey).decode()
             found.append(
                 KeyState(
                     accessKey=key.accessKey,
@@ -272,7 +272,7 @@ class Core:
     async def _put_key(self, key: KeyState, customer_id: str, place: int) -> None:
         await access_keys.create(
             self._store,
-            self._vault,
+            self._secret_box,
             lambda: place,
             customer_id,
             access_key=key.accessKey,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from openpns.errors import InternalError, ServiceUnavailable
-from openpns.storage.postgres.read_coalescer import SharedReads
+from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.store import Row
 
 
@@ -15,7 +15,7 @@ class Reads:
         self.asked: list[list[str]] = []
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
-        self.shared = SharedReads(self.read)
+        self.shared = ReadCoalescer(self.read)
 
     async def read(self, values: list[str]) -> Sequence[Row]:
         self.asked.append(values)

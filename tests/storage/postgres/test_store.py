@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from asyncpg.pool import Pool
-from asyncpg.transaction import Transaction
+from asyncpg.transaction import Transaction as DriverTransaction
 from tests import direct
 from tests.storage.conftest import add, ids_in
 
@@ -21,7 +21,7 @@ from openpns.errors import (
 from openpns.storage import connect, migrations
 from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.statements import prepare
-from openpns.storage.store import Statement, Steps
+from openpns.storage.store import Statement, Transaction
 
 ALL: dict[str, object] = {"customer_id": None}
 END_ALL = (
@@ -55,10 +55,10 @@ def teach(store: PostgresStore, name: str, sql: str) -> None:
     store._statements[name] = prepare(name, sql, "postgres")
 
 
-def run(name: str, attempts: list[str] | None = None) -> Callable[[], Steps[None]]:
+def run(name: str, attempts: list[str] | None = None) -> Callable[[], Transaction[None]]:
     """Return the step that runs one statement, and note each attempt."""
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         if attempts is not None:
             attempts.append(name)
         yield Statement(name, {})
@@ -126,7 +126,7 @@ async def test_a_write_whose_connection_ends_half_way_is_made_once(
     teach(store, "end_me", "SELECT pg_terminate_backend(pg_backend_pid())")
     attempts: list[str] = []
 
-    def steps() -> Steps[int]:
+    def steps() -> Transaction[int]:
         attempts.append("again")
         yield from add("cus_2")()
         if len(attempts) == 1:
@@ -177,7 +177,7 @@ async def test_a_slow_read_is_given_up_and_not_asked_again(
 async def test_a_write_that_waits_too_long_is_given_up_whole(
     hasty: PostgresStore, postgres_url: str
 ) -> None:
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         yield from add("cus_2")()
         yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
 
@@ -234,8 +234,8 @@ async def test_two_writes_that_wait_for_each_other_both_end_well(store: Postgres
 
     store._run_step = step_together  # type: ignore[method-assign,assignment]
 
-    def disable(*customer_ids: str) -> Callable[[], Steps[None]]:
-        def steps() -> Steps[None]:
+    def disable(*customer_ids: str) -> Callable[[], Transaction[None]]:
+        def steps() -> Transaction[None]:
             for customer_id in customer_ids:
                 params = {"customer_id": customer_id, "now_ms": 5, "order": "".join(customer_ids)}
                 yield Statement("customer_disable", params)
@@ -289,16 +289,16 @@ def interrupt_commit(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, *, committed: bool
 ) -> None:
     """Let the next commit be lost to us, before or after the server has made it."""
-    plain = Transaction.commit
+    plain = DriverTransaction.commit
 
-    async def lose(self: Transaction) -> None:
-        monkeypatch.setattr(Transaction, "commit", plain)
+    async def lose(self: DriverTransaction) -> None:
+        monkeypatch.setattr(DriverTransaction, "commit", plain)
         if committed:
             await plain(self)
         self._connection.terminate()
         raise error
 
-    monkeypatch.setattr(Transaction, "commit", lose)
+    monkeypatch.setattr(DriverTransaction, "commit", lose)
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -343,14 +343,14 @@ async def test_an_unknown_commit_stays_unknown_where_the_driver_cannot_clean_up(
 async def test_a_connection_that_really_ends_at_the_commit_leaves_nothing(
     store: PostgresStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Transaction.commit
+    plain = DriverTransaction.commit
 
-    async def commit_too_late(self: Transaction) -> None:
-        monkeypatch.setattr(Transaction, "commit", plain)
+    async def commit_too_late(self: DriverTransaction) -> None:
+        monkeypatch.setattr(DriverTransaction, "commit", plain)
         await direct.query(postgres_url, END_ALL)
         await plain(self)
 
-    monkeypatch.setattr(Transaction, "commit", commit_too_late)
+    monkeypatch.setattr(DriverTransaction, "commit", commit_too_late)
     with pytest.raises(OutcomeUnknown):
         await store.write(add("cus_2"))
     assert await ids_in(store) == ["cus_1"]

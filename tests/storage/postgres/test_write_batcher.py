@@ -10,17 +10,17 @@ from openpns.errors import GroupNotFound, OutcomeUnknown, ServiceUnavailable
 from openpns.groups import listing, service
 from openpns.groups.wire import CreateGroup, ListGroup
 from openpns.storage.postgres.write_batcher import (
-    CannotShareError,
-    GatheredWrites,
-    run_in_step,
+    BatchMismatch,
+    WriteBatcher,
+    run_lockstep,
 )
-from openpns.storage.store import Row, Statement, StatementMany, Steps
+from openpns.storage.store import Row, Statement, StatementBatch, Transaction
 
 
-def write(*names: str, then: Exception | None = None) -> Callable[[], Steps[list[Any]]]:
+def write(*names: str, then: Exception | None = None) -> Callable[[], Transaction[list[Any]]]:
     """Return steps that run statements of these names and return what they got."""
 
-    def steps() -> Steps[list[Any]]:
+    def steps() -> Transaction[list[Any]]:
         found = []
         for name in names:
             rows = yield Statement(name, {})
@@ -40,16 +40,16 @@ class Engine:
         self.alone = 0
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
-        self.gathered = GatheredWrites(self.run_all, self.run_alone)
+        self.pending = WriteBatcher(self.run_all, self.run_alone)
 
-    async def run_all(self, writes: Sequence[Callable[[], Steps[Any]]]) -> Sequence[Any]:
+    async def run_all(self, writes: Sequence[Callable[[], Transaction[Any]]]) -> Sequence[Any]:
         self.together.append(len(writes))
         await self.gate.acquire()
         if self.error is not None:
             raise self.error
         return range(len(writes))
 
-    async def run_alone(self, steps: Callable[[], Steps[Any]]) -> Any:
+    async def run_alone(self, steps: Callable[[], Transaction[Any]]) -> Any:
         self.alone += 1
         await self.gate.acquire()
         try:
@@ -66,10 +66,10 @@ async def turn() -> None:
 
 async def test_writes_that_come_while_one_is_under_way_go_together_after_it() -> None:
     engine = Engine()
-    first = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
+    first = asyncio.ensure_future(engine.pending.run("cus_1", write()))
     await turn()
-    behind = [asyncio.ensure_future(engine.gathered.run("cus_1", write())) for _ in range(5)]
-    elsewhere = asyncio.ensure_future(engine.gathered.run("cus_2", write()))
+    behind = [asyncio.ensure_future(engine.pending.run("cus_1", write())) for _ in range(5)]
+    elsewhere = asyncio.ensure_future(engine.pending.run("cus_2", write()))
     await turn()
     assert (engine.alone, engine.together) == (2, [])  # another place waits for nobody
     for _ in range(3):
@@ -82,7 +82,7 @@ async def test_writes_that_come_while_one_is_under_way_go_together_after_it() ->
 
 async def test_one_transaction_takes_so_many_and_no_more() -> None:
     engine = Engine()
-    all_ = asyncio.gather(*(engine.gathered.run("cus_1", write()) for _ in range(150)))
+    all_ = asyncio.gather(*(engine.pending.run("cus_1", write()) for _ in range(150)))
     for _ in range(3):
         await turn()
         engine.gate.release()
@@ -92,10 +92,10 @@ async def test_one_transaction_takes_so_many_and_no_more() -> None:
 
 async def test_where_one_of_them_fails_each_runs_by_itself() -> None:
     engine = Engine()
-    engine.error = CannotShareError()
+    engine.error = BatchMismatch()
     bad = write(then=GroupNotFound("why"))
     writes = asyncio.gather(
-        *(engine.gathered.run("cus_1", steps) for steps in (write(), bad, write())),
+        *(engine.pending.run("cus_1", steps) for steps in (write(), bad, write())),
         return_exceptions=True,
     )
     for _ in range(4):
@@ -114,7 +114,7 @@ async def test_where_the_storage_is_lost_all_are_told_and_none_is_tried_again(
     engine = Engine()
     engine.error = kind("lost")
     writes = asyncio.gather(
-        *(engine.gathered.run("cus_1", write()) for _ in range(3)), return_exceptions=True
+        *(engine.pending.run("cus_1", write()) for _ in range(3)), return_exceptions=True
     )
     await turn()
     engine.gate.release()
@@ -126,14 +126,14 @@ async def test_where_the_storage_is_lost_all_are_told_and_none_is_tried_again(
 
 async def test_a_write_whose_caller_left_does_not_hold_the_others() -> None:
     engine = Engine()
-    leaving = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
-    staying = asyncio.ensure_future(engine.gathered.run("cus_1", write()))
+    leaving = asyncio.ensure_future(engine.pending.run("cus_1", write()))
+    staying = asyncio.ensure_future(engine.pending.run("cus_1", write()))
     await turn()
     leaving.cancel()
     engine.gate.release()
     assert await staying == 1
     engine.gate.release()
-    assert await engine.gathered.run("cus_1", write()) == []
+    assert await engine.pending.run("cus_1", write()) == []
 
 
 async def test_in_step_each_write_gets_the_rows_of_its_own_statements() -> None:
@@ -143,14 +143,14 @@ async def test_in_step_each_write_gets_the_rows_of_its_own_statements() -> None:
         ran.append([step.name for step in steps])
         return [(place,) for place in range(len(steps))] if steps[0].name == "take" else []
 
-    assert await run_in_step([write("take", "put")] * 3, run) == [
+    assert await run_lockstep([write("take", "put")] * 3, run) == [
         [[(place,)], []] for place in range(3)
     ]
     assert ran == [["take"] * 3, ["put"] * 3]
 
 
-def many() -> Steps[None]:
-    yield StatementMany("take", [])
+def many() -> Transaction[None]:
+    yield StatementBatch("take", [])
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def many() -> Steps[None]:
     ids=["one fails", "other statements", "more statements", "too few rows", "many at once"],
 )
 async def test_what_cannot_go_in_step_is_refused(
-    writes: list[Callable[[], Steps[Any]]], rows: list[Row]
+    writes: list[Callable[[], Transaction[Any]]], rows: list[Row]
 ) -> None:
     async def run(_: Sequence[Statement]) -> Sequence[Row]:
         return rows
 
-    with pytest.raises(CannotShareError):
-        await run_in_step(writes, run)
+    with pytest.raises(BatchMismatch):
+        await run_lockstep(writes, run)
 
 
 async def test_groups_created_at_once_are_all_there_in_one_order(

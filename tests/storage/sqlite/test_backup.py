@@ -104,7 +104,7 @@ async def test_damaged_pages_and_lost_rows_are_found(
     with closing(apsw.Connection(str(target))) as connection:
         connection.execute("DELETE FROM customer WHERE customer_id = 'cus_1'")
     assert backup.check_integrity(target) == [
-        "row of group_counter refers to one of customer that is not there"
+        "row of customer_state refers to one of customer that is not there"
     ]
     data = bytearray(target.read_bytes())
     data[4096:40960] = b"\x5a" * 36864

@@ -22,7 +22,7 @@ from openpns.errors import (
 )
 from openpns.storage import connect
 from openpns.storage.sqlite.store import SQLiteStore
-from openpns.storage.store import Statement, Steps
+from openpns.storage.store import Statement, Transaction
 
 NOBODY = 65_534
 
@@ -70,21 +70,21 @@ def leave_pages(count: int) -> Callable[[apsw.Connection], None]:
     return change
 
 
-def add_group(group_id: str, phones: str) -> Callable[[], Steps[None]]:
+def add_group(group_id: str, phones: str) -> Callable[[], Transaction[None]]:
     """Return the step that stores a group with so much text, whatever it says."""
     row = {
         "customer_id": "cus_1",
         "group_id": group_id,
         "group_seq": int(group_id, 16),
         "group_name": "",
-        "name_key": "",
+        "folded_name": "",
         "remark": "",
         "phone_count": 1,
         "now_ms": 1,
         "phones": phones,
     }
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         yield Statement("group_create", row)
 
     return steps
@@ -94,10 +94,10 @@ async def group_ids(store: SQLiteStore) -> list[str]:
     return [row[0] for row in await store.fetch("group_export", {"customer_id": "cus_1"})]
 
 
-def refuse_if_there(customer_id: str) -> Callable[[], Steps[None]]:
+def refuse_if_there(customer_id: str) -> Callable[[], Transaction[None]]:
     """Return steps that fail for what another write has done."""
 
-    def steps() -> Steps[None]:
+    def steps() -> Transaction[None]:
         if (yield Statement("customer_list", {"customer_id": customer_id})):
             raise GroupNotFound
 
@@ -105,12 +105,12 @@ def refuse_if_there(customer_id: str) -> Callable[[], Steps[None]]:
 
 
 async def write_together(
-    store: SQLiteStore, *writes: Callable[[], Steps[object]], then_close: bool = False
+    store: SQLiteStore, *writes: Callable[[], Transaction[object]], then_close: bool = False
 ) -> list[object | BaseException]:
     """Keep the writer busy until all writes wait, so that it takes them as one batch."""
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait() -> Steps[None]:
+    def wait() -> Transaction[None]:
         begun.set()
         go_on.wait(10)
         yield Statement("customer_list", {"customer_id": None})
@@ -280,7 +280,7 @@ def test_the_writer_outlives_a_caller_whose_loop_has_ended(path: Path, url: str)
     left: list[object] = []
     begun, go_on = threading.Event(), threading.Event()
 
-    def slowly() -> Steps[None]:
+    def slowly() -> Transaction[None]:
         begun.set()
         go_on.wait(10)
         yield from add("cus_1")()
@@ -358,7 +358,7 @@ async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) ->
 async def test_in_memory_a_read_waits_for_its_turn(in_memory: SQLiteStore) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def slowly() -> Steps[None]:
+    def slowly() -> Transaction[None]:
         yield from add("cus_2")()
         begun.set()
         go_on.wait(10)

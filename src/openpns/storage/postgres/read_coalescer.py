@@ -19,7 +19,7 @@ _VALUES_MAX: Final = 512
 """How many values one statement asks for."""
 
 
-class SharedReads:
+class ReadCoalescer:
     """Look rows up by one value each, together.
 
     Args:

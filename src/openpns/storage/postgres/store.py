@@ -17,11 +17,11 @@ from openpns.errors import (
 )
 from openpns.storage import name_keys
 from openpns.storage.postgres.hosts import Hosts
-from openpns.storage.postgres.read_coalescer import SharedReads
+from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.write_batcher import (
-    CannotShareError,
-    GatheredWrites,
-    run_in_step,
+    BatchMismatch,
+    WriteBatcher,
+    run_lockstep,
 )
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
@@ -29,8 +29,8 @@ from openpns.storage.store import (
     ResultT,
     Row,
     Statement,
-    StatementMany,
-    Steps,
+    StatementBatch,
+    Transaction,
 )
 
 _MIGRATION_LOCK: Final = 0x6F70656E706E73
@@ -83,8 +83,8 @@ class PostgresStore:
         self._pool = pool
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
-        self._shared: dict[str, SharedReads] = {}
-        self._gathered = GatheredWrites(self._write_together, self._write_alone)
+        self._shared: dict[str, ReadCoalescer] = {}
+        self._pending = WriteBatcher(self._write_together, self._write_alone)
 
     @classmethod
     async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
@@ -140,9 +140,9 @@ class PostgresStore:
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
-    async def look_up(self, name: str, value: str) -> Row | None:  # noqa: D102
+    async def get_cached(self, name: str, value: str) -> Row | None:  # noqa: D102
         if name not in self._shared:
-            self._shared[name] = SharedReads(
+            self._shared[name] = ReadCoalescer(
                 lambda values: self.fetch(name, {"values": values}),
             )
         return await self._shared[name].find(value)
@@ -160,13 +160,13 @@ class PostgresStore:
                 while rows := await cursor.fetch(rows_each):
                     yield rows
         except _DRIVER as error:
-            raise _wire_error(error) from error
+            raise _to_wire_error(error) from error
 
     async def write(  # noqa: D102
-        self, steps: Callable[[], Steps[ResultT]], *, beside: str | None = None
+        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: str | None = None
     ) -> ResultT:
-        if beside is not None:
-            return cast("ResultT", await self._gathered.run(beside, steps))
+        if batch_key is not None:
+            return cast("ResultT", await self._pending.run(batch_key, steps))
         return await self._write_alone(steps)
 
     async def schema_version(self) -> int:  # noqa: D102
@@ -181,7 +181,7 @@ class PostgresStore:
             async with self._connection() as connection, connection.transaction():
                 return await _migrate(connection, scripts)
         except _DRIVER as error:
-            answer = _wire_error(error)
+            answer = _to_wire_error(error)
             if isinstance(answer, InternalError):
                 raise ConfigError(f"database: cannot migrate: {_without_values(error)}") from error
             raise answer from error
@@ -192,8 +192,8 @@ class PostgresStore:
         except TimeoutError:
             self._pool.terminate()
 
-    def _connection(self) -> "_Borrowed":
-        return _Borrowed(self._pool, self._timeout_s)
+    def _connection(self) -> "PooledConnection":
+        return PooledConnection(self._pool, self._timeout_s)
 
     async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
         """Run work that leaves nothing behind when it fails, again where that may help."""
@@ -204,28 +204,28 @@ class PostgresStore:
             except _DRIVER as error:
                 lost = _is_lost(error)
                 if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
-                    raise _wire_error(error) from error
+                    raise _to_wire_error(error) from error
                 if lost:
                     # Where one connection is gone, those that lie in the pool are most likely too.
                     await self._pool.expire_connections()
             attempt += 1
 
-    async def _write_alone(self, steps: Callable[[], Steps[ResultT]]) -> ResultT:
+    async def _write_alone(self, steps: Callable[[], Transaction[ResultT]]) -> ResultT:
         return await self._attempt(
             lambda: self._write_once(lambda connection: self._run_steps(connection, steps())),
             _WRITE_ATTEMPTS,
         )
 
-    async def _write_together(self, writes: Sequence[Callable[[], Steps[Any]]]) -> list[Any]:
+    async def _write_together(self, writes: Sequence[Callable[[], Transaction[Any]]]) -> list[Any]:
         try:
             return await self._attempt(
                 lambda: self._write_once(
-                    lambda connection: run_in_step(writes, partial(self._run_alike, connection))
+                    lambda connection: run_lockstep(writes, partial(self._run_alike, connection))
                 ),
                 _WRITE_ATTEMPTS,
             )
         except InternalError as error:
-            raise CannotShareError from error  # the database refuses one of them
+            raise BatchMismatch from error  # the database refuses one of them
 
     async def _write_once(self, work: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         async with self._connection() as connection:
@@ -245,7 +245,7 @@ class PostgresStore:
                 ) from error
             return result
 
-    async def _run_steps(self, connection: Any, steps: Steps[ResultT]) -> ResultT:
+    async def _run_steps(self, connection: Any, steps: Transaction[ResultT]) -> ResultT:
         try:
             step = next(steps)
             while True:
@@ -258,9 +258,9 @@ class PostgresStore:
         arguments = [_arguments(statement, step.params) for step in steps]
         return cast("Sequence[Row]", await connection.fetchmany(statement.sql, arguments))
 
-    async def _run_step(self, connection: Any, step: Statement | StatementMany) -> Sequence[Row]:
+    async def _run_step(self, connection: Any, step: Statement | StatementBatch) -> Sequence[Row]:
         statement = self._statements[step.name]
-        if isinstance(step, StatementMany):
+        if isinstance(step, StatementBatch):
             await connection.executemany(
                 statement.sql, [_arguments(statement, params) for params in step.params]
             )
@@ -269,7 +269,7 @@ class PostgresStore:
         return cast("Sequence[Row]", rows)
 
 
-class _Borrowed:
+class PooledConnection:
     """A connection of the pool, for the time of a block.
 
     Whether the block did its work does not depend on how the connection takes its end: a commit
@@ -353,7 +353,7 @@ def _without_values(error: Exception) -> str:
     return type(error).__name__ if is_of_values else str(error.args[0])
 
 
-def _wire_error(error: Exception) -> WireError:
+def _to_wire_error(error: Exception) -> WireError:
     if isinstance(error, _UNAVAILABLE):
         return ServiceUnavailable("the storage is away, full or busy; nothing was written")
     if isinstance(error, _DAMAGED):

@@ -11,24 +11,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from openpns.errors import InternalError, OutcomeUnknown, ServiceUnavailable, WireError
-from openpns.storage.store import Row, Statement, StatementMany, Steps
+from openpns.storage.store import Row, Statement, StatementBatch, Transaction
 
 _TOGETHER_MAX: Final = 64
 """How many writes one transaction takes."""
 
-MakeSteps: TypeAlias = Callable[[], Steps[Any]]
+MakeSteps: TypeAlias = Callable[[], Transaction[Any]]
 RunAll: TypeAlias = Callable[[Sequence[MakeSteps]], Awaitable[Sequence[Any]]]
 
 
-class CannotShareError(Exception):
+class BatchMismatch(Exception):
     """Writes cannot be told apart, or one of them failed: each must run by itself."""
 
 
-class GatheredWrites:
+class WriteBatcher:
     """Run the writes of one place together.
 
     Args:
-        run_all: Runs writes in one transaction, in step; raises CannotShareError, having written
+        run_all: Runs writes in one transaction, in step; raises BatchMismatch, having written
             nothing, where each must run by itself.
         run_alone: Runs a write in a transaction of its own.
     """
@@ -75,7 +75,7 @@ class GatheredWrites:
         if len(batch) > 1:
             try:
                 results = await self._run_all([steps for steps, _ in batch])
-            except CannotShareError:
+            except BatchMismatch:
                 pass
             except BaseException as error:  # noqa: BLE001 - each caller is told
                 for _, future in batch:
@@ -92,7 +92,7 @@ class GatheredWrites:
                 _settle(future, error=error)
 
 
-async def run_in_step(
+async def run_lockstep(
     makers: Sequence[MakeSteps], run: Callable[[Sequence[Statement]], Awaitable[Sequence[Row]]]
 ) -> list[Any]:
     """Run writes side by side: the first statement of all, then the second of all.
@@ -105,7 +105,7 @@ async def run_in_step(
         What each write returns.
 
     Raises:
-        CannotShareError: A write failed, they take different ways, or the rows cannot be told
+        BatchMismatch: A write failed, they take different ways, or the rows cannot be told
             apart: there must be one for each statement, or none at all.
     """
     writes = [make() for make in makers]
@@ -118,7 +118,7 @@ async def run_in_step(
                 return results
             found = await run(steps)
             if found and len(found) != len(writes):
-                raise CannotShareError
+                raise BatchMismatch
             rows = [[row] for row in found] if found else [[]] * len(writes)
     finally:
         for write in writes:
@@ -126,7 +126,7 @@ async def run_in_step(
 
 
 def _advance(
-    writes: Sequence[Steps[Any]], rows: Sequence[Sequence[Row]] | None, results: list[Any]
+    writes: Sequence[Transaction[Any]], rows: Sequence[Sequence[Row]] | None, results: list[Any]
 ) -> list[Statement] | None:
     """Return the next statement of each write; None where all of them ended."""
     steps: list[Statement] = []
@@ -137,14 +137,14 @@ def _advance(
             results[place] = stop.value
             continue
         except Exception as error:
-            raise CannotShareError from error
-        if isinstance(step, StatementMany):
-            raise CannotShareError
+            raise BatchMismatch from error
+        if isinstance(step, StatementBatch):
+            raise BatchMismatch
         steps.append(step)
     if not steps:
         return None
     if len(steps) != len(writes) or len({step.name for step in steps}) > 1:
-        raise CannotShareError
+        raise BatchMismatch
     return steps
 
 

@@ -21,7 +21,7 @@ _UNAVAILABLE: Final = (
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
 
-def wire_error(error: Exception) -> Exception:
+def to_wire_error(error: Exception) -> Exception:
     """Return what a call is answered with; the cause is kept for the log.
 
     Args:

@@ -25,10 +25,10 @@ import msgspec
 from openpns.errors import ConfigError, InternalError
 from openpns.groups import order
 from openpns.storage import name_keys
-from openpns.storage.sqlite.errors import wire_error
-from openpns.storage.sqlite.writer import Turns, Write, Writer, as_parameters, transaction
+from openpns.storage.sqlite.errors import to_wire_error
+from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, transaction
 from openpns.storage.statements import load_statements
-from openpns.storage.store import Params, ResultT, Row, Steps
+from openpns.storage.store import Params, ResultT, Row, Transaction
 
 _OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -45,19 +45,19 @@ class SQLiteStore:
         path: The file; None for a new database in memory, which goes with the store.
         timeout_ms: How long a write waits for another process's.
         create: Make the file where it is missing, readable by its owner alone.
-        rows_kept_max: How many rows that were looked up are kept until anything is committed.
+        cached_rows_max: How many rows that were looked up are kept until anything is committed.
 
     Raises:
         ConfigError: The file cannot be opened or is no database.
     """
 
     def __init__(
-        self, path: str | None, timeout_ms: int, *, create: bool = False, rows_kept_max: int = 0
+        self, path: str | None, timeout_ms: int, *, create: bool = False, cached_rows_max: int = 0
     ) -> None:
         # In memory, one name for all connections of this store, and for no others.
         self._path = path or f"file:/{secrets.token_hex(16)}?vfs=memdb"
         self._is_in_memory = path is None
-        self._turns: Turns = threading.Lock() if path is None else contextlib.nullcontext()
+        self._lock: Lock = threading.Lock() if path is None else contextlib.nullcontext()
         self._timeout_ms = timeout_ms
         self._sql = {name: s.sql for name, s in load_statements("sqlite").items()}
         if path is None:
@@ -78,28 +78,28 @@ class SQLiteStore:
         self._rows_version = 0
         self._checked_in: asyncio.AbstractEventLoop | None = None
         self._pages_sql: dict[str, str] = {}
-        self._rows_max = rows_kept_max
-        self._writer = Writer(self._connect, self._sql, self._turns)
+        self._rows_max = cached_rows_max
+        self._writer = Writer(self._connect, self._sql, self._lock)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         try:
-            with self._turns:
+            with self._lock:
                 if name in _PAGES or name.startswith("group_find:"):
                     page = self._reader.execute(self._page_sql(name), params).get
                     return cast("Sequence[Row]", _decode_rows(page))
                 return self._reader.execute(self._sql[name], as_parameters(params)).fetchall()
         except apsw.Error as error:
-            raise wire_error(error) from error
+            raise to_wire_error(error) from error
 
-    async def look_up(self, name: str, value: str) -> Row | None:  # noqa: D102
+    async def get_cached(self, name: str, value: str) -> Row | None:  # noqa: D102
         key = (name, value)
         if self._rows_max and self._is_unchanged() and key in self._rows:
             return self._rows[key]
         try:
-            with self._turns:
+            with self._lock:
                 row: Row | None = self._reader.execute(self._sql[name], {"value": value}).get
         except apsw.Error as error:
-            raise wire_error(error) from error
+            raise to_wire_error(error) from error
         if len(self._rows) >= self._rows_max:
             self._rows.clear()
         if self._rows_max:
@@ -119,11 +119,11 @@ class SQLiteStore:
             return True
         loop.call_soon(self._look_again)
         try:
-            with self._turns:
+            with self._lock:
                 # Changes with each commit of another connection, and this one never writes.
                 version = self._version_cursor.execute("PRAGMA data_version").get
         except apsw.Error as error:
-            raise wire_error(error) from error
+            raise to_wire_error(error) from error
         self._checked_in = loop
         if version == self._rows_version:
             return True
@@ -170,34 +170,34 @@ class SQLiteStore:
             finally:
                 connection.close(True)
         except apsw.Error as error:
-            raise wire_error(error) from error
+            raise to_wire_error(error) from error
 
     async def write(  # noqa: D102
         self,
-        steps: Callable[[], Steps[ResultT]],
+        steps: Callable[[], Transaction[ResultT]],
         *,
-        beside: str | None = None,
+        batch_key: str | None = None,
     ) -> ResultT:
-        write = Write(steps, is_apart=beside is not None)
+        write = Write(steps, skip_savepoint=batch_key is not None)
         return cast("ResultT", await self._writer.run(write))
 
     async def schema_version(self) -> int:  # noqa: D102
         try:
-            with self._turns:
+            with self._lock:
                 return int(self._reader.pragma("user_version"))
         except apsw.Error as error:
-            raise wire_error(error) from error
+            raise to_wire_error(error) from error
 
     async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
         try:
             connection = self._connect()
             try:
-                with self._turns:
+                with self._lock:
                     return _migrate(connection, scripts)
             finally:
                 connection.close(True)
         except apsw.Error as error:
-            answer = wire_error(error)
+            answer = to_wire_error(error)
             if isinstance(answer, InternalError):
                 raise ConfigError(f"database: cannot migrate: {error}") from error
             raise answer from error

@@ -11,12 +11,12 @@ from typing import Any, Final, TypeAlias
 import apsw
 
 from openpns.errors import ServiceUnavailable
-from openpns.storage.sqlite.errors import wire_error
-from openpns.storage.store import Params, Row, Statement, StatementMany, Steps
+from openpns.storage.sqlite.errors import to_wire_error
+from openpns.storage.store import Params, Row, Statement, StatementBatch, Transaction
 
 _BATCH_WRITES_MAX: Final = 256
 
-Turns: TypeAlias = contextlib.AbstractContextManager[Any]
+Lock: TypeAlias = contextlib.AbstractContextManager[Any]
 """What a connection works under: a lock in memory, nothing on a disk, where WAL does without."""
 
 
@@ -25,12 +25,14 @@ class Write:
 
     Args:
         steps: Makes the steps.
-        is_apart: Whether it is not expected to fail, so that it needs no savepoint at first.
+        skip_savepoint: Whether it is not expected to fail, so that it needs no savepoint at first.
     """
 
-    def __init__(self, steps: Callable[[], Steps[Any]], *, is_apart: bool = False) -> None:
+    def __init__(
+        self, steps: Callable[[], Transaction[Any]], *, skip_savepoint: bool = False
+    ) -> None:
         self.steps = steps
-        self.is_apart = is_apart
+        self.skip_savepoint = skip_savepoint
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
@@ -52,16 +54,16 @@ class Writer:
     Args:
         connect: Opens the thread's own connection.
         sql: The statements by name.
-        turns: What it works under.
+        lock: What it works under.
     """
 
     def __init__(
-        self, connect: Callable[[], apsw.Connection], sql: dict[str, str], turns: Turns
+        self, connect: Callable[[], apsw.Connection], sql: dict[str, str], lock: Lock
     ) -> None:
         self._connect = connect
         self._sql = sql
-        self._turns = turns
-        self._gathered: list[Write] = []
+        self._lock = lock
+        self._pending: list[Write] = []
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -82,14 +84,14 @@ class Writer:
             self._thread.start()
         # Callers who were answered together come again together: hand over at the end of this turn
         # of the loop, so that the thread does not begin a batch with the first of them alone.
-        self._gathered.append(write)
-        if len(self._gathered) == 1:
+        self._pending.append(write)
+        if len(self._pending) == 1:
             write.loop.call_soon(self._hand_over)
         return await write.future
 
     def _hand_over(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        for write in gathered:
+        pending, self._pending = self._pending, []
+        for write in pending:
             self._queue.put(write)
 
     def close(self) -> None:
@@ -104,14 +106,14 @@ class Writer:
         connection: apsw.Connection | None = None
         while batch := self._take_batch():
             try:
-                with self._turns:
+                with self._lock:
                     connection = connection or self._connect()
                     self._run_batch(connection, batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
                 # Those that were refused too: they may have been refused for what another write
                 # of the batch had done, which is undone now.
                 for write in batch:
-                    write.error = wire_error(error)
+                    write.error = to_wire_error(error)
             for loop in {write.loop for write in batch}:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
@@ -133,7 +135,7 @@ class Writer:
     def _run_batch(self, connection: apsw.Connection, batch: list[Write]) -> None:
         try:
             self._run_writes(connection, batch, without_savepoint=True)
-        except _UnexpectedError:
+        except SavepointRequired:
             self._run_writes(connection, batch, without_savepoint=False)
 
     def _run_writes(
@@ -142,7 +144,7 @@ class Writer:
         with transaction(connection):
             for write in batch:
                 write.error = None
-                is_bare = without_savepoint and write.is_apart
+                is_bare = without_savepoint and write.skip_savepoint
                 try:
                     with contextlib.nullcontext() if is_bare else _savepoint(connection):
                         write.result = self._run_steps(connection, write.steps())
@@ -150,11 +152,11 @@ class Writer:
                     if not connection.in_transaction:
                         raise  # SQLite gave the whole transaction up
                     if is_bare:
-                        raise _UnexpectedError from error
+                        raise SavepointRequired from error
                     # Handed to its caller.
-                    write.error = wire_error(error) if isinstance(error, apsw.Error) else error
+                    write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
 
-    def _run_steps(self, connection: apsw.Connection, steps: Steps[Any]) -> Any:
+    def _run_steps(self, connection: apsw.Connection, steps: Transaction[Any]) -> Any:
         try:
             step = next(steps)
             while True:
@@ -163,19 +165,19 @@ class Writer:
             return stop.value
 
     def _run_step(
-        self, connection: apsw.Connection, step: Statement | StatementMany
+        self, connection: apsw.Connection, step: Statement | StatementBatch
     ) -> Sequence[Row]:
-        if isinstance(step, StatementMany):
+        if isinstance(step, StatementBatch):
             connection.executemany(self._sql[step.name], step.params)
             return []
         return connection.execute(self._sql[step.name], as_parameters(step.params)).fetchall()
 
 
-class _UnexpectedError(Exception):
+class SavepointRequired(Exception):
     """A write failed that has no savepoint: the batch is undone, and run again with them."""
 
 
-class _Undoable:
+class TransactionScope:
     """Statements that are kept together or undone together.
 
     apsw's own context manager would not do: where SQLite has given the whole transaction up, as
@@ -206,17 +208,17 @@ class _Undoable:
             self._connection.execute(self._undo)
 
 
-def transaction(connection: apsw.Connection) -> _Undoable:
+def transaction(connection: apsw.Connection) -> TransactionScope:
     """Return a transaction that holds the database from its beginning.
 
     Args:
         connection: The connection.
     """
-    return _Undoable(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+    return TransactionScope(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 
 
-def _savepoint(connection: apsw.Connection) -> _Undoable:
-    return _Undoable(
+def _savepoint(connection: apsw.Connection) -> TransactionScope:
+    return TransactionScope(
         connection, "SAVEPOINT write", "RELEASE write", "ROLLBACK TO write; RELEASE write"
     )
 

@@ -6,24 +6,24 @@
 -- cross-customer: the check reads the whole database
 SELECT
     'customer' AS kind, c.customer_id, CAST(NULL AS text) AS name,
-    n.group_count AS counted, n.seq_next AS place_next, CAST(NULL AS bigint) AS place,
+    n.group_count AS counted, n.next_seq AS place_next, CAST(NULL AS bigint) AS place,
     CAST(NULL AS text) AS head, CAST(NULL AS text) AS rest, CAST(NULL AS bigint) AS part_max,
     CAST(NULL AS text) AS members, CAST(NULL AS bigint) AS positions
-FROM customer AS c LEFT JOIN group_counter AS n ON n.customer_id = c.customer_id
+FROM customer AS c LEFT JOIN customer_state AS n ON n.customer_id = c.customer_id
 UNION ALL
 SELECT
-    'key', k.customer_id, k.access_key, length(k.secret_sealed), NULL, NULL,
+    'key', k.customer_id, k.access_key, length(k.secret_ciphertext), NULL, NULL,
     NULL, NULL, NULL, NULL, NULL
 FROM access_key AS k
 UNION ALL
 SELECT
     'group', g.customer_id, g.group_id, g.phone_count, g.position_next, g.group_seq, g.phones,
     (
-        SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+        SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
         WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq
     ),
     (
-        SELECT max(length(p.phones) - length(replace(p.phones, ',', ''))) FROM group_part AS p
+        SELECT max(length(p.phones) - length(replace(p.phones, ',', ''))) FROM group_phone_chunk AS p
         WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq
     ),
     (
@@ -39,7 +39,7 @@ FROM number_group AS g
 UNION ALL
 SELECT
     'gap', customer_id, NULL, deleted, level, block, NULL, NULL, NULL, NULL, NULL
-FROM group_gap
+FROM group_order_gap
 UNION ALL
 SELECT
     'stray', m.customer_id, 'numbers', count(*), NULL, m.group_seq, NULL, NULL, NULL, NULL, NULL
@@ -52,7 +52,7 @@ GROUP BY m.customer_id, m.group_seq
 UNION ALL
 SELECT
     'stray', p.customer_id, 'parts', count(*), NULL, p.group_seq, NULL, NULL, NULL, NULL, NULL
-FROM group_part AS p
+FROM group_phone_chunk AS p
 WHERE NOT EXISTS (
     SELECT 1 FROM number_group AS g
     WHERE g.customer_id = p.customer_id AND g.group_seq = p.group_seq

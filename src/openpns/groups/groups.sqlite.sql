@@ -2,32 +2,32 @@
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
 -- whether there are gaps and, but for an empty page, a group. A group with more than
--- :numbers_short numbers, at most those of one part of its text, comes without them (NULL).
+-- :phones_short numbers, at most those of one part of its text, comes without them (NULL).
 SELECT
-    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
     g.customer_id, g.group_name, g.group_id,
-    CASE WHEN g.phone_count <= :numbers_short THEN g.phones END, g.remark
-FROM group_counter AS c
+    CASE WHEN g.phone_count <= :phones_short THEN g.phones END, g.remark
+FROM customer_state AS c
 LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= :offset
 WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq LIMIT :limit
 
 -- group_list_seek
 -- The same for every case: finds the place of the group at the offset first, and puts long texts
--- together. Only a group with more than :numbers_max numbers comes without them.
+-- together. Only a group with more than :phones_max numbers comes without them.
 SELECT
-    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
     g.customer_id, g.group_name, g.group_id,
     CASE
-        WHEN g.phone_count > :numbers_max THEN NULL
-        WHEN g.phone_count <= :numbers_in_part THEN g.phones
+        WHEN g.phone_count > :phones_max THEN NULL
+        WHEN g.phone_count <= :phones_in_chunk THEN g.phones
         ELSE g.phones || (
-            SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+            SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
             WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
         )
     END,
     g.remark
-FROM group_counter AS c
+FROM customer_state AS c
 LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= (
     SELECT group_seq_at(:customer_id, :offset)
 )

@@ -1,21 +1,21 @@
 -- group_seq_take
 -- Take the next place in the customer's order and count the group; locks the counter.
-UPDATE group_counter SET
-    group_count = group_count + :groups, seq_next = seq_next + :groups, version = :version
+UPDATE customer_state SET
+    group_count = group_count + :groups, next_seq = next_seq + :groups, groups_revision = :revision
 WHERE customer_id = :customer_id
-RETURNING seq_next - :groups
+RETURNING next_seq - :groups
 
--- group_counter_change
+-- groups_revision_change
 -- Give the customer's groups another version, and hold the customer's row: a group changes.
-UPDATE group_counter SET version = :version WHERE customer_id = :customer_id
+UPDATE customer_state SET groups_revision = :revision WHERE customer_id = :customer_id
 
 -- group_create
 -- Store a new group.
 INSERT INTO number_group (
-    customer_id, group_id, group_seq, group_name, name_key, remark,
+    customer_id, group_id, group_seq, group_name, folded_name, remark,
     phone_count, position_next, created_ms, updated_ms, phones
 ) VALUES (
-    :customer_id, :group_id, :group_seq, :group_name, :name_key, :remark,
+    :customer_id, :group_id, :group_seq, :group_name, :folded_name, :remark,
     :phone_count, :phone_count, :now_ms, :now_ms, :phones
 )
 
@@ -31,16 +31,16 @@ UPDATE number_group SET
     position_next = :position_next, updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
--- group_part_append
+-- group_phone_chunk_append
 -- Write numbers into a part of a long group's text, behind those that are there.
-INSERT INTO group_part (customer_id, group_seq, part, phones)
-VALUES (:customer_id, :group_seq, :part, :phones)
-ON CONFLICT (customer_id, group_seq, part) DO UPDATE
-SET phones = group_part.phones || excluded.phones
+INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
+VALUES (:customer_id, :group_seq, :chunk, :phones)
+ON CONFLICT (customer_id, group_seq, chunk) DO UPDATE
+SET phones = group_phone_chunk.phones || excluded.phones
 
--- group_part_delete_all
+-- group_phone_chunk_delete_all
 -- Take away the parts of a long group's text.
-DELETE FROM group_part WHERE customer_id = :customer_id AND group_seq = :group_seq
+DELETE FROM group_phone_chunk WHERE customer_id = :customer_id AND group_seq = :group_seq
 
 -- group_update
 -- Write a group's numbers anew, but for the parts of a long text.
@@ -63,27 +63,27 @@ DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group
 -- Delete a group; its row tells which members go with it.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
-RETURNING group_seq, phone_count, name_key
+RETURNING group_seq, phone_count, folded_name
 
 -- group_count_down
 -- Count a deleted group; its place in the order is never given again.
-UPDATE group_counter SET group_count = group_count - 1, version = :version
+UPDATE customer_state SET group_count = group_count - 1, groups_revision = :revision
 WHERE customer_id = :customer_id
 
--- group_gap_add
+-- group_order_gap_add
 -- Count a place in the order as empty, in its block of every level.
-INSERT INTO group_gap (customer_id, level, block, deleted)
+INSERT INTO group_order_gap (customer_id, level, block, deleted)
 SELECT CAST(:customer_id AS text), level, CAST(:group_seq AS bigint) >> (6 * level), 1
 FROM (SELECT 1 AS level UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4) AS levels
 WHERE true
-ON CONFLICT (customer_id, level, block) DO UPDATE SET deleted = group_gap.deleted + 1
+ON CONFLICT (customer_id, level, block) DO UPDATE SET deleted = group_order_gap.deleted + 1
 
 -- group_export
 -- Every group of a customer, oldest first.
 SELECT
     g.group_id, g.group_name,
     g.phones || coalesce((
-        SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+        SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
         WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
     ), ''),
     g.remark

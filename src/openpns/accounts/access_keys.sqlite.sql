@@ -2,10 +2,10 @@
 -- What a call needs to know of its access key, the key's customer and the state of its data.
 -- cross-customer: the access key is what tells the customer
 SELECT
-    k.access_key, k.customer_id, k.secret_sealed, k.previous_sealed, k.previous_until_ms,
-    k.expires_ms, k.disabled_ms, c.disabled_ms, k.md5_refused_ms, g.version, g.group_count < g.seq_next,
+    k.access_key, k.customer_id, k.secret_ciphertext, k.previous_ciphertext, k.previous_until_ms,
+    k.expires_ms, k.disabled_ms, c.disabled_ms, k.sha256_only_since_ms, g.groups_revision, g.group_count < g.next_seq,
     k.rate_per_s, k.rate_burst, k.read_only_ms
 FROM access_key AS k
 JOIN customer AS c ON c.customer_id = k.customer_id
-JOIN group_counter AS g ON g.customer_id = k.customer_id
+JOIN customer_state AS g ON g.customer_id = k.customer_id
 WHERE k.access_key = :value

@@ -1,10 +1,10 @@
 -- key_create
 -- Store a new access key; returns no row where the name is taken.
 INSERT INTO access_key (
-    access_key, customer_id, label, secret_sealed, created_ms, expires_ms, md5_refused_ms,
+    access_key, customer_id, label, secret_ciphertext, created_ms, expires_ms, sha256_only_since_ms,
     rate_per_s, rate_burst, read_only_ms
 ) VALUES (
-    :access_key, :customer_id, :label, :secret_sealed, :now_ms, :expires_ms, :md5_refused_ms,
+    :access_key, :customer_id, :label, :secret_ciphertext, :now_ms, :expires_ms, :sha256_only_since_ms,
     :rate_per_s, :rate_burst, :read_only_ms
 )
 ON CONFLICT DO NOTHING
@@ -15,7 +15,7 @@ RETURNING access_key
 -- cross-customer: the operator's own list
 SELECT
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
 FROM access_key
 WHERE CAST(:customer_id AS text) IS NULL OR customer_id = CAST(:customer_id AS text)
 ORDER BY created_ms, access_key
@@ -30,19 +30,19 @@ SET disabled_ms = CASE
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
 
--- key_refuse_md
+-- key_require_sha256
 -- Refuse a key's md5 signatures from :now_ms on, or accept them with NULL; no row: unknown key.
 -- cross-customer: the operator names the access key
 UPDATE access_key
-SET md5_refused_ms = CASE
+SET sha256_only_since_ms = CASE
     WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
-    ELSE coalesce(md5_refused_ms, CAST(:now_ms AS bigint)) END
+    ELSE coalesce(sha256_only_since_ms, CAST(:now_ms AS bigint)) END
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_set_rate
 -- Give a key a rate of its own, or none with NULL; returns no row for an unknown one.
@@ -51,7 +51,7 @@ UPDATE access_key SET rate_per_s = :rate_per_s, rate_burst = :rate_burst
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_expire
 -- Let a key expire at :expires_ms, or never with NULL; returns no row for an unknown one.
@@ -60,40 +60,40 @@ UPDATE access_key SET expires_ms = :expires_ms
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    md5_refused_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
 
 -- key_rotate
 -- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.
 -- cross-customer: the operator names the access key
 UPDATE access_key
-SET previous_sealed = secret_sealed, previous_until_ms = :previous_until_ms,
-    secret_sealed = :secret_sealed
+SET previous_ciphertext = secret_ciphertext, previous_until_ms = :previous_until_ms,
+    secret_ciphertext = :secret_ciphertext
 WHERE access_key = :access_key
 RETURNING access_key, customer_id
 
--- key_sealed_list
+-- key_ciphertext_list
 -- Every sealed secret, for sealing it under another master key; holds nothing back.
 -- cross-customer: the master key is the whole database's
-SELECT access_key, secret_sealed, previous_sealed FROM access_key ORDER BY access_key
+SELECT access_key, secret_ciphertext, previous_ciphertext FROM access_key ORDER BY access_key
 
--- key_reseal
+-- key_reencrypt
 -- Write a key's secrets as sealed under another master key.
 -- cross-customer: the master key is the whole database's
-UPDATE access_key SET secret_sealed = :secret_sealed, previous_sealed = :previous_sealed
+UPDATE access_key SET secret_ciphertext = :secret_ciphertext, previous_ciphertext = :previous_ciphertext
 WHERE access_key = :access_key
 
 -- master_key_check_find
 -- The text by which the master key is recognised; the database has one.
-SELECT sealed FROM master_key_check WHERE only_row = 1
+SELECT ciphertext FROM master_key_check WHERE only_row = 1
 
 -- master_key_check_lock
 -- Read the text by which the master key is recognised, and hold it until the end of the write.
-UPDATE master_key_check SET sealed = sealed WHERE only_row = 1 RETURNING sealed
+UPDATE master_key_check SET ciphertext = ciphertext WHERE only_row = 1 RETURNING ciphertext
 
 -- master_key_check_create
 -- Store the text by which the master key is recognised, where there is none yet.
-INSERT INTO master_key_check (only_row, sealed) VALUES (1, :sealed) ON CONFLICT DO NOTHING
+INSERT INTO master_key_check (only_row, ciphertext) VALUES (1, :ciphertext) ON CONFLICT DO NOTHING
 
 -- master_key_check_write
 -- Store the text by which the master key is recognised anew.
-UPDATE master_key_check SET sealed = :sealed WHERE only_row = 1
+UPDATE master_key_check SET ciphertext = :ciphertext WHERE only_row = 1

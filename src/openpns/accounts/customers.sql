@@ -5,16 +5,16 @@ VALUES (:customer_id, :name, :now_ms, NULL)
 ON CONFLICT DO NOTHING
 RETURNING customer_id
 
--- group_counter_create
+-- customer_state_create
 -- Give a new customer its group counter.
-INSERT INTO group_counter (customer_id, group_count, seq_next, version)
-VALUES (:customer_id, 0, 0, :version)
+INSERT INTO customer_state (customer_id, group_count, next_seq, groups_revision)
+VALUES (:customer_id, 0, 0, :revision)
 
 -- customer_list
 -- Every customer with its number of groups, or one of them.
 -- cross-customer: the operator's own list
 SELECT c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count
-FROM customer AS c JOIN group_counter AS g ON g.customer_id = c.customer_id
+FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
 ORDER BY c.created_ms, c.customer_id
 

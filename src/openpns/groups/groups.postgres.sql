@@ -2,15 +2,15 @@
 -- A page with the customer's version and total in one snapshot, where no group before it was
 -- deleted: there a group's place in the order is its offset. Each row holds version, total and
 -- whether there are gaps and, but for an empty page, a group. A group with more than
--- :numbers_short numbers, at most those of one part of its text, comes without them (NULL).
+-- :phones_short numbers, at most those of one part of its text, comes without them (NULL).
 SELECT
-    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
     g.customer_id, g.group_name, g.group_id, g.phones, g.remark
-FROM group_counter AS c
+FROM customer_state AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq, remark,
-        CASE WHEN phone_count <= CAST(:numbers_short AS bigint) THEN phones END AS phones
+        CASE WHEN phone_count <= CAST(:phones_short AS bigint) THEN phones END AS phones
     FROM number_group
     WHERE customer_id = :customer_id AND group_seq >= CAST(:offset AS bigint)
     ORDER BY group_seq LIMIT CAST(:limit AS bigint)
@@ -20,9 +20,9 @@ ORDER BY g.group_seq
 
 -- group_list_seek
 -- The same for every case: finds the place of the group at the offset first, and puts long texts
--- together. Only a group with more than :numbers_max numbers comes without them.
+-- together. Only a group with more than :phones_max numbers comes without them.
 WITH RECURSIVE counter AS MATERIALIZED (
-    SELECT version, group_count, seq_next FROM group_counter WHERE customer_id = :customer_id
+    SELECT groups_revision, group_count, next_seq FROM customer_state WHERE customer_id = :customer_id
 ), descent (level, block, before, upto, is_inside) AS (
     -- From the largest blocks to the smallest: the last one with gaps that begins at or before the
     -- offset, the gaps before it and up to its end, and whether the offset lies in it.
@@ -37,7 +37,7 @@ WITH RECURSIVE counter AS MATERIALIZED (
             upto - deleted AS before, upto
         FROM (
             SELECT block, deleted, d.before + CAST(sum(deleted) OVER (ORDER BY block) AS bigint) AS upto
-            FROM group_gap
+            FROM group_order_gap
             WHERE customer_id = :customer_id AND level = d.level - 1 AND block >= d.block << 6
                 AND block < CASE d.level WHEN 5 THEN 9223372036854775807 ELSE (d.block + 1) << 6 END
         ) AS child
@@ -52,17 +52,17 @@ WITH RECURSIVE counter AS MATERIALIZED (
     FROM descent ORDER BY level LIMIT 1
 )
 SELECT
-    c.version, c.group_count, c.group_count < c.seq_next AS has_gaps,
+    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
     g.customer_id, g.group_name, g.group_id, g.phones, g.remark
 FROM counter AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq,
         CASE
-            WHEN phone_count > CAST(:numbers_max AS bigint) THEN NULL
-            WHEN phone_count <= CAST(:numbers_in_part AS bigint) THEN phones
+            WHEN phone_count > CAST(:phones_max AS bigint) THEN NULL
+            WHEN phone_count <= CAST(:phones_in_chunk AS bigint) THEN phones
             ELSE phones || (
-                SELECT string_agg(p.phones, '' ORDER BY p.part) FROM group_part AS p
+                SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
                 WHERE p.customer_id = :customer_id AND p.group_seq = number_group.group_seq
             )
         END AS phones,

@@ -1,0 +1,144 @@
+"""An API in this process: called without a socket, its log kept in memory."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from tests.conftest import FakeClock
+from tests.helpers import LIST_ALL, signed_headers
+
+from openpns.accounts import access_keys
+from openpns.accounts.access_keys import NewSecret
+from openpns.accounts.secret_box import SecretBox
+from openpns.api.counters import Counters
+from openpns.api.pipeline import Api, Reply
+from openpns.api.request_log import RequestLog
+from openpns.core.context import Caller, Services
+from openpns.storage.store import Store
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+class Log:
+    """A structlog logger whose lines stay in memory."""
+
+    def __init__(self) -> None:
+        self._file = io.StringIO()
+        self.logger = structlog.wrap_logger(
+            structlog.PrintLogger(self._file),
+            processors=[structlog.stdlib.add_log_level, structlog.processors.JSONRenderer()],
+        )
+
+    @property
+    def text(self) -> str:
+        return self._file.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def secret_box() -> SecretBox:
+    return SecretBox([bytes(range(32))])
+
+
+@pytest.fixture
+async def key(store: Store, secret_box: SecretBox, clock: FakeClock, caller: Caller) -> NewSecret:
+    """An access key of the customer cus_1."""
+    return await access_keys.create(
+        store,
+        secret_box,
+        clock,
+        caller.customer_id,
+        access_key=caller.access_key,
+        access_secret="a-secret-of-cus-1",
+    )
+
+
+class Server:
+    """An API and a customer's access key to call it with."""
+
+    def __init__(
+        self, services: Services, secret_box: SecretBox, clock: FakeClock, key: NewSecret, log: Log
+    ) -> None:
+        self.services = services
+        self.secret_box = secret_box
+        self.clock = clock
+        self.key = key
+        self.log = log
+        self.counters = Counters()
+        self.make_api()
+
+    def make_api(self, services: Services | None = None, **bounds: Any) -> None:
+        """Put another API in the place of the first one."""
+        request_log = RequestLog(self.counters, self.log.logger, slow_ms=60_000)
+        services = services or self.services
+        if "rates" in bounds:
+            services = replace(services, rates=bounds.pop("rates"))
+        self.api = Api(services, self.secret_box, request_log, **bounds)
+
+    def headers(
+        self,
+        action: str = "listGroup",
+        body: bytes = LIST_ALL,
+        *,
+        key: NewSecret | None = None,
+        ts: int | None = None,
+        **others: str,
+    ) -> list[tuple[str, str]]:
+        """The headers of a call, signed now."""
+        sent_ms = self.clock.now_ms if ts is None else ts
+        return signed_headers(key or self.key, action, body, sent_ms, **others)
+
+    async def call(
+        self,
+        action: str = "listGroup",
+        body: bytes = LIST_ALL,
+        *,
+        method: str = "POST",
+        path: str = "/api/pns/",
+        headers: list[tuple[str, str]] | None = None,
+        key: NewSecret | None = None,
+        ts: int | None = None,
+        **others: str,
+    ) -> Reply:
+        """Send a call, signed now unless it brings its own headers."""
+
+        async def read_body(bytes_max: int) -> bytes | None:
+            return body if len(body) <= bytes_max else None
+
+        sent = headers or self.headers(action, body, key=key, ts=ts, **others)
+        return await self.api.handle(method, path, sent, read_body)
+
+    async def code(self, *args: Any, **kwargs: Any) -> int:
+        """Send a call and return the answer's code."""
+        reply = await self.call(*args, **kwargs)
+        assert isinstance(reply.body, bytes)
+        return int(json.loads(reply.body)["code"])
+
+
+@pytest.fixture
+def server(
+    services: Services, secret_box: SecretBox, clock: FakeClock, key: NewSecret, log: Log
+) -> Server:
+    """An API with the customer cus_1, which has no groups yet."""
+    return Server(services, secret_box, clock, key, log)
