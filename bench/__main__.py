@@ -1,4 +1,4 @@
-"""`make bench`: measure openpns beside its peers; docs/benchmarks.md tells how."""
+"""`make bench`: measure openpns beside its peers; docs/benchmarks.md has the method."""
 
 import argparse
 import signal
@@ -16,7 +16,7 @@ from bench.rounds import QUICK, Bench, Plan
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE = RESULTS / "README.md"
 
 # Growth before the deep pages: these delete some groups.
 WORKS: dict[str, Callable[[Bench], None]] = {

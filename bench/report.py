@@ -1,4 +1,4 @@
-"""What comes out: JSON, tables, charts, and the tables in docs/benchmarks.md."""
+"""What comes out: JSON, tables, charts, and the tables in bench/results/README.md."""
 
 import json
 import re

@@ -5,7 +5,7 @@
     export OPENPNS_ACCESS_KEY=... OPENPNS_ACCESS_SECRET=...
     python list_groups.py
 
-A profile of ~/.config/openpns/config.toml does as well; see docs/sdk.md.
+A profile in ~/.config/openpns/config.toml works as well; see docs/sdk.md.
 """
 
 import sys
@@ -20,13 +20,13 @@ def main() -> int:
     try:
         with openpns.Client() as pns:
             print(f"{pns.groups.list(limit=1).total} groups")
-            numbers = 0
+            phones = 0
             for group in pns.groups.iterate(page_size=PAGE_SIZE):
-                print(f"{group.group_id}  {len(group.phones)} numbers  {group.name}")
-                numbers += len(group.phones)
-            print(f"{numbers} numbers in all")
+                print(f"{group.group_id}  {len(group.phones)} phones  {group.name}")
+                phones += len(group.phones)
+            print(f"{phones} phones in all")
     except openpns.OpenPNSError as error:
-        # The text tells what was wrong; a server's refusal also has its code and request id.
+        # The text says what was wrong; a refusal also has its code and request id.
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -21,7 +21,7 @@ from openpns.protocol import signing
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "bench" / "results" / "README.md"])
 SECRET = "abciiiko2k3"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -114,7 +114,7 @@ def test_an_action_has_a_page_with_a_signed_request_and_its_answer(name: str) ->
     assert all(list(answer)[:3] == ["code", "msg", "requestId"] for answer in answers)
     returned = [_returned(answer, in_data=action.answer_in_data) for answer in answers]
     assert any(returned) == (action.answer is not None)
-    for data in filter(None, returned):  # updateGroup returns something only where it is asked to
+    for data in filter(None, returned):  # updateGroup returns data only on request
         assert msgspec.to_builtins(msgspec.convert(data, action.answer)) == data
     for index in (DOCS / "api" / "README.md", ROOT / "README.md"):
         assert f"{name}.md" in _text(index)
@@ -138,11 +138,11 @@ def test_every_decision_stands_in_the_index_and_is_numbered() -> None:
         assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
 
 
-def test_every_metric_stands_in_operating() -> None:
-    operating = _text(DOCS / "operating.md")
+def test_serving_page_documents_every_metric() -> None:
+    page = _text(DOCS / "operating" / "serving.md")
     for metric in CounterCollector(Counters().total()).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
-        assert f"`{metric.name}{suffix}`" in operating
+        assert f"`{metric.name}{suffix}`" in page
 
 
 def test_the_worked_examples_are_signed_right() -> None:
@@ -176,6 +176,13 @@ def test_the_python_example_prints_what_it_says() -> None:
         [sys.executable, "-X", "utf8", "-c", example], capture_output=True, text=True, check=True
     )
     assert f"# {run.stdout.strip()}\n" in example
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_no_page_signs_with_a_ts_in_whole_seconds(page: Path) -> None:
+    # Two equal requests within a second would be byte-identical.
+    seconds = r"date \+%s\)|int\(time\.time\(\)\) \* 1000|time\(\) \. '000'"
+    assert re.search(seconds, _text(page)) is None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

@@ -1,5 +1,7 @@
-"""The code in the README and in the SDK's page runs as it stands."""
+"""The code in the README, in the SDK's page and in the page on signing runs as it stands."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -44,7 +46,7 @@ def settings(serve: Start, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @on_sqlite_only
 def test_the_readmes_client_part_runs_as_written(settings: dict[str, str]) -> None:
-    (code,) = python_blocks(ROOT / "README.md", "Call it from Python")
+    (code,) = python_blocks(ROOT / "README.md", "Use it from Python")
     group, refusal = run(code)
     assert group == "night shift 3"
     assert refusal.startswith("19001 Number group does not exist")
@@ -58,7 +60,7 @@ def test_the_sdk_pages_code_runs_as_written(
     with openpns.Client() as pns:
         group_id = pns.groups.create(["85211111114"], "groupA")
     here = settings["OPENPNS_BASE_URL"], *KEY_OF["cus_1"]
-    (first,) = python_blocks(page, "The first call")
+    (first,) = python_blocks(page, "The first request")
     there = ("https://pns.example.com", "my-access-key", "my-secret")
     for written, real in zip(there, here, strict=True):
         assert written in first
@@ -68,8 +70,8 @@ def test_the_sdk_pages_code_runs_as_written(
     (errors,) = python_blocks(page, "Errors")
     use = "\nwith openpns.Client() as pns:\n    add(pns, {!r}, {!r})\n"
     assert run(errors + use.format("none", ["85211111114"])) == ["this group was deleted"]
-    (mend,) = run(errors + use.format(group_id, ["x"]))
-    assert mend.startswith("mend the call: ")
+    (fix,) = run(errors + use.format(group_id, ["x"]))
+    assert fix.startswith("fix the request: ")
 
     (own,) = python_blocks(page, "Your own transport")
     assert run(own) == []
@@ -80,6 +82,22 @@ def test_the_sdk_pages_code_runs_as_written(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (with_asyncio,) = python_blocks(page, "Async")
     assert run(with_asyncio) == ["1", "groupA"]
+
+
+@on_sqlite_only
+def test_the_shell_program_of_the_signing_page_lists_groups(settings: dict[str, str]) -> None:
+    page = (ROOT / "docs" / "api" / "signing.md").read_text("utf-8")
+    section = page.split("## A whole request\n")[1]
+    found = re.search(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    program = found[1].replace("http://127.0.0.1:8080", settings["OPENPNS_BASE_URL"])
+    environ = os.environ | {
+        "ACCESS_KEY": settings["OPENPNS_ACCESS_KEY"],
+        "ACCESS_SECRET": settings["OPENPNS_ACCESS_SECRET"],
+    }
+    done = subprocess.run(["sh", "-ec", program], env=environ, capture_output=True, check=True)
+    envelope = json.loads(done.stdout)
+    assert (envelope["code"], envelope["data"]) == (0, {"groups": [], "total": 0})
 
 
 def test_the_sdk_page_names_every_method_and_every_error() -> None:

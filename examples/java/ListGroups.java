@@ -28,7 +28,7 @@ public class ListGroups {
     static final HttpClient HTTP =
         HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(30)).build();
 
-    // Java has no JSON of its own; in your code, use your JSON library instead of these.
+    // Java has no JSON parser of its own; in your code, use a JSON library instead of these.
     // The fields of a group always stand in this order.
     static final Pattern SUCCESS = Pattern.compile("^\\{\"code\":0,");
     static final Pattern TOTAL = Pattern.compile("\"total\":([0-9]+)");
@@ -44,8 +44,8 @@ public class ListGroups {
         return HexFormat.of().formatHex(sum);
     }
 
-    /** Make one call; the very text that is signed is sent as the body. */
-    static String call(String action, String body) throws Exception {
+    /** Send one request. The signed text is sent as the body. */
+    static String send(String action, String body) throws Exception {
         String ts = String.valueOf(System.currentTimeMillis());
         HttpRequest request = HttpRequest
             .newBuilder(URI.create(ENV.get("OPENPNS_BASE_URL")).resolve("/api/pns/"))
@@ -59,23 +59,23 @@ public class ListGroups {
             .header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofString(body, StandardCharsets.UTF_8))
             .build();
-        String answer = HTTP
+        String response = HTTP
             .send(request, HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8))
             .body();
-        if (!SUCCESS.matcher(answer).find()) {
-            throw new IllegalStateException(answer);
+        if (!SUCCESS.matcher(response).find()) {
+            throw new IllegalStateException(response);
         }
-        return answer;
+        return response;
     }
 
     static String list(int limit, long offset) throws Exception {
-        return call("listGroup", "{\"limit\":" + limit + ",\"offset\":" + offset + "}");
+        return send("listGroup", "{\"limit\":" + limit + ",\"offset\":" + offset + "}");
     }
 
-    static long total(String answer) {
-        Matcher found = TOTAL.matcher(answer);
+    static long total(String response) {
+        Matcher found = TOTAL.matcher(response);
         if (!found.find()) {
-            throw new IllegalStateException("the answer has no total");
+            throw new IllegalStateException("the response has no total");
         }
         return Long.parseLong(found.group(1));
     }
@@ -84,21 +84,21 @@ public class ListGroups {
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         long total = total(list(1, 0));
         out.println(total + " groups");
-        long numbers = 0;
+        long phones = 0;
         for (long offset = 0; offset < total; ) {
             String page = list(PAGE_SIZE, offset);
             long before = offset;
             for (Matcher group = GROUP.matcher(page); group.find(); offset++) {
-                String phones = group.group(3);
-                int count = phones.isEmpty() ? 0 : phones.split(",").length;
-                out.println(group.group(2) + "  " + count + " numbers  " + group.group(1));
-                numbers += count;
+                String text = group.group(3);
+                int count = text.isEmpty() ? 0 : text.split(",").length;
+                out.println(group.group(2) + "  " + count + " phones  " + group.group(1));
+                phones += count;
             }
             if (offset == before) {
                 break;
             }
             total = total(page);
         }
-        out.println(numbers + " numbers in all");
+        out.println(phones + " phones in all");
     }
 }

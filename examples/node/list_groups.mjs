@@ -12,8 +12,8 @@ const PAGE_SIZE = 2;
 const { OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY, OPENPNS_ACCESS_SECRET } = process.env;
 const algorithm = process.env.OPENPNS_ALGORITHM ?? "md5";
 
-async function call(action, fields) {
-  // The body is made once: the very bytes that are signed are sent.
+async function send(action, fields) {
+  // Serialise the body once: sign and send the same bytes.
   const body = JSON.stringify(fields);
   const ts = String(Date.now());
   const text =
@@ -41,21 +41,21 @@ async function call(action, fields) {
 }
 
 async function main() {
-  let { total } = (await call("listGroup", { limit: 1, offset: 0 })).data;
+  let { total } = (await send("listGroup", { limit: 1, offset: 0 })).data;
   console.log(`${total} groups`);
-  let numbers = 0;
+  let count = 0;
   for (let offset = 0; offset < total; ) {
-    const { data } = await call("listGroup", { limit: PAGE_SIZE, offset });
+    const { data } = await send("listGroup", { limit: PAGE_SIZE, offset });
     if (data.groups.length === 0) break;
     for (const group of data.groups) {
       const phones = group.phones === "" ? [] : group.phones.split(",");
-      console.log(`${group.groupId}  ${phones.length} numbers  ${group.groupName}`);
-      numbers += phones.length;
+      console.log(`${group.groupId}  ${phones.length} phones  ${group.groupName}`);
+      count += phones.length;
     }
     offset += data.groups.length;
     total = data.total;
   }
-  console.log(`${numbers} numbers in all`);
+  console.log(`${count} phones in all`);
 }
 
 main().catch((error) => {

@@ -1,4 +1,4 @@
-"""The same call in several languages, against a real server: each prints the same."""
+"""The examples in several languages, against a real server: each prints the same."""
 
 import os
 import shutil
@@ -51,8 +51,8 @@ def test_each_example_lists_every_group_page_by_page(serve: Start) -> None:
             group_id = pns.groups.create(phones or PHONE, group)
             if not phones:
                 pns.groups.remove_phones(group_id, PHONE)
-            lines.append(f"{group_id}  {len(phones)} numbers  {group}")
-    expected = ["3 groups", *lines, "4 numbers in all"]
+            lines.append(f"{group_id}  {len(phones)} phones  {group}")
+    expected = ["3 groups", *lines, "4 phones in all"]
     for name in HERE:
         for algorithm in ("md5", "sha256"):
             done = run(name, environ | {"OPENPNS_ALGORITHM": algorithm})
@@ -60,7 +60,7 @@ def test_each_example_lists_every_group_page_by_page(serve: Start) -> None:
 
 
 @on_sqlite_only
-def test_each_example_tells_why_it_is_refused(serve: Start) -> None:
+def test_each_example_prints_the_refusal(serve: Start) -> None:
     environ = client_environ(serve()) | {"OPENPNS_ACCESS_SECRET": "not-the-secret"}
     for name in HERE:
         done = run(name, environ)
@@ -69,7 +69,7 @@ def test_each_example_tells_why_it_is_refused(serve: Start) -> None:
         assert "1003" in done.stderr
 
 
-def test_the_python_example_says_what_is_not_set(tmp_path: Path) -> None:
+def test_the_python_example_names_missing_settings(tmp_path: Path) -> None:
     done = run("python", {"XDG_CONFIG_HOME": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr.startswith("base_url, access_key, access_secret: not set")

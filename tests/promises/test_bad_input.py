@@ -1,6 +1,6 @@
 """Bad input is harmless: real bytes to a real server, whose other caller notices nothing.
 
-`make fuzz` tries more: it sets FUZZ_TIMES. Source: docs/operating.md, "Bad input".
+`make fuzz` tries more: it sets FUZZ_TIMES. Source: docs/operating/serving.md, "Malformed requests".
 """
 
 import asyncio
@@ -22,7 +22,7 @@ TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 AT_ONCE = 32
 MEMORY_BYTES_MAX = 768 * 1024 * 1024
 
-# What the HTTP server answers on its own, without a body; docs/operating.md lists them.
+# What the HTTP server answers on its own, without a body; docs/operating/serving.md lists them.
 WITHOUT_ENVELOPE = {400, 414, 431}
 WITH_ENVELOPE = {200, 404, 405, 413}
 REFUSED = {1001, 1002, 1003, 1004, 1005, 10011, 10012, 19001, 19002}

@@ -1,6 +1,7 @@
 """Overload is survived: bounds on calls in hand, rates of keys, and bad calls that cost little.
 
-No quick form asserts a time. The long form of the flood does: see docs/promises.md, "A flood".
+No quick form asserts a time. The long form of the flood does: see "A flood" in
+bench/results/README.md.
 """
 
 import asyncio

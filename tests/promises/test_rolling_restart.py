@@ -1,6 +1,6 @@
 """Two nodes behind HAProxy, restarted one after the other under load: no call fails.
 
-The configuration is the one that docs/operating.md shows, with this test's ports in it.
+The configuration is the one that docs/operating/nodes.md shows, with this test's ports in it.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.promises.traffic import SEED, Writer, rounds, running, wait_until
 
 from openpns.server.run import free_port
 
-OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
+NODES_PAGE = Path(__file__).parents[2] / "docs" / "operating" / "nodes.md"
 NODES = ("node1", "node2")
 
 pytestmark = pytest.mark.skipif(
@@ -111,8 +111,8 @@ class HAProxy:
 
 
 def documented_configuration() -> str:
-    """Return the configuration of docs/operating.md."""
-    (found,) = re.findall(r"^```haproxy\n(.*?)^```$", OPERATING.read_text("utf-8"), re.M | re.S)
+    """Return the configuration of docs/operating/nodes.md."""
+    (found,) = re.findall(r"^```haproxy\n(.*?)^```$", NODES_PAGE.read_text("utf-8"), re.M | re.S)
     return str(found)
 
 

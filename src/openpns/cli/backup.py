@@ -83,7 +83,7 @@ def _sqlite_file(database: str) -> Path:
     if path is None:
         raise ConfigError(
             "database: allowed is an SQLite one; for PostgreSQL use its own tools, as "
-            "docs/operating.md shows"
+            "docs/operating/backup.md shows"
         )
     return Path(path)
 

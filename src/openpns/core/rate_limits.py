@@ -1,6 +1,6 @@
 """How many calls an access key may make: a token bucket for each key, in this worker's memory.
 
-Source: docs/operating.md, "Rate limits"; docs/decisions/0016-rate-limits-in-shares.md.
+Source: docs/operating/keys.md, "Rate limits"; docs/decisions/0016-rate-limits-in-shares.md.
 """
 
 from collections import OrderedDict

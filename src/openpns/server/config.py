@@ -1,7 +1,7 @@
 """The server's settings: from arguments, environment variables and a TOML file.
 
 One struct is the single source: the command line's options, the environment variables, the
-error texts and the table in docs/operating.md are made from it.
+error texts and the table in docs/operating/configuration.md are made from it.
 """
 
 import tomllib
