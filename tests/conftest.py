@@ -15,7 +15,8 @@ from tests.leaks import LogWatch
 from tests.processes import LEAKS, serve, served_url, start
 
 from openpns.accounts import customers
-from openpns.core.context import Caller, Services
+from openpns.core.context import Context, Services
+from openpns.core.principal import Principal
 from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.store import Store
@@ -130,14 +131,20 @@ def services(store: Store, clock: FakeClock) -> Services:
 
 
 @pytest.fixture
-async def caller(store: Store, clock: FakeClock) -> Caller:
-    """A customer that may call."""
+async def principal(store: Store, clock: FakeClock) -> Principal:
+    """An access key, not stored, of a customer."""
     await customers.create(store, clock, "cus_1", "Example")
-    return Caller("sixgqophrnv4", "cus_1")
+    return Principal("sixgqophrnv4", "cus_1")
 
 
 @pytest.fixture
-async def stranger(store: Store, clock: FakeClock) -> Caller:
-    """Another customer."""
+def context(services: Services, principal: Principal) -> Context:
+    """A context in which the principal's rules run, without a request."""
+    return Context(services, principal)
+
+
+@pytest.fixture
+async def stranger(services: Services, store: Store, clock: FakeClock) -> Context:
+    """The same for another customer."""
     await customers.create(store, clock, "cus_2", "Stranger")
-    return Caller("stranger-key", "cus_2")
+    return Context(services, Principal("stranger-key", "cus_2"))

@@ -29,10 +29,10 @@ def signed_headers(
 ) -> list[tuple[str, str]]:
     """The public headers of a call, names in lower case as an HTTP server hands them on."""
     signature = signing.sign(
-        key.accessKey, action, biz_type, str(ts), body, key.accessSecret, algorithm or "md5"
+        key.access_key, action, biz_type, str(ts), body, key.access_secret, algorithm or "md5"
     )
     headers = [
-        ("accesskey", key.accessKey),
+        ("accesskey", key.access_key),
         ("action", action),
         ("biztype", biz_type),
         ("ts", str(ts)),

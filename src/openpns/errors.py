@@ -123,6 +123,9 @@ class WireError(OpenPNSError):
     """
 
     code: int
+    is_recorded: ClassVar[bool] = False
+    """Whether a refusal of a write with an idempotency key is recorded: it depends on the state, so
+    that the same request could succeed later."""
     text: ClassVar[str]
     """How `msg` begins; fixed for a code."""
     when: ClassVar[str]
@@ -230,6 +233,7 @@ class GroupNotFound(WireError):
     """No group of this customer has that id."""
 
     code, text = 19001, "Number group does not exist"
+    is_recorded = True
     when = "The caller has no group with this `groupId`; another customer's is the same."
 
 
@@ -237,6 +241,7 @@ class GroupFull(WireError):
     """The change would pass the bound on numbers in a group."""
 
     code, text = 19002, "Number group is full"
+    is_recorded = True
     when = "The change would pass the bound on numbers in a group; nothing was changed."
 
 
@@ -276,18 +281,19 @@ class OutcomeUnknown(WireError):
 
     code, text = 19006, "Outcome unknown"
     when = (
-        "The storage was lost in the middle of a commit. The change is there wholly or not at "
-        "all: send the same bytes again, or read."
+        "The storage was lost during a commit. The change was written completely or not at all: "
+        "read, or send it again with its `clientToken`."
     )
     http_status = 503
 
 
 class ClientTokenReused(WireError):
-    """A client token came again with another wish."""
+    """A client token was sent before with another body."""
 
     code, text = 19007, "Client token reused"
     when = (
-        "`clientToken` was sent with another createGroup in the last 24 hours. Nothing was written."
+        "`clientToken` was sent with another body of this action in the last 24 hours. Nothing was "
+        "written."
     )
 
 

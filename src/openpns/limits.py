@@ -82,8 +82,8 @@ CLEAN_UP_S: Final = 30.0
 # For how long the place of a deleted group is known, for those who page behind it.
 GROUP_TOMBSTONE_MS: Final = 7 * 24 * 3_600_000
 
-# getLimits adds up the groups at so many places at a time, and lets others go on between.
-PLACES_IN_SLICE: Final = 10_000
+# getLimits counts so many groups at a time, and lets other requests run in between.
+GROUPS_IN_COUNT: Final = 10_000
 
 # The audit trail: of how many numbers a write's entry shows some digits, and how many entries one
 # transaction prunes.

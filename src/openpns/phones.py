@@ -5,6 +5,7 @@ Source: docs/api/createGroup.md, "Phone numbers".
 
 import re
 from functools import cache
+from typing import Final
 
 from openpns import limits
 from openpns.errors import ParameterError
@@ -12,6 +13,10 @@ from openpns.errors import ParameterError
 _DIGITS = re.compile(
     rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
 )
+
+_SHOWN_HEAD_DIGITS: Final = 7
+_HIDDEN_DIGITS: Final = 4
+_SHOWN_TAIL_DIGITS: Final = 2
 
 
 def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> list[str]:
@@ -46,6 +51,13 @@ def has_country_code(number: str) -> bool:
     """Tell whether a number in digits begins with an assigned country calling code."""
     codes = _country_codes()
     return number[:1] in codes or number[:2] in codes or number[:3] in codes
+
+
+def mask_phone(phone: str) -> str:
+    """Return a phone as an audit entry may show it: 8613800****00."""
+    head = min(_SHOWN_HEAD_DIGITS, max(0, len(phone) - _HIDDEN_DIGITS - _SHOWN_TAIL_DIGITS))
+    stars = max(0, len(phone) - head - _SHOWN_TAIL_DIGITS)
+    return phone[:head] + "*" * stars + phone[-_SHOWN_TAIL_DIGITS:]
 
 
 def _what_is_wrong(number: str) -> str:

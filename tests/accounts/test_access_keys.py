@@ -31,7 +31,7 @@ async def secrets_of(
     known = await access_keys.find(store, access_key)
     assert known is not None
     return [
-        secret_box.open(sealed, access_key).decode() for sealed in known.secret_ciphertexts(now_ms)
+        secret_box.decrypt(sealed, access_key).decode() for sealed in known.secret_ciphertexts(now_ms)
     ]
 
 
@@ -39,14 +39,14 @@ async def test_a_new_key_opens_to_its_secret(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     made = await access_keys.create(store, secret_box, clock, "cus_1", label="shop")
-    known = await access_keys.find(store, made.accessKey)
+    known = await access_keys.find(store, made.access_key)
     assert known is not None
-    assert (made.customerId, known.customer_id) == ("cus_1", "cus_1")
+    assert (made.customer_id, known.customer_id) == ("cus_1", "cus_1")
     assert known.may_sign(START_MS)
     assert known.customer_disabled_ms is None
-    assert await secrets_of(store, secret_box, made.accessKey, START_MS) == [made.accessSecret]
-    assert await access_keys.find_all(store) == [
-        AccessKey(made.accessKey, "cus_1", "shop", START_MS, *[None] * 7)
+    assert await secrets_of(store, secret_box, made.access_key, START_MS) == [made.access_secret]
+    assert await access_keys.list_keys(store) == [
+        AccessKey(made.access_key, "cus_1", "shop", START_MS, *[None] * 7)
     ]
 
 
@@ -66,7 +66,7 @@ async def test_a_secret_is_nowhere_but_in_the_answer(
     (row,) = await query("SELECT * FROM access_key")
     assert SECRET.encode() not in b"".join(part for part in row if isinstance(part, bytes))
     assert SECRET not in repr(row)
-    assert SECRET not in repr(await access_keys.find_all(store))
+    assert SECRET not in repr(await access_keys.list_keys(store))
 
 
 async def test_an_unknown_key_is_found_by_nobody(store: Store, key: str) -> None:
@@ -87,7 +87,7 @@ async def test_an_unknown_customer_gets_no_key(
 ) -> None:
     with pytest.raises(ConfigError, match="'nobody': there is none"):
         await access_keys.create(store, secret_box, clock, "nobody")
-    assert await access_keys.find_all(store) == []
+    assert await access_keys.list_keys(store) == []
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ async def test_a_value_that_is_not_allowed_makes_no_key(
     with pytest.raises(ConfigError, match=why) as caught:
         await access_keys.create(store, secret_box, clock, "cus_1", **given)  # type: ignore[arg-type]
     assert given.get("access_secret", "nothing secret") not in str(caught.value)
-    assert await access_keys.find_all(store) == []
+    assert await access_keys.list_keys(store) == []
 
 
 async def test_a_key_expires_at_its_time(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     made = await access_keys.create(store, secret_box, clock, "cus_1", expires_ms=START_MS + 10)
-    known = await access_keys.find(store, made.accessKey)
+    known = await access_keys.find(store, made.access_key)
     assert known is not None
     assert [known.may_sign(START_MS + later) for later in (0, 9, 10, 11)] == [
         *(True, True, False, False)
@@ -129,14 +129,14 @@ async def test_a_key_expires_at_its_time(
 
 async def test_a_key_may_get_another_end_or_none(store: Store, clock: FakeClock, key: str) -> None:
     later = await access_keys.expire(store, clock, key, START_MS + 10)
-    assert later.expiresMs == START_MS + 10
+    assert later.expires_ms == START_MS + 10
     known = await access_keys.find(store, key)
     assert known is not None
     assert (known.may_sign(START_MS + 9), known.may_sign(START_MS + 10)) == (True, False)
     with pytest.raises(ConfigError, match="expires: allowed is a time in the future"):
         await access_keys.expire(store, clock, key, START_MS)
-    assert [one.expiresMs for one in await access_keys.find_all(store)] == [START_MS + 10]
-    assert (await access_keys.expire(store, clock, key, None)).expiresMs is None
+    assert [one.expires_ms for one in await access_keys.list_keys(store)] == [START_MS + 10]
+    assert (await access_keys.expire(store, clock, key, None)).expires_ms is None
 
 
 async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
@@ -145,13 +145,13 @@ async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
     strict = await access_keys.create(
         store, secret_box, clock, "cus_1", access_key="strict", sha256_only=True
     )
-    known = [await access_keys.find(store, name) for name in (strict.accessKey, key)]
+    known = [await access_keys.find(store, name) for name in (strict.access_key, key)]
     assert [one and one.sha256_only_since_ms for one in known] == [START_MS, None]
     for now_ms in (START_MS + 1, START_MS + 5):
         assert (
             await access_keys.require_sha256(store, key, now_ms)
-        ).sha256OnlySinceMs == START_MS + 1
-    assert (await access_keys.require_sha256(store, key, None)).sha256OnlySinceMs is None
+        ).sha256_only_since_ms == START_MS + 1
+    assert (await access_keys.require_sha256(store, key, None)).sha256_only_since_ms is None
 
 
 async def test_a_key_may_have_a_rate_of_its_own(
@@ -164,12 +164,12 @@ async def test_a_key_may_have_a_rate_of_its_own(
         assert known is not None
         return known.rate_per_s, known.rate_burst
 
-    assert (await rate(slow.accessKey), await rate(key)) == ((5, 7), (None, None))
+    assert (await rate(slow.access_key), await rate(key)) == ((5, 7), (None, None))
     for per_s, burst in ((1_000_000, None), (1, 1_000_000), (0, None), (None, None)):
         changed = await access_keys.set_rate(store, key, per_s, burst)
-        assert (changed.ratePerS, changed.rateBurst) == (per_s, burst) == await rate(key)
-    shown = {one.accessKey: one.ratePerS for one in await access_keys.find_all(store)}
-    assert shown == {slow.accessKey: 5, key: None}
+        assert (changed.rate_per_s, changed.rate_burst) == (per_s, burst) == await rate(key)
+    shown = {one.access_key: one.rate_per_s for one in await access_keys.list_keys(store)}
+    assert shown == {slow.access_key: 5, key: None}
     with pytest.raises(ConfigError, match="there is none"):
         await access_keys.set_rate(store, "no-such-key", 1, None)
 
@@ -190,17 +190,17 @@ async def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
 ) -> None:
     with pytest.raises(ConfigError, match=text):
         await access_keys.set_rate(store, key, per_s, burst)
-    (listed,) = await access_keys.find_all(store)
-    assert (listed.ratePerS, listed.rateBurst) == (None, None)
+    (listed,) = await access_keys.list_keys(store)
+    assert (listed.rate_per_s, listed.rate_burst) == (None, None)
 
 
 async def test_a_disabled_key_may_not_sign_until_it_is_enabled(store: Store, key: str) -> None:
     for now_ms in (START_MS, START_MS + 5):
-        assert (await access_keys.disable(store, key, now_ms)).disabledMs == START_MS
+        assert (await access_keys.disable(store, key, now_ms)).disabled_ms == START_MS
     known = await access_keys.find(store, key)
     assert known is not None
     assert not known.may_sign(START_MS)
-    assert (await access_keys.disable(store, key, None)).disabledMs is None
+    assert (await access_keys.disable(store, key, None)).disabled_ms is None
     known = await access_keys.find(store, key)
     assert known is not None
     assert known.may_sign(START_MS)
@@ -217,18 +217,18 @@ async def test_after_a_rotation_the_old_secret_works_for_a_while(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=100)
-    assert (made.accessKey, made.customerId) == (key, "cus_1")
+    assert (made.access_key, made.customer_id) == (key, "cus_1")
     for later, accepted in ((0, 2), (99, 2), (100, 1), (101, 1)):
-        secrets = [made.accessSecret, SECRET][:accepted]
+        secrets = [made.access_secret, SECRET][:accepted]
         assert await secrets_of(store, secret_box, key, START_MS + later) == secrets
-    assert (await access_keys.find_all(store))[0].previousSecretUntilMs == START_MS + 100
+    assert (await access_keys.list_keys(store))[0].previous_secret_until_ms == START_MS + 100
 
 
 async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
-    assert await secrets_of(store, secret_box, key, START_MS) == [made.accessSecret]
+    assert await secrets_of(store, secret_box, key, START_MS) == [made.access_secret]
 
 
 async def test_a_second_rotation_ends_the_first_secret(
@@ -237,8 +237,8 @@ async def test_a_second_rotation_ends_the_first_secret(
     first = await access_keys.rotate(store, secret_box, clock, key, grace_ms=1000)
     second = await access_keys.rotate(store, secret_box, clock, key, grace_ms=1000)
     assert await secrets_of(store, secret_box, key, START_MS) == [
-        second.accessSecret,
-        first.accessSecret,
+        second.access_secret,
+        first.access_secret,
     ]
 
 
@@ -262,13 +262,13 @@ async def test_keys_are_listed_oldest_first_and_by_customer(
     for name, customer_id in (("key_b", "cus_1"), ("key_c", "cus_2"), ("key_a", "cus_1")):
         clock.now_ms += 1
         await access_keys.create(store, secret_box, clock, customer_id, access_key=name)
-    assert [one.accessKey for one in await access_keys.find_all(store)] == [
+    assert [one.access_key for one in await access_keys.list_keys(store)] == [
         "key_b",
         "key_c",
         "key_a",
     ]
-    assert [one.accessKey for one in await access_keys.find_all(store, "cus_1")] == [
+    assert [one.access_key for one in await access_keys.list_keys(store, "cus_1")] == [
         "key_b",
         "key_a",
     ]
-    assert await access_keys.find_all(store, "nobody") == []
+    assert await access_keys.list_keys(store, "nobody") == []

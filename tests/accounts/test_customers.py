@@ -12,21 +12,21 @@ async def test_a_new_customer_is_active_and_has_no_groups(store: Store, clock: F
     made = await customers.create(store, clock, "cus_1", "Example GmbH 牛")
     assert made == Customer("cus_1", "Example GmbH 牛", START_MS, None, 0)
     assert await customers.get(store, "cus_1") == made
-    assert await customers.find_all(store) == [made]
+    assert await customers.list_customers(store) == [made]
 
 
 async def test_customers_come_oldest_first(store: Store, clock: FakeClock) -> None:
     for customer_id in ("b", "c", "a"):
         clock.now_ms += 1
         await customers.create(store, clock, customer_id, "")
-    assert [one.customerId for one in await customers.find_all(store)] == ["b", "c", "a"]
+    assert [one.customer_id for one in await customers.list_customers(store)] == ["b", "c", "a"]
 
 
 async def test_an_id_is_given_once(store: Store, clock: FakeClock) -> None:
     made = await customers.create(store, clock, "cus_1", "First")
     with pytest.raises(ConfigError, match="customer cus_1 is there already"):
         await customers.create(store, clock, "cus_1", "Second")
-    assert await customers.find_all(store) == [made]
+    assert await customers.list_customers(store) == [made]
 
 
 @pytest.mark.parametrize("customer_id", ["a", "A.b_c-9", "0" * 64])
@@ -43,7 +43,7 @@ async def test_another_id_is_refused_with_what_is_allowed(
 ) -> None:
     with pytest.raises(ConfigError, match="allowed are 1 to 64 letters, digits"):
         await customers.create(store, clock, customer_id, "")
-    assert await customers.find_all(store) == []
+    assert await customers.list_customers(store) == []
 
 
 @pytest.mark.parametrize("name", ["n" * 129, "a\nb", "\x00"])
@@ -60,8 +60,8 @@ async def test_a_disabled_customer_stays_so_since_the_first_time_until_enabled(
     made = await customers.create(store, clock, "cus_1", "")
     await customers.create(store, clock, "cus_2", "")
     for now_ms in (5, 9):
-        assert (await customers.disable(store, "cus_1", now_ms)).disabledMs == 5
-    assert (await customers.get(store, "cus_2")).disabledMs is None
+        assert (await customers.disable(store, "cus_1", now_ms)).disabled_ms == 5
+    assert (await customers.get(store, "cus_2")).disabled_ms is None
     assert await customers.disable(store, "cus_1", None) == made
 
 
@@ -83,5 +83,5 @@ async def test_the_number_of_groups_is_shown(mine: Groups, theirs: Groups) -> No
     await theirs.create([3])
     await mine.drop(group_id)
     await mine.create([4])
-    shown = await customers.find_all(mine.services.store)
-    assert [(one.customerId, one.groupCount) for one in shown] == [("cus_1", 2), ("cus_2", 1)]
+    shown = await customers.list_customers(mine.services.store)
+    assert [(one.customer_id, one.group_count) for one in shown] == [("cus_1", 2), ("cus_2", 1)]

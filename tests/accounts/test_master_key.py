@@ -37,7 +37,7 @@ async def opens(store: Store, secret_box: SecretBox, access_key: str) -> list[by
     """Return the secrets of a key as a secret_box opens them."""
     known = await access_keys.find(store, access_key)
     assert known is not None
-    return [secret_box.open(sealed, access_key) for sealed in known.secret_ciphertexts(START_MS)]
+    return [secret_box.decrypt(sealed, access_key) for sealed in known.secret_ciphertexts(START_MS)]
 
 
 async def test_the_same_master_key_opens_what_it_sealed(
@@ -70,7 +70,7 @@ async def test_processes_that_start_at_once_agree_on_one_master_key(
         *(master_key.open_secret_box(store, database_url, variable) for _ in range(8))
     )
     sealed = vaults[0].seal(b"secret", "key")
-    assert {secret_box.open(sealed, "key") for secret_box in vaults} == {b"secret"}
+    assert {secret_box.decrypt(sealed, "key") for secret_box in vaults} == {b"secret"}
 
 
 async def test_postgresql_needs_the_variable(postgres_url: str) -> None:
@@ -160,8 +160,8 @@ async def key(
     secret_box = await master_key.open_secret_box(store, database_url, variable)
     made = await access_keys.create(store, secret_box, clock, "cus_1", access_secret="first-secret")
     await access_keys.create(store, secret_box, clock, "cus_1", access_secret="other-secret")
-    await access_keys.rotate(store, secret_box, clock, made.accessKey, grace_ms=1000)
-    return made.accessKey
+    await access_keys.rotate(store, secret_box, clock, made.access_key, grace_ms=1000)
+    return made.access_key
 
 
 async def rotate(store: Store, url: str, variable: str | None) -> tuple[int, str | None]:
@@ -283,10 +283,10 @@ async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
     early = await master_key.open_secret_box(store, database_url, both)
     await master_key.rotate(store, database_url, both)
     made = await access_keys.create(store, early, FakeClock(), caller.customer_id)
-    rotated = await access_keys.rotate(store, early, FakeClock(), made.accessKey, grace_ms=1000)
+    rotated = await access_keys.rotate(store, early, FakeClock(), made.access_key, grace_ms=1000)
     late = await master_key.open_secret_box(store, database_url, newest)
-    found = await opens(store, late, made.accessKey)
-    assert found == [rotated.accessSecret.encode(), made.accessSecret.encode()]
+    found = await opens(store, late, made.access_key)
+    assert found == [rotated.access_secret.encode(), made.access_secret.encode()]
 
 
 async def test_a_vault_without_the_key_in_use_stores_no_secret(

@@ -10,35 +10,35 @@ ONE, OTHER = b"1" * 32, b"2" * 32
 
 def test_what_was_sealed_opens_for_its_owner_alone() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.seal(b"secret", "key")
-    assert secret_box.open(sealed, "key") == b"secret"
+    sealed = secret_box.encrypt(b"secret", "key")
+    assert secret_box.decrypt(sealed, "key") == b"secret"
     with pytest.raises(InternalError):
-        secret_box.open(sealed, "another")
+        secret_box.decrypt(sealed, "another")
 
 
 def test_a_seal_never_looks_the_same_twice_nor_shows_what_it_holds() -> None:
     secret_box = SecretBox([ONE])
-    sealed = [secret_box.seal(b"secret", "key") for _ in range(100)]
+    sealed = [secret_box.encrypt(b"secret", "key") for _ in range(100)]
     assert len(set(sealed)) == 100
     assert not any(b"secret" in one or ONE in one for one in sealed)
 
 
 def test_a_change_of_any_byte_is_noticed() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.seal(b"secret", "key")
+    sealed = secret_box.encrypt(b"secret", "key")
     for place in range(len(sealed)):
         changed = bytearray(sealed)
         changed[place] ^= 1
         with pytest.raises(InternalError, match="cannot be opened with the master key"):
-            secret_box.open(bytes(changed), "key")
+            secret_box.decrypt(bytes(changed), "key")
 
 
 def test_a_cut_at_any_byte_is_noticed() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.seal(b"secret", "key")
+    sealed = secret_box.encrypt(b"secret", "key")
     for length in range(len(sealed)):
         with pytest.raises(InternalError):
-            secret_box.open(sealed[:length], "key")
+            secret_box.decrypt(sealed[:length], "key")
 
 
 def test_another_master_key_opens_nothing() -> None:
@@ -65,15 +65,15 @@ def test_keys_that_changed_meanwhile_are_read_again_when_needed() -> None:
         return held[0]
 
     secret_box = SecretBox([ONE], read)
-    assert secret_box.open(secret_box.seal(b"a", "key"), "key") == b"a"
+    assert secret_box.decrypt(secret_box.encrypt(b"a", "key"), "key") == b"a"
     assert not reads
     held[0] = [OTHER, ONE]
-    assert secret_box.open(SecretBox([OTHER]).seal(b"b", "key"), "key") == b"b"
-    assert secret_box.is_newest(secret_box.seal(b"c", "key"))
-    assert SecretBox([OTHER]).open(secret_box.seal(b"c", "key"), "key") == b"c"
+    assert secret_box.decrypt(SecretBox([OTHER]).seal(b"b", "key"), "key") == b"b"
+    assert secret_box.is_newest(secret_box.encrypt(b"c", "key"))
+    assert SecretBox([OTHER]).open(secret_box.encrypt(b"c", "key"), "key") == b"c"
     assert len(reads) == 1
     with pytest.raises(InternalError):
-        secret_box.open(SecretBox([b"3" * 32]).seal(b"d", "key"), "key")
+        secret_box.decrypt(SecretBox([b"3" * 32]).seal(b"d", "key"), "key")
 
 
 def test_a_new_master_key_reads_as_itself() -> None:

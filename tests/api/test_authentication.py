@@ -17,7 +17,7 @@ def _headers(**changed: str) -> list[tuple[str, str]]:
 
 async def test_a_disabled_key_is_refused_from_the_next_call_on(server: Server) -> None:
     assert await server.code() == 0
-    store, access_key = server.services.store, server.key.accessKey
+    store, access_key = server.services.store, server.key.access_key
     await access_keys.disable(store, access_key, server.clock())
     assert await server.code() == 1005
     await access_keys.disable(store, access_key, None)
@@ -47,9 +47,9 @@ async def test_a_key_is_refused_from_the_moment_it_expires(server: Server) -> No
 async def test_after_a_rotation_both_secrets_are_good_until_the_grace_ends(server: Server) -> None:
     old = server.key
     new = await access_keys.rotate(
-        server.services.store, server.secret_box, server.clock, old.accessKey, 10_000
+        server.services.store, server.secret_box, server.clock, old.access_key, 10_000
     )
-    assert new.accessSecret != old.accessSecret
+    assert new.access_secret != old.access_secret
     server.clock.now_ms += 9_999
     assert await server.code(key=old) == 0
     assert await server.code(key=new) == 0
@@ -61,7 +61,7 @@ async def test_after_a_rotation_both_secrets_are_good_until_the_grace_ends(serve
 async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(server: Server) -> None:
     old = server.key
     new = await access_keys.rotate(
-        server.services.store, server.secret_box, server.clock, old.accessKey, 0
+        server.services.store, server.secret_box, server.clock, old.access_key, 0
     )
     assert await server.code(key=old) == 1003
     assert await server.code(key=new) == 0
@@ -110,12 +110,12 @@ async def test_the_error_shows_no_signature_that_would_have_been_right(server: S
 
 @on_sqlite_only
 async def test_an_unknown_key_and_another_keys_signature_are_refused(server: Server) -> None:
-    unknown = NewSecret("no-such-key", server.key.accessSecret, "cus_1")
+    unknown = NewSecret("no-such-key", server.key.access_secret, "cus_1")
     assert await server.code(key=unknown) == 1005
     other = await access_keys.create(
         server.services.store, server.secret_box, server.clock, "cus_1"
     )
-    mixed = NewSecret(server.key.accessKey, other.accessSecret, "cus_1")
+    mixed = NewSecret(server.key.access_key, other.access_secret, "cus_1")
     assert await server.code(key=mixed) == 1003
 
 

@@ -253,7 +253,7 @@ async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
     assert line["level"] == "warning"
     assert line["request_id"] == envelope_of(reply)["requestId"]
     assert line["action"] == "deleteGroup"
-    assert line["access_key"] == server.key.accessKey
+    assert line["access_key"] == server.key.access_key
     assert line["customer_id"] == "cus_1"
     assert line["code"] == 19001
 
@@ -262,7 +262,7 @@ async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
 async def test_no_line_holds_a_secret_a_phone_number_or_what_is_no_access_key(
     server: Server,
 ) -> None:
-    secret = server.key.accessSecret
+    secret = server.key.access_secret
     pasted = [(name, secret if name == "accesskey" else value) for name, value in server.headers()]
     assert await server.code(headers=pasted) == 1005
     assert await server.code("createGroup", b'{"phones":"%s,x"}' % PHONE.encode()) == 1002
@@ -310,12 +310,12 @@ async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) ->
     assert (line["code"], line["level"], line["access_key"]) == (
         19003,
         "warning",
-        server.key.accessKey,
+        server.key.access_key,
     )
 
 
 async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server) -> None:
-    store, access_key = server.services.store, server.key.accessKey
+    store, access_key = server.services.store, server.key.access_key
     server.make_api(rates=RateLimits(0, 0, 1, Ticks()))
     assert [await server.code() for _ in range(3)] == [0, 0, 0]
     await access_keys.set_rate(store, access_key, 1, 2)
@@ -333,7 +333,7 @@ async def test_a_page_that_was_kept_costs_a_token_too(server: Server) -> None:
 @on_sqlite_only
 async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) -> None:
     server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
-    wrong = NewSecret(server.key.accessKey, "another-secret", "cus_1")
+    wrong = NewSecret(server.key.access_key, "another-secret", "cus_1")
     assert [await server.code(key=wrong) for _ in range(3)] == [1003] * 3
     assert await server.code(ts=server.clock() - 60_001) == 1004
     assert await server.code() == 0
@@ -349,7 +349,7 @@ async def test_the_rate_stands_after_the_action_and_before_the_body(server: Serv
     assert await server.code(body=b"no JSON") == 19003
     assert await server.code("noSuchAction") == 1002
     assert await server.code(biz_type="4") == 1002
-    await access_keys.disable(server.services.store, server.key.accessKey, server.clock())
+    await access_keys.disable(server.services.store, server.key.access_key, server.clock())
     assert await server.code() == 1005
 
 

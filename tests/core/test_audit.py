@@ -15,7 +15,7 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import _reencrypt
 from openpns.accounts.secret_box import SecretBox
 from openpns.core import audit
-from openpns.core.audit import Entry, Wanted, mask
+from openpns.core.audit import Entry, Filter, mask
 from openpns.core.context import Caller, Services
 from openpns.errors import ConfigError, GroupFull, GroupNotFound, ParameterError, WireError
 from openpns.groups import service, transfer, update
@@ -29,7 +29,7 @@ APPEND_ONLY = "audit_entry is append-only"
 
 async def entries(store: Store, **wanted: Any) -> list[Entry]:
     """Return the entries of calls and commands, the newest first."""
-    return [entry async for slice_ in audit.find(store, Wanted(**wanted)) for entry in slice_]
+    return [entry async for slice_ in audit.find(store, Filter(**wanted)) for entry in slice_]
 
 
 async def of_calls(store: Store) -> list[Entry]:
@@ -252,7 +252,7 @@ async def test_commands_leave_entries_of_the_operator(
         assert entry.request_id is None
         assert entry.access_key == ("key-1" if entry.action.startswith("keys.") else None)
         assert entry.customer_id == (None if entry.action == "masterKey.rotate" else "cus_1")
-    assert not [s for s in (secret, rotated.accessSecret, "A Name") if s in str(found)]
+    assert not [s for s in (secret, rotated.access_secret, "A Name") if s in str(found)]
 
 
 async def test_a_command_that_is_refused_leaves_none(
@@ -372,7 +372,7 @@ async def test_a_user_without_a_name_is_told_by_its_number(
     monkeypatch.setattr(audit.pwd, "getpwuid", unknown)
     monkeypatch.setattr(audit.os, "geteuid", lambda: 4711)
     monkeypatch.setattr(audit.socket, "gethostname", lambda: "node1")
-    await audit.note(store, "database.restore", {"file": "a.db"})
+    await audit.record(store, "database.restore", {"file": "a.db"})
     audit._operator.cache_clear()
     (entry,) = await entries(store)
     assert entry.actor == "operator:4711@node1"

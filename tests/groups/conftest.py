@@ -9,7 +9,7 @@ from tests import direct
 from tests.groups.actions import Groups
 
 from openpns.accounts.secret_box import SecretBox
-from openpns.core.context import Caller, Services
+from openpns.core.context import Context
 
 MEMBERS = """
 SELECT customer_id, group_seq, phone FROM group_member
@@ -34,13 +34,13 @@ def query(database_url: str) -> direct.Query:
 
 
 @pytest.fixture
-def mine(services: Services, caller: Caller) -> Groups:
-    return Groups(services, caller)
+def mine(context: Context) -> Groups:
+    return Groups(context)
 
 
 @pytest.fixture
-def theirs(services: Services, stranger: Caller) -> Groups:
-    return Groups(services, stranger)
+def theirs(stranger: Context) -> Groups:
+    return Groups(stranger)
 
 
 @pytest.fixture

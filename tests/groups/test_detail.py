@@ -20,10 +20,10 @@ async def test_one_group_is_shown_with_what_listgroup_leaves_out(
     clock.now_ms += 5
     await mine.delete(group_id, 999_999)
     found = (await detail.get(mine.services, mine.caller, GetGroup(group_id))).data
-    assert (found.customerId, found.groupName, found.groupId, found.phones, found.remark) == (
+    assert (found.customer_id, found.groupName, found.groupId, found.phones, found.remark) == (
         "cus_1", "a name", group_id, joined(range(count)), "a remark",
     )  # fmt: skip
-    assert (found.count, found.createdMs, found.updatedMs) == (count, START_MS, START_MS + 5)
+    assert (found.count, found.created_ms, found.updatedMs) == (count, START_MS, START_MS + 5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 500])

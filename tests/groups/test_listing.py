@@ -12,7 +12,7 @@ from openpns import limits
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups import listing
 from openpns.groups.wire import ListGroup
-from openpns.kit.casefold import folded_name
+from openpns.kit.casefold import fold_name
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -50,13 +50,11 @@ class Finder:
             group
             for group in self.groups
             if filters.get("groupId", group[0]) == group[0]
-            and folded_name(group[1]).startswith(folded_name(filters.get("groupName", "")))
+            and fold_name(group[1]).startswith(fold_name(filters.get("groupName", "")))
             and ("phone" not in filters or int(filters["phone"][3:]) in group[2])
         ]
         if order == "name":
-            found.sort(
-                key=lambda group: folded_name(group[1])
-            )  # stable: oldest first within a name
+            found.sort(key=lambda group: fold_name(group[1]))  # stable: oldest first within a name
         ids = [group[0] for group in found]
         return ids[::-1] if order == "newest" else ids
 

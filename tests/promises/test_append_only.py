@@ -5,7 +5,7 @@ from tests import direct
 from tests.helpers import on_sqlite_only
 
 from openpns.core import audit
-from openpns.core.audit import Entry, Wanted
+from openpns.core.audit import Entry, Filter
 from openpns.storage.store import Store
 
 ROW = "VALUES ('cus_1', 7, 1, 'createGroup', NULL, 'key', NULL, NULL, '{}')"
@@ -14,7 +14,7 @@ APPEND_ONLY = "audit_entry is append-only"
 
 
 async def entries(store: Store) -> list[Entry]:
-    return [entry async for slice_ in audit.find(store, Wanted()) for entry in slice_]
+    return [entry async for slice_ in audit.find(store, Filter()) for entry in slice_]
 
 
 @pytest.mark.parametrize(

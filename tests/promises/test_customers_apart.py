@@ -123,7 +123,7 @@ async def test_ids_in_fields_that_an_action_does_not_have_open_nothing(
     page = {"limit": 0, "offset": 0}
     for fields in (
         {"customerId": "cus_1"},
-        {"customer_id": "cus_1", "accessKey": server.key.accessKey},
+        {"customer_id": "cus_1", "accessKey": server.key.access_key},
     ):
         own = await _answer(server, "listGroup", page, thief)
         assert await _answer(server, "listGroup", page | fields, thief) == own

@@ -25,7 +25,7 @@ from tests.promises.traffic import (
 )
 
 from openpns.core import audit
-from openpns.core.audit import Entry, Wanted
+from openpns.core.audit import Entry, Filter
 from openpns.groups.check import read_all
 from openpns.storage import connect as storage
 
@@ -46,7 +46,7 @@ async def assert_sound(url: str) -> list[Entry]:
     store = await storage.open_store(url, timeout_ms=60_000)
     told: list[str] = []
     await read_all(store, told.append)
-    slices = [slice_ async for slice_ in audit.find(store, Wanted(access_key=KEY_OF["cus_1"][0]))]
+    slices = [slice_ async for slice_ in audit.find(store, Filter(access_key=KEY_OF["cus_1"][0]))]
     await store.close()
     assert told == []
     return [entry for slice_ in slices for entry in slice_ if entry.request_id is not None]

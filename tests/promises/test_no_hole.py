@@ -88,7 +88,7 @@ async def test_any_flipped_bits_of_any_call_are_refused(
 
 @on_sqlite_only
 async def test_a_flip_that_makes_another_customers_key_gives_nothing(server: Server) -> None:
-    other = server.key.accessKey[:-1] + chr(ord(server.key.accessKey[-1]) ^ 1)
+    other = server.key.access_key[:-1] + chr(ord(server.key.access_key[-1]) ^ 1)
     store, clock = server.services.store, server.clock
     await customers.create(store, clock, "cus_2", "")
     await access_keys.create(store, server.secret_box, clock, "cus_2", access_key=other)
@@ -258,7 +258,7 @@ async def test_only_the_signature_itself_is_the_signature(server: Server, algori
 async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
     server: Server,
 ) -> None:
-    store, name = server.services.store, server.key.accessKey
+    store, name = server.services.store, server.key.access_key
     assert await server.code(algorithm="md5") == 0
     await access_keys.require_sha256(store, name, server.clock())
     for call in ({}, {"algorithm": "md5"}, {"algorithm": ""}):
@@ -277,7 +277,7 @@ async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
 
 
 async def test_a_stranger_is_not_told_that_a_key_demands_sha256(server: Server) -> None:
-    store, name = server.services.store, server.key.accessKey
+    store, name = server.services.store, server.key.access_key
     guessed = NewSecret(name, "a-guessed-secret", "cus_1")
     for algorithm in ALGORITHMS:
         before = envelope_of(await server.call(key=guessed, algorithm=algorithm))

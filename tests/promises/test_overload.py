@@ -142,7 +142,7 @@ async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Serve
         )
         for kind in ("disabled", "strict")
     }
-    await access_keys.disable(store, made["disabled"].accessKey, server.clock())
+    await access_keys.disable(store, made["disabled"].access_key, server.clock())
     server.make_api(replace(server.services, store=counting))  # type: ignore[arg-type]
     right = dict(server.headers())
     bad = {

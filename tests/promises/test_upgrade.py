@@ -57,7 +57,7 @@ async def make_old(url: str) -> None:
     secret_box = await master_key.open_secret_box(store, url, MASTER_KEY)
     literal = "x'{}'" if engine == "sqlite" else "'\\x{}'"
     sealed = {
-        customer: literal.format(secret_box.seal(secret.encode(), access_key).hex())
+        customer: literal.format(secret_box.encrypt(secret.encode(), access_key).hex())
         for customer, (access_key, secret) in KEY_OF.items()
     }
     await direct.run(url, old_rows(sealed))

@@ -96,7 +96,7 @@ async def new_key(store: Store, url: str, customer: str | None = None) -> Key:
         customer = f"cus_{secrets.token_hex(8)}"
         await customers.create(store, now_ms, customer, "")
     made = await access_keys.create(store, secret_box, now_ms, customer)
-    return Key(customer, made.accessKey, [made.accessSecret])
+    return Key(customer, made.access_key, [made.access_secret])
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ class Side:
     async def rotate(self, key: str, grace_ms: int) -> Answers:
         secret_box = await open_secret_box(self._store, self.url, MASTER_KEY)
         made = await access_keys.rotate(self._store, secret_box, self.clock, key, grace_ms)
-        self._secrets[key].append(made.accessSecret)
+        self._secrets[key].append(made.access_secret)
         return []
 
     async def wait(self, ms: int) -> Answers:

@@ -103,7 +103,7 @@ class Lives(RuleBasedStateMachine):
                 access_key=name, access_secret=f"secret-of-{number}", sha256_only=sha256_only,
             )  # fmt: skip
             self.reference.keys[name] = Key(
-                customer, [made.accessSecret], demands_sha256=sha256_only
+                customer, [made.access_secret], demands_sha256=sha256_only
             )
         for worker in self._workers:
             await worker.start(CACHES[0])
@@ -240,7 +240,7 @@ class Lives(RuleBasedStateMachine):
         made = self._wait(
             access_keys.rotate(self.store, self.secret_box, self.time, name, grace_ms)
         )
-        known.secrets.append(made.accessSecret)
+        known.secrets.append(made.access_secret)
         known.previous_until_ms = self.time() + grace_ms
 
     @rule(key=_KEY, is_demanded=_RARELY)

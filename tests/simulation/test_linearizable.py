@@ -104,7 +104,7 @@ class Operator:
             new = await access_keys.rotate(
                 self._store, self._secret_box, now_ms, key.name, grace_ms=0
             )
-            key.secrets.append(new.accessSecret)
+            key.secrets.append(new.access_secret)
 
         await self._do(key, SetAccess("secret", len(key.secrets)), rotate)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests import direct
 
-from openpns.kit.casefold import folded_name
+from openpns.kit.casefold import fold_name
 from openpns.storage import connect, migrations, name_keys
 
 NAMES = ["Straße", "ÉCLAIR", "plain", "", "Ω"]
@@ -22,7 +22,7 @@ async def test_names_that_were_there_are_folded_by_the_migration(database_url: s
     rows = await direct.query(
         database_url, "SELECT group_name, folded_name FROM number_group ORDER BY group_seq"
     )
-    assert rows == [(name, folded_name(name)) for name in NAMES]
+    assert rows == [(name, fold_name(name)) for name in NAMES]
     await store.close()
 
 

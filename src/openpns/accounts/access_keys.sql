@@ -2,10 +2,10 @@
 -- Store a new access key; returns no row where the name is taken.
 INSERT INTO access_key (
     access_key, customer_id, label, secret_ciphertext, created_ms, expires_ms, sha256_only_since_ms,
-    rate_per_s, rate_burst, read_only_ms
+    rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 ) VALUES (
     :access_key, :customer_id, :label, :secret_ciphertext, :now_ms, :expires_ms, :sha256_only_since_ms,
-    :rate_per_s, :rate_burst, :read_only_ms
+    :rate_per_s, :rate_burst, :read_only_ms, :unique_ts_since_ms
 )
 ON CONFLICT DO NOTHING
 RETURNING access_key
@@ -15,7 +15,7 @@ RETURNING access_key
 -- cross-customer: the operator's own list
 SELECT
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 FROM access_key
 WHERE CAST(:customer_id AS text) IS NULL OR customer_id = CAST(:customer_id AS text)
 ORDER BY created_ms, access_key
@@ -30,7 +30,7 @@ SET disabled_ms = CASE
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 
 -- key_require_sha256
 -- Refuse a key's md5 signatures from :now_ms on, or accept them with NULL; no row: unknown key.
@@ -42,7 +42,20 @@ SET sha256_only_since_ms = CASE
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
+
+-- key_require_unique_ts
+-- Take identical writes as copies from :now_ms on, or each as a request with NULL; no row:
+-- unknown key.
+-- cross-customer: the operator names the access key
+UPDATE access_key
+SET unique_ts_since_ms = CASE
+    WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
+    ELSE coalesce(unique_ts_since_ms, CAST(:now_ms AS bigint)) END
+WHERE access_key = :access_key
+RETURNING
+    access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 
 -- key_set_rate
 -- Give a key a rate of its own, or none with NULL; returns no row for an unknown one.
@@ -51,7 +64,7 @@ UPDATE access_key SET rate_per_s = :rate_per_s, rate_burst = :rate_burst
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 
 -- key_expire
 -- Let a key expire at :expires_ms, or never with NULL; returns no row for an unknown one.
@@ -60,7 +73,7 @@ UPDATE access_key SET expires_ms = :expires_ms
 WHERE access_key = :access_key
 RETURNING
     access_key, customer_id, label, created_ms, expires_ms, disabled_ms, previous_until_ms,
-    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms
+    sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 
 -- key_rotate
 -- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.

@@ -1,4 +1,4 @@
-"""Customers: who owns number groups and access keys. The operator's, without a wire action."""
+"""Customers: the owners of number groups and access keys. The operator manages them."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
-from openpns.core import audit
+from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError
 from openpns.ids import new_revision
 from openpns.storage.store import Statement, Store, Transaction
@@ -17,23 +17,21 @@ _CUSTOMER_ID: Final = re.compile(
 )
 
 
-class Customer(msgspec.Struct, frozen=True):
+class Customer(msgspec.Struct, frozen=True, rename="camel"):
     """A customer as the operator sees it."""
 
-    customerId: str  # noqa: N815
+    customer_id: str
     name: str
-    createdMs: int  # noqa: N815
-    disabledMs: int | None  # noqa: N815
-    groupCount: int  # noqa: N815
+    created_ms: int
+    disabled_ms: int | None
+    group_count: int
 
 
 async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Customer:
     """Create a customer.
 
     Args:
-        store: The database.
-        clock: The wall clock.
-        customer_id: Its id, for good: 1 to 64 letters, digits, `_`, `.` and `-`.
+        customer_id: Its id, which never changes: 1 to 64 letters, digits, `_`, `.` and `-`.
         name: A name for people; at most 128 characters.
 
     Raises:
@@ -47,33 +45,24 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
     check_label("name", name, limits.CUSTOMER_NAME_CHARS_MAX)
     now = clock()
 
-    def steps() -> Transaction[None]:
+    def steps() -> Transaction[OperatorEffect[Customer]]:
         customer = {"customer_id": customer_id, "name": name, "now_ms": now}
         if not (yield Statement("customer_create", customer)):
-            raise ConfigError(f"customer {customer_id} is there already")
-        counter = {"customer_id": customer_id, "revision": new_revision()}
-        yield Statement("customer_state_create", counter)
-        yield audit.operator_entry(customer_id, "customers.create")
+            raise ConfigError(f"customer {customer_id} exists already")
+        state = {"customer_id": customer_id, "revision": new_revision()}
+        yield Statement("customer_state_create", state)
+        return OperatorEffect(Customer(customer_id, name, now, None, 0), customer_id)
 
-    await store.write(steps)
-    return Customer(customer_id, name, now, None, 0)
+    return await commit_as_operator(store, "customers.create", steps)
 
 
-async def find_all(store: Store) -> list[Customer]:
-    """Return every customer, oldest first.
-
-    Args:
-        store: The database.
-    """
+async def list_customers(store: Store) -> list[Customer]:
+    """Return every customer, oldest first."""
     return [Customer(*row) for row in await store.fetch("customer_list", {"customer_id": None})]
 
 
 async def get(store: Store, customer_id: str) -> Customer:
     """Return a customer.
-
-    Args:
-        store: The database.
-        customer_id: Its id.
 
     Raises:
         ConfigError: There is none with this id.
@@ -85,50 +74,32 @@ async def get(store: Store, customer_id: str) -> Customer:
 
 
 async def disable(store: Store, customer_id: str, now_ms: int | None) -> Customer:
-    """Disable a customer from now on, or enable it: its keys answer 1005 until then.
-
-    Args:
-        store: The database.
-        customer_id: Its id.
-        now_ms: The time now; None enables.
+    """Disable a customer from now on, so that its keys are answered 1005; None enables it.
 
     Raises:
         ConfigError: There is none with this id.
     """
 
-    def steps() -> Transaction[None]:
+    def steps() -> Transaction[OperatorEffect[None]]:
         if not (
             yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
         ):
             raise unknown_customer(customer_id)
-        action = "customers.enable" if now_ms is None else "customers.disable"
-        yield audit.operator_entry(customer_id, action)
+        return OperatorEffect(None, customer_id)
 
-    await store.write(steps)
+    action = "customers.enable" if now_ms is None else "customers.disable"
+    await commit_as_operator(store, action, steps)
     return await get(store, customer_id)
 
 
 def unknown_customer(customer_id: str) -> ConfigError:
-    """Return the error for a customer that is not there.
-
-    Args:
-        customer_id: What the operator typed.
-    """
+    """Return the error for a customer that does not exist."""
     return ConfigError(
-        f"customer {customer_id!r}: there is none with this id; openpns customers list shows all"
+        f"customer {customer_id!r}: not found; openpns customers list shows all of them"
     )
 
 
 def check_label(what: str, text: str, chars_max: int) -> None:
-    """Make sure that a text for people is short and has no control characters.
-
-    Args:
-        what: What it is, for the error text.
-        text: The text.
-        chars_max: How many characters it may have.
-
-    Raises:
-        ConfigError: It is too long or has control characters.
-    """
+    """Raise ConfigError if a text for people is too long or has control characters."""
     if len(text) > chars_max or not text.isprintable():
         raise ConfigError(f"{what}: allowed are at most {chars_max} printable characters")

@@ -10,6 +10,7 @@ from typing import Final
 
 from openpns.accounts.secret_box import ALLOWED, SecretBox, new_master_key, read_master_keys
 from openpns.core import audit
+from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError, InternalError
 from openpns.storage.store import Statement, Store, Transaction, database_path
 
@@ -20,72 +21,60 @@ _CHECK_OWNER: Final = "master key check"
 
 
 def key_file_of(url: str) -> Path | None:
-    """Return the key file that stands beside an SQLite database; None for PostgreSQL.
-
-    Args:
-        url: The database's URL.
-    """
+    """Return the key file of an SQLite database, in the same folder; None for PostgreSQL."""
     path = database_path(url)
     return None if path is None else Path(f"{path}.key")
 
 
 async def open_secret_box(store: Store, url: str, variable: str | None) -> SecretBox:
-    """Return the secret_box for a database, and make sure that it is the right one.
+    """Return the secret box of a database, and make sure that its master key is the right one.
 
     The keys come from the environment variable or, for an SQLite database without it, from the
-    key file, which is made for a database that has none yet.
+    key file, which is created for a new database.
 
     Args:
         store: The open database, its migrations current.
-        url: The database's URL.
-        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+        variable: The value of OPENPNS_MASTER_KEY, None if it is not set.
 
     Raises:
         ConfigError: The master key is missing, malformed or another database's.
     """
-    sealed = await _find_key_check(store)
-    secret_box = _secret_box(url, variable, is_new=sealed is None)
-    if sealed is None:
-        await store.write(lambda: _create_check(secret_box.seal(_CHECK_TEXT, _CHECK_OWNER)))
-        sealed = await _find_key_check(store) or b""  # another process may have been faster
-    _recognise(secret_box, sealed, url, variable)
+    check = await _find_key_check(store)
+    secret_box = _secret_box(url, variable, is_new=check is None)
+    if check is None:
+        await store.write(lambda: _create_check(secret_box.encrypt(_CHECK_TEXT, _CHECK_OWNER)))
+        check = await _find_key_check(store) or b""  # another process may have been faster
+    _recognise(secret_box, check, url, variable)
     return secret_box
 
 
 async def find_mistake(store: Store, url: str, variable: str | None) -> str | None:
-    """Return why the master key is not this database's; None where it is, or none is needed yet.
+    """Return why the master key is not this database's; None if it is, or none is needed yet.
 
-    Changes nothing and makes no key file, unlike `open_secret_box`.
-
-    Args:
-        store: The open database.
-        url: Its URL.
-        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+    Changes nothing and creates no key file, unlike `open_secret_box`.
     """
-    sealed = await _find_key_check(store)
-    if sealed is None:
+    check = await _find_key_check(store)
+    if check is None:
         return None
     try:
-        _recognise(_secret_box(url, variable, is_new=False), sealed, url, variable)
+        _recognise(_secret_box(url, variable, is_new=False), check, url, variable)
     except ConfigError as error:
         return str(error)
     return None
 
 
 async def rotate(store: Store, url: str, variable: str | None) -> int:
-    """Seal every secret anew under the newest master key; return how many keys there are.
+    """Encrypt every secret under the newest master key; return the number of access keys.
 
-    With a key file, a new key is made and put before the old one, which goes away at the end;
-    a run that was cut off at any point is finished by the next one. With the variable, its
-    first key is the new one.
+    With a key file, a new master key is put before the old one, which is removed at the end; a run
+    that was interrupted is completed by the next one. With the variable, its first key is the new
+    one.
 
     Args:
-        store: The open database.
-        url: The database's URL.
-        variable: The value of OPENPNS_MASTER_KEY, None where it is not set.
+        variable: The value of OPENPNS_MASTER_KEY, None if it is not set.
 
     Raises:
-        ConfigError: The master key is wrong, the variable holds but one key, or another rotation
+        ConfigError: The master key is wrong, the variable holds one key only, or another rotation
             is running.
     """
     file = None if variable is not None else key_file_of(url)
@@ -95,32 +84,29 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
             raise ConfigError(
                 f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
             )
-        return await store.write(lambda: _reencrypt(secret_box))
+        return await _commit_rotation(store, secret_box)
     with _alone(file):
         await open_secret_box(store, url, variable)
         text = file.read_text("ascii")
         if len(read_master_keys(text, str(file))) == 1:
             _write_private(file, f"{new_master_key()}\n{text}")
         secret_box = await open_secret_box(store, url, variable)
-        count = await store.write(lambda: _reencrypt(secret_box))
+        count = await _commit_rotation(store, secret_box)
         _write_private(file, file.read_text("ascii").splitlines()[0] + "\n")
     return count
 
 
 def lock_key_check(secret_box: SecretBox) -> Transaction[None]:
-    """Keep the master key from being rotated until the end of the transaction.
+    """Prevent a rotation of the master key until the end of the transaction.
 
-    To be run before a secret is sealed and stored: one sealed under a key that a rotation has
-    done away with meanwhile could never be opened again.
-
-    Args:
-        secret_box: What will seal; reads its keys again where they were rotated.
+    Runs before a secret is encrypted and stored: one under a key that a rotation has removed
+    meanwhile could never be decrypted.
 
     Raises:
-        InternalError: The secret_box lacks the key that the database is now used with.
+        InternalError: The secret box lacks the key that the database is now used with.
     """
     for row in (yield Statement("master_key_check_lock", {})):
-        secret_box.open(row[0], _CHECK_OWNER)
+        secret_box.decrypt(row[0], _CHECK_OWNER)
 
 
 def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
@@ -145,9 +131,9 @@ def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
     return SecretBox(read(), read)
 
 
-def _recognise(secret_box: SecretBox, sealed: bytes, url: str, variable: str | None) -> None:
+def _recognise(secret_box: SecretBox, check: bytes, url: str, variable: str | None) -> None:
     try:
-        secret_box.open(sealed, _CHECK_OWNER)
+        secret_box.decrypt(check, _CHECK_OWNER)
     except InternalError:
         where = VARIABLE if variable is not None else str(key_file_of(url))
         raise ConfigError(f"{where}: not the master key that this database was made with") from None
@@ -158,19 +144,22 @@ async def _find_key_check(store: Store) -> bytes | None:
     return rows[0][0] if rows else None
 
 
-def _create_check(sealed: bytes) -> Transaction[None]:
-    yield Statement("master_key_check_create", {"ciphertext": sealed})
+def _create_check(check: bytes) -> Transaction[None]:
+    yield Statement("master_key_check_create", {"ciphertext": check})
 
 
-def _reencrypt(secret_box: SecretBox) -> Transaction[int]:
-    """Seal everything anew, the check first: whoever stores a secret waits for that row."""
+async def _commit_rotation(store: Store, secret_box: SecretBox) -> int:
+    return await commit_as_operator(store, "masterKey.rotate", lambda: _reencrypt(secret_box))
 
-    def again(sealed: bytes | None, owner: str) -> bytes | None:
-        return sealed and secret_box.seal(secret_box.open(sealed, owner), owner)
 
-    yield Statement(
-        "master_key_check_write", {"ciphertext": secret_box.seal(_CHECK_TEXT, _CHECK_OWNER)}
-    )
+def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
+    """Encrypt every secret again, the check first: whoever stores a secret waits for its row."""
+
+    def again(ciphertext: bytes | None, owner: str) -> bytes | None:
+        return ciphertext and secret_box.encrypt(secret_box.decrypt(ciphertext, owner), owner)
+
+    check = secret_box.encrypt(_CHECK_TEXT, _CHECK_OWNER)
+    yield Statement("master_key_check_write", {"ciphertext": check})
     rows = yield Statement("key_ciphertext_list", {})
     for access_key, secret, previous in rows:
         yield Statement(
@@ -181,10 +170,7 @@ def _reencrypt(secret_box: SecretBox) -> Transaction[int]:
                 "previous_ciphertext": again(previous, access_key),
             },
         )
-    yield audit.operator_entry(
-        audit.NO_CUSTOMER, "masterKey.rotate", details={"accessKeys": len(rows)}
-    )
-    return len(rows)
+    return OperatorEffect(len(rows), audit.NO_CUSTOMER, details={"accessKeys": len(rows)})
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Pages as they were sent, kept to be sent again while nothing has changed.
 
 The cache never decides by itself whether a page is current. Every call reads its access key
-after it arrived, and with the key the version of the customer's data; a page is used only if it
-was read at that very version.
+after it arrived, and with the key the revision of the customer's data; a page is used only if it
+was read at that very revision.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from openpns.groups.answers import Fragment
+from openpns.core.actions import Fragment
 
 _ENTRY_BYTES: Final = 512
 """What an entry takes besides its texts: objects, tuples, a place in the table."""
@@ -20,7 +20,7 @@ _SHARE_MAX: Final = 8
 
 
 class CacheKey(NamedTuple):
-    """What a kept answer depends on, but for the customer's version."""
+    """What a kept answer depends on, but for the customer's revision."""
 
     customer_id: str
     action: str
@@ -29,7 +29,7 @@ class CacheKey(NamedTuple):
 
 
 class PageCache:
-    """Keep encoded answers by what was asked, the least recently used gone first.
+    """Keep encoded answers by what was key, the least recently used gone first.
 
     Args:
         bytes_max: How many bytes all entries may take; 0 keeps nothing.
@@ -41,84 +41,84 @@ class PageCache:
         self._pages: OrderedDict[CacheKey, tuple[int, bytes]] = OrderedDict()
         self._reading: dict[CacheKey, asyncio.Future[bytes | None]] = {}
 
-    def find(self, asked: CacheKey, version: int) -> bytes | None:
-        """Return the answer, if it was kept at this version.
+    def find(self, key: CacheKey, revision: int) -> bytes | None:
+        """Return the answer, if it was kept at this revision.
 
         Args:
-            asked: What is asked.
-            version: The customer's version, read after the request arrived.
+            key: What is key.
+            revision: The customer's revision, read after the request arrived.
         """
-        kept = self._pages.get(asked)
-        if kept is None or kept[0] != version:
+        kept = self._pages.get(key)
+        if kept is None or kept[0] != revision:
             return None
-        self._pages.move_to_end(asked)
+        self._pages.move_to_end(key)
         return kept[1]
 
     async def read(
-        self, asked: CacheKey, version: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+        self, key: CacheKey, revision: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
     ) -> Fragment:
         """Return an answer that is not kept: read it, or take what another call reads just now.
 
         After a change many calls miss the same page at once; one or two of them read it.
 
         Args:
-            asked: What is asked.
-            version: The customer's version, read after the request arrived.
-            read: Reads the answer, with the version that it was read at.
+            key: What is key.
+            revision: The customer's revision, read after the request arrived.
+            read: Reads the answer, with the revision that it was read at.
         """
         if not self._bytes_max:
             return (await read())[1]
-        earlier = self._reading.get(asked)
+        earlier = self._reading.get(key)
         if earlier is not None:
             await asyncio.wait((earlier,))
-            # It was begun before this call came: it counts only if it found the same version.
-            page = self.find(asked, version)
-            if page is None and (later := self._reading.get(asked)) is not None:
+            # It was begun before this call came: it counts only if it found the same revision.
+            page = self.find(key, revision)
+            if page is None and (later := self._reading.get(key)) is not None:
                 await asyncio.wait((later,))
                 page = later.result()  # begun since: whatever it found is new enough
             if page is not None:
                 return page
-        return await self._read_alone(asked, read)
+        return await self._read_alone(key, read)
 
     async def _read_alone(
-        self, asked: CacheKey, read: Callable[[], Awaitable[tuple[int, Fragment]]]
+        self, key: CacheKey, read: Callable[[], Awaitable[tuple[int, Fragment]]]
     ) -> Fragment:
         reading: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._reading[asked] = reading
+        self._reading[key] = reading
         page = None
         try:
-            found_version, fragment = await read()
+            found_revision, fragment = await read()
             if isinstance(fragment, bytes):
                 page = fragment
-                self.keep(asked, found_version, page)
+                self.keep(key, found_revision, page)
             return fragment
         finally:
             reading.set_result(page)
-            if self._reading.get(asked) is reading:  # else another began, and may have ended since
-                del self._reading[asked]
+            if self._reading.get(key) is reading:  # else another began, and may have ended since
+                del self._reading[key]
 
-    def keep(self, asked: CacheKey, version: int, page: bytes) -> None:
+    def keep(self, key: CacheKey, revision: int, page: bytes) -> None:
         """Keep an answer, in the place of an older one.
 
         Args:
-            asked: What was asked.
-            version: The version at which the page was read: its own, from the same snapshot.
+            key: What was key.
+            revision: The revision at which the page was read: its own, from the same snapshot.
             page: What is answered.
         """
-        size = _size(asked, page)
+        size = _size(key, page)
         if size > self._bytes_max // _SHARE_MAX:
             return
-        self._drop(asked)
-        self._pages[asked] = (version, page)
+        self._drop(key)
+        self._pages[key] = (revision, page)
         self.bytes_used += size
         while self.bytes_used > self._bytes_max:
             self._drop(next(iter(self._pages)))
 
-    def _drop(self, asked: CacheKey) -> None:
-        dropped = self._pages.pop(asked, None)
+    def _drop(self, key: CacheKey) -> None:
+        dropped = self._pages.pop(key, None)
         if dropped is not None:
-            self.bytes_used -= _size(asked, dropped[1])
+            self.bytes_used -= _size(key, dropped[1])
 
 
-def _size(asked: CacheKey, page: bytes) -> int:
-    return len(asked.body) + len(asked.content_type or "") + len(page) + _ENTRY_BYTES
+def _size(key: CacheKey, page: bytes) -> int:
+    return len(key.body) + len(key.content_type or "") + len(page) + _ENTRY_BYTES

@@ -1,6 +1,6 @@
-"""The hot path: from the bytes of a request to the bytes of its answer.
+"""The hot path: from the bytes of a request to the bytes of its response.
 
-Read `_answer` from top to bottom: the order of its checks is part of the API.
+Read `_respond` from top to bottom: the order of its checks is part of the API.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -12,12 +12,13 @@ from typing import Final
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
-from openpns.api.authentication import Authenticator, read_headers
+from openpns.api.authentication import Authenticator
 from openpns.api.page_cache import CacheKey, PageCache
 from openpns.api.registry import ACTIONS
 from openpns.api.request_body import BodyBudget, BodyDeadline
-from openpns.api.request_log import Call, RequestLog
-from openpns.core.context import Services
+from openpns.api.request_log import RequestLog, RequestRecord
+from openpns.core.actions import Fragment
+from openpns.core.context import Context, RequestFacts, Services
 from openpns.errors import (
     BodyTooLarge,
     InternalError,
@@ -28,29 +29,25 @@ from openpns.errors import (
     PermissionDenied,
     WireError,
 )
-from openpns.groups.answers import Fragment
 from openpns.protocol import envelope
-
-PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
-"""Where the API is served."""
+from openpns.protocol.headers import PATHS, read_headers
 
 UNKNOWN_KEY: Final = "(unknown)"
-"""How the log calls an access key that is not there; no key can be called so."""
+"""An unknown access key in the log; no access key can be written like this."""
 
 HeaderList = list[tuple[str, str]]
 
 ReadBody = Callable[[int], Awaitable[bytes | None]]
-"""Return the body, or None where it has more bytes than the argument."""
+"""Return the body, or None if it has more bytes than the argument."""
 
 
 class Reply:
-    """An answer, ready to be sent.
+    """A response, ready to be sent.
 
     Args:
-        status: The HTTP status.
-        headers: The headers, but those that the HTTP server adds.
-        body: The body: whole, or in pieces where it is large.
-        close: To be called once the body was sent, or cannot be.
+        headers: The headers, without those that the HTTP server adds.
+        body: The body: whole, or in chunks if it is large.
+        close: Called once the body was sent, or cannot be.
     """
 
     __slots__ = ("body", "close", "headers", "status")
@@ -69,18 +66,15 @@ class Reply:
 
 
 class Api:
-    """Answer calls; the same whatever carries them.
+    """Respond to requests, whatever carries them.
 
     Args:
-        services: What the actions work with.
-        secret_box: Opens the keys' secrets.
-        request_log: Counts and logs calls.
         body_bytes_max: The largest body that is read.
-        in_flight_max: How many calls may be in hand at once.
+        in_flight_max: Requests that may be in flight at once.
         body_timeout_ms: How long a body may take to arrive.
-        cache_bytes_max: How many bytes kept answers may take; 0 keeps none.
-        body_buffer_bytes_max: How many bytes larger bodies may have together while they arrive;
-            one body is let in in any case.
+        cache_bytes_max: Bytes of cached responses; 0 caches none.
+        body_buffer_bytes_max: Bytes of all larger bodies while they arrive; one body is always
+            admitted.
     """
 
     def __init__(
@@ -96,11 +90,11 @@ class Api:
     ) -> None:
         self._services = services
         self._authenticator = Authenticator(secret_box, cache_bytes_max // limits.CACHED_KEY_BYTES)
-        self._telemetry = request_log
+        self._request_log = request_log
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
         self.body_budget = BodyBudget(max(body_buffer_bytes_max, body_bytes_max))
-        """For who reads bodies: what they may take together."""
+        """For the reader of bodies: the bytes that they may take together."""
         self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
         self._rates = services.rates
@@ -109,35 +103,33 @@ class Api:
     async def handle(
         self, method: str, path: str, headers: Iterable[tuple[str, str]], read_body: ReadBody
     ) -> Reply:
-        """Answer one call; every failure is answered too, none is raised.
+        """Return the response to one request; a failure is a response, too.
 
         Args:
-            method: The HTTP method.
             path: The path, without the query.
-            headers: Every header as sent, names in lower case.
-            read_body: Reads the body.
+            headers: All headers as sent, names in lower case.
         """
-        call = Call(self._services.ids.request_id(), perf_counter())
-        self._telemetry.begin()
+        record = RequestRecord(self._services.ids.request_id(), perf_counter())
+        self._request_log.begin()
         is_finished = True
         try:
-            fragment = await self._answer(call, method, path, headers, read_body)
+            fragment = await self._respond(record, method, path, headers, read_body)
             if isinstance(fragment, bytes):
-                return Reply(200, _headers(call), envelope.success(call.request_id, fragment))
+                return Reply(200, _headers(record), envelope.success(record.request_id, fragment))
             is_finished = False
-            pieces = self._pieces(call, fragment)
-            return Reply(200, _headers(call), pieces, partial(self._end, call))
+            chunks = self._chunks(record, fragment)
+            return Reply(200, _headers(record), chunks, partial(self._end, record))
         except WireError as error:
-            return self._fail(call, error)
-        except Exception as error:  # noqa: BLE001 - a bug is answered as one
-            return self._fail(call, _bug(error))
+            return self._fail(record, error)
+        except Exception as error:  # noqa: BLE001 - a bug gets a response as well
+            return self._fail(record, _bug(error))
         finally:
             if is_finished:
-                self._end(call)
+                self._end(record)
 
-    async def _answer(
+    async def _respond(
         self,
-        call: Call,
+        record: RequestRecord,
         method: str,
         path: str,
         headers: Iterable[tuple[str, str]],
@@ -148,86 +140,91 @@ class Api:
             raise PathNotFound("the path must be /api/pns/")
         if method != "POST":
             raise MethodNotAllowed("the method must be POST")
-        body = await self._read_body(call, read_body)
+        body = await self._read_body(record, read_body)
         public = read_headers(headers)
-        key = await access_keys.find(services.store, public.access_key)
-        # What is no key may be a secret, pasted into the wrong place. Yet its line in the log must
-        # take as long to write as that of a key that is there.
-        call.access_key = UNKNOWN_KEY if key is None else public.access_key
-        caller = self._authenticator.check(public, body, key, services.clock(), call.request_id)
-        call.customer_id = caller.customer_id
+        found = await access_keys.find(services.store, public.access_key)
+        # An unknown key may be a secret that was pasted into the wrong place. Its line in the log
+        # must take as long to write as that of a known key.
+        record.access_key = UNKNOWN_KEY if found is None else public.access_key
+        key = self._authenticator.check(public, body, found, services.clock())
+        principal = key.principal
+        record.customer_id = principal.customer_id
+        if principal.rate_per_s is not None or self._rates.is_for_all:
+            self._rates.charge(principal)
         action = ACTIONS.get(public.action)
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
-        call.action = public.action
-        if caller.rate_per_s is not None or self._rates.is_for_all:
-            self._rates.charge(caller)
-        if action.is_write and caller.is_read_only:
+        record.action = public.action
+        if action.is_write and principal.is_read_only:
             raise PermissionDenied("the accessKey may only read")
-        if action.is_cached:
-            asked = CacheKey(caller.customer_id, public.action, public.content_type, body)
-            kept = self._pages.find(asked, caller.version)
-            if kept is not None:
-                return kept
+        if action.depends_on is not None:
+            revision: int = getattr(key.revisions, action.depends_on)
+            cache_key = CacheKey(principal.customer_id, public.action, public.content_type, body)
+            cached = self._pages.find(cache_key, revision)
+            if cached is not None:
+                return cached
         request = action.read(body, public.content_type)
-        if not action.is_cached:
-            return action.encode(await action.run(services, caller, request))
+        token = getattr(request, "client_token", None)
+        facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token)
+        context = Context(services, principal, facts)
+        if action.depends_on is None:
+            return action.encode(await action.rule(context, **request.parameters()))
 
         async def read() -> tuple[int, Fragment]:
-            result = await action.run(services, caller, request)
-            return result.version, action.encode(result)
+            result = await action.rule(context, **request.parameters())
+            return result.revision, action.encode(result)
 
-        return await self._pages.read(asked, caller.version, read)
+        return await self._pages.read(cache_key, revision, read)
 
-    async def _read_body(self, call: Call, read_body: ReadBody) -> bytes:
-        """Read the body; from then on the call is in hand, and takes one of the places."""
-        body = await self._deadline.read(read_body(self._body_bytes_max), call.started_s)
+    async def _read_body(self, record: RequestRecord, read_body: ReadBody) -> bytes:
+        """Read the body; from then on the request is in flight."""
+        body = await self._deadline.read(read_body(self._body_bytes_max), record.started_s)
         if body is None:
             raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
         if self._in_flight >= self._in_flight_max:
-            raise Overloaded("too many calls at once; nothing was written")
+            raise Overloaded("too many requests at once; nothing was written")
         self._in_flight += 1
-        call.is_in_flight = True
+        record.is_in_flight = True
         return body
 
-    def _end(self, call: Call) -> None:
-        if call.is_finished:
+    def _end(self, record: RequestRecord) -> None:
+        if record.is_finished:
             return
-        call.is_finished = True
-        self._in_flight -= call.is_in_flight
-        self._telemetry.end(call)
-        # The error's traceback leads back to this call: a circle, which would keep the body and the
-        # connection (Granian ends it only when nobody can read from it any more) for a while.
-        call.error = None
+        record.is_finished = True
+        self._in_flight -= record.is_in_flight
+        self._request_log.end(record)
+        # The error's traceback refers to this record: a cycle, which would keep the body and the
+        # connection for a while (Granian closes it only when nothing can read from it any more).
+        record.error = None
 
-    async def _pieces(
-        self, call: Call, fragment: AsyncGenerator[bytes, None]
+    async def _chunks(
+        self, record: RequestRecord, fragment: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
-        """Send an answer piece by piece; the call is in hand until the last one."""
+        """Send a response in chunks; the request is in flight until the last one."""
         try:
             async with aclosing(fragment):
-                yield envelope.success_begin(call.request_id) + b","
-                async for piece in fragment:
-                    yield piece
+                yield envelope.success_begin(record.request_id) + b","
+                async for chunk in fragment:
+                    yield chunk
             yield envelope.ENVELOPE_END
         except Exception as error:  # noqa: BLE001 - whatever it is
-            # The status is sent: all that is left is to break the answer off, and to say so. The
-            # server that carries us logs what it is given, so it gets no error that quotes data.
-            call.error = error if isinstance(error, WireError) else InternalError()
-            call.error.__cause__ = error.__cause__ if call.error is error else error
-            call.is_truncated = True
+            # The status is sent already: truncate the response and log that. The HTTP server logs
+            # what it is given, so it gets no error that quotes data.
+            record.error = error if isinstance(error, WireError) else InternalError()
+            record.error.__cause__ = error.__cause__ if record.error is error else error
+            record.is_truncated = True
             raise InternalError("the answer was broken off") from None
         finally:
-            self._end(call)
+            self._end(record)
 
-    def _fail(self, call: Call, error: WireError) -> Reply:
-        call.error = error
-        headers = _headers(call)
+    def _fail(self, record: RequestRecord, error: WireError) -> Reply:
+        record.error = error
+        headers = _headers(record)
         if isinstance(error, MethodNotAllowed):
             headers.append(("allow", "POST"))
         if error.retry_after_s is not None:
             headers.append(("retry-after", f"{error.retry_after_s:.0f}"))
-        return Reply(error.http_status, headers, envelope.failure(call.request_id, error))
+        return Reply(error.http_status, headers, envelope.failure(record.request_id, error))
 
 
 def _bug(error: Exception) -> InternalError:
@@ -236,5 +233,5 @@ def _bug(error: Exception) -> InternalError:
     return failure
 
 
-def _headers(call: Call) -> HeaderList:
-    return [("content-type", "application/json"), ("x-request-id", call.request_id)]
+def _headers(record: RequestRecord) -> HeaderList:
+    return [("content-type", "application/json"), ("x-request-id", record.request_id)]

@@ -1,7 +1,7 @@
-"""What the operator is told of each call: a count always, a line where it failed or was slow.
+"""Counts of all requests, and a log line for each that failed or was slow.
 
-Neither holds a secret, a body or a phone number: an unexpected error is logged as its type and
-the places it passed through, without its text, which may quote data.
+Neither holds a secret, a body or a phone: an unexpected error is logged as its type and stack,
+without its text, which may quote data.
 """
 
 from time import perf_counter
@@ -25,8 +25,8 @@ _SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
 _SECOND_MS: Final = 1000
 
 
-class Call:
-    """What is known of a call so far."""
+class RequestRecord:
+    """What is known of a request so far."""
 
     __slots__ = (
         "access_key",
@@ -48,22 +48,20 @@ class Call:
         self.customer_id: str | None = None
         self.error: WireError | None = None
         self.is_in_flight = False
-        """Whether its body was read, so that it counts as one of those in hand."""
+        """Whether its body was read, so that it counts as in flight."""
         self.is_truncated = False
-        """Whether its answer could not be sent to its end."""
+        """Whether its response could not be sent completely."""
         self.is_finished = False
 
 
 class RequestLog:
-    """Count calls, and log those that failed or were slow.
+    """Count requests, and log those that failed or were slow.
 
-    Of calls that fail before their signature was right, or for their key's rate, only so many lines
-    a second are logged (`limits.LOG_LINES_PER_S_MAX`), and then the count of the rest.
+    Failures before the signature is checked, and those of a rate limit, are logged at up to
+    `limits.LOG_LINES_PER_S_MAX` lines a second; the rest is counted in one more line.
 
     Args:
-        counters: Where they are counted.
-        log: A structlog logger.
-        slow_ms: From how many ms on a call is slow.
+        slow_ms: From which duration on a request is slow.
     """
 
     def __init__(self, counters: Counters, log: Any, slow_ms: int = limits.SLOW_REQUEST_MS) -> None:
@@ -73,37 +71,33 @@ class RequestLog:
         self._bound = LineBound(log, limits.LOG_LINES_PER_S_MAX)
         self.begin = counters.begin
 
-    def end(self, call: Call) -> None:
-        """Count a call that was answered; log it where it failed or was slow.
-
-        Args:
-            call: The call.
-        """
-        duration_s = perf_counter() - call.started_s
-        error = call.error
+    def end(self, record: RequestRecord) -> None:
+        """Count a request that has its response; log it if it failed or was slow."""
+        duration_s = perf_counter() - record.started_s
+        error = record.error
         code = error.code if error is not None else 0
         is_storage_error = isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded)
-        self._counters.end(call.action, code, duration_s, is_storage_error=is_storage_error)
+        self._counters.end(record.action, code, duration_s, is_storage_error=is_storage_error)
         if error is not None:
-            # Before the signature was right, anybody may be the one who calls; and a key over its
-            # rate calls all the more often. Neither may fill the disk with lines.
-            is_bounded = call.customer_id is None or isinstance(error, RateLimited)
-            if is_bounded and not self._bound.lets_through(error.code):
+            # Before the signature is checked, anybody may have sent the request; a key over its
+            # rate sends many. Neither may fill the disk with lines.
+            is_bounded = record.customer_id is None or isinstance(error, RateLimited)
+            if is_bounded and not self._bound.allows(error.code):
                 return
             write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
-            event = "answer broken off" if call.is_truncated else "call failed"
-            facts = _facts(call, duration_s) | describe_error(error.__cause__)
+            event = "response truncated" if record.is_truncated else "request failed"
+            facts = _facts(record, duration_s) | describe_error(error.__cause__)
             write(event, **facts, code=code, msg=error.msg)
         elif duration_s >= self._slow_s:
-            self._log.warning("call slow", **_facts(call, duration_s), code=code)
+            self._log.warning("request slow", **_facts(record, duration_s), code=code)
 
 
-def _facts(call: Call, duration_s: float) -> dict[str, object]:
+def _facts(record: RequestRecord, duration_s: float) -> dict[str, object]:
     facts: dict[str, object] = {
-        "request_id": call.request_id,
-        "action": call.action,
-        "access_key": call.access_key,
-        "customer_id": call.customer_id,
+        "request_id": record.request_id,
+        "action": record.action,
+        "access_key": record.access_key,
+        "customer_id": record.customer_id,
         "duration_ms": round(duration_s * _SECOND_MS, 3),
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -13,7 +13,7 @@ from openpns.cli.keys import Duration, Moment
 from openpns.cli.output import plain, print_row, width
 
 if TYPE_CHECKING:
-    from openpns.core.audit import Entry, Wanted
+    from openpns.core.audit import Entry, Filter
     from openpns.storage.store import Store
 
 _HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
@@ -66,12 +66,12 @@ def audit(
     """
     if context.invoked_subcommand is not None:
         return
-    from openpns.core.audit import NO_BOUND, Wanted
+    from openpns.core.audit import UNBOUNDED, Filter
 
-    wanted = Wanted(
+    wanted = Filter(
         since_ms=since or 0,
-        until_ms=NO_BOUND if until is None else until,
-        at_most=limit or NO_BOUND,
+        until_ms=UNBOUNDED if until is None else until,
+        at_most=limit or UNBOUNDED,
         **narrowed,
     )
     with_store(
@@ -99,7 +99,7 @@ def prune(before: int, database: str, *, yes: bool) -> None:
     click.echo(f"entries deleted: {pruned}")
 
 
-async def _print(store: "Store", wanted: "Wanted", *, as_json: bool) -> None:
+async def _print(store: "Store", wanted: "Filter", *, as_json: bool) -> None:
     """Print entries slice by slice, so that memory does not grow with them."""
     from openpns.accounts import customers
     from openpns.core import audit

@@ -126,7 +126,7 @@ def _note_restore(draft: Path, source: Path) -> None:
     if _schema_version(draft) == migrations.newest("sqlite"):
         with_store(
             f"sqlite:///{draft}",
-            lambda store: audit.note(store, "database.restore", {"file": source.name}),
+            lambda store: audit.record(store, "database.restore", {"file": source.name}),
         )
 
 

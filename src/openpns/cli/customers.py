@@ -42,7 +42,7 @@ def list_(database: str, *, as_json: bool) -> None:
     """List all customers, oldest first."""
     from openpns.accounts import customers
 
-    _print(with_store(database, customers.find_all), as_json=as_json)
+    _print(with_store(database, customers.list_customers), as_json=as_json)
 
 
 @customers.command()
@@ -92,10 +92,10 @@ def _print(found: Sequence["Customer"], *, as_json: bool, single: bool = False) 
         return
     rows = [
         (
-            customer.customerId,
-            str(customer.groupCount),
-            when(customer.createdMs),
-            "disabled" if customer.disabledMs is not None else "active",
+            customer.customer_id,
+            str(customer.group_count),
+            when(customer.created_ms),
+            "disabled" if customer.disabled_ms is not None else "active",
             customer.name,
         )
         for customer in found

@@ -127,7 +127,7 @@ def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
     async def work(store: "Store") -> list["AccessKey"]:
         if customer_id is not None:
             await customers.get(store, customer_id)
-        return await access_keys.find_all(store, customer_id)
+        return await access_keys.list_keys(store, customer_id)
 
     _print(with_store(database, work), as_json=as_json)
 
@@ -261,9 +261,9 @@ def _print_secret(made: "NewSecret", *, as_json: bool) -> None:
     if as_json:
         print_json(made)
         return
-    click.echo(f"access key     {made.accessKey}")
-    click.echo(f"access secret  {made.accessSecret}")
-    click.echo(f"customer       {made.customerId}")
+    click.echo(f"access key     {made.access_key}")
+    click.echo(f"access secret  {made.access_secret}")
+    click.echo(f"customer       {made.customer_id}")
     click.echo("Keep the secret now: it is not shown again.", err=True)
 
 
@@ -304,18 +304,18 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
     from openpns.clock import now_ms
 
     state = "active"
-    if key.disabledMs is not None:
+    if key.disabled_ms is not None:
         state = "disabled"
-    elif key.expiresMs is not None and key.expiresMs <= now_ms():
+    elif key.expires_ms is not None and key.expires_ms <= now_ms():
         state = "expired"
-    elif key.readOnlyMs is not None:
+    elif key.read_only_ms is not None:
         state = "read-only"
-    digests = "md5 sha256" if key.sha256OnlySinceMs is None else "sha256"
+    digests = "md5 sha256" if key.sha256_only_since_ms is None else "sha256"
     return (
-        key.accessKey,
-        key.customerId,
-        when(key.createdMs),
-        when(key.expiresMs),
+        key.access_key,
+        key.customer_id,
+        when(key.created_ms),
+        when(key.expires_ms),
         state,
         digests,
         _rate(key),
@@ -324,8 +324,8 @@ def _row(key: "AccessKey") -> tuple[str, ...]:
 
 
 def _rate(key: "AccessKey") -> str:
-    if key.ratePerS is None:
+    if key.rate_per_s is None:
         return "default"
-    if key.ratePerS == 0:
+    if key.rate_per_s == 0:
         return "any"
-    return f"{key.ratePerS}/s" + (f" burst {key.rateBurst}" if key.rateBurst else "")
+    return f"{key.rate_per_s}/s" + (f" burst {key.rate_burst}" if key.rate_burst else "")

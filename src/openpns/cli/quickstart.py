@@ -51,10 +51,10 @@ def quickstart(host: str, port: int, data: Path) -> None:
     free_port("port", settings.host, settings.port)  # before the secret is shown, this once
     key, is_new = asyncio.run(_prepare(url))
     click.echo(f"database       {data / 'openpns.db'}")
-    click.echo(f"customer       {key.customerId}")
-    click.echo(f"access key     {key.accessKey}")
+    click.echo(f"customer       {key.customer_id}")
+    click.echo(f"access key     {key.access_key}")
     if is_new:
-        click.echo(f"access secret  {key.accessSecret}")
+        click.echo(f"access secret  {key.access_secret}")
         click.echo("               (shown this once; openpns keys rotate gives a new one)")
     run(settings, started=lambda final: _call_when_up(final, key))
 
@@ -86,10 +86,10 @@ async def _prepare(url: str) -> tuple["NewSecret", bool]:
         secret_box = await master_key.open_secret_box(
             store, url, os.environ.get(master_key.VARIABLE) or None
         )
-        known = {c.customerId: c for c in await customers.find_all(store)}
+        known = {c.customer_id: c for c in await customers.list_customers(store)}
         if _CUSTOMER_ID not in known:
             await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
-        if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].groupCount == 0:
+        if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].group_count == 0:
             await _import_sample(store)
         return await _find_or_create_key(store, secret_box)
     finally:
@@ -127,11 +127,11 @@ def _sample() -> Path:
 async def _find_or_create_key(store: "Store", secret_box: "SecretBox") -> tuple["NewSecret", bool]:
     from openpns.accounts import access_keys
 
-    for known in await access_keys.find_all(store, _CUSTOMER_ID):
-        found = await access_keys.find(store, known.accessKey)
-        if known.label == _LABEL and found is not None and found.may_sign(now_ms()):
-            secret = secret_box.open(found.secret_ciphertext, known.accessKey).decode()
-            return access_keys.NewSecret(known.accessKey, secret, _CUSTOMER_ID), False
+    for known in await access_keys.list_keys(store, _CUSTOMER_ID):
+        found = await access_keys.find(store, known.access_key)
+        if known.label == _LABEL and found is not None and found.is_active(now_ms()):
+            secret = secret_box.decrypt(found.secret_ciphertext, known.access_key).decode()
+            return access_keys.NewSecret(known.access_key, secret, _CUSTOMER_ID), False
     return await access_keys.create(store, secret_box, now_ms, _CUSTOMER_ID, label=_LABEL), True
 
 
@@ -156,10 +156,10 @@ def _call(settings: "Settings", key: "NewSecret") -> None:
 def _signed_headers(key: "NewSecret") -> dict[str, str]:
     ts = str(now_ms())
     signature = signing.sign(
-        key.accessKey, "listGroup", _BIZ_TYPE, ts, _BODY.encode(), key.accessSecret
+        key.access_key, "listGroup", _BIZ_TYPE, ts, _BODY.encode(), key.access_secret
     )
     return {
-        "accessKey": key.accessKey,
+        "accessKey": key.access_key,
         "action": "listGroup",
         "bizType": _BIZ_TYPE,
         "ts": ts,

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
+from openpns.accounts import wire as accounts_wire
 from openpns.client.requests import (
     Call,
     Group,
@@ -24,8 +25,9 @@ from openpns.client.requests import (
     read_nothing,
     read_page,
 )
-from openpns.groups import answers, wire
-from openpns.kit.casefold import folded_name
+from openpns.groups import wire
+from openpns.groups import wire as answers
+from openpns.kit.casefold import fold_name
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
 """Which groups come first."""
@@ -142,7 +144,7 @@ class Filters(msgspec.Struct, frozen=True):
         """
         if self.phone is not None and self.phone.strip().removeprefix("+") not in group.phones:
             return False
-        if self.name is not None and not folded_name(group.name).startswith(folded_name(self.name)):
+        if self.name is not None and not fold_name(group.name).startswith(fold_name(self.name)):
             return False
         return self.group_id in (None, group.group_id)
 
@@ -314,13 +316,13 @@ def change_phones(
 def get_limits() -> Call[dict[str, Limit]]:
     """Return every bound that applies to the access key, by its name."""
 
-    def read(data: answers.LimitList) -> dict[str, Limit]:
+    def read(data: accounts_wire.LimitList) -> dict[str, Limit]:
         return {
             limit.name: Limit(limit.max, None if limit.used is UNSET else limit.used)
             for limit in data.limits
         }
 
-    return _read_call("getLimits", {}, answers.LimitList, read)
+    return _read_call("getLimits", {}, accounts_wire.LimitList, read)
 
 
 ResultT = TypeVar("ResultT")

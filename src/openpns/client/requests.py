@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from openpns import limits
-from openpns.groups import answers, wire
+from openpns.groups import wire
+from openpns.groups import wire as answers
 
 ResultT = TypeVar("ResultT")
 
@@ -283,7 +284,7 @@ def read_group(group: WireGroup) -> Group:
 
 
 def _read_created(envelope: dict[str, Any]) -> str:
-    return msgspec.convert(envelope, answers.GroupCreated).groupId
+    return msgspec.convert(envelope, answers.GroupCreated).group_id
 
 
 def read_nothing(_: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The audit trail: who changed what and when, written in the transaction of the change.
 
-An entry tells how many numbers came and went, and of at most a few of them some digits; never a
-whole number, a name, a remark or a secret.
+An entry holds counts and, of at most a few phones, some digits; never a whole phone, a name, a
+remark or a secret.
 
 Source: docs/decisions/0020-audit-in-the-same-transaction.md.
 """
@@ -19,119 +19,77 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import now_ms
-from openpns.core.context import Caller
+from openpns.core.context import Context
 from openpns.storage.store import Row, Statement, Store, Transaction
 
 NO_CUSTOMER: Final = ""
-"""Whose entries those are that are about no single customer."""
+"""The customer of entries that are about no single customer."""
 
-NO_BOUND: Final = 2**62
-"""A time, and a number of entries, that is never reached."""
+UNBOUNDED: Final = 2**62
+"""A time in ms, and a number of entries, that is never reached."""
 
 _ROWS_EACH: Final = 256
-_HEAD_DIGITS_MAX: Final = 7
-_TAIL_DIGITS: Final = 2
-_MASKED_DIGITS: Final = 4
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a write did to groups."""
-
-    groups: int = 0
-    added: int = 0
-    removed: int = 0
-    renamed: bool = False
-    phones: Sequence[str] = ()
-    """Some digits of the first few numbers that the request names."""
-
-
 class Entry(msgspec.Struct, frozen=True, rename="camel"):
-    """An entry as the operator sees it."""
+    """An entry as the operator sees it.
+
+    Attributes:
+        actor: An access key, or `operator:` with the user and machine of a command.
+        access_key: The key that signed, or that the command was about.
+        subject: What was changed, such as a groupId.
+    """
 
     at_ms: int
     customer_id: str | None
     actor: str
-    """An access key, or `operator:` and who ran a command on which machine."""
     access_key: str | None
-    """The key that called, or that the command was about."""
     action: str
     subject: str | None
     request_id: str | None
     details: dict[str, Any]
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """Which entries are looked for; None does not narrow them down."""
+class Filter(msgspec.Struct, frozen=True):
+    """Which entries to read; None does not restrict."""
 
     since_ms: int = 0
-    until_ms: int = NO_BOUND
+    until_ms: int = UNBOUNDED
     customer_id: str | None = None
     access_key: str | None = None
     action: str | None = None
     subject: str | None = None
-    at_most: int = NO_BOUND
+    at_most: int = UNBOUNDED
 
 
-def mask(number: str) -> str:
-    """Return a phone number as it may stand in an entry: 8613800****00.
-
-    Args:
-        number: Its digits.
-    """
-    hidden_and_tail = _MASKED_DIGITS + _TAIL_DIGITS
-    head = min(_HEAD_DIGITS_MAX, max(0, len(number) - hidden_and_tail))
-    stars = max(0, len(number) - head - _TAIL_DIGITS)
-    return number[:head] + "*" * stars + number[-_TAIL_DIGITS:]
-
-
-def numbers(
-    phones: Sequence[str], *, added: int = 0, removed: int = 0, is_renamed: bool = False
-) -> Changed:
-    """Return what a write did to a group.
+def entry(context: Context, at_ms: int, action: str, subject: str, details: Any) -> Statement:
+    """Return the statement that adds the entry of a principal's write.
 
     Args:
-        phones: The numbers that the request names.
-        added: How many numbers came.
-        removed: How many went.
-        is_renamed: Whether it may have another name or remark now.
-    """
-    some = tuple(mask(phone) for phone in phones[: limits.AUDIT_PHONES_MAX])
-    return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
-
-
-def entry(caller: Caller, at_ms: int, action: str, subject: str, changed: Changed) -> Statement:
-    """Return the step that adds the entry of a caller's write, to be run in its transaction.
-
-    Args:
-        caller: Who asked, by which request.
-        at_ms: The time now.
-        action: What was done, such as `createGroup`.
-        subject: To which group.
-        changed: To which numbers.
+        details: A struct or a dict; never a name, a secret or a whole phone.
     """
     return _add(
-        caller.customer_id,
+        context.customer_id,
         at_ms,
         action,
-        access_key=caller.access_key,
+        access_key=context.principal.access_key,
         subject=subject,
-        request_id=caller.request_id or None,
-        details=_encode(changed).decode(),
+        request_id=context.request.request_id or None,
+        details=details,
     )
 
 
 def operator_entry(
     customer_id: str, action: str, access_key: str | None = None, details: Any = None
 ) -> Statement:
-    """Return the step that adds the entry of an operator's command, in its transaction.
+    """Return the statement that adds the entry of an operator's command.
 
     Args:
-        customer_id: Whom it is about; NO_CUSTOMER for nobody, or all.
-        action: What was done, such as `keys.disable`.
+        customer_id: The customer that it is about; NO_CUSTOMER for none or all.
         access_key: The key that it is about, if any.
-        details: What changed: a struct or a dict; never a secret, a name or a number.
+        details: As for `entry`.
     """
     return _add(
         customer_id,
@@ -139,18 +97,12 @@ def operator_entry(
         action,
         operator=_operator(),
         access_key=access_key,
-        details=_encode(details or {}).decode(),
+        details=details or {},
     )
 
 
-async def note(store: Store, action: str, details: Any) -> None:
-    """Add an entry for an operator's command that changed a database as a whole.
-
-    Args:
-        store: The database.
-        action: What was done, such as `database.restore`.
-        details: What changed: a struct or a dict.
-    """
+async def record(store: Store, action: str, details: Any) -> None:
+    """Add an entry for a command that replaced or changed a database as a whole."""
 
     def steps() -> Transaction[None]:
         yield operator_entry(NO_CUSTOMER, action, details=details)
@@ -158,13 +110,8 @@ async def note(store: Store, action: str, details: Any) -> None:
     await store.write(steps)
 
 
-async def find(store: Store, wanted: Wanted) -> AsyncGenerator[Sequence[Entry], None]:
-    """Return entries in slices, the newest first.
-
-    Args:
-        store: The database.
-        wanted: Which ones.
-    """
+async def find(store: Store, wanted: Filter) -> AsyncGenerator[Sequence[Entry], None]:
+    """Return entries in slices, newest first."""
     params = msgspec.structs.asdict(wanted)
     async with aclosing(store.stream("audit_list", params, _ROWS_EACH)) as slices:
         async for rows in slices:
@@ -172,13 +119,12 @@ async def find(store: Store, wanted: Wanted) -> AsyncGenerator[Sequence[Entry], 
 
 
 async def prune(store: Store, before_ms: int) -> int:
-    """Delete the entries from before a time, and add an entry that says so; return how many.
+    """Delete the entries from before a time, and add an entry for that; return how many.
 
-    Each transaction deletes a bounded number, so that writes need not wait for all of them.
+    Each transaction deletes a bounded number, so that writes do not wait long.
 
     Args:
-        store: The database.
-        before_ms: The time; not in the future.
+        before_ms: Not in the future.
     """
     customers = [row[0] for row in await store.fetch("audit_customers", {"before_ms": before_ms})]
     pruned = 0
@@ -214,7 +160,7 @@ def _add(
     access_key: str | None = None,
     subject: str | None = None,
     request_id: str | None = None,
-    details: str,
+    details: Any,
 ) -> Statement:
     return Statement(
         "audit_add",
@@ -227,17 +173,17 @@ def _add(
             "access_key": access_key,
             "subject": subject,
             "request_id": request_id,
-            "details": details,
+            "details": _encode(details).decode(),
         },
     )
 
 
 @cache
 def _operator() -> str:
-    """Return who runs this process, and where: `alice@host`."""
+    """Return who runs this process, and on which machine: `alice@host`."""
     try:
         user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # in a container, a user need not have a name
+    except KeyError:  # a container's user may have no name
         user = str(os.geteuid())
     return f"{user}@{socket.gethostname()}"
 

@@ -1,9 +1,12 @@
-"""What an action is given besides its request: who calls, and what it works with."""
+"""Request context: the services, the authenticated principal and the facts of the request."""
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from openpns import limits
 from openpns.clock import Clock
+from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
 from openpns.ids import IdSource
 from openpns.storage.store import Store
@@ -11,16 +14,12 @@ from openpns.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every action works with.
+    """What every rule works with.
 
-    Args:
-        store: The database.
-        ids: Where new identifiers come from.
-        clock: The wall clock.
-        phones_in_group_max: How many numbers a group may hold.
-        phones_in_request_max: How many numbers one request may carry.
-        body_bytes_max: How many bytes a body may have.
-        rates: How often each key may call.
+    Attributes:
+        phones_in_group_max: Phones that a group may hold.
+        phones_in_request_max: Phones that one request may carry, repeats included.
+        rates: The rate of each access key.
     """
 
     store: Store
@@ -32,32 +31,43 @@ class Services:
     rates: RateLimits = field(default_factory=RateLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: an access key that was checked, and its customer.
+class RequestFacts(msgspec.Struct, frozen=True):
+    """What identifies a request; empty if a rule does not run for a request of the API.
 
-    Args:
-        access_key: The key.
-        customer_id: The customer.
-        version: The version of the customer's data when the key was read.
-        has_gaps: Whether groups of the customer's were deleted, as far as is known: tells where
-            to look for a page first.
-        rate_per_s: How many calls a second the key may make, 0 for any number; None where it has
-            no rate of its own.
-        rate_burst: How many of them may come at once; None for those of a second.
-        signature: The request's signature; empty for what came without a request.
-        ts_ms: The request's own time.
-        is_read_only: Whether the key may only read.
-        request_id: The id that the server gave the request; empty for what came without one.
+    Attributes:
+        signature: The header sign.
+        ts_ms: The header ts, in ms since 1970 UTC.
+        client_token: The idempotency key of a write; empty or None for none.
     """
 
-    access_key: str
-    customer_id: str
-    version: int = 0
-    has_gaps: bool = False
-    rate_per_s: int | None = None
-    rate_burst: int | None = None
-    signature: str = field(default="", repr=False)
-    ts_ms: int = 0
-    is_read_only: bool = False
     request_id: str = ""
+    signature: str = ""
+    ts_ms: int = 0
+    client_token: str | None = None
+
+    def __repr__(self) -> str:
+        """Return a text without the signature and the token."""
+        return f"RequestFacts(request_id={self.request_id!r})"
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a rule gets besides its own parameters."""
+
+    services: Services
+    principal: Principal
+    request: RequestFacts = RequestFacts()
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self.services.store
+
+    @property
+    def clock(self) -> Clock:
+        """The wall clock."""
+        return self.services.clock
+
+    @property
+    def customer_id(self) -> str:
+        """The customer whose data the rule reads and writes."""
+        return self.principal.customer_id

@@ -1,30 +1,23 @@
-"""Carrying out a write at most once, however often its request is sent.
+"""At most once: a write with an idempotency key is carried out once, and answered alike after that.
 
-A request sent again byte for byte, by a network or by somebody who recorded it, has the same
-signature. So a write notes its signature with its answer, in its own transaction; the same
-request sent again finds the note and is answered with it. A note is kept until the request's ts is
-too old for any server to accept it. createGroup may bring a client token besides, which is noted in
-the same way for a day, so that a caller can send the same wish again with a new ts.
+A key is the client token that a write carries or, for an access key whose owner promises a ts of
+its own for each request, the signature. The record of a key is written in the write's transaction,
+with the response. INSERT … ON CONFLICT waits for a rival with the same key; the one that loses
+rolls back and is answered with the winner's response.
 
-Source: docs/api/README.md, "A write is carried out at most once".
+Source: docs/api/README.md, "At most once"; docs/decisions/0023-idempotency-by-client-token.md.
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
 
 from openpns import limits
-from openpns.clock import Clock
-from openpns.core.context import Caller, Services
+from openpns.core.context import Context, Services
 from openpns.errors import (
-    WIRE_ERRORS,
     ClientTokenReused,
-    GroupFull,
-    GroupNotFound,
-    InternalError,
     OutcomeUnknown,
     ReadFailed,
     ServiceUnavailable,
@@ -32,203 +25,147 @@ from openpns.errors import (
 )
 from openpns.storage.store import Statement, Transaction
 
-_SIGNATURE: Final = "sign:"
-_CLIENT: Final = "client:"
-_ANSWERED_BEFORE: Final = (
-    "the write came before, and its answer cannot be read now; look before sending it again"
+_SIGNATURE: Final = "signature:"
+_UNREADABLE: Final = (
+    "the write was carried out before, and its response cannot be read now; read before you send "
+    "it again"
 )
-_CLEAN_AT_ONCE: Final = 1000
-
-ResultT = TypeVar("ResultT")
+_CLEAN_BATCH: Final = 1000
 
 
-class DuplicateRequest(Exception):
-    """The write was carried out before; its note stands under this key."""
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """What makes one write recognisable.
 
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.key = key
+    Attributes:
+        key: Unique among the customer's writes that are still recorded.
+        expires_ms: When the record may be deleted, in ms since 1970 UTC.
+        fingerprint: A digest of what is asked for; empty if `key` depends on it already.
+        action: For the error text.
+    """
+
+    key: str
+    expires_ms: int
+    fingerprint: str
+    action: str
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    """What a write is answered with: 0 and the result as JSON, or an error's code and words."""
+class Response(msgspec.Struct, frozen=True):
+    """A response to a write: code 0 and the result as JSON, or an error's code and detail."""
 
     code: int
     answer: str
 
 
-class Once(msgspec.Struct, frozen=True):
-    """What makes one write recognisable.
+class DuplicateRequest(Exception):
+    """A write with this idempotency key is recorded already."""
+
+    def __init__(self, key: IdempotencyKey) -> None:
+        super().__init__()
+        self.key = key
+
+
+def keys_of(
+    context: Context, action: str, payload: Mapping[str, Any], now_ms: int
+) -> Sequence[IdempotencyKey]:
+    """Return the idempotency keys of a write; none if it need not be recognised.
 
     Args:
-        caller: Who asks, with the signature of the request; a write without one is not noted.
-        now_ms: The time when the write was asked for.
-        clock: The wall clock, asked once more when the write's turn has come.
-        client_token: The caller's own name for the write; an empty one is none.
-        wish: What is asked for, where there is a client token.
+        payload: The normalised fields of the request, by their names on the wire; None is missing.
     """
-
-    caller: Caller
-    now_ms: int
-    clock: Clock
-    client_token: str | None = None
-    wish: msgspec.Struct | None = None
-
-    def note(self, result: Any) -> Transaction[None]:
-        """Note that the write is done, with its answer; right after its first lock.
-
-        Args:
-            result: What the write returns; anything that msgspec can write as JSON.
-
-        Raises:
-            TimestampExpired: The write's turn came so late that an earlier note of the same
-                request may have been forgotten.
-        """
-        outcome = _Outcome(0, msgspec.json.encode(result).decode())
-        if self.caller.signature:
-            yield from self.note_signature(outcome)
-        if self.client_token:
-            until_ms = self.now_ms + limits.CLIENT_TOKEN_MS
-            key = _CLIENT + self.client_token
-            yield from self._add(key, outcome, until_ms, _fingerprint(self.wish))
-
-    def amend(self, result: Any) -> Transaction[None]:
-        """Write the answer into a note that was made before it was known.
-
-        Args:
-            result: What the write returns.
-        """
-        if self.caller.signature:
-            note = {
-                "customer_id": self.caller.customer_id,
-                "idempotency_key": _SIGNATURE + self.caller.signature,
-                "answer": msgspec.json.encode(result).decode(),
-            }
-            yield Statement("idempotency_record_amend", note)
-
-    def note_signature(self, outcome: _Outcome) -> Transaction[None]:
-        """Note what the request is answered with, under its signature.
-
-        Args:
-            outcome: The answer.
-
-        Raises:
-            TimestampExpired: See `note`.
-        """
-        until_ms = self.caller.ts_ms + limits.SIGNATURE_RECORD_MS
-        yield from self._add(_SIGNATURE + self.caller.signature, outcome, until_ms)
-        # Read now, when no note was found: had this process been stopped for minutes since it
-        # checked the ts, a copy of the request may have been carried out and forgotten meanwhile.
-        if self.clock() > self.caller.ts_ms + limits.TS_SKEW_MS_MAX + limits.WRITE_LATE_MS_MAX:
-            raise TimestampExpired("the write's turn came too late; nothing was written")
-
-    def _add(
-        self, key: str, outcome: _Outcome, until_ms: int, fingerprint: str = ""
-    ) -> Transaction[None]:
-        note = {
-            "customer_id": self.caller.customer_id,
-            "idempotency_key": key,
-            "fingerprint": fingerprint,
-            "code": outcome.code,
-            "answer": outcome.answer,
-            "expires_ms": until_ms,
-            "now_ms": self.now_ms,
-        }
-        if not (yield Statement("idempotency_record_add", note)):
-            raise DuplicateRequest(key)
+    request = context.request
+    keys = []
+    if context.principal.unique_ts and request.signature:
+        until_ms = request.ts_ms + limits.SIGNATURE_RECORD_MS
+        keys.append(IdempotencyKey(_SIGNATURE + request.signature, until_ms, "", action))
+    if request.client_token:
+        key = f"token:{action}:{request.client_token}"
+        until_ms = now_ms + limits.CLIENT_TOKEN_MS
+        keys.append(IdempotencyKey(key, until_ms, _fingerprint(payload), action))
+    return keys
 
 
-async def write_once(
-    services: Services,
-    once: Once,
-    steps: Callable[[], Transaction[ResultT]],
-    result: type[ResultT],
-    *,
-    batch_key: str | None = None,
-) -> ResultT:
-    """Carry out a write, or return what it was answered with before.
-
-    Args:
-        services: What to work with.
-        once: What makes the write recognisable.
-        steps: The write; it calls `once.note`.
-        result: What it returns.
-        batch_key: See `Store.write`.
+def record(
+    context: Context, keys: Sequence[IdempotencyKey], response: Response, now_ms: int
+) -> Transaction[None]:
+    """Record a response under each key.
 
     Raises:
-        WireError: As the write does; where it was refused before, as it was then.
-        ClientTokenReused: Another wish came under this client token.
-        TimestampExpired: See `Once.note`.
+        DuplicateRequest: A key is recorded already.
+        TimestampExpired: The write waited so long that an earlier record of its signature may
+            have been deleted.
+    """
+    for key in keys:
+        row = {
+            "customer_id": context.customer_id,
+            "idempotency_key": key.key,
+            "fingerprint": key.fingerprint,
+            "code": response.code,
+            "answer": response.answer,
+            "expires_ms": key.expires_ms,
+            "now_ms": now_ms,
+        }
+        if not (yield Statement("idempotency_record_add", row)):
+            raise DuplicateRequest(key)
+        # The clock is read after no record was found: a process that was stopped for minutes since
+        # it checked the ts may run this after a copy's record has expired.
+        late_ms = context.request.ts_ms + limits.TS_SKEW_MS_MAX + limits.WRITE_LATE_MS_MAX
+        if key.key.startswith(_SIGNATURE) and context.clock() > late_ms:
+            raise TimestampExpired("the write waited too long; nothing was written")
+
+
+async def record_refusal(
+    context: Context, keys: Sequence[IdempotencyKey], response: Response, now_ms: int
+) -> Response:
+    """Record a response after its write was rolled back; return an earlier one if there is one.
+
+    The same request could succeed later; its record makes sure that it gets this response.
     """
     try:
-        return await services.store.write(steps, batch_key=batch_key)
-    except DuplicateRequest as again:
-        key, outcome = again.key, None
-    except (GroupNotFound, GroupFull) as error:
-        key, outcome = "", _Outcome(error.code, error.detail)
-    if outcome is None:
-        outcome = await _find(services, once, key)
-    if not key.startswith(_SIGNATURE):
-        # Nothing was written, but later it might be: when there is room in the group, or the
-        # client token has run out. The note keeps this very request from being carried out then.
-        outcome = await _note_apart(services, once, outcome)
-    if outcome.code:
-        raise WIRE_ERRORS.get(outcome.code, InternalError)(outcome.answer)
-    return msgspec.json.decode(outcome.answer, type=result)
+        await context.store.write(lambda: record(context, keys, response, now_ms))
+    except DuplicateRequest as duplicate:
+        return await find_response(context, duplicate.key)
+    except OutcomeUnknown as error:
+        # Whether the record exists is unknown, but the change itself was rolled back.
+        raise ServiceUnavailable("the storage was lost; nothing was written") from error
+    return response
+
+
+async def find_response(context: Context, key: IdempotencyKey) -> Response:
+    """Return the response that is recorded under a key; 19007 if it answers another request.
+
+    Raises:
+        OutcomeUnknown: It cannot be read.
+    """
+    place = {"customer_id": context.customer_id, "idempotency_key": key.key}
+    try:
+        rows = await context.store.fetch("idempotency_record_find", place)
+    except (ServiceUnavailable, ReadFailed) as error:
+        # "Nothing was written" would be wrong: the first request may have written something.
+        raise OutcomeUnknown(_UNREADABLE) from error
+    if not rows:  # it expired meanwhile
+        raise OutcomeUnknown(_UNREADABLE)
+    fingerprint, code, answer = rows[0]
+    if fingerprint != key.fingerprint:
+        return Response(
+            ClientTokenReused.code,
+            f"another {key.action} was sent with this clientToken in the last 24 hours; use a new "
+            "clientToken for each write",
+        )
+    return Response(code, answer)
 
 
 async def clean(services: Services) -> None:
-    """Forget the notes whose time is over.
-
-    Args:
-        services: What to work with.
-    """
+    """Delete expired records, a bounded number in each transaction."""
 
     def steps() -> Transaction[int]:
-        params = {"now_ms": services.clock(), "at_most": _CLEAN_AT_ONCE}
+        params = {"now_ms": services.clock(), "at_most": _CLEAN_BATCH}
         return len((yield Statement("idempotency_record_clean", params)))
 
-    while await services.store.write(steps) == _CLEAN_AT_ONCE:
+    while await services.store.write(steps) == _CLEAN_BATCH:
         pass
 
 
-async def _note_apart(services: Services, once: Once, outcome: _Outcome) -> _Outcome:
-    """Note an answer in a transaction of its own; return an earlier note where there is one."""
-    if not once.caller.signature:
-        return outcome
-    try:
-        await services.store.write(lambda: once.note_signature(outcome))
-    except DuplicateRequest as again:
-        key = again.key
-    except OutcomeUnknown as lost:
-        # Whether the note is there is unknown, but not whether the change is.
-        raise ServiceUnavailable("the storage was lost; nothing was written") from lost
-    else:
-        return outcome
-    return await _find(services, once, key)
-
-
-async def _find(services: Services, once: Once, key: str) -> _Outcome:
-    note = {"customer_id": once.caller.customer_id, "idempotency_key": key}
-    try:
-        found = await services.store.fetch("idempotency_record_find", note)
-    except (ServiceUnavailable, ReadFailed) as error:
-        # To say that nothing was written would be wrong: the first time, something may have been.
-        raise OutcomeUnknown(_ANSWERED_BEFORE) from error
-    if not found:  # it ran out this very moment
-        raise OutcomeUnknown(_ANSWERED_BEFORE)
-    fingerprint, code, answer = found[0]
-    if fingerprint and fingerprint != _fingerprint(once.wish):
-        return _Outcome(
-            ClientTokenReused.code,
-            "another createGroup was sent under this clientToken in the last 24 hours; use a new "
-            "one for each group",
-        )
-    return _Outcome(code, answer)
-
-
-def _fingerprint(wish: msgspec.Struct | None) -> str:
-    """Return a digest of what is asked for; a field that later versions add does not change it."""
-    fields = {} if wish is None else msgspec.structs.asdict(wish)
-    sent = {name: value for name, value in fields.items() if value not in (None, UNSET)}
+def _fingerprint(payload: Mapping[str, Any]) -> str:
+    """Return a digest of a payload; a field that a later version adds does not change it."""
+    sent = {name: value for name, value in payload.items() if value is not None}
     return hashlib.sha256(msgspec.json.encode(sent, order="sorted")).hexdigest()

@@ -83,8 +83,8 @@ def _without_error_texts(
     """Describe errors that asyncio and others log; the renderers would print every variable."""
     exc_info = event.pop("exc_info", None)
     if exc_info:
-        is_told = isinstance(exc_info, tuple)
-        event.update(describe_error(exc_info[1] if is_told else sys.exception()))
+        is_tuple = isinstance(exc_info, tuple)
+        event.update(describe_error(exc_info[1] if is_tuple else sys.exception()))
         # asyncio writes what a task or future is at below its first line, with the error's text.
         event["event"] = str(event["event"]).partition("\n")[0]
     return event
@@ -105,7 +105,7 @@ class LineBound:
         self._began_s = float("-inf")
         self._left_out: Counter[int] = Counter()
 
-    def lets_through(self, code: int) -> bool:
+    def allows(self, code: int) -> bool:
         """Tell whether a line may be written now; to be asked on an event loop.
 
         Args:
@@ -118,14 +118,14 @@ class LineBound:
         if self._lines <= self._lines_max:
             return True
         if not self._left_out:
-            asyncio.get_running_loop().call_later(1, self._tell)
+            asyncio.get_running_loop().call_later(1, self._report)
         self._left_out[code] += 1
         return False
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         counts = {str(code): count for code, count in sorted(self._left_out.items())}
         self._left_out.clear()
-        self._log.warning("calls failed, not logged one by one", by_code=counts)
+        self._log.warning("requests failed, not logged one by one", by_code=counts)
 
 
 def granian_config() -> dict[str, Any]:

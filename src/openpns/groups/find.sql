@@ -124,6 +124,6 @@ SELECT coalesce(sum(phone_count), 0), coalesce(max(phone_count), 0) FROM number_
 WHERE customer_id = :customer_id
     AND group_seq >= CAST(:first AS bigint) AND group_seq < CAST(:end AS bigint)
 
--- group_get_limits
+-- group_count
 -- How many groups the customer has, and the end of their places.
 SELECT group_count, next_seq FROM customer_state WHERE customer_id = :customer_id

@@ -1,7 +1,7 @@
 -- group_seq_take
 -- Take the next place in the customer's order and count the group; locks the counter.
 UPDATE customer_state SET
-    group_count = group_count + :groups, next_seq = next_seq + :groups, groups_revision = :revision
+    group_count = group_count + :groups, next_seq = next_seq + :groups
 WHERE customer_id = :customer_id
 RETURNING next_seq - :groups
 
@@ -67,7 +67,7 @@ RETURNING group_seq, phone_count, folded_name
 
 -- group_count_down
 -- Count a deleted group; its place in the order is never given again.
-UPDATE customer_state SET group_count = group_count - 1, groups_revision = :revision
+UPDATE customer_state SET group_count = group_count - 1
 WHERE customer_id = :customer_id
 
 -- group_order_gap_add

@@ -7,19 +7,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from openpns import limits
-from openpns.core.context import Caller, Services
+from openpns.core.context import Context, Services
 from openpns.errors import GroupNotFound, InternalError, ParameterError
-from openpns.groups.answers import ListedGroups
-from openpns.groups.wire import BY_NAME, OLDEST, ListGroup
-from openpns.kit.casefold import folded_name
+from openpns.groups.wire import BY_NAME, OLDEST
+from openpns.kit.casefold import fold_name
 from openpns.phones import parse_phones
 from openpns.storage.store import Params, Row, Statement, Transaction, variant_name
 
 _COUNTER_COLUMNS: Final = 3
-"""How many columns of a row of group_list come before the group's: version, total, has_gaps."""
+"""How many columns of a row of group_list come before the group's: revision, total, has_gaps."""
 
 _PHONES: Final = 3
 """The place of `phones` in a group's row."""
@@ -30,37 +29,91 @@ _OFFSET_FAR: Final = 2**62
 """No customer has so many groups; what is added to it on the way is no overflow."""
 
 
-async def list(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
-    """Return a page of the caller's groups, oldest first, with the total: one snapshot.
+class FoundGroups:
+    """A page of groups: its first rows and, for a large page, the rest of them.
 
     Args:
-        services: What to work with.
-        caller: Who asks; only this customer's groups are seen.
-        request: The page asked for.
+        revision: The revision of the customer's groups that the page was read at.
+        rows: Groups, each a row in the order of `wire.Group`.
+        rest: More rows of the same page, from the same snapshot; None if there are none.
+        next: `data.next`; known only once `rest` was read to its end.
     """
-    if not request.is_plain:
-        return await find(services, caller, request)
-    limit = request.limit or limits.GROUPS_IN_PAGE_MAX
+
+    def __init__(
+        self,
+        revision: int,
+        total: int,
+        rows: Sequence[Row],
+        rest: AsyncGenerator[Sequence[Row], None] | None = None,
+        next: str | UnsetType | None = UNSET,  # noqa: A002 - the field's name
+    ) -> None:
+        self.revision = revision
+        self.total = total
+        self.rows = rows
+        self.rest = rest
+        self.next = next
+
+
+async def list_group(
+    context: Context,
+    *,
+    limit: int,
+    offset: int | None = None,
+    after: str | None = None,
+    order: str | None = None,
+    group_id: str | None = None,
+    group_name: str | None = None,
+    phone: str | None = None,
+) -> FoundGroups:
+    """Return a page of the customer's groups, with the total: one snapshot.
+
+    Args:
+        limit: Groups in the page; 0 for GROUPS_IN_PAGE_MAX.
+        offset: Groups to skip; None is 0.
+        after: Start after the group with this id; empty starts at the first group.
+        order: One of ORDERS; None is OLDEST.
+        group_id: Only the group with this id.
+        group_name: Only groups whose name starts with this text, in any case.
+        phone: Only groups that hold this phone.
+
+    Raises:
+        ParameterError: offset and after are given together, or phone is not a phone number.
+        GroupNotFound: after is not a group of the customer, nor one deleted in the last 7 days.
+    """
+    limit = limit or limits.GROUPS_IN_PAGE_MAX
+    filters = _filters(group_id, group_name, phone)
+    is_plain = (
+        after is None
+        and order in (None, OLDEST)
+        and (group_id, group_name, phone)
+        == (
+            None,
+            None,
+            None,
+        )
+    )
+    if not is_plain:
+        return await _find(context, limit, offset, after, order or OLDEST, filters)
     phones_max = limits.PHONES_IN_CHUNKED_PAGE_MIN // limit
     params = {
-        "customer_id": caller.customer_id,
+        "customer_id": context.customer_id,
         "limit": limit,
-        "offset": min(request.offset or 0, _OFFSET_FAR),
+        "offset": min(offset or 0, _OFFSET_FAR),
         "phones_max": phones_max,
         "phones_short": min(phones_max, limits.PHONES_IN_CHUNK),
         "phones_in_chunk": limits.PHONES_IN_CHUNK,
     }
-    found = await _find_page(services, params, has_gaps=caller.has_gaps)
+    found = await _find_page(context.services, params, has_gaps=False)
     if _has_all_phones(found):
         return found
-    # Some group has more numbers than its share of one piece: read the page again, in slices.
+    # Some group has more phones than its share of one chunk: read the page again, in slices.
     params["phones_max"] = limits.OFFSET_MAX
-    slices = services.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
+    slices = context.store.stream("group_list_seek", params, limits.GROUPS_IN_SLICE)
     first, _ = _read_page(await anext(slices, []))
-    return ListedGroups(first.version, first.total, first.rows, _rest(slices))
+    return FoundGroups(first.revision, first.total, first.rows, _rest(slices))
 
 
-async def _find_page(services: Services, params: Params, *, has_gaps: bool) -> ListedGroups:
+async def _find_page(services: Services, params: Params, *, has_gaps: bool) -> FoundGroups:
     """Read a page by the cheaper statement, and where that does not do, by the other.
 
     Args:
@@ -77,7 +130,7 @@ async def _find_page(services: Services, params: Params, *, has_gaps: bool) -> L
     return found
 
 
-def _has_all_phones(found: ListedGroups) -> bool:
+def _has_all_phones(found: FoundGroups) -> bool:
     return all(row[_PHONES] is not None for row in found.rows)
 
 
@@ -87,13 +140,13 @@ async def _rest(slices: AsyncGenerator[Sequence[Row], None]) -> AsyncGenerator[S
             yield _groups_of(rows)
 
 
-def _read_page(rows: Sequence[Row]) -> tuple[ListedGroups, bool]:
+def _read_page(rows: Sequence[Row]) -> tuple[FoundGroups, bool]:
     """Return the page, and whether groups of the customer's were deleted."""
     if not rows:
         # Every customer has a counter: no row at all means that the customer is gone.
         raise InternalError
-    version, total, has_gaps = rows[0][:_COUNTER_COLUMNS]
-    return ListedGroups(version, total, _groups_of(rows)), bool(has_gaps)
+    revision, total, has_gaps = rows[0][:_COUNTER_COLUMNS]
+    return FoundGroups(revision, total, _groups_of(rows)), bool(has_gaps)
 
 
 def _groups_of(rows: Sequence[Row]) -> Sequence[Row]:
@@ -107,46 +160,41 @@ _NAME_END: Final = "\U0010ffff"
 """No name has this character, and none that begins as another comes behind it."""
 
 
-async def find(services: Services, caller: Caller, request: ListGroup) -> ListedGroups:
-    """Return a page of the caller's groups that are asked for by what they hold, in any order.
-
-    Args:
-        services: What to work with.
-        caller: Who asks; only this customer's groups are seen.
-        request: The filters, the order, and where the page begins.
-
-    Raises:
-        ParameterError: Both offset and after were sent, or phone is no number.
-        GroupNotFound: after is no group of the caller's, and none that was deleted of late.
-    """
-    limit = request.limit or limits.GROUPS_IN_PAGE_MAX
-    chosen, params = _filters(request)
-    chosen.add("by_name" if request.order == BY_NAME else request.order or OLDEST)
+async def _find(
+    context: Context,
+    limit: int,
+    offset: int | None,
+    after: str | None,
+    order: str,
+    filters: tuple[set[str], dict[str, Any]],
+) -> FoundGroups:
+    chosen, params = filters
+    chosen.add("by_name" if order == BY_NAME else order)
     params |= {
-        "customer_id": caller.customer_id,
+        "customer_id": context.customer_id,
         "phones_max": limits.PHONES_IN_CHUNKED_PAGE_MIN // limit,
         "phones_in_chunk": limits.PHONES_IN_CHUNK,
         "limit": limit,
-        "offset": min(request.offset or 0, _OFFSET_FAR),
+        "offset": min(offset or 0, _OFFSET_FAR),
     }
-    if request.after is not UNSET:
-        if request.offset is not UNSET:
+    if after is not None:
+        if offset is not None:
             raise ParameterError("after must be sent without offset")
         params["limit"] = limit + 1  # one more tells whether there is a next page
-        if request.after:
+        if after:
             chosen.add("after")
-            params |= await _place(services, caller, request.after)
+            params |= await _place(context, after)
     name = variant_name("group_find", chosen)
-    found, _ = _read_page(await services.store.fetch(name, params))
-    if request.after is not UNSET:
+    found, _ = _read_page(await context.store.fetch(name, params))
+    if after is not None:
         found = _cut(found, limit)
     if _has_all_phones(found):
         return found
     params["phones_max"] = limits.OFFSET_MAX
-    slices = services.store.stream(name, params, limits.GROUPS_IN_SLICE)
+    slices = context.store.stream(name, params, limits.GROUPS_IN_SLICE)
     first, _ = _read_page(await anext(slices, []))
     first.rest = _rest(slices)
-    return first if request.after is UNSET else _cut_slices(first, limit)
+    return first if after is None else _cut_slices(first, limit)
 
 
 async def clean(services: Services) -> None:
@@ -167,20 +215,22 @@ async def clean(services: Services) -> None:
         pass
 
 
-def _filters(request: ListGroup) -> tuple[set[str], dict[str, Any]]:
+def _filters(
+    group_id: str | None, group_name: str | None, phone: str | None
+) -> tuple[set[str], dict[str, Any]]:
     """Return the filters that were sent, and the parameters that they need."""
     chosen: set[str] = set()
     params: dict[str, Any] = {}
-    if request.groupId is not UNSET:
+    if group_id is not None:
         chosen.add("id")
-        params["group_id"] = request.groupId
-    if request.groupName:  # every name begins with an empty one
+        params["group_id"] = group_id
+    if group_name:  # every name starts with an empty one
         chosen.add("name")
-        begin = folded_name(request.groupName)
+        begin = fold_name(group_name)
         params |= {"name_from": begin, "name_until": begin + _NAME_END}
-    if request.phone is not UNSET:
+    if phone is not None:
         chosen.add("phone")
-        params["phone"] = _parse_phone(request.phone)
+        params["phone"] = _parse_phone(phone)
     return chosen, params
 
 
@@ -195,9 +245,9 @@ def _parse_phone(text: str) -> str:
     return phone
 
 
-async def _place(services: Services, caller: Caller, group_id: str) -> dict[str, Any]:
-    place = {"customer_id": caller.customer_id, "group_id": group_id}
-    rows = await services.store.fetch("group_place", place)
+async def _place(context: Context, group_id: str) -> dict[str, Any]:
+    place = {"customer_id": context.customer_id, "group_id": group_id}
+    rows = await context.store.fetch("group_place", place)
     if not rows:
         raise GroupNotFound(
             "after must be the id of one of your groups, or of one that was deleted in the last 7 "
@@ -206,7 +256,7 @@ async def _place(services: Services, caller: Caller, group_id: str) -> dict[str,
     return {"after_seq": rows[0][0], "after_name": rows[0][1]}
 
 
-def _cut(found: ListedGroups, limit: int) -> ListedGroups:
+def _cut(found: FoundGroups, limit: int) -> FoundGroups:
     """Leave out the group behind the page, which only tells that there is one."""
     has_more = len(found.rows) > limit
     found.rows = found.rows[:limit]
@@ -214,7 +264,7 @@ def _cut(found: ListedGroups, limit: int) -> ListedGroups:
     return found
 
 
-def _cut_slices(first: ListedGroups, limit: int) -> ListedGroups:
+def _cut_slices(first: FoundGroups, limit: int) -> FoundGroups:
     """Do the same with a page in slices."""
     slices = first.rest
     assert slices is not None

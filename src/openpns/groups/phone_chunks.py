@@ -1,10 +1,11 @@
-"""The text of a group's numbers as it stands in the database: a head, and parts behind it.
+"""The phone text of a group in the database: a first chunk, and more chunks for a long group.
 
-listGroup sends the numbers of a group as one text. Short groups keep it in one piece, in the row
-of the group. Of a longer one, the row holds the first numbers and `group_phone_chunk` the others,
-as many to a part as the row has; so a number that is added to a long group rewrites one part and
-not the whole text. Every piece but the last is full, so the count of numbers tells where the
-next one goes.
+listGroup sends the phones of a group as one text. The row of the group holds the first
+PHONES_IN_CHUNK of them; `group_phone_chunk` holds the others, as many to a chunk. So a phone that
+is added to a long group rewrites one chunk and not the whole text. Each chunk but the last is full:
+the count of phones determines the chunk of the next one.
+
+Source: docs/decisions/0014-phone-chunks.md.
 """
 
 from collections.abc import Sequence
@@ -13,86 +14,57 @@ from openpns import limits
 from openpns.storage.store import Params, Statement, StatementBatch, Transaction
 
 
-def head(phones: Sequence[str]) -> str:
-    """Return the piece that stands in the row of a group.
-
-    Args:
-        phones: All numbers of the group, in order.
-    """
+def first_chunk(phones: Sequence[str]) -> str:
+    """Return the text that the row of a group with these phones holds."""
     return ",".join(phones[: limits.PHONES_IN_CHUNK])
 
 
 def write_chunks(customer_id: str, group_seq: int, phones: Sequence[str]) -> Transaction[None]:
-    """Write the parts of a group that has none.
-
-    Args:
-        customer_id: Whose group.
-        group_seq: Its place in the customer's order.
-        phones: All numbers of the group, in order.
-    """
-    parts = _parts(customer_id, group_seq, phones[limits.PHONES_IN_CHUNK :], limits.PHONES_IN_CHUNK)
-    if parts:
-        yield StatementBatch("group_phone_chunk_append", parts)
+    """Write the chunks of a group that has none; `phones` are all of its phones, in order."""
+    size = limits.PHONES_IN_CHUNK
+    chunks = _split(customer_id, group_seq, phones[size:], size)
+    if chunks:
+        yield StatementBatch("group_phone_chunk_append", chunks)
 
 
 def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -> Transaction[str]:
-    """Write numbers behind those that are there; return what is to be added to the head.
-
-    Args:
-        customer_id: Whose group.
-        group_seq: Its place in the customer's order.
-        count: How many numbers it has.
-        added: Numbers that it does not have yet.
-    """
+    """Append new phones to a group of `count` phones; return what the first chunk gains."""
     room = max(limits.PHONES_IN_CHUNK - count, 0)
-    parts = _parts(customer_id, group_seq, added[room:], max(count, limits.PHONES_IN_CHUNK))
-    if parts:
-        yield StatementBatch("group_phone_chunk_append", parts)
+    chunks = _split(customer_id, group_seq, added[room:], max(count, limits.PHONES_IN_CHUNK))
+    if chunks:
+        yield StatementBatch("group_phone_chunk_append", chunks)
     return "".join([f",{phone}" for phone in added[:room]])[not count :]
 
 
 def rewrite_chunks(
     customer_id: str, group_seq: int, count: int, phones: Sequence[str]
 ) -> Transaction[None]:
-    """Write the parts of a group anew.
-
-    Args:
-        customer_id: Whose group.
-        group_seq: Its place in the customer's order.
-        count: How many numbers it had before.
-        phones: All numbers it has now, in order.
-    """
+    """Replace the chunks of a group that had `count` phones; `phones` are all it has now."""
     yield from delete_chunks(customer_id, group_seq, count)
     yield from write_chunks(customer_id, group_seq, phones)
 
 
 def delete_chunks(customer_id: str, group_seq: int, count: int) -> Transaction[None]:
-    """Take away the parts of a group.
-
-    Args:
-        customer_id: Whose group.
-        group_seq: Its place in the customer's order.
-        count: How many numbers it has.
-    """
+    """Delete the chunks of a group of `count` phones."""
     if count > limits.PHONES_IN_CHUNK:
         group = {"customer_id": customer_id, "group_seq": group_seq}
         yield Statement("group_phone_chunk_delete_all", group)
 
 
-def _parts(customer_id: str, group_seq: int, phones: Sequence[str], place: int) -> list[Params]:
-    """Split numbers into what goes into each part, the first of them at a place in the group."""
+def _split(customer_id: str, group_seq: int, phones: Sequence[str], first: int) -> list[Params]:
+    """Split phones into what each chunk gains; `first` is the index of the first of them."""
     size = limits.PHONES_IN_CHUNK
-    parts: list[Params] = []
+    chunks: list[Params] = []
     begin = 0
     while begin < len(phones):
-        end = begin + size - (place + begin) % size
-        parts.append(
+        end = begin + size - (first + begin) % size
+        chunks.append(
             {
                 "customer_id": customer_id,
                 "group_seq": group_seq,
-                "chunk": (place + begin) // size,
+                "chunk": (first + begin) // size,
                 "phones": "".join([f",{phone}" for phone in phones[begin:end]]),
             }
         )
         begin = end
-    return parts
+    return chunks

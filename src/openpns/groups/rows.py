@@ -96,4 +96,4 @@ def _check(
     phones = read_phones(request.phones) if request.phones else []
     if group_id:
         ids_seen.add(bytes.fromhex(group_id))
-    return GroupRow(line, group_id, request.groupName or "", request.remark or "", phones)
+    return GroupRow(line, group_id, request.group_name or "", request.remark or "", phones)

@@ -1,111 +1,214 @@
-"""Number groups: create and delete, and what their actions share.
+"""The rules of createGroup, updateGroup and deleteGroup.
 
-Source: docs/api/createGroup.md, docs/api/deleteGroup.md.
+Source: docs/api/createGroup.md, docs/api/updateGroup.md, docs/api/deleteGroup.md.
 """
 
-from collections.abc import Sequence
-from types import NoneType
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from openpns import limits
-from openpns.core import audit
-from openpns.core.context import Caller, Services
-from openpns.core.idempotency import Once, write_once
-from openpns.errors import GroupFull, GroupNotFound
+from openpns.core.commit import Effect, commit
+from openpns.core.context import Context
+from openpns.errors import GroupFull, GroupNotFound, ParameterError
 from openpns.groups import phone_chunks
-from openpns.groups.answers import GroupCreated
-from openpns.groups.wire import GROUP_ID, CreateGroup, DeleteGroup
-from openpns.ids import new_revision
-from openpns.kit.casefold import folded_name
-from openpns.phones import parse_phones
-from openpns.storage.store import Statement, Transaction
+from openpns.groups.wire import (
+    ADD,
+    DELETE,
+    GROUP_ID,
+    REPLACE,
+    GroupChange,
+    GroupCreated,
+)
+from openpns.kit.casefold import fold_name
+from openpns.phones import mask_phone, parse_phones
+from openpns.storage.store import Params, Row, Statement, Transaction
+
+_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Transaction[GroupChange]]
 
 
-async def create(services: Services, caller: Caller, request: CreateGroup) -> GroupCreated:
-    """Create a group of the caller's.
+class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an audit entry says of a change of groups.
+
+    Attributes:
+        phones: Some digits of the first few phones of the request.
+    """
+
+    groups: int = 0
+    added: int = 0
+    removed: int = 0
+    renamed: bool = False
+    phones: Sequence[str] = ()
+
+
+async def create_group(
+    context: Context, *, phones: str, group_name: str | None = None, remark: str | None = None
+) -> GroupCreated:
+    """Create a group.
 
     Args:
-        services: What to work with.
-        caller: Who asks; the group becomes this customer's.
-        request: The group's numbers, name and remark.
+        phones: Phones with country code, joined with commas.
+        group_name: Its name; the groupId if empty or None.
+        remark: Its remark; empty if None.
 
     Raises:
-        ParameterError: A number is wrong.
-        GroupFull: There are more numbers than a group may hold.
+        ParameterError: A phone is not valid.
+        GroupFull: There are more phones than a group may hold.
     """
-    phones = parse_phones(request.phones, services.phones_in_request_max)
-    check_group_size(len(phones), services.phones_in_group_max)
-    created = GroupCreated(services.ids.group_id())
-    now = services.clock()
-    wish = CreateGroup(",".join(phones), request.groupName or None, request.remark or None)
-    once = Once(caller, now, services.clock, request.clientToken, wish)
+    members = parse_phones(phones, context.services.phones_in_request_max)
+    created = GroupCreated(context.services.ids.group_id())
+    now_ms = context.clock()
 
-    def steps() -> Transaction[GroupCreated]:
-        (seq,) = (
-            yield Statement(
-                "group_seq_take",
-                {"customer_id": caller.customer_id, "groups": 1, "revision": new_revision()},
-            )
-        )[0]
-        yield from once.note(created)
-        row = new_group_row(
-            caller.customer_id,
-            created.groupId,
-            seq,
-            now,
-            name=request.groupName,
-            remark=request.remark,
-            phones=phones,
+    def steps() -> Transaction[Effect[GroupCreated]]:
+        check_group_size(len(members), context.services.phones_in_group_max)
+        seq = (yield take_seqs(context.customer_id, 1))[0][0]
+        yield Statement(
+            "group_create",
+            group_row(
+                context.customer_id,
+                created.group_id,
+                seq,
+                now_ms,
+                name=group_name,
+                remark=remark,
+                phones=members,
+            ),
         )
-        yield Statement("group_create", row)
-        yield from phone_chunks.write_chunks(caller.customer_id, seq, phones)
-        yield new_members(caller.customer_id, seq, phones)
-        changed = audit.numbers(phones, added=len(phones))
-        yield audit.entry(caller, now, "createGroup", created.groupId, changed)
-        return created
+        yield from phone_chunks.write_chunks(context.customer_id, seq, members)
+        yield _fill_members(context.customer_id, seq, members)
+        return Effect(created, created.group_id, changed(members, added=len(members)))
 
-    # Those that take the same way, statement by statement.
-    way = f"{caller.customer_id} {bool(request.clientToken)} {bool(caller.signature)}"
-    is_short = len(phones) <= limits.PHONES_IN_CHUNK
-    return await write_once(
-        services, once, steps, GroupCreated, batch_key=way if is_short else None
+    return await commit(
+        context,
+        "createGroup",
+        steps,
+        scope="groups",
+        payload={
+            "phones": ",".join(members),
+            "groupName": group_name or None,
+            "remark": remark or None,
+        },
+        result=GroupCreated,
+        may_batch=len(members) <= limits.PHONES_IN_CHUNK,
     )
 
 
-async def delete(services: Services, caller: Caller, request: DeleteGroup) -> None:
-    """Delete a group with its numbers.
+async def update_group(
+    context: Context,
+    *,
+    group_id: str,
+    operate_type: int | None = None,
+    phones: str | None = None,
+    group_name: str | None = None,
+    remark: str | None = None,
+    detail: bool = False,
+    dry_run: bool = False,
+) -> GroupChange | None:
+    """Add phones to a group, delete some, replace all, or rename it; all or nothing.
 
     Args:
-        services: What to work with.
-        caller: Who asks.
-        request: The group.
+        operate_type: ADD, DELETE or REPLACE; None together with `phones` only renames.
+        phones: Phones with country code, joined with commas.
+        group_name: Its new name; the groupId if empty; None keeps the name.
+        remark: Its new remark; None keeps the remark.
+        detail: Return what the change did.
+        dry_run: Return what the change would do, and change nothing.
 
     Raises:
-        GroupNotFound: The caller has no such group.
+        GroupNotFound: The customer has no such group.
+        ParameterError: A phone is not valid, or one of operation and phones is missing.
+        GroupFull: The group would hold more phones than it may.
     """
-    check_group_id(request.groupId)
-    now = services.clock()
-    once = Once(caller, now, services.clock)
+    if (operate_type is None) != (phones is None):
+        raise ParameterError("operateType and phones must be sent together")
+    given = None if phones is None else parse_phones(phones, context.services.phones_in_request_max)
+    kind = "rename" if operate_type is None else _KINDS[operate_type]
+    is_renamed = not (group_name is None and remark is None)
+    check_group_id(group_id)
+    group = {
+        "customer_id": context.customer_id,
+        "group_id": group_id,
+        "now_ms": context.clock(),
+    }
 
-    def steps() -> Transaction[None]:
-        customer = {"customer_id": caller.customer_id}
-        yield Statement("group_count_down", customer | {"revision": new_revision()})
-        yield from once.note(None)
-        deleted = yield Statement("group_delete", customer | {"group_id": request.groupId})
+    def steps() -> Transaction[Effect[GroupChange | None]]:
+        found = yield Statement("group_lock", group)
+        if not found:
+            raise GroupNotFound
+        change = GroupChange(0, 0, 0, found[0][1])
+        if given is not None:
+            operate = _OPERATIONS[kind]
+            most = context.services.phones_in_group_max
+            change = yield from operate(group, found[0], given, most)
+        if is_renamed:
+            yield _rename(group, group_name, remark)
+        counts = changed(
+            given or (), added=change.added, removed=change.removed, is_renamed=is_renamed
+        )
+        return Effect(change if detail or dry_run else None, group_id, counts, kind)
+
+    return await commit(
+        context,
+        "updateGroup",
+        steps,
+        scope="groups",
+        payload={
+            "groupId": group_id,
+            "operateType": operate_type,
+            "phones": None if given is None else ",".join(given),
+            "groupName": group_name,
+            "remark": remark,
+            "detail": detail or None,
+        },
+        result=_CHANGE_OR_NONE,
+        dry_run=dry_run,
+    )
+
+
+async def delete_group(context: Context, *, group_id: str) -> None:
+    """Delete a group with its phones.
+
+    Raises:
+        GroupNotFound: The customer has no such group.
+    """
+    check_group_id(group_id)
+    now_ms = context.clock()
+
+    def steps() -> Transaction[Effect[None]]:
+        customer = {"customer_id": context.customer_id}
+        deleted = yield Statement("group_delete", customer | {"group_id": group_id})
         if not deleted:
             raise GroupNotFound
-        seq, count, key = deleted[0]
-        gone = {"group_id": request.groupId, "group_seq": seq, "folded_name": key, "now_ms": now}
-        yield Statement("group_tombstone_add", customer | gone)
+        seq, count, folded_name = deleted[0]
+        tombstone = {"group_id": group_id, "group_seq": seq, "folded_name": folded_name}
+        yield Statement("group_tombstone_add", customer | tombstone | {"now_ms": now_ms})
         yield Statement("group_order_gap_add", customer | {"group_seq": seq})
         yield Statement("group_member_delete_all", customer | {"group_seq": seq})
-        yield from phone_chunks.delete_chunks(caller.customer_id, seq, count)
-        changed = audit.Changed(removed=count)
-        yield audit.entry(caller, now, "deleteGroup", request.groupId, changed)
+        yield from phone_chunks.delete_chunks(context.customer_id, seq, count)
+        yield Statement("group_count_down", customer)
+        return Effect(None, group_id, Changed(removed=count))
 
-    await write_once(services, once, steps, NoneType)
+    await commit(context, "deleteGroup", steps, scope="groups", payload={"groupId": group_id})
 
 
-def new_group_row(
+def changed(
+    phones: Sequence[str], *, added: int = 0, removed: int = 0, is_renamed: bool = False
+) -> Changed:
+    """Return the details of an audit entry, with the phones of the request masked."""
+    some = tuple(mask_phone(phone) for phone in phones[: limits.AUDIT_PHONES_MAX])
+    return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
+
+
+def take_seqs(customer_id: str, groups: int) -> Statement:
+    """Return the statement that takes the next places in a customer's order.
+
+    It locks the customer's row, and counts the groups; its row is the first place.
+    """
+    return Statement("group_seq_take", {"customer_id": customer_id, "groups": groups})
+
+
+def group_row(
     customer_id: str,
     group_id: str,
     seq: int,
@@ -118,61 +221,105 @@ def new_group_row(
     """Return the parameters of group_create.
 
     Args:
-        customer_id: Whose group.
-        group_id: Its id.
         seq: Its place in the customer's order.
-        now_ms: The time now.
-        name: Its name; the groupId where empty or None.
-        remark: Its remark; empty where None.
-        phones: Its numbers as stored, without repeats, in order.
+        name: Its name; the groupId if empty or None.
+        phones: Its phones as stored, without repeats, in order.
     """
     return {
         "customer_id": customer_id,
         "group_id": group_id,
         "group_seq": seq,
         "group_name": name or group_id,
-        "folded_name": folded_name(name or group_id),
+        "folded_name": fold_name(name or group_id),
         "remark": remark or "",
         "phone_count": len(phones),
-        "phones": phone_chunks.head(phones),
+        "phones": phone_chunks.first_chunk(phones),
         "now_ms": now_ms,
     }
 
 
-def new_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
-    """Return the statement that stores the numbers of a group that has none.
-
-    Args:
-        customer_id: Whose group.
-        seq: Its place in the customer's order.
-        phones: Its numbers as stored, without repeats, in order.
-    """
-    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
-    return Statement("group_member_fill", members)
-
-
 def check_group_size(phone_count: int, phones_max: int) -> None:
-    """Make sure that a group may hold so many numbers.
-
-    Args:
-        phone_count: How many numbers the group would hold.
-        phones_max: How many it may hold.
-
-    Raises:
-        GroupFull: It may not.
-    """
+    """Raise GroupFull if a group may not hold so many phones."""
     if phone_count > phones_max:
         raise GroupFull(f"a group may hold at most {phones_max} numbers")
 
 
 def check_group_id(group_id: str) -> None:
-    """Make sure that a text can be a group's id at all.
-
-    Args:
-        group_id: What the caller sent.
-
-    Raises:
-        GroupNotFound: No group can have it; the text says what an id looks like.
-    """
+    """Raise GroupNotFound, with the form of an id, if a text cannot be a groupId."""
     if not GROUP_ID.fullmatch(group_id):
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
+
+
+def _rename(group: Params, group_name: str | None, remark: str | None) -> Statement:
+    name = None if group_name is None else group_name or group["group_id"]
+    names = {"group_name": name, "folded_name": None if name is None else fold_name(name)}
+    return Statement("group_rename", {**group, **names, "remark": remark})
+
+
+def _fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
+    """Return the statement that stores the phones of a group that has none."""
+    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
+    return Statement("group_member_fill", members)
+
+
+def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Transaction[GroupChange]:
+    seq, count, position = found
+    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
+    rows = yield Statement("group_member_add", members | {"position": position})
+    new = {row[0] for row in rows}
+    change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
+    if not new:
+        return change
+    check_group_size(change.count, most)
+    added = [phone for phone in phones if phone in new]
+    text = yield from phone_chunks.append(group["customer_id"], seq, count, added)
+    yield Statement(
+        "group_update_append",
+        {**group, "phones": text, "added": len(new), "position_next": position + len(phones)},
+    )
+    return change
+
+
+def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Transaction[GroupChange]:
+    seq, count, position = found
+    members = {"customer_id": group["customer_id"], "group_seq": seq}
+    deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
+    removed = len(deleted)
+    if removed:
+        left = yield Statement("group_member_list", members)
+        yield from _rewrite_phones(group, seq, count, [row[0] for row in left], position)
+    return GroupChange(0, removed, len(phones) - removed, count - removed)
+
+
+def _replace(
+    group: Params, found: Row, phones: Sequence[str], most: int
+) -> Transaction[GroupChange]:
+    check_group_size(len(phones), most)
+    seq, count, _ = found
+    members = {"customer_id": group["customer_id"], "group_seq": seq}
+    kept = len((yield Statement("group_member_among", members | {"phones": [*phones]})))
+    yield Statement("group_member_delete_all", members)
+    yield _fill_members(group["customer_id"], seq, phones)
+    yield from _rewrite_phones(group, seq, count, phones, len(phones))
+    return GroupChange(len(phones) - kept, count - kept, kept, len(phones))
+
+
+_OPERATIONS: Final[dict[str, _Operation]] = {"add": _add, "delete": _delete, "replace": _replace}
+_KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
+_CHANGE_OR_NONE: Final[Any] = GroupChange | None
+
+
+def _rewrite_phones(
+    group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
+) -> Transaction[None]:
+    """Rewrite the phone text of a group that had `count` phones."""
+    yield from phone_chunks.rewrite_chunks(group["customer_id"], seq, count, phones)
+    yield Statement(
+        "group_update",
+        {
+            **group,
+            "phones": phone_chunks.first_chunk(phones),
+            "phone_count": len(phones),
+            "position_next": position_next,
+        },
+    )

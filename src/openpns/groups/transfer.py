@@ -1,8 +1,7 @@
-"""Bulk import and export of number groups, straight at the database, for the operator.
+"""Bulk import and export of number groups, at the database, for the operator.
 
-An import goes over the file twice: first every row is checked, then the rows are written in
-batches, each in one transaction. So a bad row is known before anything is written, and memory
-holds one batch, and 16 bytes and some overhead for each groupId that the file brings along.
+Rows are checked and written in batches, each in one transaction. Memory holds one batch, and 16
+bytes and some overhead for each groupId of the file.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -12,12 +11,11 @@ from typing import Final
 import msgspec
 
 from openpns import limits
-from openpns.core import audit
+from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Services
 from openpns.groups import phone_chunks
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
-from openpns.groups.service import check_group_size, new_group_row
-from openpns.ids import new_revision
+from openpns.groups.service import Changed, check_group_size, group_row, take_seqs
 from openpns.phones import parse_phones
 from openpns.storage.store import Statement, StatementBatch, Transaction
 
@@ -32,7 +30,7 @@ class BadRow(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct):
-    """What an import found and wrote."""
+    """How much an import found and wrote."""
 
     groups: int = 0
     phones: int = 0
@@ -51,11 +49,8 @@ async def import_rows(
     """Write every good row as a new group, in the file's order; bad rows are left out.
 
     Args:
-        services: What to work with.
-        customer_id: Whose groups they become.
-        rows: The file's rows.
-        on_bad: Told each bad row.
-        on_batch: Told that a batch is done.
+        on_bad: Called with each bad row.
+        on_batch: Called after each batch.
         dry_run: Check every row as a real run would, and write nothing.
     """
     done = Imported()
@@ -69,7 +64,7 @@ async def import_rows(
         free = []
         for group in batch:
             if group.group_id in taken:
-                refuse(group.line, "groupId is there already")
+                refuse(group.line, "groupId exists already")
             else:
                 free.append(group)
         done.groups += len(free)
@@ -81,12 +76,7 @@ async def import_rows(
 async def export_rows(
     services: Services, customer_id: str
 ) -> AsyncGenerator[tuple[str, ...], None]:
-    """Return every group of a customer as a row of COLUMNS, oldest first, in one snapshot.
-
-    Args:
-        services: What to work with.
-        customer_id: Whose groups.
-    """
+    """Return every group of a customer as a row of COLUMNS, oldest first, in one snapshot."""
     params = {"customer_id": customer_id}
     async with aclosing(services.store.stream("group_export", params, _EXPORT_ROWS_EACH)) as slices:
         async for rows in slices:
@@ -128,69 +118,56 @@ async def _find_taken(services: Services, customer_id: str, batch: Sequence[Grou
 
 
 async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]) -> set[str]:
-    """Write a batch but for groups whose id the customer has already; return these ids."""
-    now = services.clock()
+    """Write a batch without the groups whose id the customer has already; return these ids."""
+    now_ms = services.clock()
 
-    def steps() -> Transaction[set[str]]:
-        # Taking no place at all holds the counter: from here on no other import can take an id.
-        yield Statement(
-            "group_seq_take", {"customer_id": customer_id, "groups": 0, "revision": new_revision()}
-        )
+    def steps() -> Transaction[OperatorEffect[set[str]]]:
+        # Taking no place locks the customer's row: no other import can take an id meanwhile.
+        yield take_seqs(customer_id, 0)
         found = yield Statement("group_id_taken", _ids(customer_id, batch))
         taken = {row[0] for row in found}
         free = [group for group in batch if group.group_id not in taken]
         if free:
-            yield from _create(customer_id, free, now)
-            count = sum(len(group.phones) for group in free)
-            changed = audit.Changed(groups=len(free), added=count)
-            yield audit.operator_entry(customer_id, "groups.import", details=changed)
-        return taken
+            yield from _create(customer_id, free, now_ms)
+        counts = Changed(groups=len(free), added=sum(len(group.phones) for group in free))
+        return OperatorEffect(taken, customer_id, details=counts, is_change=bool(free))
 
-    return await services.store.write(steps)
+    return await commit_as_operator(services.store, "groups.import", steps, scope="groups")
 
 
 def _ids(customer_id: str, batch: Sequence[GroupRow]) -> dict[str, object]:
     return {"customer_id": customer_id, "group_ids": [group.group_id for group in batch]}
 
 
-def _take_places(customer_id: str, groups: int) -> Statement:
-    places = {"customer_id": customer_id, "groups": groups, "revision": new_revision()}
-    return Statement("group_seq_take", places)
-
-
 def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Transaction[None]:
-    taken = yield Statement(
-        "group_seq_take",
-        {"customer_id": customer_id, "groups": len(groups), "revision": new_revision()},
-    )
-    first = taken[0][0]
+    first = (yield take_seqs(customer_id, len(groups)))[0][0]
     yield StatementBatch(
         "group_create",
         [
-            new_group_row(
+            group_row(
                 customer_id,
                 group.group_id,
-                first + place,
+                seq,
                 now_ms,
                 name=group.name,
                 remark=group.remark,
                 phones=group.phones,
             )
-            for place, group in enumerate(groups)
+            for seq, group in enumerate(groups, first)
         ],
     )
-    for place, group in enumerate(groups):
-        yield from phone_chunks.write_chunks(customer_id, first + place, group.phones)
+    for seq, group in enumerate(groups, first):
+        yield from phone_chunks.write_chunks(customer_id, seq, group.phones)
     yield StatementBatch(
         "group_member_insert",
         [
             {
                 "customer_id": customer_id,
-                "group_seq": first + place,
+                "group_seq": seq,
                 "phone": phone,
                 "position": position,
             }
-            for place, group in enumerate(groups)
+            for seq, group in enumerate(groups, first)
             for position, phone in enumerate(group.phones)
         ],
     )

@@ -1,16 +1,17 @@
-"""The number group actions: one struct for each request."""
+"""The number group actions on the wire: a struct for each request and each response."""
 
 import re
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange
-from openpns.protocol.fields import RequestBody, choice, flag, integer, text
+from openpns.protocol.fields import RequestBody, WriteBody, choice, flag, integer, text
 
 GROUP_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
-"""What an id looks like."""
+"""What a groupId looks like."""
 
 PHONES_ALLOWED: Final = "text of phone numbers with country code, joined with commas"
 
@@ -27,12 +28,12 @@ REPLACE: Final = 2
 
 
 class ListGroup(RequestBody, frozen=True):
-    """Ask for a page of the caller's number groups, oldest first."""
+    """Return a page of the customer's number groups, oldest first."""
 
     limit: Annotated[
         int,
         integer(
-            "How many groups to return; 0 asks for as many as a page may hold, 1000.",
+            "How many groups to return; 0 returns as many as a page may hold, 1000.",
             0,
             limits.GROUPS_IN_PAGE_MAX,
             LimitOutOfRange,
@@ -42,7 +43,7 @@ class ListGroup(RequestBody, frozen=True):
         Annotated[
             int,
             integer(
-                "How many groups to pass over; 0 begins with the first.",
+                "How many groups to skip; 0 starts at the first.",
                 0,
                 limits.OFFSET_MAX,
                 OffsetOutOfRange,
@@ -54,26 +55,26 @@ class ListGroup(RequestBody, frozen=True):
         Annotated[
             str,
             text(
-                "Extension, in the place of `offset`: the last groupId you have seen; the page "
-                "begins behind it. Empty begins with the first group.",
+                "Extension, instead of `offset`: the last groupId of the page before; the page "
+                "starts after it. Empty starts at the first group.",
                 limits.GROUP_ID_CHARS,
             ),
         ]
         | UnsetType
     ) = UNSET
     order: (
-        Annotated[str, choice("Extension: which groups come first; oldest where missing.", *ORDERS)]
+        Annotated[str, choice("Extension: which groups come first; oldest if missing.", *ORDERS)]
         | UnsetType
     ) = UNSET
-    groupId: (  # noqa: N815
+    group_id: (
         Annotated[str, text("Extension: only the group with this id.", limits.GROUP_ID_CHARS)]
         | UnsetType
     ) = UNSET
-    groupName: (  # noqa: N815
+    group_name: (
         Annotated[
             str,
             text(
-                "Extension: only groups whose name begins so, in upper or lower case.",
+                "Extension: only groups whose name starts with this text, in any case.",
                 limits.GROUP_NAME_CHARS_MAX,
             ),
         ]
@@ -83,7 +84,7 @@ class ListGroup(RequestBody, frozen=True):
         Annotated[
             str,
             text(
-                "Extension: only groups that hold this number.",
+                "Extension: only groups that hold this phone number.",
                 allowed="one phone number with country code",
             ),
         ]
@@ -92,57 +93,33 @@ class ListGroup(RequestBody, frozen=True):
 
     needed_unless = {"offset": ("after",)}  # noqa: RUF012
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the request asks for no more than one that the vendor documents can."""
-        return (
-            self.after is UNSET
-            and (self.order is UNSET or self.order == OLDEST)
-            and self.groupId is UNSET
-            and self.groupName is UNSET
-            and self.phone is UNSET
-        )
 
-
-class CreateGroup(RequestBody, frozen=True):
+class CreateGroup(WriteBody, frozen=True):
     """Create a number group."""
 
     phones: Annotated[
         str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
     ]
-    groupName: (  # noqa: N815
+    group_name: (
         Annotated[
             str,
-            text(
-                "The group's name; the groupId where empty or missing.",
-                limits.GROUP_NAME_CHARS_MAX,
-            ),
+            text("The group's name; the groupId if empty or missing.", limits.GROUP_NAME_CHARS_MAX),
         ]
         | None
     ) = None
-    remark: (
-        Annotated[str, text("A remark, empty where missing.", limits.REMARK_CHARS_MAX)] | None
-    ) = None
-    clientToken: (  # noqa: N815
-        Annotated[
-            str,
-            text(
-                "Extension: your own name for this wish. Sent again within 24 hours, it is "
-                "answered as before, and nothing is created.",
-                limits.CLIENT_TOKEN_CHARS_MAX,
-            ),
-        ]
-        | None
-    ) = None
+    remark: Annotated[str, text("A remark; empty if missing.", limits.REMARK_CHARS_MAX)] | None = (
+        None
+    )
 
 
-class UpdateGroup(RequestBody, frozen=True):
+class UpdateGroup(WriteBody, frozen=True):
     """Change the phone numbers, name or remark of a number group, all or nothing."""
 
-    groupId: Annotated[str, text("The group to change.")]  # noqa: N815
-    operateType: (  # noqa: N815
+    group_id: Annotated[str, text("The group to change.")]
+    operate_type: (
         Annotated[
-            int, integer("0 adds numbers, 1 deletes numbers, 2 replaces all numbers.", ADD, REPLACE)
+            int,
+            integer("0 adds phone numbers, 1 deletes them, 2 replaces all of them.", ADD, REPLACE),
         ]
         | UnsetType
     ) = UNSET
@@ -152,11 +129,11 @@ class UpdateGroup(RequestBody, frozen=True):
         ]
         | UnsetType
     ) = UNSET
-    groupName: (  # noqa: N815
+    group_name: (
         Annotated[
             str,
             text(
-                "Extension: the group's new name; the groupId where empty.",
+                "Extension: the group's new name; the groupId if empty.",
                 limits.GROUP_NAME_CHARS_MAX,
             ),
         ]
@@ -166,37 +143,37 @@ class UpdateGroup(RequestBody, frozen=True):
         Annotated[str, text("Extension: the group's new remark.", limits.REMARK_CHARS_MAX)]
         | UnsetType
     ) = UNSET
-    detail: Annotated[bool, flag("Extension: tell what the change did.")] = False
-    dryRun: Annotated[  # noqa: N815
-        bool, flag("Extension: tell what the change would do, and change nothing.")
+    detail: Annotated[bool, flag("Extension: return what the change did.")] = False
+    dry_run: Annotated[
+        bool, flag("Extension: return what the change would do, and change nothing.")
     ] = False
 
     needed_unless = {  # noqa: RUF012
-        "operateType": ("groupName", "remark"),
-        "phones": ("groupName", "remark"),
+        "operate_type": ("group_name", "remark"),
+        "phones": ("group_name", "remark"),
     }
 
 
-class DeleteGroup(RequestBody, frozen=True):
-    """Delete a number group with its numbers."""
+class DeleteGroup(WriteBody, frozen=True):
+    """Delete a number group with its phone numbers."""
 
-    groupId: Annotated[str, text("The group to delete.")]  # noqa: N815
+    group_id: Annotated[str, text("The group to delete.")]
 
 
 class GetGroup(RequestBody, frozen=True):
-    """Ask for one number group."""
+    """Return one number group."""
 
-    groupId: Annotated[str, text("The group.")]  # noqa: N815
+    group_id: Annotated[str, text("The group.")]
 
 
 class ListGroupPhones(RequestBody, frozen=True):
-    """Ask for a page of a number group's numbers, in the order they were added."""
+    """Return a page of a number group's phone numbers, in the order they were added."""
 
-    groupId: Annotated[str, text("The group.")]  # noqa: N815
+    group_id: Annotated[str, text("The group.")]
     limit: Annotated[
         int,
         integer(
-            "How many numbers to return; 0 asks for as many as a page may hold, 10 000.",
+            "How many phone numbers to return; 0 returns as many as a page may hold, 10 000.",
             0,
             limits.PHONES_IN_PAGE_MAX,
             LimitOutOfRange,
@@ -205,7 +182,7 @@ class ListGroupPhones(RequestBody, frozen=True):
     offset: Annotated[
         int,
         integer(
-            "How many numbers to pass over; 0 begins with the first.",
+            "How many phone numbers to skip; 0 starts at the first.",
             0,
             limits.OFFSET_MAX,
             OffsetOutOfRange,
@@ -213,5 +190,66 @@ class ListGroupPhones(RequestBody, frozen=True):
     ]
 
 
-class GetLimits(RequestBody, frozen=True):
-    """Ask for every bound that applies to the caller."""
+class Group(msgspec.Struct, rename="camel"):
+    """A number group in listGroup's response; the fields stand in this order."""
+
+    customer_id: Annotated[str, text("The customer that the group belongs to.")]
+    group_name: Annotated[str, text("The group's name.")]
+    group_id: Annotated[str, text("The group's id, 32 lower-case hex characters.")]
+    phones: Annotated[str, text("Its phone numbers in the order they were added, joined with `,`.")]
+    remark: Annotated[str, text("The group's remark.")]
+
+    def __repr__(self) -> str:
+        """Return a text without phones and remark."""
+        return f"{type(self).__name__}({self.group_id!r}, group_name={self.group_name!r})"
+
+
+class GroupPage(msgspec.Struct):
+    """The `data` of listGroup; the fields stand in this order."""
+
+    groups: Annotated[list[Group], text("The groups of this page, oldest first.")]
+    total: Annotated[int, text("How many groups there are, of those that match the filters.")]
+    next: (
+        Annotated[
+            str | None,
+            text(
+                "Extension, only if `after` was sent: the value of `after` for the next page; null "
+                "on the last page."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class GroupDetail(Group, rename="camel"):
+    """The `data` of getGroup: a group as in listGroup, and more."""
+
+    count: Annotated[int, text("How many phone numbers it holds.")]
+    created_ms: Annotated[int, text("When it was created, in ms since 1970 UTC.")]
+    updated_ms: Annotated[int, text("When it was last changed, in ms since 1970 UTC.")]
+
+
+class PhonePage(msgspec.Struct):
+    """The `data` of listGroupPhones."""
+
+    phones: Annotated[str, text("The phone numbers of this page, joined with `,`; may be empty.")]
+    total: Annotated[int, text("How many phone numbers the group holds.")]
+
+    def __repr__(self) -> str:
+        """Return a text without phones."""
+        return f"PhonePage(total={self.total})"
+
+
+class GroupChange(msgspec.Struct):
+    """The `data` of updateGroup if `detail` or `dryRun` was sent."""
+
+    added: Annotated[int, text("How many phone numbers were added to the group.")]
+    removed: Annotated[int, text("How many phone numbers were removed from it.")]
+    unchanged: Annotated[int, text("How many phone numbers of the request changed nothing.")]
+    count: Annotated[int, text("How many phone numbers it holds after the change.")]
+
+
+class GroupCreated(msgspec.Struct, rename="camel"):
+    """What createGroup returns, at the top level of the envelope."""
+
+    group_id: Annotated[str, text("The new group's id.")]

@@ -1,4 +1,4 @@
-"""Group names as they are compared: whatever the case, in any script.
+"""Names folded for comparison: without regard to case, in any script.
 
 Source: docs/api/listGroup.md, "Find".
 """
@@ -8,12 +8,8 @@ import unicodedata
 from openpns import limits
 
 
-def folded_name(name: str) -> str:
-    """Return a name as it is compared and ordered: two names that differ in case are the same.
-
-    Args:
-        name: A group's name, or its beginning.
-    """
+def fold_name(name: str) -> str:
+    """Return a name, or its beginning, as it is compared and ordered."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    # Some characters fold to several; an index takes no text of any length.
+    # Some characters fold to several; an index needs a bound.
     return folded[: limits.GROUP_NAME_CHARS_MAX]

@@ -1,32 +1,18 @@
-"""Body fields: what each one means and allows, and reading a body against them.
+"""Body fields: what each one means and allows, and how to read a body against them.
 
-A request struct is the single source: the decoder, the error texts and the tables in docs/api
-are made from it.
+A request struct is the single source of its decoder, its error texts and its table in docs/api.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
+from openpns import limits
 from openpns.errors import ParameterError, WireError
 
 _NO_CONTROL_CHARACTERS: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
-
-
-class RequestBody(msgspec.Struct, frozen=True):
-    """The base of every action's request; unknown fields are ignored."""
-
-    needed_unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Fields that must be there unless one of some others is."""
-
-    def __repr__(self) -> str:
-        """Return a text without the values: they may be phone numbers."""
-        return f"{type(self).__name__}({', '.join(self.__struct_fields__)})"
-
-
-BodyT = TypeVar("BodyT", bound=RequestBody)
 
 
 def integer(
@@ -36,9 +22,7 @@ def integer(
 
     Args:
         meaning: One line for the docs.
-        at_least: The smallest allowed value.
-        at_most: The largest allowed value.
-        out_of_range: What an integer outside the range is answered with.
+        out_of_range: The error for an integer outside the bounds.
     """
     return msgspec.Meta(
         ge=at_least,
@@ -49,23 +33,14 @@ def integer(
 
 
 def choice(meaning: str, *values: str) -> msgspec.Meta:
-    """Describe a text field with few values.
-
-    Args:
-        meaning: One line for the docs.
-        values: What it may be.
-    """
+    """Describe a text field that has one of a few values; `meaning` is one line for the docs."""
     allowed = f"one of {', '.join(values)}"
     pattern = rf"\A({'|'.join(values)})\Z"
     return msgspec.Meta(pattern=pattern, description=meaning, extra={"allowed": allowed})
 
 
 def flag(meaning: str) -> msgspec.Meta:
-    """Describe a field that is true or false.
-
-    Args:
-        meaning: One line for the docs.
-    """
+    """Describe a field that is true or false; `meaning` is one line for the docs."""
     return msgspec.Meta(description=meaning, extra={"allowed": "true or false"})
 
 
@@ -74,9 +49,9 @@ def text(meaning: str, chars_max: int | None = None, allowed: str = "text") -> m
 
     Args:
         meaning: One line for the docs.
-        chars_max: How many characters it may have, none of them a control character; None for
-            a text that the action itself reads.
-        allowed: What is allowed, for the error text, where `chars_max` does not say it.
+        chars_max: Characters it may have, none of them a control character; None for a text that
+            the rule itself checks.
+        allowed: What is allowed, for the error text, if `chars_max` is None.
     """
     if chars_max is None:
         return msgspec.Meta(description=meaning, extra={"allowed": allowed})
@@ -88,24 +63,58 @@ def text(meaning: str, chars_max: int | None = None, allowed: str = "text") -> m
     )
 
 
-class BodyReader(Generic[BodyT]):
-    """Read a body into one action's request struct.
+class RequestBody(msgspec.Struct, frozen=True, rename="camel"):
+    """The base of every action's request; unknown fields are ignored."""
 
-    Args:
-        struct: The action's request struct.
-    """
+    needed_unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Optional fields that are required unless one of some other fields is sent."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the rule's keyword parameters: the fields that were sent or have a default."""
+        return {
+            name: value
+            for name in self.__struct_fields__
+            if name != "client_token" and (value := getattr(self, name)) is not msgspec.UNSET
+        }
+
+    def __repr__(self) -> str:
+        """Return a text without the values: they may be phones."""
+        return f"{type(self).__name__}({', '.join(self.__struct_fields__)})"
+
+
+class WriteBody(RequestBody, frozen=True, kw_only=True):
+    """The base of the request of every action that writes; `clientToken` is its last field."""
+
+    client_token: (
+        Annotated[
+            str,
+            text(
+                "Extension: idempotency key. A request of the same action with the same key within "
+                "24 hours is not carried out again and gets the first response.",
+                limits.CLIENT_TOKEN_CHARS_MAX,
+            ),
+        ]
+        | None
+    ) = None
+
+
+BodyT = TypeVar("BodyT", bound=RequestBody)
+
+
+class BodyReader(Generic[BodyT]):
+    """Read a body into the request struct of one action."""
 
     def __init__(self, struct: type[BodyT]) -> None:
         self._decode = msgspec.json.Decoder(struct).decode
         self._fields = msgspec.structs.fields(struct)
         self._needed_unless = struct.needed_unless
+        self._wire_names = {field.name: field.encode_name for field in self._fields}
 
     def read(self, body: bytes, content_type: str | None) -> BodyT:
-        """Return the request that the body holds.
+        """Return the request of a body.
 
         Args:
-            body: The body as sent.
-            content_type: The header Content-Type; JSON where it is missing.
+            content_type: The header Content-Type; None is taken as JSON.
 
         Raises:
             WireError: The first thing that is wrong, fields in the order of the docs.
@@ -114,13 +123,13 @@ class BodyReader(Generic[BodyT]):
             raise ParameterError("the body must be JSON, sent with Content-Type application/json")
         try:
             if not body.isascii():
-                body.decode()  # the decoder skips unknown fields without reading their text
+                body.decode()  # the decoder skips the text of unknown fields
             request = self._decode(body)
             if self._has_all(request):
                 return request
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
-        # No name for it here: with its traceback it would be a circle, and keep the body for long.
+        # Without a name: with its traceback, a name would make a cycle that keeps the body alive.
         raise self._first_error(body)
 
     def _has_all(self, request: BodyT) -> bool:
@@ -140,7 +149,9 @@ class BodyReader(Generic[BodyT]):
         for field in self._fields:
             allowed, out_of_range = describe(field)
             if field.encode_name not in values:
-                others = self._needed_unless.get(field.encode_name)
+                others = [
+                    self._wire_names[name] for name in self._needed_unless.get(field.name, ())
+                ]
                 if field.required or (others and values.keys().isdisjoint(others)):
                     return ParameterError(f"{field.encode_name} is required: {allowed}")
                 continue
@@ -150,26 +161,18 @@ class BodyReader(Generic[BodyT]):
             except msgspec.MsgspecError:
                 kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
                 return kind(f"{field.encode_name} must be {allowed}")
-        # Read one by one, the last of each name counts, and all are well.
+        # Read one by one, the last of each name counts, and each of them is allowed.
         return ParameterError("a field of the body stands twice")
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:
-    """Return what a field allows, in words, and what an integer out of range is answered with.
-
-    Args:
-        field: A field of a request struct; each is described by `integer` or `text`.
-    """
+    """Return what a request field allows, in words, and the error for an integer out of range."""
     extra = _meta(field.type).extra or {}
     return extra["allowed"], extra.get("out_of_range", ParameterError)
 
 
 def meaning(field: msgspec.structs.FieldInfo) -> str:
-    """Return a field's one line of meaning, for the docs.
-
-    Args:
-        field: A field of a request or answer struct.
-    """
+    """Return the one line of meaning of a request or answer field, for the docs."""
     return _meta(field.type).description or ""
 
 

@@ -12,13 +12,13 @@ from openpns import limits
 from openpns.accounts import master_key
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
+from openpns.api.registry import CLEAN_UPS
 from openpns.api.request_log import RequestLog
 from openpns.clock import Clock, now_ms
-from openpns.core import idempotency, logs, worker_ids
+from openpns.core import logs, worker_ids
 from openpns.core.context import Services
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
-from openpns.groups import listing
 from openpns.ids import IdSource, Snowflake
 from openpns.server.config import Settings, load_settings
 from openpns.storage import connect
@@ -129,14 +129,14 @@ class Application:
 
 
 async def _clean(services: Services) -> None:
-    """Forget what is over now and then; each worker does, for none knows of the others."""
+    """Delete expired rows periodically. Every worker runs this; there is no leader."""
     while True:
         await asyncio.sleep(limits.CLEAN_UP_S)
         try:
-            await idempotency.clean(services)
-            await listing.clean(services)
-        except WireError as error:  # the next time will do
-            logs.logger().warning("records of writes not cleaned", why=error.msg)
+            for clean_up in CLEAN_UPS:
+                await clean_up(services)
+        except WireError as error:  # the next run will do it
+            logs.logger().warning("expired rows not deleted", why=error.msg)
 
 
 def _open_counters(file: str | None) -> Counters:

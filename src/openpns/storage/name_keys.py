@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import apsw
 
-from openpns.kit.casefold import folded_name
+from openpns.kit.casefold import fold_name
 
 SINCE: Final = 7
 """The migration that brought the column."""
@@ -24,7 +24,7 @@ def register(connection: apsw.Connection) -> None:
     """
 
     def name_key_of(*values: Any) -> str:
-        return folded_name(values[0])
+        return fold_name(values[0])
 
     connection.create_scalar_function("name_key_of", name_key_of, 1, deterministic=True)
 
@@ -40,7 +40,7 @@ async def fill(connection: Any) -> None:
     )
     rows: list[tuple[str, str, str]] = []
     async for customer_id, group_id, name in names:
-        rows.append((customer_id, group_id, folded_name(name)))
+        rows.append((customer_id, group_id, fold_name(name)))
         if len(rows) == _ROWS_EACH:
             await _write(connection, rows)
             rows = []

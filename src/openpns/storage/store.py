@@ -62,7 +62,7 @@ class Store(Protocol):
         """
         ...
 
-    async def get_cached(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
         """Return the row that a statement finds by a value, as it is after this was called.
 
         The engine may answer several callers together, or with what it knows where it can tell

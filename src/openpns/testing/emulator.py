@@ -11,7 +11,8 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from openpns import limits
-from openpns.api.pipeline import PATHS, ReadBody, Reply
+from openpns.api.pipeline import ReadBody, Reply
+from openpns.protocol.headers import PATHS
 from openpns.client.requests import Group
 from openpns.errors import ParameterError
 from openpns.ids import IdSource, Snowflake

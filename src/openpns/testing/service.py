@@ -174,7 +174,7 @@ class Core:
             access_secret=access_secret,
             read_only=read_only,
         )
-        return Key(key.accessKey, key.accessSecret, customer_id)
+        return Key(key.access_key, key.access_secret, customer_id)
 
     async def add_group(self, customer_id: str, group: GroupState) -> str:
         """Add a number group; return its id."""
@@ -197,7 +197,7 @@ class Core:
     async def dump(self) -> State:
         """Return all that the database holds."""
         found = []
-        for customer in await customers.find_all(self._store):
+        for customer in await customers.list_customers(self._store):
             groups = [
                 GroupState(
                     groupId=group.group_id,
@@ -205,14 +205,14 @@ class Core:
                     phones=",".join(group.phones),
                     remark=group.remark,
                 )
-                for group in await self.groups(customer.customerId)
+                for group in await self.groups(customer.customer_id)
             ]
             found.append(
                 CustomerState(
-                    customerId=customer.customerId,
+                    customerId=customer.customer_id,
                     name=customer.name,
-                    disabled=customer.disabledMs is not None,
-                    accessKeys=await self._dump_keys(customer.customerId),
+                    disabled=customer.disabled_ms is not None,
+                    accessKeys=await self._dump_keys(customer.customer_id),
                     groups=groups,
                 )
             )
@@ -224,23 +224,23 @@ class Core:
 
     async def _dump_keys(self, customer_id: str) -> list[KeyState]:
         found = []
-        for key in await access_keys.find_all(self._store, customer_id):
-            known = await access_keys.find(self._store, key.accessKey)
+        for key in await access_keys.list_keys(self._store, customer_id):
+            known = await access_keys.find(self._store, key.access_key)
             assert known is not None
-            secret = self._secret_box.open(known.secret_ciphertext, key.accessKey).decode()
+            secret = self._secret_box.decrypt(known.secret_ciphertext, key.access_key).decode()
             found.append(
                 KeyState(
-                    accessKey=key.accessKey,
+                    accessKey=key.access_key,
                     accessSecret=secret,
-                    expiresMs=key.expiresMs,
-                    disabled=key.disabledMs is not None,
-                    readOnly=key.readOnlyMs is not None,
+                    expiresMs=key.expires_ms,
+                    disabled=key.disabled_ms is not None,
+                    readOnly=key.read_only_ms is not None,
                 )
             )
         return found
 
     async def _must_exist(self, customer_id: str) -> None:
-        known = [customer.customerId for customer in await customers.find_all(self._store)]
+        known = [customer.customer_id for customer in await customers.list_customers(self._store)]
         if customer_id not in known:
             raise ConfigError(
                 f"customer {customer_id!r}: there is none with this id; there are: "

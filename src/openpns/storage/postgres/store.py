@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg: prepared statements on a pool of connections."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -140,12 +140,14 @@ class PostgresStore:
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
-    async def get_cached(self, name: str, value: str) -> Row | None:  # noqa: D102
+    async def get_cached(  # noqa: D102
+        self, name: str, value: str
+    ) -> Mapping[str, Any] | None:
         if name not in self._shared:
             self._shared[name] = ReadCoalescer(
                 lambda values: self.fetch(name, {"values": values}),
             )
-        return await self._shared[name].find(value)
+        return cast("Mapping[str, Any] | None", await self._shared[name].find(value))
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int

@@ -14,7 +14,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -74,7 +74,7 @@ class SQLiteStore:
                 "that can be written"
             ) from None
         self._version_cursor = self._reader.cursor()
-        self._rows: dict[tuple[str, str], Row | None] = {}
+        self._rows: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self._rows_version = 0
         self._checked_in: asyncio.AbstractEventLoop | None = None
         self._pages_sql: dict[str, str] = {}
@@ -91,13 +91,16 @@ class SQLiteStore:
         except apsw.Error as error:
             raise to_wire_error(error) from error
 
-    async def get_cached(self, name: str, value: str) -> Row | None:  # noqa: D102
+    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:  # noqa: D102
         key = (name, value)
         if self._rows_max and self._is_unchanged() and key in self._rows:
             return self._rows[key]
         try:
             with self._lock:
-                row: Row | None = self._reader.execute(self._sql[name], {"value": value}).get
+                cursor = self._reader.execute(self._sql[name], {"value": value})
+                found = next(cursor, None)
+                names = [column[0] for column in cursor.get_description()] if found else ()
+                row = dict(zip(names, found, strict=True)) if found else None
         except apsw.Error as error:
             raise to_wire_error(error) from error
         if len(self._rows) >= self._rows_max:

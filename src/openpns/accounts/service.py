@@ -1,0 +1,34 @@
+"""The rule of getLimits.
+
+Source: docs/api/getLimits.md.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from openpns import limits
+from openpns.accounts.wire import Limit, LimitList
+from openpns.core.context import Context
+
+CountLimits: TypeAlias = Callable[[Context], Awaitable[Sequence[Limit]]]
+"""What a feature says of its own bounds; the registry passes it in."""
+
+
+async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) -> LimitList:
+    """Return every bound that applies to the principal, and how much of each is used.
+
+    Args:
+        of_features: The bounds of the features, in this order before those of the account.
+    """
+    found = [limit for count in of_features for limit in await count(context)]
+    rate = context.services.rates.usage(context.principal)
+    return LimitList(
+        [
+            *found,
+            Limit("clientTokenChars", limits.CLIENT_TOKEN_CHARS_MAX),
+            Limit("bodyBytes", context.services.body_bytes_max),
+            Limit("tsSkewMs", limits.TS_SKEW_MS_MAX),
+            Limit("callsPerSecond", rate.per_s),
+            Limit("callsAtOnce", rate.burst, rate.used),
+        ]
+    )
