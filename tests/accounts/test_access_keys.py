@@ -31,7 +31,8 @@ async def secrets_of(
     known = await access_keys.find(store, access_key)
     assert known is not None
     return [
-        secret_box.decrypt(sealed, access_key).decode() for sealed in known.secret_ciphertexts(now_ms)
+        secret_box.decrypt(sealed, access_key).decode()
+        for sealed in known.secret_ciphertexts(now_ms)
     ]
 
 

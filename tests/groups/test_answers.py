@@ -3,9 +3,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from openpns.groups.answers import GroupCreated, ListedGroups
 
 from openpns.groups import answers
-from openpns.groups.answers import GroupCreated, ListedGroups
 
 ROWS = [
     ["cus_1", "Lieferung 🚚", "0" * 32, "85211111114,85235753351", 'a "remark"'],

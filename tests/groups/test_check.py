@@ -7,9 +7,8 @@ from tests.groups.actions import Groups, phone
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
-from openpns.core.context import Caller
-from openpns.groups import check
-from openpns.groups.check import Counts
+from openpns.api.registry import CHECKS
+from openpns.core.verify import verify
 from openpns.storage.store import Store
 
 FIRST = "(SELECT min(group_id) FROM number_group WHERE phone_count > 2 AND customer_id = 'cus_1')"
@@ -35,23 +34,27 @@ async def filled(mine: Groups, theirs: Groups, secret_box: SecretBox) -> Store:
 
 async def _wrong(store: Store) -> list[str]:
     told: list[str] = []
-    counts = await check.read_all(store, told.append)
-    assert counts.wrong == len(told)
+    counts = await verify(store, CHECKS, told.append)
+    assert counts["wrong"] == len(told)
     return told
 
 
 async def test_every_row_of_a_sound_database_is_counted(filled: Store) -> None:
     told: list[str] = []
     numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
-    expected = Counts(
-        customers=2, access_keys=1, groups=19, numbers=numbers, audit_entries=25, wrong=0
-    )
-    assert await check.read_all(filled, told.append) == expected
+    assert await verify(filled, CHECKS, told.append) == {
+        "customers": 2,
+        "accessKeys": 1,
+        "groups": 19,
+        "phones": numbers,
+        "auditEntries": 25,
+        "wrong": 0,
+    }
     assert told == []
 
 
 async def test_an_empty_database_has_nothing_wrong(store: Store) -> None:
-    assert await check.read_all(store, pytest.fail) == Counts(0, 0, 0, 0, 0, 0)
+    assert set((await verify(store, CHECKS, pytest.fail)).values()) == {0}
 
 
 async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
@@ -72,35 +75,35 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
         ),
         (
             "UPDATE customer_state SET next_seq = 3 WHERE customer_id = 'cus_1'",
-            "customer cus_1: the next place in its order is taken already",
+            "customer cus_1: the next place in its order is taken",
         ),
         (
             "DELETE FROM customer_state WHERE customer_id = 'cus_1'",
-            "customer cus_1: has no counter",
+            "customer cus_1: has no state",
         ),
         (
             f"UPDATE number_group SET phone_count = 299 WHERE {GROUP}",
-            "says 299 numbers, has",
+            "says 299 phones, has",
         ),
         (
             f"UPDATE number_group SET phones = '' WHERE {GROUP} AND phone_count > 0",
-            "what listGroup shows is not its numbers in their order",
+            "what listGroup shows is not its phones in their order",
         ),
         (
             f"UPDATE group_member SET position = position + 1 WHERE {MEMBERS} AND position = 0",
-            "its numbers do not stand in one order",
+            "its phones are not in one order",
         ),
         (
             f"UPDATE number_group SET position_next = 5 WHERE {GROUP}",
-            "its numbers do not stand in one order",
+            "its phones are not in one order",
         ),
         (
-            f"DELETE FROM group_phone_chunk WHERE {MEMBERS} AND part = 2",
-            "what listGroup shows is not its numbers in their order",
+            f"DELETE FROM group_phone_chunk WHERE {MEMBERS} AND chunk = 2",
+            "what listGroup shows is not its phones in their order",
         ),
         (
             "UPDATE group_phone_chunk SET customer_id = 'cus_3' WHERE group_seq = 0",
-            "customer cus_3: 2 parts belong to no group (place 0)",
+            "customer cus_3: 2 chunks belong to no group (place 0)",
         ),
         (
             "DELETE FROM group_order_gap WHERE customer_id = 'cus_1' AND level = 1",
@@ -120,15 +123,15 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
         ),
         (
             f"INSERT INTO group_member VALUES ('cus_1', 99, '{phone(1)}', 0)",
-            "customer cus_1: 1 numbers belong to no group (place 99)",
+            "customer cus_1: 1 phones belong to no group (place 99)",
         ),
         (
             "UPDATE group_member SET customer_id = 'cus_3' WHERE customer_id = 'cus_2'",
-            "customer cus_3: 3 numbers belong to no group",
+            "customer cus_3: 3 phones belong to no group",
         ),
         (
             "UPDATE number_group SET customer_id = 'cus_3' WHERE customer_id = 'cus_2'",
-            "customer cus_3: is not there, but has keys or groups",
+            "customer cus_3: has groups but no state",
         ),
     ],
 )
@@ -144,14 +147,13 @@ async def test_each_thing_that_can_be_wrong_is_told_without_a_number(
 
 
 async def test_numbers_in_another_order_than_shown_are_found(
-    store: Store, mine: Groups, caller: Caller, query: direct.Query
+    store: Store, mine: Groups, query: direct.Query
 ) -> None:
     group = await mine.create([1, 2, 3])
     await query(f"UPDATE group_member SET position = 2 - position WHERE {MEMBERS}")
     (told,) = await _wrong(store)
     assert told == (
-        f"customer {caller.customer_id}, group {group}: what listGroup shows is not its numbers "
-        "in their order"
+        f"customer cus_1, group {group}: what listGroup shows is not its phones in their order"
     )
 
 

@@ -24,9 +24,10 @@ from tests.promises.traffic import (
     wait_until,
 )
 
+from openpns.api.registry import CHECKS
 from openpns.core import audit
 from openpns.core.audit import Entry, Filter
-from openpns.groups.check import read_all
+from openpns.core.verify import verify
 from openpns.storage import connect as storage
 
 WRITERS = 4
@@ -45,7 +46,7 @@ async def assert_sound(url: str) -> list[Entry]:
     """Read every row of a database and see that all agree; return the entries of calls."""
     store = await storage.open_store(url, timeout_ms=60_000)
     told: list[str] = []
-    await read_all(store, told.append)
+    await verify(store, CHECKS, told.append)
     slices = [slice_ async for slice_ in audit.find(store, Filter(access_key=KEY_OF["cus_1"][0]))]
     await store.close()
     assert told == []

@@ -7,11 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from openpns.accounts import actions as accounts
+from openpns.accounts.check import check_accounts
 from openpns.core import idempotency
 from openpns.core.actions import Action
+from openpns.core.audit import check_audit
 from openpns.core.context import Services
+from openpns.core.verify import Check
 from openpns.groups import actions as groups
 from openpns.groups import listing
+from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
 
 ACTIONS: Final[dict[str, Action]] = {
@@ -25,3 +29,6 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
     listing.clean,
 )
 """What each worker runs periodically: each deletes expired rows."""
+
+CHECKS: Final[tuple[Check, ...]] = (check_accounts, check_groups, check_audit)
+"""What `openpns verify` checks."""

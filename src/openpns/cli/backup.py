@@ -2,17 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from openpns.cli.database import database_option, master_key_variable, with_store
 from openpns.cli.verify import in_words, read_every_row, require_sound
 from openpns.errors import ConfigError
-
-if TYPE_CHECKING:
-    from openpns.groups.check import Counts
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -88,7 +85,7 @@ def _sqlite_file(database: str) -> Path:
     return Path(path)
 
 
-def _check_copy(file: Path, name: Path) -> "Counts":
+def _check_copy(file: Path, name: Path) -> Mapping[str, int]:
     """Read every row of a copy; one of an older version by way of another copy, migrated."""
     from openpns.storage import connect, migrations
     from openpns.storage.sqlite import backup
@@ -112,7 +109,7 @@ def _check_copy(file: Path, name: Path) -> "Counts":
         return _read(scratch)
 
 
-def _read(file: Path) -> "Counts":
+def _read(file: Path) -> Mapping[str, int]:
     counts = read_every_row(f"sqlite:///{file}")
     require_sound(counts)
     return counts

@@ -1,15 +1,14 @@
 """`openpns verify`, and the reading of every row that backup and restore do as well."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from openpns.cli.database import database_option, with_store
 from openpns.cli.output import json_option, print_json
-
-if TYPE_CHECKING:
-    from openpns.groups.check import Counts
 
 _SHOWN_MAX: Final = 20
 _TIMEOUT_MS: Final = 600_000
@@ -32,7 +31,7 @@ def verify(database: str, *, as_json: bool) -> None:
         click.echo(f"verified: {in_words(counts)}")
 
 
-def read_every_row(database: str) -> "Counts":
+def read_every_row(database: str) -> Mapping[str, int]:
     """Read every row of a database, and every page where it is SQLite's; tell what is wrong.
 
     Args:
@@ -42,9 +41,8 @@ def read_every_row(database: str) -> "Counts":
         ConfigError: The database cannot be opened, or its migrations are not current.
         ReadFailed: It is too damaged to be read.
     """
-    import msgspec
-
-    from openpns.groups import check as domain
+    from openpns.api.registry import CHECKS
+    from openpns.core.verify import verify as run_checks
     from openpns.storage.sqlite import backup
     from openpns.storage.store import database_path
 
@@ -58,14 +56,14 @@ def read_every_row(database: str) -> "Counts":
             click.echo(text, err=True)
 
     counts = with_store(
-        database, lambda store: domain.read_all(store, tell), timeout_ms=_TIMEOUT_MS
+        database, lambda store: run_checks(store, CHECKS, tell), timeout_ms=_TIMEOUT_MS
     )
     for line in backup.check_integrity(Path(path)) if path else []:
         tell(line)
-    return msgspec.structs.replace(counts, wrong=told)
+    return counts | {"wrong": told}
 
 
-def require_sound(counts: "Counts") -> None:
+def require_sound(counts: Mapping[str, int]) -> None:
     """End the command with exit code 1 where something is wrong.
 
     Args:
@@ -74,17 +72,15 @@ def require_sound(counts: "Counts") -> None:
     Raises:
         click.ClickException: Something is.
     """
-    if counts.wrong:
-        raise click.ClickException(f"wrong: {counts.wrong}, in {in_words(counts)}")
+    if counts["wrong"]:
+        raise click.ClickException(f"wrong: {counts['wrong']}, in {in_words(counts)}")
 
 
-def in_words(counts: "Counts") -> str:
+def in_words(counts: Mapping[str, int]) -> str:
     """Return for people what a check has read.
 
     Args:
         counts: What it has read.
     """
-    return (
-        f"customers {counts.customers}, access keys {counts.access_keys}, groups {counts.groups}, "
-        f"numbers {counts.numbers}, audit entries {counts.audit_entries}"
-    )
+    words = {name: re.sub("[A-Z]", lambda upper: f" {upper[0].lower()}", name) for name in counts}
+    return ", ".join(f"{words[name]} {count}" for name, count in counts.items() if name != "wrong")

@@ -58,3 +58,10 @@ RETURNING at_ms
 -- audit_prune_end
 -- Allow no entry to be deleted any more.
 DELETE FROM audit_pruning WHERE only_row = 1
+
+-- audit_check
+-- The entries of each customer, counted; reads every one of them.
+-- cross-customer: the check reads the whole database
+SELECT customer_id, count(*), CAST(sum(length(action) + length(details)) AS bigint)
+FROM audit_entry
+GROUP BY customer_id

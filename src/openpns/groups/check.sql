@@ -1,20 +1,14 @@
--- group_verify
--- Every row of every customer in one snapshot, for the check that they agree with each other.
--- The kinds of rows: customer (with its counter), key, group (with its numbers as listGroup sends
--- them and, from its members, as they should be), gap, stray (members or parts of no group), audit
--- (a customer's entries, counted).
+-- group_check
+-- Every customer's counts, groups, gaps and strays, in one snapshot. The columns of each kind:
+-- state (group_count, next_seq), group (its row; its phone text as listGroup sends it and, from its
+-- members, as it should be), gap (deleted, level, block), stray (members or chunks of no group).
 -- cross-customer: the check reads the whole database
 SELECT
-    'customer' AS kind, c.customer_id, CAST(NULL AS text) AS name,
-    n.group_count AS counted, n.next_seq AS place_next, CAST(NULL AS bigint) AS place,
-    CAST(NULL AS text) AS head, CAST(NULL AS text) AS rest, CAST(NULL AS bigint) AS part_max,
+    'state' AS kind, s.customer_id, CAST(NULL AS text) AS name,
+    s.group_count AS counted, s.next_seq AS next, CAST(NULL AS bigint) AS seq,
+    CAST(NULL AS text) AS first_chunk, CAST(NULL AS text) AS rest, CAST(NULL AS bigint) AS chunk_max,
     CAST(NULL AS text) AS members, CAST(NULL AS bigint) AS positions
-FROM customer AS c LEFT JOIN customer_state AS n ON n.customer_id = c.customer_id
-UNION ALL
-SELECT
-    'key', k.customer_id, k.access_key, length(k.secret_ciphertext), NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL
-FROM access_key AS k
+FROM customer_state AS s
 UNION ALL
 SELECT
     'group', g.customer_id, g.group_id, g.phone_count, g.position_next, g.group_seq, g.phones,
@@ -42,7 +36,7 @@ SELECT
 FROM group_order_gap
 UNION ALL
 SELECT
-    'stray', m.customer_id, 'numbers', count(*), NULL, m.group_seq, NULL, NULL, NULL, NULL, NULL
+    'stray', m.customer_id, 'phones', count(*), NULL, m.group_seq, NULL, NULL, NULL, NULL, NULL
 FROM group_member AS m
 WHERE NOT EXISTS (
     SELECT 1 FROM number_group AS g
@@ -51,16 +45,10 @@ WHERE NOT EXISTS (
 GROUP BY m.customer_id, m.group_seq
 UNION ALL
 SELECT
-    'stray', p.customer_id, 'parts', count(*), NULL, p.group_seq, NULL, NULL, NULL, NULL, NULL
+    'stray', p.customer_id, 'chunks', count(*), NULL, p.group_seq, NULL, NULL, NULL, NULL, NULL
 FROM group_phone_chunk AS p
 WHERE NOT EXISTS (
     SELECT 1 FROM number_group AS g
     WHERE g.customer_id = p.customer_id AND g.group_seq = p.group_seq
 )
 GROUP BY p.customer_id, p.group_seq
-UNION ALL
-SELECT
-    'audit', a.customer_id, NULL, count(*), CAST(sum(length(a.action) + length(a.details)) AS bigint),
-    NULL, NULL, NULL, NULL, NULL, NULL
-FROM audit_entry AS a
-GROUP BY a.customer_id

@@ -12,10 +12,10 @@ import msgspec
 
 from openpns import limits
 from openpns.api.pipeline import ReadBody, Reply
-from openpns.protocol.headers import PATHS
 from openpns.client.requests import Group
 from openpns.errors import ParameterError
 from openpns.ids import IdSource, Snowflake
+from openpns.protocol.headers import PATHS
 from openpns.testing.clock import MovableClock
 from openpns.testing.faults import NOTHING, Faults, Met
 from openpns.testing.http import HttpServer, Request
