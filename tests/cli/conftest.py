@@ -13,8 +13,8 @@ from tests.cli.proxy import Proxy
 from tests.helpers import MASTER_KEY
 from tests.processes import KEY_OF, SharedServer
 
+from openpns import limits
 from openpns.cli.main import main
-from openpns.storage.store import Store
 
 
 @dataclass
@@ -62,7 +62,7 @@ def run(run_anywhere: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def openpns(run: Run, store: Store) -> Run:
+def openpns(run: Run, migrated: None) -> Run:
     """Runs `openpns` on a migrated database with the customer cus_1."""
     run("customers", "create", "cus_1", "--name", "Example")
     return run
@@ -89,6 +89,8 @@ async def server(
     was made anew behind its back is all that each test needs.
     """
     assert database_url.startswith("sqlite")
+    # As many tries as ever, with shorter pauses between them.
+    monkeypatch.setattr(limits, "CLIENT_BACKOFF_S", 0.01)
     await _shared_server.begin_anew()
     call_as("cus_1", _shared_server.port, monkeypatch, tmp_path)
     return _shared_server
