@@ -167,7 +167,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def services(store: Store, clock: FakeClock) -> Services:
-    return Services(store, Snowflake(clock, node=1), clock)
+    return Services(store, Snowflake(clock, worker_id=1), clock)
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_a_stale_table_is_found_and_made_anew(
     assert docs_tables.main(["--check"]) == 1
     assert "docs/page.md" in capsys.readouterr().err
     assert docs_tables.main([]) == 0
-    assert "Numbers in a group" in page.read_text("utf-8")
+    assert "Phones in a group" in page.read_text("utf-8")
     assert docs_tables.main(["--check"]) == 0
 
 

@@ -1,9 +1,9 @@
-"""Write the generated tables of the docs anew, from the structs, settings, codes and bounds.
+"""Regenerate the tables of the docs from the structs, settings, codes and bounds.
 
-A table stands between `<!-- begin generated: NAME -->` and `<!-- end generated -->`.
+A generated table is between `<!-- begin generated: NAME -->` and `<!-- end generated -->`.
 
-    python tools/docs_tables.py           rewrite what is stale
-    python tools/docs_tables.py --check   change nothing; name stale files and exit 1
+    python tools/docs_tables.py           rewrite stale tables
+    python tools/docs_tables.py --check   change nothing; list stale files and exit with 1
 """
 
 import re
@@ -23,7 +23,7 @@ from openpns.server.config import FIELDS, PREFIX
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 EXTENSIONS_FROM: Final = 19_000
-"""From this code on they are openpns's own; the vendor's table has none of them."""
+"""Codes from here on are extensions of openpns."""
 
 _BLOCK: Final = re.compile(
     r"(<!-- begin generated: ([A-Za-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL
@@ -58,59 +58,52 @@ TRANSPORT_ADVICE: Final = {
 
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
-    ("Numbers in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
+    ("Phones in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
     ("Largest `offset`", limits.OFFSET_MAX, None),
-    ("`ts` away from the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
+    ("Difference between `ts` and the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),
     ("Characters in `remark`", limits.REMARK_CHARS_MAX, None),
     ("Characters in `clientToken`", limits.CLIENT_TOKEN_CHARS_MAX, None),
-    ("Fewest digits in a phone number", limits.PHONE_DIGITS_MIN, None),
-    ("Most digits in a phone number", limits.PHONE_DIGITS_MAX, None),
+    ("Digits in a phone, at least", limits.PHONE_DIGITS_MIN, None),
+    ("Digits in a phone, at most", limits.PHONE_DIGITS_MAX, None),
     ("Bytes in a body", limits.BODY_BYTES_MAX, "body_bytes_max"),
-    ("Numbers in a group", limits.PHONES_IN_GROUP_MAX, "phones_in_group_max"),
-    ("Numbers in a request", limits.PHONES_IN_REQUEST_MAX, "phones_in_request_max"),
+    ("Phones in a group", limits.PHONES_IN_GROUP_MAX, "phones_in_group_max"),
+    ("Phones in a request", limits.PHONES_IN_REQUEST_MAX, "phones_in_request_max"),
 )
-"""What is bounded, the bound, and the setting that changes it; None where none does."""
+"""What is bounded, the bound, and the setting that changes it, if any."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table.
-
-    Args:
-        head: The columns' names.
-        rows: The cells.
-    """
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def request_table(request: type[RequestBody]) -> str:
-    """Return the table of an action's request fields.
-
-    Args:
-        request: The struct of its body.
-    """
+    """Return the table of an action's request fields."""
+    fields = msgspec.structs.fields(request)
+    wire_names = {field.name: field.encode_name for field in fields}
     rows = []
-    for field in msgspec.structs.fields(request):
+    for field in fields:
         allowed, out_of_range = describe(field)
         if out_of_range.code != WIRE_ERRORS[1002].code:
             allowed += f"; an integer outside is {out_of_range.code}"
         others = request.needed_unless.get(field.name, ())
-        without = " or ".join(f"`{other}`" for other in others)
+        without = " or ".join(f"`{wire_names[other]}`" for other in others)
         required = "yes" if field.required else f"without {without}" if without else "no"
         rows.append((f"`{field.encode_name}`", required, _capital(allowed), meaning(field)))
     return table(("Field", "Required", "Allowed", "Meaning"), rows)
 
 
 def answer_table(answer: type | None, *, in_data: bool) -> str:
-    """Return the table of an action's answer fields.
+    """Return the table of an action's response fields.
 
     Args:
-        answer: The struct of what is returned; None for nothing.
-        in_data: Whether it stands in `data` or at the envelope's top level.
+        answer: The struct of the fields; None for none.
+        in_data: Whether they are in `data` or at the top level of the envelope.
     """
     if answer is None:
-        return "This action returns nothing but the envelope.\n"
+        return "This action returns only the envelope.\n"
     return table(("Field", "Type", "Meaning"), _answer_rows(answer, "data." if in_data else ""))
 
 
@@ -132,7 +125,7 @@ def _type_name(kind: Any) -> str:
 
 
 def errors_table() -> str:
-    """Return the table of every code that this version can answer with."""
+    """Return the table of all codes."""
     rows = [
         (
             f"`{code}`" + (" (extension)" if code >= EXTENSIONS_FROM else ""),
@@ -152,7 +145,7 @@ def _statuses(error: type[WireError]) -> list[int]:
 
 
 def transport_errors_table() -> str:
-    """Return the table of the SDK's errors that are no answer of the API."""
+    """Return the table of the SDK's errors without a response of the API."""
     rows = [
         (
             f"`{error.__name__}`",
@@ -183,7 +176,7 @@ def settings_table() -> str:
 
 
 def bounds_table() -> str:
-    """Return the table of the bounds that a caller meets."""
+    """Return the table of the bounds that users meet."""
     rows = [
         (what, f"{bound:,}".replace(",", " "), f"`{setting}`" if setting else "part of the API")
         for what, bound, setting in BOUNDS
@@ -196,38 +189,33 @@ def _capital(text: str) -> str:
 
 
 def makers() -> dict[str, Callable[[], str]]:
-    """Return what makes each table, by the name in its marker."""
-    made: dict[str, Callable[[], str]] = {
+    """Return the function that makes each table, by the name in its marker."""
+    tables: dict[str, Callable[[], str]] = {
         "settings": settings_table,
         "errors": errors_table,
         "transport errors": transport_errors_table,
         "bounds": bounds_table,
     }
     for name, action in ACTIONS.items():
-        made[f"request {name}"] = partial(request_table, action.request)
-        made[f"answer {name}"] = partial(answer_table, action.answer, in_data=action.answer_in_data)
-    return made
+        tables[f"request {name}"] = partial(request_table, action.request)
+        tables[f"answer {name}"] = partial(
+            answer_table, action.answer, in_data=action.answer_in_data
+        )
+    return tables
 
 
 def rewrite(text: str) -> str:
-    """Return a page with its tables made anew.
-
-    Args:
-        text: The page.
+    """Return a page with its tables regenerated.
 
     Raises:
-        KeyError: A marker names a table that nothing makes.
+        KeyError: A marker names an unknown table.
     """
-    made = makers()
-    return _BLOCK.sub(lambda block: f"{block[1]}{made[block[2]]()}{block[3]}", text)
+    tables = makers()
+    return _BLOCK.sub(lambda block: f"{block[1]}{tables[block[2]]()}{block[3]}", text)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rewrite or check every page; return the exit code.
-
-    Args:
-        arguments: `--check` or nothing.
-    """
+    """Rewrite or, with `--check`, check all pages; return the exit code."""
     stale = False
     for page in sorted(DOCS.rglob("*.md")):
         old = page.read_text("utf-8")

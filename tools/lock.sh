@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the exact versions of all dependencies, with hashes, for every platform.
+# Write the exact versions of all dependencies, with hashes, for all platforms.
 set -eu
 uv=$1
 compile() {

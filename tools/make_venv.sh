@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make a virtual environment with the first Python that is new enough, or say in one line why not.
+# Make a virtual environment with the first Python that is new enough, or print one line with the reason.
 set -eu
 venv=$1
 for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do

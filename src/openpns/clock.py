@@ -1,10 +1,10 @@
-"""The one place that reads the wall clock."""
+"""The wall clock; no other module reads it."""
 
 import time
 from collections.abc import Callable
 
 Clock = Callable[[], int]
-"""Return the time now, in ms since 1970 UTC."""
+"""Return the current time, in ms since 1970 UTC."""
 
 
 def now_ms() -> int:

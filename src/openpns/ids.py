@@ -1,4 +1,4 @@
-"""Identifiers: request ids (Snowflake), group ids, access keys and secrets."""
+"""Identifiers: request ids (Snowflake), group ids, revisions, access keys and secrets."""
 
 import secrets
 from typing import Final, Protocol
@@ -6,17 +6,17 @@ from typing import Final, Protocol
 from openpns.clock import Clock
 
 SNOWFLAKE_EPOCH_MS: Final = 1_288_834_974_657
-"""The zero of a Snowflake's 41 bits of ms (Twitter's epoch), as in the vendor's examples."""
+"""Zero of a Snowflake's 41 bits of ms (Twitter's epoch), as in the vendor's examples."""
 
 _SEQUENCE_MAX: Final = 4095
 _FOREVER_MS: Final = 2**63
 
 
 class IdSource(Protocol):
-    """Where the server takes its identifiers from; the contract tests put fixed ones here."""
+    """The server's source of identifiers; contract tests use a fixed one."""
 
     def request_id(self) -> str:
-        """Return a request id that no other worker or node has given out."""
+        """Return a request id that is unique over all workers and nodes."""
         ...
 
     def group_id(self) -> str:
@@ -25,24 +25,22 @@ class IdSource(Protocol):
 
 
 class Snowflake:
-    """Give out request ids in increasing order: 41 bits of ms, 10 of node, 12 of sequence.
+    """Generate increasing request ids: 41 bits of ms, 10 of worker id, 12 of sequence.
 
-    The clock may stand still or jump back: then the ids run on from the last one, ahead of the
-    clock, so that none is given twice and nobody waits.
+    If the clock stands still or jumps back, ids continue from the last one, ahead of the clock: no
+    id repeats and no request waits.
 
     Args:
-        clock: The wall clock.
-        node: This worker's number among all workers of all nodes, 0 to 1023.
-        after_ms: No id is given a time at or before this one (what the node's last holder used).
-        until_ms: How long the number is this worker's own. A clock that says a later time is not
-            followed, for another worker may hold the number by then; ids run on from the last
-            one.
+        worker_id: Unique among the workers of all nodes, 0 to 1023.
+        after_ms: Ids get later times only; the id's previous holder may have used those before.
+        until_ms: End of the lease. Ids get no later time: another worker may hold the worker id
+            by then. They continue from the last one instead.
     """
 
     def __init__(
-        self, clock: Clock, node: int, after_ms: int = 0, until_ms: int = _FOREVER_MS
+        self, clock: Clock, worker_id: int, after_ms: int = 0, until_ms: int = _FOREVER_MS
     ) -> None:
-        self.node = node
+        self.worker_id = worker_id
         self.until_ms = until_ms
         self.last_ms = max(after_ms, SNOWFLAKE_EPOCH_MS)
         self._clock = clock
@@ -60,17 +58,11 @@ class Snowflake:
             self.last_ms += 1
             self._sequence = 0
         ms = self.last_ms - SNOWFLAKE_EPOCH_MS
-        return str(ms << 22 | self.node << 12 | self._sequence)
+        return str(ms << 22 | self.worker_id << 12 | self._sequence)
 
-    def move(self, node: int, after_ms: int, until_ms: int) -> None:
-        """Run on under another worker number.
-
-        Args:
-            node: The number, 0 to 1023.
-            after_ms: No id is given a time at or before this one.
-            until_ms: How long the number is this worker's own.
-        """
-        self.node, self.until_ms = node, until_ms
+    def reassign(self, worker_id: int, after_ms: int, until_ms: int) -> None:
+        """Continue with another worker id; the arguments are those of the class."""
+        self.worker_id, self.until_ms = worker_id, until_ms
         if after_ms >= self.last_ms:
             self.last_ms = after_ms
             self._sequence = _SEQUENCE_MAX
@@ -81,10 +73,10 @@ class Snowflake:
 
 
 def new_revision() -> int:
-    """Return a new version of a customer's data: 63 random bits.
+    """Return a new revision of a customer's data: 63 random bits.
 
-    Not a count: were a database put back to an earlier state, a count would come by the same
-    number again, with other data.
+    A counter would repeat its values, with other data, after the database is restored to an
+    earlier state.
     """
     return secrets.randbits(63)
 

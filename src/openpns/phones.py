@@ -1,4 +1,4 @@
-"""Phone number text: reading a list of numbers.
+"""Phones: parse a list, check the country code, mask.
 
 Source: docs/api/createGroup.md, "Phone numbers".
 """
@@ -20,37 +20,37 @@ _SHOWN_TAIL_DIGITS: Final = 2
 
 
 def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> list[str]:
-    """Read numbers joined with commas; return them as stored, without repeats, in order.
+    """Parse phones joined with commas; return them in digits, without repeats, in order.
+
+    A leading "+" and white space around a phone are dropped.
 
     Args:
-        text: The numbers, each with its country code; a leading "+" and white space around a
-            number are dropped.
-        phones_max: How many numbers the text may hold, repeats included.
-        check_country: Whether a number must begin with an assigned country code; False for a
-            client, which leaves it to the server: the table of codes comes with the server.
+        phones_max: Phones that the text may hold, repeats included.
+        check_country: Whether a phone must begin with an assigned country code. A client leaves
+            this to the server, which has the table of codes.
 
     Raises:
-        ParameterError: An item is empty or no phone number, or there are too many. The text
-            names the item by its position, counted from 1, never by its digits.
+        ParameterError: An item is not a phone, or there are too many. The text names the position
+            of the item, counted from 1, never its digits.
     """
     if text.count(",") >= phones_max:
         raise ParameterError(f"phones must hold at most {phones_max} numbers")
     items = text.split(",")
     if items == [""]:
         raise ParameterError("phones must hold at least one number")
-    numbers: dict[str, None] = {}
+    phones: dict[str, None] = {}
     for position, item in enumerate(items, start=1):
-        number = item.strip().removeprefix("+")
-        if not _DIGITS.fullmatch(number) or (check_country and not has_country_code(number)):
-            raise ParameterError(f"phones: item {position} {_what_is_wrong(number)}")
-        numbers[number] = None
-    return list(numbers)
+        phone = item.strip().removeprefix("+")
+        if not _DIGITS.fullmatch(phone) or (check_country and not has_country_code(phone)):
+            raise ParameterError(f"phones: item {position} {_problem(phone)}")
+        phones[phone] = None
+    return list(phones)
 
 
-def has_country_code(number: str) -> bool:
-    """Tell whether a number in digits begins with an assigned country calling code."""
+def has_country_code(phone: str) -> bool:
+    """Return whether a phone in digits begins with an assigned country calling code."""
     codes = _country_codes()
-    return number[:1] in codes or number[:2] in codes or number[:3] in codes
+    return phone[:1] in codes or phone[:2] in codes or phone[:3] in codes
 
 
 def mask_phone(phone: str) -> str:
@@ -60,10 +60,10 @@ def mask_phone(phone: str) -> str:
     return phone[:head] + "*" * stars + phone[-_SHOWN_TAIL_DIGITS:]
 
 
-def _what_is_wrong(number: str) -> str:
-    if not number:
+def _problem(phone: str) -> str:
+    if not phone:
         return "is empty; between two commas stands a phone number"
-    if not _DIGITS.fullmatch(number):
+    if not _DIGITS.fullmatch(phone):
         return (
             f"must be {limits.PHONE_DIGITS_MIN} to {limits.PHONE_DIGITS_MAX} digits that begin "
             "with a country code, not with 0"
@@ -73,7 +73,7 @@ def _what_is_wrong(number: str) -> str:
 
 @cache
 def _country_codes() -> frozenset[str]:
-    # Imported when first needed: it is the server's dependency, not the client's.
+    # Imported lazily: a dependency of the server, not of the client.
     from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # noqa: PLC0415
 
     return frozenset(str(code) for code in COUNTRY_CODE_TO_REGION_CODE)

@@ -187,7 +187,7 @@ def test_the_settings_may_come_from_a_file_and_the_environment(
     server = start("serve", "--config", str(config), OPENPNS_PORT="0")
     assert server.call("createGroup", {"phones": PHONES})["code"] == 19002
     lines = [json.loads(line) for line in server.log.read_text("utf-8").splitlines()]
-    failed = [line for line in lines if line["event"] == "call failed" and line["code"] == 19002]
+    failed = [line for line in lines if line["event"] == "request failed" and line["code"] == 19002]
     assert [line["action"] for line in failed] == ["createGroup"]
     assert "85211111114" not in server.log.read_text("utf-8")
 

@@ -17,7 +17,7 @@ from openpns.api.counters import (
     read_total,
 )
 
-# A worker: counts one call that is answered and one that stays in hand, then waits.
+# A worker: counts one finished request and one in flight, then waits.
 WORKER = """
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 def _samples(cells: list[int]) -> Samples:
-    """What a scrape shows: the sample's name, then its labels' values in order of their names."""
+    """Return the values of a scrape, by sample name and label values in order of label names."""
     registry = CollectorRegistry()
     registry.register(CounterCollector(cells))
     families = text_string_to_metric_families(generate_latest(registry).decode())
@@ -82,7 +82,7 @@ def two_workers(file: Path) -> Iterator[list[Worker]]:
         worker.kill()
 
 
-def test_calls_are_counted_by_action_and_code() -> None:
+def test_requests_are_counted_by_action_and_code() -> None:
     counters = Counters()
     for code in (0, 0, 10011):
         counters.begin()
@@ -96,7 +96,7 @@ def test_calls_are_counted_by_action_and_code() -> None:
     assert ("openpns_requests_total", "createGroup", "0") not in samples
 
 
-def test_the_histogram_adds_up() -> None:
+def test_histogram_is_cumulative() -> None:
     counters = Counters()
     for duration_s in (0.0005, 0.0006, 0.2, 11.0):
         counters.begin()
@@ -114,7 +114,7 @@ def test_the_histogram_adds_up() -> None:
     assert total == pytest.approx(11.2011, abs=1e-5)
 
 
-def test_calls_in_hand_go_up_and_down() -> None:
+def test_requests_in_flight_rise_and_fall() -> None:
     counters = Counters()
     counters.begin()
     counters.begin()
@@ -123,7 +123,7 @@ def test_calls_in_hand_go_up_and_down() -> None:
     assert _samples(counters.total())["openpns_requests_in_flight",] == 1
 
 
-def test_failures_of_the_storage_and_the_version_are_shown() -> None:
+def test_storage_errors_and_version_are_exported() -> None:
     counters = Counters()
     counters.begin()
     counters.end("listGroup", 19004, 0.0, is_storage_error=True)
@@ -132,7 +132,7 @@ def test_failures_of_the_storage_and_the_version_are_shown() -> None:
     assert samples["openpns_build_info", __version__] == 1
 
 
-def test_the_file_shows_the_sum_of_all_workers(file: Path, two_workers: list[Worker]) -> None:
+def test_read_total_sums_all_workers(file: Path, two_workers: list[Worker]) -> None:
     own = Counters(file)
     own.begin()
     own.end("listGroup", 0, 0.002, is_storage_error=False)
@@ -141,7 +141,7 @@ def test_the_file_shows_the_sum_of_all_workers(file: Path, two_workers: list[Wor
     assert samples["openpns_requests_in_flight",] == 2
 
 
-def test_the_row_of_a_dead_worker_is_used_again_and_keeps_its_counts(
+def test_row_of_dead_worker_is_reused_with_its_counts(
     file: Path, two_workers: list[Worker]
 ) -> None:
     two_workers[0].kill()
@@ -150,13 +150,11 @@ def test_the_row_of_a_dead_worker_is_used_again_and_keeps_its_counts(
     own.end("listGroup", 0, 0.002, is_storage_error=False)
     samples = _samples(read_total(file))
     assert samples["openpns_requests_total", "listGroup", "0"] == 3
-    # The dead worker's call is in nobody's hand any more.
+    # The dead worker's request is not in flight any more.
     assert samples["openpns_requests_in_flight",] == 1
 
 
-def test_a_file_without_a_free_row_is_an_error(
-    tmp_path: Path,
-) -> None:
+def test_counters_raise_without_free_row(tmp_path: Path) -> None:
     file = tmp_path / "full"
     create_counter_file(file, rows=1)
     worker = Worker(file)

@@ -8,35 +8,35 @@ from openpns.api.request_body import BodyBudget, BodyCollector, BodyDeadline
 from openpns.errors import Overloaded, ParameterError
 
 
-@pytest.mark.parametrize("piece_bytes", [limits.BODY_PIECE_BYTES_MIN, 1024, 16 * 1024])
-def test_a_body_in_fair_pieces_is_collected(piece_bytes: int) -> None:
-    body = BodyCollector(limits.BODY_BYTES_MAX)
-    pieces = [bytes([number % 256]) * piece_bytes for number in range(1024 * 1024 // piece_bytes)]
-    assert all(body.add(piece) for piece in pieces)
-    assert body.whole() == b"".join(pieces)
+@pytest.mark.parametrize("chunk_bytes", [limits.BODY_CHUNK_BYTES_MIN, 1024, 16 * 1024])
+def test_collector_joins_chunks(chunk_bytes: int) -> None:
+    collector = BodyCollector(limits.BODY_BYTES_MAX)
+    chunks = [bytes([number % 256]) * chunk_bytes for number in range(1024 * 1024 // chunk_bytes)]
+    assert all(collector.add(chunk) for chunk in chunks)
+    assert collector.body() == b"".join(chunks)
 
 
-def test_a_short_body_may_come_byte_by_byte() -> None:
-    body = BodyCollector(limits.BODY_BYTES_MAX)
-    assert all(body.add(b"x") for _ in range(limits.BODY_PIECES_FREE))
-    assert body.whole() == b"x" * limits.BODY_PIECES_FREE
+def test_collector_allows_short_body_byte_by_byte() -> None:
+    collector = BodyCollector(limits.BODY_BYTES_MAX)
+    assert all(collector.add(b"x") for _ in range(limits.BODY_CHUNKS_FREE))
+    assert collector.body() == b"x" * limits.BODY_CHUNKS_FREE
 
 
-def test_a_flood_of_tiny_pieces_is_refused() -> None:
-    body = BodyCollector(limits.BODY_BYTES_MAX)
-    for _ in range(limits.BODY_PIECES_FREE + 1):
-        body.add(b"x")
-    with pytest.raises(ParameterError, match="larger pieces"):
-        body.add(b"x")
+def test_collector_refuses_many_tiny_chunks() -> None:
+    collector = BodyCollector(limits.BODY_BYTES_MAX)
+    for _ in range(limits.BODY_CHUNKS_FREE + 1):
+        collector.add(b"x")
+    with pytest.raises(ParameterError, match="larger chunks"):
+        collector.add(b"x")
 
 
-def test_a_body_over_the_bound_is_told() -> None:
-    body = BodyCollector(10)
-    assert body.add(b"x" * 10)
-    assert not body.add(b"x")
+def test_collector_reports_body_over_bound() -> None:
+    collector = BodyCollector(10)
+    assert collector.add(b"x" * 10)
+    assert not collector.add(b"x")
 
 
-async def test_a_body_in_time_is_returned_and_one_that_is_late_is_refused() -> None:
+async def test_deadline_returns_body_in_time_and_refuses_late_ones() -> None:
     deadline = BodyDeadline(50)
 
     async def read(wait_s: float) -> bytes:
@@ -57,7 +57,7 @@ async def test_a_body_in_time_is_returned_and_one_that_is_late_is_refused() -> N
         await again
 
 
-async def test_a_call_that_the_server_ends_is_not_late() -> None:
+async def test_deadline_passes_on_cancellation_by_server() -> None:
     deadline = BodyDeadline(60_000)
 
     async def never() -> bytes:
@@ -71,16 +71,16 @@ async def test_a_call_that_the_server_ends_is_not_late() -> None:
         await task
 
 
-def test_bodies_that_arrive_have_so_much_room_together() -> None:
-    room = BodyBudget(100)
-    with room.hold(60):
-        with pytest.raises(Overloaded, match="too many large bodies at once"), room.hold(41):
+def test_budget_refuses_bodies_over_bound() -> None:
+    budget = BodyBudget(100)
+    with budget.reserve(60):
+        with pytest.raises(Overloaded, match="too many large bodies at once"), budget.reserve(41):
             raise AssertionError("unreachable")
-        with room.hold(40), pytest.raises(Overloaded), room.hold(1):
+        with budget.reserve(40), pytest.raises(Overloaded), budget.reserve(1):
             raise AssertionError("unreachable")
-        with room.hold(40):
+        with budget.reserve(40):
             pass
-    with pytest.raises(ZeroDivisionError), room.hold(100):
+    with pytest.raises(ZeroDivisionError), budget.reserve(100):
         raise ZeroDivisionError
-    with room.hold(100):
+    with budget.reserve(100):
         pass

@@ -20,7 +20,7 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
         database_url, [Holding("short-ones", 5), Holding("long-ones", 2, LONG), Holding("none", 0)]
     )
     store = await connect.open_store(database_url)
-    services = Services(store, Snowflake(FakeClock(), node=1), FakeClock())
+    services = Services(store, Snowflake(FakeClock(), worker_id=1), FakeClock())
 
     async def phones(customer: str, total: int) -> list[list[str]]:
         page = await listing.list(services, Caller("key", customer), ListGroup(limit=0, offset=0))

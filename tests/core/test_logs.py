@@ -19,16 +19,16 @@ def _log_an_error(logger: Any) -> None:
         logger.exception("it failed")
 
 
-def test_a_json_line_has_level_time_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_line_has_level_time_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
-    logs.logger().warning("call failed", code=1003, name="中文")
+    logs.logger().warning("request failed", code=1003, name="中文")
     line = json.loads(capsys.readouterr().err)
-    assert (line["event"], line["level"], line["code"]) == ("call failed", "warning", 1003)
+    assert (line["event"], line["level"], line["code"]) == ("request failed", "warning", 1003)
     assert line["name"] == "中文"
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_console_line_is_text_without_colours_where_nobody_watches(
+def test_console_line_has_no_colours_without_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("console", "info")
@@ -40,18 +40,18 @@ def test_a_console_line_is_text_without_colours_where_nobody_watches(
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_lines_below_the_level_are_left_out(
+def test_configure_drops_lines_below_the_level(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     logs.configure(log_format, "warning")
     logs.logger().info("serving")
     logging.getLogger("asyncio").info("detail")
     assert capsys.readouterr().err == ""
-    logs.logger().warning("call slow")
-    assert "call slow" in capsys.readouterr().err
+    logs.logger().warning("request slow")
+    assert "request slow" in capsys.readouterr().err
 
 
-def test_lines_of_others_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_other_loggers_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
     logging.getLogger("_granian").warning("worker %d died", 7)
     line = json.loads(capsys.readouterr().err)
@@ -60,7 +60,7 @@ def test_lines_of_others_look_the_same(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_logged_error_shows_its_type_and_place_but_neither_text_nor_variables(
+def test_logged_exception_shows_type_and_place_without_text_and_variables(
     capsys: pytest.CaptureFixture[str], log_format: str, *, ours: bool
 ) -> None:
     logs.configure(log_format, "info")
@@ -72,52 +72,52 @@ def test_a_logged_error_shows_its_type_and_place_but_neither_text_nor_variables(
     assert SECRET not in text
 
 
-def test_configuring_again_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configure_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
     logs.configure("json", "info")
     logs.logger().info("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_no_error_has_nothing_to_tell() -> None:
+def test_describe_error_returns_nothing_for_none() -> None:
     assert logs.describe_error(None) == {}
 
 
-def test_the_http_servers_lines_go_our_way() -> None:
+def test_granian_config_passes_lines_on_to_the_root_logger() -> None:
     loggers = logs.granian_config()["loggers"]
     assert all(not logger["handlers"] and logger["propagate"] for logger in loggers.values())
 
 
-async def test_so_many_lines_a_second_and_then_a_count_of_the_rest(
+async def test_line_bound_allows_lines_a_second_and_reports_the_count_of_the_rest(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s, later = 100.0, []
     monkeypatch.setattr(logs, "monotonic", lambda: now_s)
     monkeypatch.setattr(
-        asyncio.get_running_loop(), "call_later", lambda _, tell: later.append(tell)
+        asyncio.get_running_loop(), "call_later", lambda _, report: later.append(report)
     )
     bound = logs.LineBound(log.logger, lines_max=2)
-    assert [bound.lets_through(code) for code in (1003, 1005, 1005, 1003, 1005)] == [
+    assert [bound.allows(code) for code in (1003, 1005, 1005, 1003, 1005)] == [
         *(True, True, False, False, False)
     ]
     now_s += 10
-    assert not bound.lets_through(1003)  # what was left out is told first
-    (tell,) = later
-    tell()
+    assert not bound.allows(1003)  # what was left out is reported first
+    (report,) = later
+    report()
     (line,) = log.lines
-    assert (line["event"], line["level"]) == ("calls failed, not logged one by one", "warning")
+    assert (line["event"], line["level"]) == ("requests failed, not logged one by one", "warning")
     assert line["by_code"] == {"1003": 2, "1005": 2}
-    assert [bound.lets_through(1003) for _ in range(3)] == [True, True, False]
+    assert [bound.allows(1003) for _ in range(3)] == [True, True, False]
     assert len(later) == 2
 
 
-async def test_lines_that_come_slowly_are_all_let_through(
+async def test_line_bound_allows_all_lines_within_the_bound(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
     monkeypatch.setattr(logs, "monotonic", lambda: now_s)
     bound = logs.LineBound(log.logger, lines_max=1)
     for _ in range(5):
-        assert bound.lets_through(1003)
+        assert bound.allows(1003)
         now_s += 1
     assert log.lines == []

@@ -46,7 +46,7 @@ EXPECTED_CODES = {0, 1001, 1002, 1003, 1004, 1005, 10011, 19001, 19004, 19005}
 LOG_A_NUMBER = f"""
 from openpns.server import logs
 logs.configure("json", "info")
-logs.logger().warning("call failed", body={{"phones": "{PHONES}"}})
+logs.logger().warning("request failed", body={{"phones": "{PHONES}"}})
 """
 
 
@@ -113,7 +113,7 @@ def test_no_log_answer_or_metric_of_a_server_shows_any(
     leaks.require_none("the log", text)
     # What happened is told all the same.
     assert all(str(code) in text for code in EXPECTED_CODES - {0})
-    assert "call slow" in text
+    assert "request slow" in text
     assert "CheckViolationError" in text or "ConstraintError" in text
 
 
@@ -150,7 +150,7 @@ def test_no_log_of_the_app_under_another_server_shows_any(
     assert misuse.codes >= EXPECTED_CODES
     text = log.read_text("utf-8")
     leaks.require_none("the log", text)
-    assert text.count("call failed") > 20
+    assert text.count("request failed") > 20
 
 
 def test_no_command_shows_any_but_where_it_is_asked_to(

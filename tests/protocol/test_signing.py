@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from openpns.protocol import signing
 
 VECTORS: list[dict[str, str]] = json.loads(
-    (Path(__file__).parent.parent / "contract" / "signing.json").read_text("utf-8")
+    (Path(__file__).parents[2] / "contract" / "signing.json").read_text("utf-8")
 )
 
-CALL: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "access_key": "fme2na3kdi3ki",
     "action": "listGroup",
     "biz_type": "5",
@@ -23,7 +23,7 @@ CALL: dict[str, Any] = {
 SECRET = "abciiiko2k3"
 
 
-def begun(vector: dict[str, str]) -> bytes:
+def before_secret(vector: dict[str, str]) -> bytes:
     return signing.text_before_secret(
         vector["accessKey"],
         vector["action"],
@@ -34,26 +34,26 @@ def begun(vector: dict[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[row["source"] for row in VECTORS])
-def test_a_worked_example_is_signed_and_checked(vector: dict[str, str]) -> None:
+def test_sign_and_matches_agree_with_vector(vector: dict[str, str]) -> None:
     secret, algorithm = vector["accessSecret"], vector["algorithm"]
     text = (vector["accessKey"], vector["action"], vector["bizType"], vector["ts"])
     assert signing.sign(*text, vector["body"].encode(), secret, algorithm) == vector["sign"]
-    assert signing.matches(vector["sign"], begun(vector), [secret.encode()], algorithm)
+    assert signing.matches(vector["sign"], before_secret(vector), [secret.encode()], algorithm)
 
 
-def test_the_examples_cover_every_algorithm() -> None:
+def test_vectors_cover_all_algorithms() -> None:
     assert {vector["algorithm"] for vector in VECTORS} == signing.ALGORITHMS
 
 
-def test_the_text_to_sign_is_the_documented_one() -> None:
-    assert signing.text_before_secret(**CALL) + SECRET.encode() == (
+def test_text_before_secret_is_as_documented() -> None:
+    assert signing.text_before_secret(**REQUEST) + SECRET.encode() == (
         b"accessKey=fme2na3kdi3ki&action=listGroup&bizType=5&ts=1655710885431"
         b'&body={"limit":10,"offset":0}&accessSecret=abciiiko2k3'
     )
 
 
-def test_an_empty_body_leaves_its_part_out() -> None:
-    assert signing.text_before_secret(**CALL | {"body": b""}) == (
+def test_text_before_secret_omits_empty_body() -> None:
+    assert signing.text_before_secret(**REQUEST | {"body": b""}) == (
         b"accessKey=fme2na3kdi3ki&action=listGroup&bizType=5&ts=1655710885431&accessSecret="
     )
 
@@ -61,20 +61,20 @@ def test_an_empty_body_leaves_its_part_out() -> None:
 @pytest.mark.parametrize(
     "body", [b" ", b"\xff\x00&accessSecret=", b'{\n "limit": 10}', "牛小信".encode()]
 )
-def test_the_body_is_signed_byte_for_byte(body: bytes) -> None:
+def test_text_before_secret_contains_body_unchanged(body: bytes) -> None:
     assert b"&body=" + body + b"&accessSecret=" in signing.text_before_secret(
-        **CALL | {"body": body}
+        **REQUEST | {"body": body}
     )
 
 
-def test_md5_is_the_algorithm_that_need_not_be_named() -> None:
-    text = signing.text_before_secret(**CALL) + SECRET.encode()
-    assert signing.sign(**CALL, access_secret=SECRET) == hashlib.md5(text).hexdigest()
+def test_sign_uses_md5_by_default() -> None:
+    text = signing.text_before_secret(**REQUEST) + SECRET.encode()
+    assert signing.sign(**REQUEST, access_secret=SECRET) == hashlib.md5(text).hexdigest()
 
 
-def test_an_algorithm_that_is_not_offered_is_an_error() -> None:
+def test_sign_raises_for_unknown_algorithm() -> None:
     with pytest.raises(KeyError):
-        signing.sign(**CALL, access_secret=SECRET, algorithm="sha1")
+        signing.sign(**REQUEST, access_secret=SECRET, algorithm="sha1")
 
 
 @pytest.mark.parametrize(
@@ -87,37 +87,37 @@ def test_an_algorithm_that_is_not_offered_is_an_error() -> None:
         ("body", b'{"limit":10, "offset":0}'),
     ],
 )
-def test_a_change_anywhere_breaks_the_signature(field: str, value: object) -> None:
-    signature = signing.sign(**CALL, access_secret=SECRET)
-    changed = signing.text_before_secret(**CALL | {field: value})
+def test_matches_fails_for_any_changed_part(field: str, value: object) -> None:
+    signature = signing.sign(**REQUEST, access_secret=SECRET)
+    changed = signing.text_before_secret(**REQUEST | {field: value})
     assert not signing.matches(signature, changed, [SECRET.encode()], "md5")
 
 
 @pytest.mark.parametrize("algorithm", sorted(signing.ALGORITHMS))
-def test_any_secret_that_the_key_accepts_will_do(algorithm: str) -> None:
-    text = signing.text_before_secret(**CALL)
+def test_matches_accepts_any_of_several_secrets(algorithm: str) -> None:
+    text = signing.text_before_secret(**REQUEST)
     for secret in ("first-secret", "second-secret"):
-        signature = signing.sign(**CALL, access_secret=secret, algorithm=algorithm)
+        signature = signing.sign(**REQUEST, access_secret=secret, algorithm=algorithm)
         assert signing.matches(signature, text, [b"first-secret", b"second-secret"], algorithm)
         assert not signing.matches(signature, text, [b"third-secret"], algorithm)
         assert not signing.matches(signature, text, [], algorithm)
 
 
-def test_a_signature_of_the_other_algorithm_does_not_match() -> None:
-    signature = signing.sign(**CALL, access_secret=SECRET, algorithm="sha256")
+def test_matches_fails_for_other_algorithm() -> None:
+    signature = signing.sign(**REQUEST, access_secret=SECRET, algorithm="sha256")
     assert not signing.matches(
-        signature, signing.text_before_secret(**CALL), [SECRET.encode()], "md5"
+        signature, signing.text_before_secret(**REQUEST), [SECRET.encode()], "md5"
     )
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=127), max_size=70))
-def test_a_guess_does_not_match(guess: str) -> None:
-    text = signing.text_before_secret(**CALL)
+def test_matches_fails_for_arbitrary_text(guess: str) -> None:
+    text = signing.text_before_secret(**REQUEST)
     assert not signing.matches(guess, text, [SECRET.encode()], "sha256")
 
 
-def test_a_signature_in_capitals_does_not_match() -> None:
-    signature = signing.sign(**CALL, access_secret=SECRET)
-    text = signing.text_before_secret(**CALL)
+def test_matches_fails_for_upper_case_signature() -> None:
+    signature = signing.sign(**REQUEST, access_secret=SECRET)
+    text = signing.text_before_secret(**REQUEST)
     assert not signing.matches(signature.upper(), text, [SECRET.encode()], "md5")

@@ -20,7 +20,7 @@ Start = Callable[[str], Get]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts an admin port for a database; what it returns sends a GET to it."""
+    """Start an admin port for a database; return a function that sends a GET to it."""
     counters = tmp_path / "counters"
     create_counter_file(counters, rows=1)
     running: list[AdminServer] = []
@@ -51,16 +51,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_process_that_is_up_is_healthy_and_with_its_database_ready(
-    start: Start, database_url: str
-) -> None:
+def test_healthz_and_readyz_return_200_with_database(start: Start, database_url: str) -> None:
     get = start(database_url)
     assert get("/healthz")[::2] == (200, "ok\n")
     assert get("/readyz")[::2] == (200, "ready\n")
     assert get("/readyz?verbose")[0] == 200
 
 
-def test_without_its_migrations_it_is_not_ready_and_says_what_to_run(
+def test_readyz_without_migrations_names_command(
     start: Start, database_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test.db").touch()
@@ -72,7 +70,7 @@ def test_without_its_migrations_it_is_not_ready_and_says_what_to_run(
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/gone.db", "postgresql://u:hunter22@127.0.0.1:1/x"])
-def test_without_its_database_it_is_healthy_and_not_ready(
+def test_readyz_without_database_returns_503_and_healthz_200(
     start: Start, tmp_path: Path, url: str
 ) -> None:
     get = start(url.format(tmp_path))
@@ -83,7 +81,7 @@ def test_without_its_database_it_is_healthy_and_not_ready(
     assert get("/healthz")[0] == 200
 
 
-def test_whatever_goes_wrong_the_probe_is_answered_and_the_log_tells_why(
+def test_readyz_returns_503_and_logs_unexpected_error(
     start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def fail(_: object) -> None:
@@ -93,38 +91,38 @@ def test_whatever_goes_wrong_the_probe_is_answered_and_the_log_tells_why(
     logs.configure("json", "info")
     monkeypatch.setattr(admin, "open_checked", fail)
     status, _, body = start("sqlite:///x.db")("/readyz")
-    assert (status, body) == (503, "not ready: the server's log tells why\n")
+    assert (status, body) == (503, "not ready: see the server's log\n")
     line = capsys.readouterr().err
     assert "RuntimeError" in line
     assert "hunter22" not in line
 
 
-def test_probes_that_come_together_share_a_check_and_one_connection(
+def test_readyz_concurrent_requests_share_check_and_connection(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connections: list[int] = []
-    waiting, go_on = threading.Event(), threading.Event()
+    checking, go_on = threading.Event(), threading.Event()
 
     async def check(settings: Settings) -> None:
         connections.append(settings.postgres_connections_max)
-        waiting.set()
+        checking.set()
         assert go_on.wait(10)
 
-    came, plain = [], AdminServer._readyz
+    arrived, readyz = [], AdminServer._readyz
 
-    def note(self: AdminServer) -> admin.Answer:
-        came.append(self)
-        return plain(self)
+    def count(self: AdminServer) -> admin.Response:
+        arrived.append(self)
+        return readyz(self)
 
     monkeypatch.setattr(admin, "_check_storage", check)
-    monkeypatch.setattr(AdminServer, "_readyz", note)
+    monkeypatch.setattr(AdminServer, "_readyz", count)
     get = start("sqlite:///x.db")
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(get, "/readyz")
-        assert waiting.wait(10)
-        # These come while the first is looking: what it finds is older than they are.
+        assert checking.wait(10)
+        # These arrive during the first check, so its result is too old for them.
         others = [pool.submit(get, "/readyz") for _ in range(5)]
-        while len(came) < 6:
+        while len(arrived) < 6:
             threading.Event().wait(0.01)
         go_on.set()
         assert {probe.result(10)[0] for probe in (first, *others)} == {200}
@@ -134,7 +132,7 @@ def test_probes_that_come_together_share_a_check_and_one_connection(
     assert len(connections) >= 3
 
 
-def test_metrics_are_what_prometheus_reads(start: Start) -> None:
+def test_metrics_parse_as_prometheus_text(start: Start) -> None:
     status, content_type, body = start("sqlite:///x.db")("/metrics")
     assert status == 200
     assert content_type.startswith("text/plain; version=0.0.4")
@@ -142,13 +140,13 @@ def test_metrics_are_what_prometheus_reads(start: Start) -> None:
     assert {"openpns_build_info", "openpns_requests_in_flight"} <= families
 
 
-def test_another_path_is_404_and_says_which_there_are(start: Start) -> None:
+def test_unknown_path_returns_404_and_lists_paths(start: Start) -> None:
     status, _, body = start("sqlite:///x.db")("/")
     assert status == 404
     assert "/healthz, /readyz, /metrics" in body
 
 
-def test_a_stopped_admin_port_is_free_again(start: Start, tmp_path: Path) -> None:
+def test_stop_frees_port(start: Start, tmp_path: Path) -> None:
     counters = tmp_path / "counters"
     first = AdminServer(load_settings({"database": "-", "admin_port": 0}, {}), counters)
     first.start()

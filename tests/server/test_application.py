@@ -22,7 +22,7 @@ Make = Callable[[], Application]
 
 @pytest.fixture
 async def make(store: Store, database_url: str, clock: FakeClock) -> AsyncIterator[Make]:
-    """Makes workers of a migrated database, and stops them at the end of the test."""
+    """Create workers on a migrated database, and stop them at the end of the test."""
     made: list[Application] = []
 
     def worker() -> Application:
@@ -35,7 +35,7 @@ async def make(store: Store, database_url: str, clock: FakeClock) -> AsyncIterat
         await worker_made.stop()
 
 
-async def _worker_number(api: Api) -> int:
+async def _worker_id(api: Api) -> int:
     async def no_body(_: int) -> bytes:
         return b""
 
@@ -43,18 +43,18 @@ async def _worker_number(api: Api) -> int:
     return int(dict(reply.headers)["x-request-id"]) >> 12 & limits.WORKER_ID_MAX
 
 
-async def test_workers_have_numbers_of_their_own_and_give_them_back(
+async def test_start_leases_unique_worker_id_and_stop_releases_it(
     make: Make, clock: FakeClock
 ) -> None:
     first, second = make(), make()
-    assert await _worker_number(await first.start()) == 0
-    assert await _worker_number(await second.start()) == 1
+    assert await _worker_id(await first.start()) == 0
+    assert await _worker_id(await second.start()) == 1
     await first.stop()
     clock.now_ms += 60_000
-    assert await _worker_number(await make().start()) == 0
+    assert await _worker_id(await make().start()) == 0
 
 
-async def test_a_worker_that_cannot_start_leaves_no_connection_behind(
+async def test_start_closes_store_after_error(
     make: Make, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make().start()
@@ -79,7 +79,7 @@ async def test_a_worker_that_cannot_start_leaves_no_connection_behind(
     assert len(closed) == 1
 
 
-async def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_run(
+async def test_start_refuses_unmigrated_database_and_names_command(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     file = tmp_path_factory.mktemp("empty") / "empty.db"
@@ -89,7 +89,7 @@ async def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_ru
         await Application(settings, {}).start()
 
 
-async def test_a_worker_keeps_its_number_by_renewing_it(
+async def test_renewal_keeps_worker_id(
     make: Make, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
@@ -97,39 +97,39 @@ async def test_a_worker_keeps_its_number_by_renewing_it(
     renewed = asyncio.Event()
     renew = worker_ids.renew
 
-    async def noticed(*args: object) -> None:
+    async def watched(*args: object) -> None:
         await renew(*args)  # type: ignore[arg-type]
         renewed.set()
 
-    monkeypatch.setattr(worker_ids, "renew", noticed)
+    monkeypatch.setattr(worker_ids, "renew", watched)
     clock.now_ms += limits.WORKER_LEASE_MS - 1
     renewed.clear()
     await asyncio.wait_for(renewed.wait(), 30)
     clock.now_ms += limits.WORKER_LEASE_MS - 1
-    assert await _worker_number(await make().start()) == 1
+    assert await _worker_id(await make().start()) == 1
 
 
-async def test_a_number_that_cannot_be_renewed_is_logged_and_tried_again(
+async def test_renewal_error_is_logged_and_retried(
     make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tried_again = asyncio.Event()
-    calls = 0
+    retried = asyncio.Event()
+    attempts = 0
 
     async def fail(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            tried_again.set()
+        nonlocal attempts
+        attempts += 1
+        if attempts == 2:
+            retried.set()
         raise ServiceUnavailable("the storage is away")
 
     monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
     monkeypatch.setattr(worker_ids, "renew", fail)
     await make().start()
-    await asyncio.wait_for(tried_again.wait(), 30)
-    assert "worker number not renewed" in capsys.readouterr().err
+    await asyncio.wait_for(retried.wait(), 30)
+    assert "worker id not renewed" in capsys.readouterr().err
 
 
-async def test_a_worker_stops_even_where_the_storage_is_away(
+async def test_stop_succeeds_without_storage(
     make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def fail(*_: object) -> None:
@@ -139,12 +139,12 @@ async def test_a_worker_stops_even_where_the_storage_is_away(
     await worker.start()
     monkeypatch.setattr(worker_ids, "release", fail)
     await worker.stop()
-    assert "worker number not given back" in capsys.readouterr().err
+    assert "worker id not released" in capsys.readouterr().err
     await worker.stop()  # a second time does nothing
 
 
 @pytest.mark.usefixtures("store")
-async def test_the_environment_is_enough(
+async def test_from_environ_starts_with_environment_alone(
     database_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENPNS_DATABASE", database_url)

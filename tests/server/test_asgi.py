@@ -139,7 +139,7 @@ async def test_a_larger_body_needs_room(started: AsgiApp, key: NewSecret, clock:
     assert started._api is not None
     headers = signed_headers(key, "listGroup", LIST_ALL, clock())
     announced = [*headers, ("content-length", str(len(LIST_ALL)))]
-    with started._api.body_budget.hold(limits.BODY_BUFFER_BYTES_MAX - 1023):
+    with started._api.body_budget.reserve(limits.BODY_BUFFER_BYTES_MAX - 1023):
         in_chunks, _ = await Carrier(started).post(headers, _piece(LIST_ALL, more=False))
         small, _ = await Carrier(started).post(announced, _piece(LIST_ALL, more=False))
     assert (in_chunks, small) == (200, 200)  # a body of 1024 bytes at most is a small one

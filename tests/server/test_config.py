@@ -14,26 +14,26 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "openpns.toml"
 
 
-def test_the_database_alone_is_enough() -> None:
+def test_load_settings_requires_database_only() -> None:
     settings = load_settings({"database": URL}, {})
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8080, 1)
     assert settings.admin_port is None
 
 
-def test_without_a_database_the_error_says_how_to_give_one() -> None:
+def test_load_settings_names_sources_of_missing_database() -> None:
     with pytest.raises(ConfigError, match="--database or OPENPNS_DATABASE") as error:
         load_settings({}, {})
     assert "sqlite:///relative.db" in str(error.value)
 
 
-def test_an_argument_goes_before_a_variable_and_a_variable_before_the_file(config: Path) -> None:
-    config.write_text(f'database = "{URL}"\nport = 1\nworkers = 1\ngrace_s = 1\n')
+def test_load_settings_prefers_argument_then_variable_then_file(config: Path) -> None:
+    config.write_text(f'database = "{URL}"\nport = 1\nworkers = 1\nshutdown_grace_s = 1\n')
     environ = {"OPENPNS_PORT": "2", "OPENPNS_WORKERS": "2"}
     settings = load_settings({"port": "3", "workers": None}, environ, str(config))
     assert (settings.port, settings.workers, settings.shutdown_grace_s) == (3, 2, 1)
 
 
-def test_a_variable_may_name_the_file_and_an_argument_goes_before_it(
+def test_load_settings_prefers_file_of_argument_to_file_of_variable(
     config: Path, tmp_path: Path
 ) -> None:
     config.write_text(f'database = "{URL}"\nport = 1\n')
@@ -58,7 +58,7 @@ def test_a_variable_may_name_the_file_and_an_argument_goes_before_it(
         ("log_level", "INFO", "one of debug, info, warning, error"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
+def test_load_settings_names_invalid_value_source_and_allowed_values(
     name: str, value: str, allowed: str
 ) -> None:
     option, variable = f"--{name.replace('_', '-')}", f"OPENPNS_{name.upper()}"
@@ -75,38 +75,40 @@ def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(
 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "8080.5", '"x"'])
-def test_a_wrong_value_in_the_file_is_named_with_the_file(config: Path, value: str) -> None:
+def test_load_settings_names_file_of_invalid_value(config: Path, value: str) -> None:
     config.write_text(f"port = {value}\n")
     with pytest.raises(ConfigError, match=r"port: .*openpns\.toml.*0 to 65535"):
         load_settings({"database": URL}, {}, str(config))
 
 
-def test_a_wrong_database_is_not_repeated_for_it_may_hold_a_password(config: Path) -> None:
+def test_load_settings_hides_invalid_database(config: Path) -> None:
     config.write_text('database = ["postgresql://u:hunter22@h/d"]\n')
     with pytest.raises(ConfigError, match="database: the value") as error:
         load_settings({}, {}, str(config))
     assert "hunter22" not in str(error.value)
 
 
-def test_a_setting_that_is_not_there_is_refused_with_those_that_are(config: Path) -> None:
+def test_load_settings_refuses_unknown_setting_in_file(config: Path) -> None:
     config.write_text("prot = 1\n")
-    with pytest.raises(ConfigError, match=r"openpns\.toml: no setting 'prot'; allowed are databas"):
+    with pytest.raises(
+        ConfigError, match=r"openpns\.toml: unknown setting 'prot'; allowed are data"
+    ):
         load_settings({"database": URL}, {}, str(config))
 
 
 @pytest.mark.parametrize("content", [b"port: 1\n", b"host = '\xff'\n"])
-def test_a_file_that_is_no_toml_is_refused(config: Path, content: bytes) -> None:
+def test_load_settings_refuses_file_that_is_not_toml(config: Path, content: bytes) -> None:
     config.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"openpns\.toml: is no TOML file"):
+    with pytest.raises(ConfigError, match=r"openpns\.toml: not a TOML file"):
         load_settings({"database": URL}, {}, str(config))
 
 
-def test_a_file_that_cannot_be_read_is_refused(config: Path) -> None:
+def test_load_settings_refuses_unreadable_file(config: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the settings"):
         load_settings({"database": URL}, {}, str(config))
 
 
-def test_workers_get_the_same_settings_from_the_environment() -> None:
+def test_to_environ_round_trips() -> None:
     given = {
         "database": "postgresql://u@h/d",
         "host": "::1",
@@ -120,7 +122,7 @@ def test_workers_get_the_same_settings_from_the_environment() -> None:
     assert load_settings({}, to_environ(without_admin)) == without_admin
 
 
-def test_every_setting_may_come_from_the_environment() -> None:
+def test_load_settings_reads_all_settings_from_environment() -> None:
     environ = {f"OPENPNS_{field.name.upper()}": "1024" for field in FIELDS}
     environ |= {"OPENPNS_LOG_FORMAT": "json", "OPENPNS_LOG_LEVEL": "error", "OPENPNS_WORKERS": "2"}
     settings = load_settings({}, environ | {"OPENPNS_POSTGRES_CONNECTIONS_MAX": "7"})

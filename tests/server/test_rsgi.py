@@ -110,7 +110,7 @@ async def test_larger_bodies_that_arrive_together_have_so_much_room(server: Serv
     headers = server.headers()
     large = limits.BODY_BYTES_SMALL + 1
     small = _with_length(headers, len(LIST_ALL))
-    with server.api.body_budget.hold(150_000 - large):
+    with server.api.body_budget.reserve(150_000 - large):
         assert (await _post(server, _with_length(headers, large), Connection(b"x" * large)) or {})[
             "code"
         ] == 1003
@@ -152,7 +152,7 @@ async def test_an_answer_that_breaks_off_is_logged_once_and_ends(in_pieces: Serv
     store = FailingStore(in_pieces.services.store, "stream", RuntimeError("away"))
     in_pieces.make_api(replace(in_pieces.services, store=store))
     assert await _post(in_pieces, in_pieces.headers(), Connection(LIST_ALL)) is None
-    assert [line["event"] for line in in_pieces.log.lines] == ["answer broken off"]
+    assert [line["event"] for line in in_pieces.log.lines] == ["response truncated"]
 
 
 @pytest.fixture

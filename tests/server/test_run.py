@@ -17,12 +17,12 @@ pytestmark = [on_sqlite_only, pytest.mark.usefixtures("store")]
 @pytest.fixture
 def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("OPENPNS_MASTER_KEY", MASTER_KEY)
-    monkeypatch.setattr("os.environ", dict(os.environ))  # what run sets ends with the test
+    monkeypatch.setattr("os.environ", dict(os.environ))  # restored after the test
     return load_settings({"database": database_url, "port": 0}, {})
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
+def used_port() -> Iterator[int]:
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(("127.0.0.1", 0))
@@ -37,48 +37,48 @@ def _refused(settings: Settings, **changed: Any) -> str:
     return str(error.value)
 
 
-def test_a_port_in_use_is_named(settings: Settings, taken_port: int) -> None:
-    assert _refused(settings, port=taken_port) == (
-        f"port: cannot listen on '127.0.0.1' port {taken_port}: another program listens there; "
+def test_run_names_port_in_use(settings: Settings, used_port: int) -> None:
+    assert _refused(settings, port=used_port) == (
+        f"port: cannot listen on '127.0.0.1' port {used_port}: another program listens there; "
         "stop it, or choose another port"
     )
 
 
-def test_an_admin_port_in_use_is_named(settings: Settings, taken_port: int) -> None:
-    text = _refused(settings, admin_port=taken_port)
-    assert text.startswith(f"admin_port: cannot listen on '127.0.0.1' port {taken_port}: another")
+def test_run_names_admin_port_in_use(settings: Settings, used_port: int) -> None:
+    text = _refused(settings, admin_port=used_port)
+    assert text.startswith(f"admin_port: cannot listen on '127.0.0.1' port {used_port}: another")
 
 
-def test_an_address_that_is_not_this_machines_is_named(settings: Settings) -> None:
+def test_run_names_address_of_other_machine(settings: Settings) -> None:
     text = _refused(settings, host="192.0.2.1")
     assert text == "port: cannot listen on '192.0.2.1' port 0: this machine has no such address"
 
 
 @pytest.mark.parametrize("host", ["::x", "", "a" * 70])
 @pytest.mark.parametrize("setting", ["host", "admin_host"])
-def test_a_host_that_is_no_address_is_named(settings: Settings, setting: str, host: str) -> None:
+def test_run_names_invalid_host(settings: Settings, setting: str, host: str) -> None:
     text = _refused(settings, **{"admin_port": 0, setting: host})
-    assert f"cannot listen on {host!r} port 0: this is no address" in text
+    assert f"cannot listen on {host!r} port 0: it is not an address" in text
 
 
-def test_a_port_below_1024_needs_rights_and_the_text_says_so() -> None:
+def test_port_error_explains_missing_rights() -> None:
     refused = PermissionError(errno.EACCES, "Permission denied")
     text = str(run._port_error("port", "127.0.0.1", 80, refused))
     assert text.endswith("ports below 1024 need rights that this user lacks; choose a higher one")
 
 
-def test_another_error_of_the_system_is_told_in_its_own_words() -> None:
+def test_port_error_contains_text_of_other_system_errors() -> None:
     text = str(run._port_error("port", "127.0.0.1", 80, OSError(errno.ENOBUFS, "No buffer space")))
     assert text.endswith("No buffer space")
 
 
-def test_a_wrong_master_key_keeps_the_server_from_starting(
+def test_run_refuses_invalid_master_key(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "OPENPNS_MASTER_KEY", "short")
     assert _refused(settings).startswith("OPENPNS_MASTER_KEY: not a master key; allowed is")
 
 
-def test_an_ipv6_address_stands_in_brackets_in_a_url() -> None:
-    assert run._in_url("::1") == "[::1]"
-    assert run._in_url("127.0.0.1") == "127.0.0.1"
+def test_url_host_brackets_ipv6_address() -> None:
+    assert run._url_host("::1") == "[::1]"
+    assert run._url_host("127.0.0.1") == "127.0.0.1"

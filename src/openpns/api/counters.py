@@ -1,7 +1,7 @@
-"""Counters that all workers of a node share: one file in memory, one row for each worker.
+"""Counters of all workers of a server: one memory-mapped file with one row per worker.
 
-A worker only ever writes its own row, with a plain store: no lock, no system call, about
-0.1 µs. The admin port reads all rows and adds them up.
+A worker writes its own row only, by a plain store without a lock or a system call, in about 0.1 µs.
+The admin port reads the file and adds up the rows.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS
 
 NO_ACTION: Final = "none"
-"""The action label of calls that were refused before their action was known."""
+"""The action label of requests that were refused before their action was known."""
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -41,7 +41,7 @@ _CODE_INDEX: Final = {code: index for index, code in enumerate(_CODES)}
 _CELL_BYTES: Final = 8
 _REQUESTS: Final = 0
 _LATENCY: Final = len(_ACTIONS) * len(_CODES)
-_LATENCY_CELLS: Final = len(BUCKETS_S) + 2  # one more for the slowest, one for the sum in µs
+_LATENCY_CELLS: Final = len(BUCKETS_S) + 2  # the buckets, +Inf, the sum in µs
 _IN_FLIGHT: Final = _LATENCY + len(_ACTIONS) * _LATENCY_CELLS
 _STORAGE_ERRORS: Final = _IN_FLIGHT + 1
 _CELLS: Final = _STORAGE_ERRORS + 1
@@ -49,44 +49,34 @@ _ROW_BYTES: Final = _CELLS * _CELL_BYTES
 
 
 def create_counter_file(path: Path, rows: int) -> None:
-    """Make an empty file of counters.
-
-    Args:
-        path: The file.
-        rows: How many workers may use it at once.
-    """
+    """Create a file of counters that are 0; `rows` workers may use it at once."""
     path.write_bytes(bytes(rows * _ROW_BYTES))
 
 
 class Counters:
-    """One worker's row.
-
-    Args:
-        path: The node's file of counters; None counts for this process alone.
-    """
+    """The row of one worker in the file `path`; None for a row of this process alone."""
 
     def __init__(self, path: Path | None = None) -> None:
         if path is None:
             self._cells = memoryview(bytearray(_ROW_BYTES)).cast("Q")
         else:
-            descriptor = os.open(path, os.O_RDWR)  # never closed: that would give the row up
+            descriptor = os.open(path, os.O_RDWR)  # never closed: closing it releases the row
             row = _claim_row(descriptor)
             memory = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
             self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
-            self._cells[_IN_FLIGHT] = 0  # a worker that died here may have left some
+            self._cells[_IN_FLIGHT] = 0  # a worker that died may have left some
 
     def begin(self) -> None:
-        """Count a call that begins."""
+        """Count a request that begins."""
         self._cells[_IN_FLIGHT] += 1
 
     def end(self, action: str, code: int, duration_s: float, *, is_storage_error: bool) -> None:
-        """Count a call that was answered.
+        """Count a request that has its response.
 
         Args:
-            action: The action, NO_ACTION where it was not known yet.
-            code: The answer's code.
-            duration_s: How long it took.
-            is_storage_error: Whether the storage was the reason of a failure.
+            action: NO_ACTION if it is not known.
+            code: The code of the response.
+            is_storage_error: Whether it failed because of the database.
         """
         cells = self._cells
         index = _ACTION_INDEX[action]
@@ -99,26 +89,18 @@ class Counters:
             cells[_STORAGE_ERRORS] += 1
 
     def total(self) -> list[int]:
-        """Return this row alone, as `CounterCollector` takes it."""
+        """Return the cells of this row."""
         return list(self._cells)
 
 
 def read_total(path: Path) -> list[int]:
-    """Return the sum of all workers' rows.
-
-    Args:
-        path: The node's file of counters.
-    """
+    """Return the cells of a file, summed over all workers."""
     cells = memoryview(path.read_bytes()).cast("Q")
     return [sum(cells[cell::_CELLS]) for cell in range(_CELLS)]
 
 
 class CounterCollector(Collector):
-    """Show counters as Prometheus metrics.
-
-    Args:
-        cells: What `read_total` or `Counters.total` returned.
-    """
+    """Collect Prometheus metrics from cells of `read_total` or `Counters.total`."""
 
     def __init__(self, cells: list[int]) -> None:
         self._cells = cells
@@ -126,28 +108,30 @@ class CounterCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the metrics."""
         requests = CounterMetricFamily(
-            "openpns_requests", "Calls answered.", labels=("action", "code")
+            "openpns_requests", "Requests answered.", labels=("action", "code")
         )
         latency = HistogramMetricFamily(
-            "openpns_request_duration_seconds", "Time to answer a call.", labels=("action",)
+            "openpns_request_duration_seconds",
+            "Time of the response, to its last chunk.",
+            labels=("action",),
         )
         for index, action in enumerate(_ACTIONS):
-            for place, code in enumerate(_CODES):
-                count = self._cells[_REQUESTS + index * len(_CODES) + place]
+            for code_index, code in enumerate(_CODES):
+                count = self._cells[_REQUESTS + index * len(_CODES) + code_index]
                 if count:
                     requests.add_metric((action, str(code)), count)
             self._add_latency(latency, index, action)
         yield requests
         yield latency
         yield GaugeMetricFamily(
-            "openpns_requests_in_flight", "Calls in hand now.", value=self._cells[_IN_FLIGHT]
+            "openpns_requests_in_flight", "Requests in flight.", value=self._cells[_IN_FLIGHT]
         )
         yield CounterMetricFamily(
             "openpns_storage_errors",
-            "Calls that failed because of the storage.",
+            "Requests that failed because of the database.",
             value=self._cells[_STORAGE_ERRORS],
         )
-        yield InfoMetricFamily("openpns_build", "What runs here.", value={"version": __version__})
+        yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
 
     def _add_latency(self, latency: HistogramMetricFamily, index: int, action: str) -> None:
         start = _LATENCY + index * _LATENCY_CELLS
@@ -155,15 +139,15 @@ class CounterCollector(Collector):
         if not any(counts):
             return
         buckets: list[tuple[str, float]] = []
-        so_far = 0
+        cumulative = 0
         for bound, count in zip((*BUCKETS_S, "+Inf"), counts, strict=True):
-            so_far += count
-            buckets.append((str(bound), so_far))
+            cumulative += count
+            buckets.append((str(bound), cumulative))
         latency.add_metric((action,), buckets, sum_value=sum_us / 1e6)
 
 
 def _claim_row(descriptor: int) -> int:
-    """Return a row that no living process holds: a lock on its first byte, gone with its owner."""
+    """Claim a row by a lock on its first byte; the system releases it when the process ends."""
     for row in range(os.fstat(descriptor).st_size // _ROW_BYTES):
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row * _ROW_BYTES)

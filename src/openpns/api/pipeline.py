@@ -213,7 +213,7 @@ class Api:
             record.error = error if isinstance(error, WireError) else InternalError()
             record.error.__cause__ = error.__cause__ if record.error is error else error
             record.is_truncated = True
-            raise InternalError("the answer was broken off") from None
+            raise InternalError("the response was truncated") from None
         finally:
             self._end(record)
 

@@ -1,4 +1,4 @@
-"""Collecting a request body that comes in pieces, within bounds of size and time."""
+"""Read a request body in chunks, within bounds of size, memory and time."""
 
 import asyncio
 from collections.abc import Awaitable, Iterator
@@ -11,62 +11,49 @@ from openpns.errors import Overloaded, ParameterError
 
 
 class BodyCollector:
-    """A body that grows piece by piece.
-
-    Args:
-        bytes_max: How many bytes it may have.
-    """
+    """Join the chunks of a body of at most `bytes_max` bytes."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = bytearray()
-        self._pieces = 0
+        self._chunks = 0
 
-    def add(self, piece: bytes) -> bool:
-        """Add a piece; return whether the body still has no more bytes than it may.
-
-        Args:
-            piece: The next bytes.
+    def add(self, chunk: bytes) -> bool:
+        """Add a chunk; return False if the body is too large.
 
         Raises:
-            ParameterError: The pieces are tiny and many: each costs the server more than its
+            ParameterError: There are too many tiny chunks; each costs the server more than its
                 sender.
         """
-        self._bytes += piece
-        self._pieces += 1
-        fair = limits.BODY_PIECES_FREE + len(self._bytes) // limits.BODY_PIECE_BYTES_MIN
-        if self._pieces > fair:
-            raise ParameterError("the body must come with a Content-Length, or in larger pieces")
+        self._bytes += chunk
+        self._chunks += 1
+        chunks_max = limits.BODY_CHUNKS_FREE + len(self._bytes) // limits.BODY_CHUNK_BYTES_MIN
+        if self._chunks > chunks_max:
+            raise ParameterError("the body must have a Content-Length, or come in larger chunks")
         return len(self._bytes) <= self._bytes_max
 
-    def whole(self) -> bytes:
-        """Return what was collected."""
+    def body(self) -> bytes:
+        """Return all chunks as one body."""
         return bytes(self._bytes)
 
 
 class BodyBudget:
-    """What larger bodies may take together while they arrive.
+    """Bound the bytes of all larger bodies while they arrive.
 
-    A body counts with its whole length from the beginning, and one of unknown length with the
-    largest that is allowed. Small ones (`limits.BODY_BYTES_SMALL`) do not count: of them, the bound
-    on connections is enough.
-
-    Args:
-        bytes_max: How many bytes.
+    A body reserves its whole length when it starts to arrive; one of unknown length reserves the
+    largest allowed length. Small bodies (`limits.BODY_BYTES_SMALL`) reserve nothing: the bound on
+    connections is enough for them.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_left = bytes_max
 
     @contextmanager
-    def hold(self, length: int) -> Iterator[None]:
-        """Hold room for a body while it arrives.
-
-        Args:
-            length: How many bytes it has, or may have.
+    def reserve(self, length: int) -> Iterator[None]:
+        """Reserve bytes while a body arrives.
 
         Raises:
-            Overloaded: There is not that much room.
+            Overloaded: Not enough bytes are left.
         """
         if length > self._bytes_left:
             raise Overloaded("too many large bodies at once; nothing was written")
@@ -78,13 +65,10 @@ class BodyBudget:
 
 
 class BodyDeadline:
-    """End the reading of bodies that take too long.
+    """Cancel the reading of bodies that take longer than `timeout_ms`.
 
-    One timer watches the oldest of all; `asyncio.timeout` would set one for every call, which
-    costs more than checking its signature.
-
-    Args:
-        timeout_ms: How long a body may take.
+    One timer watches the oldest request. `asyncio.timeout` would set a timer for every request,
+    which costs more than verifying its signature.
     """
 
     def __init__(self, timeout_ms: int) -> None:
@@ -94,14 +78,13 @@ class BodyDeadline:
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, reading: Awaitable[bytes | None], started_s: float) -> bytes | None:
-        """Return what the reading returns.
+        """Return the result of `reading`.
 
         Args:
-            reading: Reads the body.
-            started_s: When the call began, by `perf_counter`.
+            started_s: When the request began, by `perf_counter`.
 
         Raises:
-            ParameterError: It took too long.
+            ParameterError: The body did not arrive in time.
         """
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in a task
@@ -112,16 +95,16 @@ class BodyDeadline:
             return await reading
         except asyncio.CancelledError:
             if task not in self._late or task.uncancel() > 0:
-                raise  # the server ends it, not this deadline
+                raise  # cancelled by the server, not by this deadline
             raise ParameterError(f"the body must arrive within {self._timeout_ms} ms") from None
         finally:
             del self._reading[task]
             self._late.discard(task)
 
     def _watch(self, wait_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._end_late)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._cancel_late)
 
-    def _end_late(self) -> None:
+    def _cancel_late(self) -> None:
         self._timer = None
         late_s = perf_counter() - self._timeout_ms / 1000
         for task, started_s in self._reading.items():  # the oldest first

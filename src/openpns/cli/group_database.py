@@ -139,7 +139,7 @@ def services_for(store: "Store") -> "Services":
     # No request id is made here, so that the node's number does not matter.
     return Services(
         store,
-        Snowflake(now_ms, node=0),
+        Snowflake(now_ms, worker_id=0),
         now_ms,
         settings.phones_in_group_max,
         settings.phones_in_request_max,

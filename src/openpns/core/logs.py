@@ -1,4 +1,4 @@
-"""Structured logs, as JSON or for a console; the HTTP server's own lines go the same way."""
+"""Structured logs, as JSON or text, including the lines of the HTTP server."""
 
 import asyncio
 import logging
@@ -19,12 +19,9 @@ _SHARED: Final[list[Any]] = [
 
 
 def describe_error(error: BaseException | None) -> dict[str, object]:
-    """Return what a log line tells of an error: its type and the places it passed through.
+    """Return the facts of an error for a log line: its type and the code locations it passed.
 
-    Its text is left out, and so are the values of variables: they may hold a secret or a number.
-
-    Args:
-        error: The error; nothing is told of None.
+    Its text and the values of variables are omitted: they may contain a secret or a phone.
     """
     if error is None:
         return {}
@@ -36,11 +33,11 @@ def describe_error(error: BaseException | None) -> dict[str, object]:
 
 
 def configure(log_format: str, level: str) -> None:
-    """Send every log line to stderr in one format.
+    """Write all log lines to stderr in one format.
 
     Args:
         log_format: "console" or "json".
-        level: The least level that is written: "debug", "info", "warning" or "error".
+        level: The lowest level that is logged: "debug", "info", "warning" or "error".
     """
     structlog.configure(
         processors=[
@@ -59,82 +56,72 @@ def configure(log_format: str, level: str) -> None:
 
 
 def formatter(log_format: str) -> logging.Formatter:
-    """Return what turns a log record into a line.
-
-    Args:
-        log_format: "console" or "json".
-    """
+    """Return the formatter for `log_format`, "console" or "json"."""
     renderer: Any = structlog.processors.JSONRenderer()
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
     return structlog.stdlib.ProcessorFormatter(
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _without_error_texts,
+            _describe_logged_error,
             renderer,
         ],
         foreign_pre_chain=_SHARED,
     )
 
 
-def _without_error_texts(
+def _describe_logged_error(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Describe errors that asyncio and others log; the renderers would print every variable."""
+    """Replace an error that a library logs by its facts; renderers would print every variable."""
     exc_info = event.pop("exc_info", None)
     if exc_info:
         is_tuple = isinstance(exc_info, tuple)
         event.update(describe_error(exc_info[1] if is_tuple else sys.exception()))
-        # asyncio writes what a task or future is at below its first line, with the error's text.
+        # Below the first line, asyncio shows the task or future, with the text of its error.
         event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
 class LineBound:
-    """Let through a bounded number of lines a second, and count those that are left out.
-
-    Args:
-        log: A structlog logger; told the counts of what was left out, a second later.
-        lines_max: How many lines a second are let through.
-    """
+    """Allow `lines_max` lines a second; count the others and log their counts a second later."""
 
     def __init__(self, log: Any, lines_max: int) -> None:
         self._log = log
         self._lines_max = lines_max
         self._lines = 0
-        self._began_s = float("-inf")
-        self._left_out: Counter[int] = Counter()
+        self._started_s = float("-inf")
+        self._omitted: Counter[int] = Counter()
 
     def allows(self, code: int) -> bool:
-        """Tell whether a line may be written now; to be asked on an event loop.
+        """Return whether a line may be written now, or count it by its code.
 
-        Args:
-            code: The answer's code, by which lines that are left out are counted.
+        Needs a running event loop.
         """
         now_s = monotonic()
-        if now_s - self._began_s >= 1 and not self._left_out:
-            self._began_s, self._lines = now_s, 0
+        if now_s - self._started_s >= 1 and not self._omitted:
+            self._started_s, self._lines = now_s, 0
         self._lines += 1
         if self._lines <= self._lines_max:
             return True
-        if not self._left_out:
+        if not self._omitted:
             asyncio.get_running_loop().call_later(1, self._report)
-        self._left_out[code] += 1
+        self._omitted[code] += 1
         return False
 
     def _report(self) -> None:
-        counts = {str(code): count for code, count in sorted(self._left_out.items())}
-        self._left_out.clear()
+        counts = {str(code): count for code, count in sorted(self._omitted.items())}
+        self._omitted.clear()
         self._log.warning("requests failed, not logged one by one", by_code=counts)
 
 
 def granian_config() -> dict[str, Any]:
-    """Return the logging settings that make the HTTP server log through ours."""
-    passed_on = {"handlers": [], "propagate": True}
+    """Return the logging settings with which Granian logs through the root logger."""
+    propagated = {"handlers": [], "propagate": True}
     return {
         "handlers": {},
         "formatters": {},
-        "loggers": {"_granian": passed_on, "granian.access": passed_on},
+        "loggers": {"_granian": propagated, "granian.access": propagated},
     }
 
 

@@ -1,8 +1,8 @@
-"""Worker numbers: the 10 bits that keep request ids apart, leased from the database.
+"""Worker ids: the 10 bits of a request id that differ between workers, leased from the database.
 
-Each worker of each node holds a number of its own. A lease that is not renewed runs out. While a
-worker holds a number it gives out no id with a time after the lease's end, and the next holder none
-with a time before it; so no id can come twice, however the clocks of the two jump.
+Each worker of each node leases an id of its own and renews the lease. A worker generates no
+request id with a time after the end of its lease; the next holder generates none with a time before
+it. So no request id repeats, even if the clocks of the two jump.
 """
 
 from typing import Any
@@ -15,46 +15,37 @@ from openpns.storage.store import Statement, Store, Transaction
 
 
 async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snowflake:
-    """Take the lowest free worker number; return the ids that it makes.
+    """Lease the lowest free worker id; return the source of request ids under it.
 
     Args:
-        store: The database.
-        clock: The wall clock.
         owner: A text that no other worker has.
-        used_ms: The time in the worker's last id, which may be ahead of the clock.
+        used_ms: The time in the worker's last request id, which may be ahead of the clock.
 
     Raises:
-        ServiceUnavailable: All 1024 numbers are held.
+        ServiceUnavailable: All 1024 worker ids are leased.
     """
 
     def steps() -> Transaction[Snowflake]:
         now = clock()
-        used = {row[0]: row[1] for row in (yield Statement("worker_lease_list", {}))}
-        for node in range(limits.WORKER_ID_MAX + 1):
-            if used.get(node, -1) >= now:
+        expiry = {row[0]: row[1] for row in (yield Statement("worker_lease_list", {}))}
+        for worker_id in range(limits.WORKER_ID_MAX + 1):
+            if expiry.get(worker_id, -1) >= now:
                 continue
-            lease = _lease(node, owner, now, max(now, used_ms))
+            lease = _lease(worker_id, owner, now, max(now, used_ms))
             if (yield Statement("worker_lease_take", lease)):
-                return Snowflake(clock, node, used.get(node, 0), lease["expires_ms"])
+                return Snowflake(clock, worker_id, expiry.get(worker_id, 0), lease["expires_ms"])
         raise ServiceUnavailable(f"{limits.WORKER_ID_MAX + 1} workers are running already")
 
     return await store.write(steps)
 
 
 async def renew(store: Store, clock: Clock, owner: str, ids: Snowflake) -> None:
-    """Say that a worker is still there; take another number where its own was given away.
-
-    Args:
-        store: The database.
-        clock: The wall clock.
-        owner: The text the number was taken with.
-        ids: The ids that it makes; gets another number where needed.
-    """
+    """Renew a lease; take another worker id if another worker has taken this one."""
 
     def steps() -> Transaction[int]:
-        # From the last id's time on, which may be ahead of the clock.
+        # The time of the last request id may be ahead of the clock.
         now = max(clock(), ids.last_ms)
-        lease = _lease(ids.node, owner, now, now)
+        lease = _lease(ids.worker_id, owner, now, now)
         return lease["expires_ms"] if (yield Statement("worker_lease_take", lease)) else 0
 
     until_ms = await store.write(steps)
@@ -62,48 +53,38 @@ async def renew(store: Store, clock: Clock, owner: str, ids: Snowflake) -> None:
         ids.until_ms = until_ms
         return
     other = await take(store, clock, owner, ids.last_ms)
-    ids.move(other.node, other.last_ms, other.until_ms)
+    ids.reassign(other.worker_id, other.last_ms, other.until_ms)
 
 
 async def release(store: Store, owner: str, ids: Snowflake) -> None:
-    """Give a worker number back.
-
-    Args:
-        store: The database.
-        owner: The text the number was taken with.
-        ids: The ids that it made.
-    """
+    """End a lease."""
 
     def steps() -> Transaction[None]:
-        params = {"worker_id": ids.node, "owner": owner, "last_ms": ids.last_ms}
+        params = {"worker_id": ids.worker_id, "owner": owner, "last_ms": ids.last_ms}
         yield Statement("worker_lease_release", params)
 
     await store.write(steps)
 
 
 async def require_none(store: Store, clock: Clock) -> None:
-    """Make sure that no worker is running.
-
-    Args:
-        store: The database; its migrations need not be current.
-        clock: The wall clock.
+    """Make sure that no worker is running; the migrations need not be current.
 
     Raises:
-        ConfigError: Worker numbers are held.
+        ConfigError: Worker ids are leased.
     """
     now = clock()
-    held = [row for row in await store.fetch("worker_lease_list", {}) if row[1] > now]
-    if held:
-        seconds = (max(row[1] for row in held) - now) // 1000 + 1
+    leased = [row for row in await store.fetch("worker_lease_list", {}) if row[1] > now]
+    if leased:
+        seconds = (max(row[1] for row in leased) - now) // 1000 + 1
         raise ConfigError(
-            f"database: {len(held)} workers are running, or have crashed and hold their "
-            f"numbers for {seconds} s more; stop every server first; --force where none is left"
+            f"database: {len(leased)} workers are running, or have crashed and hold their worker "
+            f"ids for {seconds} s more; stop all servers first, or use --force if none is left"
         )
 
 
-def _lease(node: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, Any]:
+def _lease(worker_id: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, Any]:
     return {
-        "worker_id": node,
+        "worker_id": worker_id,
         "owner": owner,
         "now_ms": now_ms,
         "expires_ms": begin_ms + limits.WORKER_LEASE_MS,

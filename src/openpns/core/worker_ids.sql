@@ -1,9 +1,9 @@
 -- worker_lease_list
--- Every worker number that was ever held, and until when.
+-- All worker ids that were ever leased, and the end of each lease.
 SELECT worker_id, expires_ms FROM worker_lease ORDER BY worker_id
 
 -- worker_lease_take
--- Hold a worker number that is free or was the owner's; returns no row where another was faster.
+-- Lease a worker id that is free or the owner's own; no row if another worker was faster.
 INSERT INTO worker_lease (worker_id, owner, expires_ms)
 VALUES (:worker_id, :owner, :expires_ms)
 ON CONFLICT (worker_id) DO UPDATE SET owner = :owner, expires_ms = :expires_ms
@@ -11,5 +11,5 @@ WHERE worker_lease.expires_ms < :now_ms OR worker_lease.owner = :owner
 RETURNING worker_id
 
 -- worker_lease_release
--- Give a worker number back; :last_ms is the time in the last id that it was used for.
+-- End a lease; :last_ms is the time in the last request id under this worker id.
 UPDATE worker_lease SET expires_ms = :last_ms WHERE worker_id = :worker_id AND owner = :owner

@@ -1,1 +1,1 @@
-"""What crosses the wire, and nothing that touches a socket or a file."""
+"""The wire protocol, without I/O: signing, headers, fields, envelope."""

@@ -1,9 +1,9 @@
-"""The answer envelope: code, msg, requestId, then what the action returns.
+"""The response envelope: code, msg, requestId, then what the action returns.
 
-The fields stand in this order. A success that carries much data is sent in pieces, so the
-envelope is written as a beginning and an end around a fragment such as `"data":{…}`.
+The fields have this order. A large success is sent in chunks, so the envelope is written as a
+beginning and an end around a fragment such as `"data":{…}`.
 
-Source: docs/api/README.md, "The answer".
+Source: docs/api/README.md, "The response".
 """
 
 from typing import Final
@@ -17,29 +17,24 @@ ENVELOPE_END: Final = b"}"
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Failure(msgspec.Struct):
-    """The envelope of a failed call."""
+class Failure(msgspec.Struct, rename="camel"):
+    """The envelope of a failed request."""
 
     code: int
     msg: str
-    requestId: str  # noqa: N815
+    request_id: str
 
 
 def success_begin(request_id: str) -> bytes:
-    """Return the beginning of a success; a fragment with data follows after a comma.
-
-    Args:
-        request_id: The call's own id, a decimal.
-    """
+    """Return the beginning of a success; a comma and a fragment may follow."""
     return b'{"code":0,"msg":"success","requestId":"%s"' % request_id.encode()
 
 
 def success(request_id: str, fragment: bytes = b"") -> bytes:
-    """Return a whole successful answer.
+    """Return a whole successful response.
 
     Args:
-        request_id: The call's own id, a decimal.
-        fragment: What the action returns, as a JSON member without a comma before it.
+        fragment: A JSON member without a comma before it; empty if the action returns nothing.
     """
     if not fragment:
         return success_begin(request_id) + ENVELOPE_END
@@ -47,10 +42,5 @@ def success(request_id: str, fragment: bytes = b"") -> bytes:
 
 
 def failure(request_id: str, error: WireError) -> bytes:
-    """Return a whole failed answer.
-
-    Args:
-        request_id: The call's own id, a decimal.
-        error: What is answered; its `code` and `msg` are sent.
-    """
+    """Return a whole failed response, with the error's `code` and `msg`."""
     return _encode(Failure(error.code, error.msg, request_id))

@@ -1,1 +1,1 @@
-"""The server: the hot path, its adapters to RSGI and ASGI, settings, metrics, the admin port."""
+"""The server: processes, adapters to RSGI and ASGI, settings, the admin port."""

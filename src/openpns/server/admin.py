@@ -1,6 +1,6 @@
-"""The admin port: is it up, is it ready, what has it done. Never on the API's port.
+"""The admin port: health, readiness, metrics.
 
-It runs in a thread of the process that minds the workers, so that it answers when they are busy.
+It runs in a thread of the parent process, so that it responds while the workers are busy.
 """
 
 import asyncio
@@ -29,32 +29,31 @@ if TYPE_CHECKING:
 _STOP_CHECK_S: Final = 0.05
 _TEXT: Final = "text/plain; charset=utf-8"
 
-Answer = tuple[int, str, bytes]
+Response = tuple[int, str, bytes]
 """Status, content type, body."""
 
 
 class AdminServer(ThreadingHTTPServer):
-    """Answer `/healthz`, `/readyz` and `/metrics`.
+    """Serve `/healthz`, `/readyz` and `/metrics`.
 
     Args:
-        settings: The server's settings, with an admin port.
-        counters: The node's file of counters.
+        counters: The file of the workers' counters.
 
     Raises:
         OSError: The port is in use or not allowed.
     """
 
     daemon_threads = True
-    allow_reuse_port = False  # another program's port is not to be shared
+    allow_reuse_port = False  # fail if another program listens there
 
     def __init__(self, settings: Settings, counters: Path) -> None:
-        # Probes come for ever and from everybody: one connection for all of them must do.
+        # All probes share one connection.
         self._settings = msgspec.structs.replace(settings, postgres_connections_max=1)
         self._counters = counters
-        self._check = threading.Lock()
+        self._check_lock = threading.Lock()
         self._checked_s = -math.inf
-        self._ready: Answer
-        self.routes: dict[str, Callable[[], Answer]] = {
+        self._readiness: Response
+        self.routes: dict[str, Callable[[], Response]] = {
             "/healthz": lambda: (200, _TEXT, b"ok\n"),
             "/readyz": self._readyz,
             "/metrics": self._metrics,
@@ -64,44 +63,44 @@ class AdminServer(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Take the port, without asking the name service for a name that nobody needs."""
+        """Bind the port without the reverse DNS lookup of `HTTPServer`."""
         TCPServer.server_bind(self)
 
     def start(self) -> None:
-        """Answer from now on, in a thread."""
+        """Serve in a thread."""
         threading.Thread(
             target=self.serve_forever, args=(_STOP_CHECK_S,), name="admin", daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Stop answering and let go of the port."""
+        """Stop serving and close the port."""
         self.shutdown()
         self.server_close()
 
-    def _readyz(self) -> Answer:
-        """Answer with a check that began after the probe came: those that wait share the next."""
-        came_s = time.monotonic()
-        with self._check:
-            if self._checked_s < came_s:
+    def _readyz(self) -> Response:
+        """Return the result of a check that began after this request; waiting requests share it."""
+        arrived_s = time.monotonic()
+        with self._check_lock:
+            if self._checked_s < arrived_s:
                 self._checked_s = time.monotonic()
-                self._ready = self._check_readiness()
-            return self._ready
+                self._readiness = self._check_readiness()
+            return self._readiness
 
-    def _check_readiness(self) -> Answer:
+    def _check_readiness(self) -> Response:
         try:
             asyncio.run(_check_storage(self._settings))
         except OpenPNSError as error:
             return 503, _TEXT, f"not ready: {error}\n".encode()
-        except Exception as error:  # noqa: BLE001 - a probe is answered, whatever is wrong
-            logs.logger().error("readiness unknown", **logs.describe_error(error))
-            return 503, _TEXT, b"not ready: the server's log tells why\n"
+        except Exception as error:  # noqa: BLE001 - any error means "not ready"
+            logs.logger().error("readiness check failed", **logs.describe_error(error))
+            return 503, _TEXT, b"not ready: see the server's log\n"
         return 200, _TEXT, b"ready\n"
 
-    def _metrics(self) -> Answer:
+    def _metrics(self) -> Response:
         try:
             cells = read_total(self._counters)
         except OSError as error:
-            reason = f"no metrics: {self._counters} is gone ({error.strerror}); restart to count"
+            reason = f"no metrics: cannot read {self._counters} ({error.strerror}); restart openpns"
             return 503, _TEXT, f"{reason}\n".encode()
         registry = CollectorRegistry()
         registry.register(CounterCollector(cells))
@@ -116,11 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: AdminServer
 
     def do_HEAD(self) -> None:
-        """Answer a HEAD as the GET, without the body."""
+        """Respond to a HEAD as to a GET, without the body."""
         self.do_GET()
 
     def do_GET(self) -> None:
-        """Answer a GET."""
+        """Respond to a GET."""
         route = self.server.routes.get(self.path.partition("?")[0])
         paths = ", ".join(self.server.routes)
         status, content_type, body = (
@@ -134,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: probes and scrapes come every few seconds."""
+        """Log nothing: probes and scrapes arrive every few seconds."""
 
 
 async def _check_storage(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Wiring: from settings to an API that answers calls. The one place that knows every part."""
+"""Wiring: from settings to an API. The only module that knows all parts of the server."""
 
 import asyncio
 import os
@@ -25,18 +25,16 @@ from openpns.storage import connect
 from openpns.storage.store import Store
 
 COUNTERS_VARIABLE: Final = "OPENPNS_INTERNAL_COUNTERS"
-"""Tells workers the node's file of counters; set by `openpns serve`, not by people."""
+"""The file of the workers' counters; set by `openpns serve` for its workers."""
 
 
 class Application:
-    """One worker: opens the database, then answers calls until it is stopped.
+    """One worker: the open database, the API on it, and the background tasks.
 
     Args:
-        settings: How it runs.
-        environ: The environment: the master key and the file of counters.
-        clock: The wall clock.
-        ids: Where identifiers come from; None leases a worker number for Snowflake ids.
-        wrap_store: Wraps the open database; tests put faults between it and the API.
+        environ: Contains the master key and the file of counters.
+        ids: None leases a worker id for Snowflake ids.
+        wrap_store: Applied to the open database; tests use it to inject faults.
     """
 
     def __init__(
@@ -61,8 +59,8 @@ class Application:
         """Open the database and return the API.
 
         Raises:
-            ConfigError: A setting is wrong, the database cannot be opened or is not migrated,
-                or the master key is not its own.
+            ConfigError: The database cannot be opened or is not migrated, or the master key is
+                missing or wrong.
         """
         logs.configure(self._settings.log_format, self._settings.log_level)
         try:
@@ -72,7 +70,7 @@ class Application:
             raise
 
     async def stop(self) -> None:
-        """Give the worker number back and close the database."""
+        """Release the worker id and close the database."""
         for task in self._tasks:
             task.cancel()
         store, self._store = self._store, None
@@ -81,8 +79,8 @@ class Application:
         if self._leased is not None:
             try:
                 await worker_ids.release(store, self._owner, self._leased)
-            except WireError as error:  # it runs out by itself
-                logs.logger().warning("worker number not given back", why=error.msg)
+            except WireError as error:  # the lease expires by itself
+                logs.logger().warning("worker id not released", why=error.msg)
         await store.close()
 
     async def _open(self) -> Api:
@@ -91,7 +89,6 @@ class Application:
         secret_box = await master_key.open_secret_box(
             store, settings.database, self._environ.get(master_key.VARIABLE) or None
         )
-        counters = self._environ.get(COUNTERS_VARIABLE)
         services = Services(
             store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
@@ -102,7 +99,8 @@ class Application:
             rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
         )
         self._tasks.append(asyncio.create_task(_clean(services)))
-        request_log = RequestLog(_open_counters(counters), logs.logger(), settings.slow_request_ms)
+        counters = _open_counters(self._environ.get(COUNTERS_VARIABLE))
+        request_log = RequestLog(counters, logs.logger(), settings.slow_request_ms)
         return Api(
             services,
             secret_box,
@@ -124,8 +122,8 @@ class Application:
             await asyncio.sleep(limits.WORKER_RENEW_MS / 1000)
             try:
                 await worker_ids.renew(store, self._clock, self._owner, ids)
-            except WireError as error:  # tried again well before the lease runs out
-                logs.logger().warning("worker number not renewed", why=error.msg)
+            except WireError as error:  # the next attempt is well before the lease expires
+                logs.logger().warning("worker id not renewed", why=error.msg)
 
 
 async def _clean(services: Services) -> None:
@@ -135,25 +133,22 @@ async def _clean(services: Services) -> None:
         try:
             for clean_up in CLEAN_UPS:
                 await clean_up(services)
-        except WireError as error:  # the next run will do it
+        except WireError as error:  # the next run repeats it
             logs.logger().warning("expired rows not deleted", why=error.msg)
 
 
 def _open_counters(file: str | None) -> Counters:
-    """Return the worker's row of the node's counters; its own where the file is gone."""
+    """Return the worker's row of the file; without a file, counters that nobody reads."""
     if file is not None:
         try:
             return Counters(Path(file))
         except OSError as error:
-            logs.logger().warning("calls are not counted", file=file, why=error.strerror)
+            logs.logger().warning("requests not counted", file=file, why=error.strerror)
     return Counters()
 
 
 async def open_checked(settings: Settings) -> Store:
-    """Open the database of a server, and make sure that its migrations are current.
-
-    Args:
-        settings: The server's settings.
+    """Open the database and make sure that its migrations are current.
 
     Raises:
         ConfigError: It cannot be opened, or its migrations are not current.
@@ -176,7 +171,7 @@ def from_environ(**parts: Any) -> Application:
     """Return an application with the settings of the environment.
 
     Args:
-        parts: Clock or ids in the place of the real ones.
+        parts: Further arguments of `Application`, such as a test's clock.
 
     Raises:
         ConfigError: A setting is wrong.

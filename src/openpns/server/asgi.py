@@ -86,7 +86,7 @@ async def _read_body(
     length = int(sent) if sent.isdigit() else bytes_max
     if length > bytes_max:
         return None
-    with nullcontext() if length <= limits.BODY_BYTES_SMALL else room.hold(length):
+    with nullcontext() if length <= limits.BODY_BYTES_SMALL else room.reserve(length):
         return await _collect(receive, bytes_max)
 
 
@@ -99,7 +99,7 @@ async def _collect(receive: Receive, bytes_max: int) -> bytes | None:
         if not body.add(message.get("body", b"")):
             return None
         if not message.get("more_body"):
-            return body.whole()
+            return body.body()
 
 
 async def _send_reply(reply: Reply, send: Send) -> None:

@@ -1,7 +1,7 @@
 """The server's settings: from arguments, environment variables and a TOML file.
 
-One struct is the single source: the command line's options, the environment variables, the
-error texts and the table in docs/operating/configuration.md are made from it.
+The options of the command line, the environment variables, the error texts and the table in
+docs/operating/configuration.md are derived from one struct.
 """
 
 import tomllib
@@ -27,47 +27,45 @@ def _choice(meaning: str, *values: str) -> msgspec.Meta:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server runs."""
+    """The settings of a server."""
 
     database: Annotated[
         str,
         text(
-            "Where the data is: `sqlite:///relative.db`, `sqlite:////absolute.db` or "
+            "URL of the database: `sqlite:///relative.db`, `sqlite:////absolute.db` or "
             "`postgresql://user:password@host:port/name`.",
             allowed="sqlite:///relative.db, sqlite:////absolute.db or postgresql://…",
         ),
     ]
     host: Annotated[
         str,
-        text("The address that the API listens on.", allowed="an address or name of this machine"),
+        text("Address that the API listens on.", allowed="an address or name of this machine"),
     ] = "127.0.0.1"
-    port: Annotated[
-        int, integer("The port that the API listens on; 0 picks a free one.", 0, 65535)
-    ] = 8080
-    workers: Annotated[int, integer("How many processes answer calls.", 1, 256)] = 1
+    port: Annotated[int, integer("Port that the API listens on; 0 for any free one.", 0, 65535)] = (
+        8080
+    )
+    workers: Annotated[int, integer("Number of worker processes.", 1, 256)] = 1
     admin_host: Annotated[
-        str, text("The address of the admin port.", allowed="an address or name of this machine")
+        str, text("Address of the admin port.", allowed="an address or name of this machine")
     ] = "127.0.0.1"
     admin_port: (
         Annotated[
             int,
-            integer(
-                "The port of `/healthz`, `/readyz` and `/metrics`; off unless given.", 0, 65535
-            ),
+            integer("Port of `/healthz`, `/readyz` and `/metrics`; off if not set.", 0, 65535),
         ]
         | None
     ) = None
     body_bytes_max: Annotated[
-        int, integer("The largest request body, in bytes.", 1024, 64 * 1024 * 1024)
+        int, integer("Largest request body, in bytes.", 1024, 64 * 1024 * 1024)
     ] = limits.BODY_BYTES_MAX
     body_timeout_ms: Annotated[
-        int, integer("How long a request body may take to arrive.", 100, 600_000)
+        int, integer("Time limit for a request body to arrive, in ms.", 100, 600_000)
     ] = limits.BODY_TIMEOUT_MS
     body_buffer_bytes_max: Annotated[
         int,
         integer(
-            "How many bytes the larger bodies may have together that one worker is receiving; more "
-            "are answered 503.",
+            "Bytes that one worker reserves for bodies over 16 KiB while they arrive; requests "
+            "beyond that are answered 503.",
             1024,
             2**40,
         ),
@@ -75,26 +73,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_timeout_ms: Annotated[
         int,
         integer(
-            "How long a connection may take to send a call's headers, or stay idle between calls.",
+            "Time limit for a connection to send the next headers, idle time included, in ms.",
             100,
             600_000,
         ),
     ] = limits.HEADER_TIMEOUT_MS
     phones_in_group_max: Annotated[
-        int, integer("How many numbers a group may hold.", 1, 1_000_000)
+        int, integer("Largest number of phones in a group.", 1, 1_000_000)
     ] = limits.PHONES_IN_GROUP_MAX
     phones_in_request_max: Annotated[
-        int, integer("How many numbers one request may carry.", 1, 1_000_000)
+        int, integer("Largest number of phones in one request.", 1, 1_000_000)
     ] = limits.PHONES_IN_REQUEST_MAX
     requests_in_flight_max: Annotated[
         int,
-        integer("How many calls one worker holds at once; more are answered 503.", 1, 1_000_000),
+        integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),
     ] = limits.REQUESTS_IN_FLIGHT_MAX
     rate_per_s: Annotated[
         int,
         integer(
-            "How many calls a second an access key may make on this server, unless it has a rate "
-            "of its own; 0 for any number.",
+            "Requests per second that this server grants an access key without a rate of its own; "
+            "0 for no limit.",
             0,
             limits.RATE_MAX,
         ),
@@ -102,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_burst: Annotated[
         int,
         integer(
-            "How many of these calls may come at once; 0 for those of a second.",
+            "Requests of such a key that may arrive at once; 0 for those of one second.",
             0,
             limits.RATE_MAX,
         ),
@@ -110,33 +108,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes_max: Annotated[
         int,
         integer(
-            "How much of one worker's memory kept answers may take, in bytes; 0 keeps none.",
+            "Memory of one worker for cached responses, in bytes; 0 turns the cache off.",
             0,
             2**40,
         ),
     ] = limits.CACHE_BYTES_MAX
     slow_request_ms: Annotated[
-        int, integer("From how many ms on a call is logged as slow.", 1, _INTEGER_MAX)
+        int, integer("Duration from which on a request is logged as slow, in ms.", 1, _INTEGER_MAX)
     ] = limits.SLOW_REQUEST_MS
     shutdown_grace_s: Annotated[
-        int, integer("How long calls in hand may take to finish when the server stops.", 1, 3600)
+        int, integer("Time for requests in flight to finish when the server stops, in s.", 1, 3600)
     ] = limits.SHUTDOWN_GRACE_S
     storage_timeout_ms: Annotated[
-        int, integer("How long a statement, or waiting for its turn, may take.", 100, 600_000)
+        int,
+        integer(
+            "Time limit of a database statement, and of waiting to run it, in ms.", 100, 600_000
+        ),
     ] = limits.STORAGE_TIMEOUT_MS
     postgres_connections_max: Annotated[
-        int, integer("How many PostgreSQL connections one worker may hold.", 1, 1000)
+        int, integer("Largest number of PostgreSQL connections per worker.", 1, 1000)
     ] = limits.POSTGRES_CONNECTIONS_MAX
     log_format: Annotated[
-        Literal["console", "json"], _choice("How log lines look.", "console", "json")
+        Literal["console", "json"], _choice("Format of log lines.", "console", "json")
     ] = "console"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        _choice("The least level that is logged.", "debug", "info", "warning", "error"),
+        _choice("Lowest level that is logged.", "debug", "info", "warning", "error"),
     ] = "info"
 
     def __repr__(self) -> str:
-        """Return a text without what may hold a password."""
+        """Return a text without the values that may contain a password."""
         shown = (
             f"{name}={'…' if name in _SECRET_SETTINGS else repr(getattr(self, name))}"
             for name in self.__struct_fields__
@@ -145,22 +146,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FIELDS: Final = msgspec.structs.fields(Settings)
-"""Every setting."""
+"""All settings."""
 
 
 def load_settings(
     arguments: Mapping[str, Any], environ: Mapping[str, str], config: str | None = None
 ) -> Settings:
-    """Put the settings together: argument before environment variable before file.
+    """Return the settings, each from the first source that has it: argument, variable, file.
 
     Args:
-        arguments: From the command line, by the setting's name; None where not given.
-        environ: The environment; a setting is OPENPNS_ and its name in capitals.
-        config: A TOML file; None for the one that OPENPNS_CONFIG names, if any.
+        arguments: By the name of the setting; None if not given.
+        config: A TOML file; None for the file that OPENPNS_CONFIG names, if any.
 
     Raises:
-        ConfigError: A value is not allowed; the text names the setting, where it comes from,
-            the value (but for the database's, which may hold a password) and what is allowed.
+        ConfigError: A value is not allowed. The text contains the setting, the source, what is
+            allowed, and the value, except that of `database`: it may contain a password.
     """
     file = config or environ.get(CONFIG_VARIABLE)
     from_file = _read_file(file) if file else {}
@@ -179,11 +179,7 @@ def load_settings(
 
 
 def to_environ(settings: Settings) -> dict[str, str]:
-    """Return the environment variables from which `load_settings` makes the same settings.
-
-    Args:
-        settings: The settings.
-    """
+    """Return the environment variables from which `load_settings` loads the same settings."""
     values = msgspec.structs.asdict(settings)
     return {
         PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
@@ -197,11 +193,11 @@ def _find(
     from_file: Mapping[str, Any],
     file: str | None,
 ) -> tuple[Any, str] | None:
-    """Return a setting's value and where it comes from."""
+    """Return a setting's value and its source."""
     if arguments.get(name) is not None:
         return arguments[name], f"--{name.replace('_', '-')}"
     variable = PREFIX + name.upper()
-    if environ.get(variable):  # an empty one is as good as none
+    if environ.get(variable):  # an empty one counts as not set
         return environ[variable], variable
     if name in from_file:
         return from_file[name], str(file)
@@ -225,9 +221,9 @@ def _read_file(file: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigError(f"{file}: is no TOML file") from None
+        raise ConfigError(f"{file}: not a TOML file") from None
     names = [field.name for field in FIELDS]
     for name in values:
         if name not in names:
-            raise ConfigError(f"{file}: no setting {name!r}; allowed are {', '.join(names)}")
+            raise ConfigError(f"{file}: unknown setting {name!r}; allowed are {', '.join(names)}")
     return values

@@ -75,7 +75,7 @@ class RsgiApp:
             if sent is not None and length <= limits.BODY_BYTES_SMALL:
                 whole: bytes = await proto()
                 return whole
-            with self._room.hold(length):
+            with self._room.reserve(length):
                 return await (_collect(proto, bytes_max) if sent is None else proto())
         except ProtocolClosed:
             raise ParameterError("the caller went away before the body was read") from None
@@ -106,7 +106,7 @@ async def _collect(proto: "HTTPProtocol", bytes_max: int) -> bytes | None:
     async for piece in proto:
         if not body.add(piece):
             return None
-    return body.whole()
+    return body.body()
 
 
 async def _stop_with_parent(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""`openpns serve`: look that all is well, then mind the workers until told to stop."""
+"""`openpns serve`: check the configuration, then supervise the workers until a signal."""
 
 import asyncio
 import errno
@@ -31,23 +31,22 @@ from openpns.server.config import Settings, load_settings, to_environ
 from openpns.server.rsgi import create_app
 
 _ROWS_PER_WORKER: Final = 2
-"""Rows of counters per worker: a worker and the one that takes its place."""
+"""Rows of counters per worker: one for it and one for its replacement."""
 
-_CONNECTIONS_PER_CALL: Final = 4
+_CONNECTIONS_PER_REQUEST: Final = 4
 _RETRY_S_MIN: Final = 0.5
 _RETRY_S_MAX: Final = 8.0
 
 
 def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C; then answer the calls in hand and return.
+    """Serve until SIGTERM or Ctrl-C; then finish the requests in flight and return.
 
     Args:
-        settings: How to serve.
-        started: Called once the port is known and free, before the workers start.
+        started: Called when the port is known and free, before the workers start.
 
     Raises:
-        ConfigError: A setting cannot be used: the port is taken, the database is not there or
-            not migrated, the master key is not its own.
+        ConfigError: A setting cannot be used: the port is in use, the database cannot be opened or
+            is not migrated, the master key is missing or wrong.
     """
     logs.configure(settings.log_format, settings.log_level)
     asyncio.run(_check(settings))
@@ -68,7 +67,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
 
 
 async def _check(settings: Settings, *, by_writing: bool = False) -> None:
-    """Fail here, once and in clear words, for what would fail in every worker."""
+    """Raise now what every worker would raise at its start."""
     store = await open_checked(settings)
     try:
         await master_key.open_secret_box(
@@ -82,7 +81,7 @@ async def _check(settings: Settings, *, by_writing: bool = False) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    # Workers are started anew rather than forked: this process has threads by now.
+    # Workers are spawned, not forked: this process has threads.
     multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
         "openpns",
@@ -92,42 +91,41 @@ def _serve(settings: Settings) -> None:
         workers=settings.workers,
         workers_kill_timeout=settings.shutdown_grace_s,
         respawn_failed_workers=True,
-        # Idle connections count here as well, and calls over the bound must get through to be
-        # answered 503.
-        backpressure=settings.requests_in_flight_max * _CONNECTIONS_PER_CALL,
+        # Idle connections count here, too; and requests over the bound must arrive to be answered
+        # 503.
+        backpressure=settings.requests_in_flight_max * _CONNECTIONS_PER_REQUEST,
         websockets=False,
-        # Any other mode waits without an end for the first bytes of a connection, to see which
-        # version they speak: silent connections could so take every place there is.
+        # Other modes wait for the first bytes of a connection without a time limit, to detect the
+        # version of HTTP: silent connections could occupy all places.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(
             header_read_timeout=settings.header_timeout_ms,
             max_buffer_size=limits.HEADER_BYTES_MAX,
         ),
-        # In the other mode, Granian's own choice for one thread, reading a body costs 10 µs more by
-        # itself; beside the rest of a call the two are alike.
+        # With "st", Granian's default for one thread, reading a body takes 10 µs longer.
         runtime_mode=RuntimeModes.mt,
         log_level=LogLevels.warning,
         log_dictconfig=logs.granian_config(),
     )
     log = logs.logger()
-    log.info("serving", url=f"http://{_in_url(settings.host)}:{settings.port}/api/pns/")
-    # A closed terminal stops the server as Ctrl-C does; Granian would take it for a reload.
+    log.info("serving", url=f"http://{_url_host(settings.host)}:{settings.port}/api/pns/")
+    # A closed terminal stops the server like Ctrl-C; Granian's default is a reload.
     server.on_startup(lambda: signal.signal(signal.SIGHUP, server.signal_handler_interrupt))
     server.serve(target_loader=_load, wrap_loader=False)
     log.info("stopped")
 
 
 def _load() -> Any:
-    """Return a worker's app, once the database is there.
+    """Return the app of a worker; wait until the database can be used.
 
-    The parent has looked before the first worker started, so what fails here comes from outside
-    and may pass. A worker that gave up would be replaced at once, and two such in a row end the
-    whole server, with the workers that are well.
+    The parent has checked the settings already, so a failure here is probably temporary. A worker
+    that exits is replaced immediately, and two exits in a row end the whole server, healthy workers
+    included.
     """
     settings, parent, wait_s = load_settings({}, os.environ), os.getppid(), _RETRY_S_MIN
     while os.getppid() == parent:
         try:
-            # A worker's first act is a write, which a full disk refuses.
+            # A worker starts with a write, which fails if the disk is full.
             asyncio.run(_check(settings, by_writing=True))
             break
         except OpenPNSError as error:
@@ -147,33 +145,32 @@ def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
         raise _port_error("admin_port", settings.admin_host, settings.admin_port, error) from None
     admin.start()
     host, port = admin.server_address[:2]
-    logs.logger().info("admin port open", url=f"http://{_in_url(str(host))}:{port}/healthz")
+    logs.logger().info("admin port open", url=f"http://{_url_host(str(host))}:{port}/healthz")
     return admin
 
 
 def free_port(name: str, host: str, port: int) -> tuple[str, int]:
-    """Return the host's IP address and the port, or a free one for 0.
+    """Return the host's IP address and the port; for port 0, a free port.
 
-    Workers share the port, so that the system would let a second server have it as well: look
-    first whether anybody listens there.
+    Workers share the port (SO_REUSEPORT), so a second server could bind it as well. This check
+    finds a port that is in use.
 
     Args:
-        name: The setting's name, for the error text.
+        name: The name of the setting, for the error text.
         host: An address or name of this machine.
-        port: The port; 0 for any.
 
     Raises:
-        ConfigError: Nobody can listen there.
+        ConfigError: The port cannot be bound.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        # A name such as localhost may have several addresses; programs that call it try IPv4 too.
+        # A name such as localhost may have several addresses; clients try IPv4, too.
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            taken = probe.getsockname()
-            return str(taken[0]), int(taken[1])
+            bound = probe.getsockname()
+            return str(bound[0]), int(bound[1])
     except (OSError, UnicodeError) as error:
         raise _port_error(name, host, port, error) from None
 
@@ -184,11 +181,11 @@ def _port_error(name: str, host: str, port: int, error: Exception) -> ConfigErro
         errno.EACCES: "ports below 1024 need rights that this user lacks; choose a higher one",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }
-    reason = "this is no address or name of this machine"
+    reason = "it is not an address or name of this machine"
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
         reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return ConfigError(f"{name}: cannot listen on {host!r} port {port}: {reason}")
 
 
-def _in_url(host: str) -> str:
+def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
