@@ -4,7 +4,7 @@
         for group in pns.groups.iterate():
             print(group.name, len(group.phones))
 
-Importing this package loads neither the server nor a database driver; the HTTP client is loaded
+Importing this package loads neither the server nor a database driver. The HTTP client is loaded
 with the first name that needs it.
 """
 
@@ -42,10 +42,11 @@ from openpns.errors import (
 )
 
 if TYPE_CHECKING:
-    from openpns.client.exchange import ClockSkewWarning
-    from openpns.client.extension_calls import GroupChange, GroupDetails, Limit
+    from openpns.client.account_requests import Limit
+    from openpns.client.group_types import Group, GroupChange, GroupDetails, GroupPage
     from openpns.client.http import AsyncClient, Client
-    from openpns.client.requests import Call, Group, GroupPage, Request
+    from openpns.client.requests import RawRequest, Request
+    from openpns.client.timestamps import ClockSkewWarning
 
 __version__ = "0.1.0"
 
@@ -54,7 +55,6 @@ __all__ = [
     "AnswerUnreadable",
     "AsyncClient",
     "BodyTooLarge",
-    "Call",
     "Client",
     "ClientTokenReused",
     "ClockSkewWarning",
@@ -80,6 +80,7 @@ __all__ = [
     "PathNotFound",
     "PermissionDenied",
     "RateLimited",
+    "RawRequest",
     "ReadFailed",
     "Request",
     "ServiceUnavailable",
@@ -92,19 +93,19 @@ __all__ = [
 
 _LOADED_WHEN_NEEDED = {
     "AsyncClient": "openpns.client.http",
-    "Call": "openpns.client.requests",
     "Client": "openpns.client.http",
-    "ClockSkewWarning": "openpns.client.exchange",
-    "Group": "openpns.client.requests",
-    "GroupChange": "openpns.client.extension_calls",
-    "GroupDetails": "openpns.client.extension_calls",
-    "GroupPage": "openpns.client.requests",
-    "Limit": "openpns.client.extension_calls",
+    "ClockSkewWarning": "openpns.client.timestamps",
+    "Group": "openpns.client.group_types",
+    "GroupChange": "openpns.client.group_types",
+    "GroupDetails": "openpns.client.group_types",
+    "GroupPage": "openpns.client.group_types",
+    "Limit": "openpns.client.account_requests",
+    "RawRequest": "openpns.client.requests",
     "Request": "openpns.client.requests",
 }
 
 
-if not TYPE_CHECKING:  # else a type checker would take every misspelt name for one of these
+if not TYPE_CHECKING:  # a type checker would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
         if name not in _LOADED_WHEN_NEEDED:

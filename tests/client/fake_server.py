@@ -1,4 +1,4 @@
-"""A client's core driven by hand: what it sends, what it waits for, and how it ends."""
+"""An exchange without a network: given responses, and a record of what was sent."""
 
 import json
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 from openpns.client.answers import Response
 from openpns.client.config import ClientConfig, Secret
-from openpns.client.exchange import Core, Send, Wait
-from openpns.client.requests import Call
+from openpns.client.exchange import Exchanger, Send, Wait
+from openpns.client.requests import Request
 from openpns.errors import OpenPNSError
 
 ACCESS_KEY = "sixgqophrnv4"
@@ -27,15 +27,19 @@ def make_config(**settings: Any) -> ClientConfig:
 def reply(
     code: int | None = 0, status: int = 200, headers: dict[str, str] | None = None, **fields: Any
 ) -> Response:
-    """An answer; a proxy's page where the code is None."""
+    """A response of the API; the page of a proxy if the code is None."""
     if code is None:
         return Response(status, headers or {}, b"<html>Bad gateway</html>")
     envelope = {**OK, "code": code, "msg": f"msg of {code}"} if code else OK
     return Response(status, headers or {}, json.dumps(envelope | fields).encode())
 
 
+LIMITS = reply(data={"limits": [{"name": "groups", "max": None, "used": 0}]})
+"""The response to getLimits, which shows that the server is openpns."""
+
+
 class Clock:
-    """A clock that moves on by one ms each time it is read."""
+    """A clock that advances by 1 ms each time it is read."""
 
     def __init__(self, now_ms: int = DATE_MS) -> None:
         self.now_ms = now_ms
@@ -46,24 +50,20 @@ class Clock:
 
 
 class Run:
-    """One call carried out against answers that are known beforehand.
-
-    Attributes:
-        sent: What was sent.
-        waited_s: How long it waited each time.
-        result: What the call returned.
-        error: What it raised.
-    """
+    """One request with given responses; `sent`, `waited_s`, and `result` or `error`."""
 
     def __init__(
-        self, core: Core, call: Call[Any], answers: Sequence[Response | OpenPNSError]
+        self,
+        exchanger: Exchanger,
+        request: Request[Any],
+        responses: Sequence[Response | OpenPNSError],
     ) -> None:
         self.sent: list[Send] = []
         self.waited_s: list[float] = []
         self.result: Any = None
         self.error: OpenPNSError | None = None
-        left = list(answers)
-        steps = core.exchange(call)
+        left = list(responses)
+        steps = exchanger.exchange(request)
         try:
             step = next(steps)
             while True:
@@ -79,3 +79,7 @@ class Run:
         except OpenPNSError as error:
             self.error = error
         assert left == []
+
+    @property
+    def actions(self) -> list[str]:
+        return [send.headers["action"] for send in self.sent]

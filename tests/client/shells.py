@@ -1,4 +1,4 @@
-"""Both shells before a server that is made up: each test runs with either."""
+"""Both clients in front of a made-up server: each test runs with either."""
 
 import asyncio
 import inspect
@@ -43,7 +43,7 @@ def run_async(handler: Handler, use: Use, **settings: Any) -> Any:
 
 
 class Server:
-    """Answers with what it is given, the last answer again and again; keeps what it was sent."""
+    """Sends the given responses in order, the last one repeatedly; records the requests."""
 
     def __init__(self, *answers: httpx2.Response | Exception) -> None:
         self.answers = list(answers)

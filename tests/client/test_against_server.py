@@ -1,12 +1,14 @@
-"""Both clients against a real server: what the table of a method promises, it does."""
+"""Both clients against a real server and against the emulator."""
 
 import asyncio
 import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import pytest
 from tests.conftest import ENGINES, create_postgres_database
 from tests.processes import KEY_OF, Process, SharedServer, Start
@@ -14,7 +16,9 @@ from tests.processes import KEY_OF, Process, SharedServer, Start
 import openpns
 from openpns import AsyncClient, Client
 from openpns.client import http
-from openpns.client.requests import Request
+from openpns.client.exchange import Exchanger
+from openpns.client.group_requests import create_group
+from openpns.client.requests import RawRequest, Request
 from openpns.clock import now_ms
 from openpns.testing import Emulator
 
@@ -71,20 +75,20 @@ def _shared_server(
 
 @pytest.fixture
 async def server(_shared_server: SharedServer) -> SharedServer:
-    """A server that runs, once for each engine, with no groups yet."""
+    """A running server without groups, one for each engine."""
     await _shared_server.begin_anew()
     return _shared_server
 
 
 @pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs calls one after another with a client of each kind; returns their results."""
+    """Sends requests one after another with a client of each kind; returns their results."""
     chosen: Run = request.param
     return chosen
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
-def test_a_group_lives_from_its_creation_to_its_end(
+def test_methods_create_change_and_delete_a_group(
     server: SharedServer, run: Run, algorithm: str
 ) -> None:
     (group_id,) = run(
@@ -125,9 +129,7 @@ def test_a_group_lives_from_its_creation_to_its_end(
     assert results[1::2] == [None] * 5
 
 
-def test_groups_are_found_shown_renamed_and_their_changes_told(
-    server: SharedServer, run: Run
-) -> None:
+def test_extensions_find_show_rename_and_change_groups(server: SharedServer, run: Run) -> None:
     with Client(*arguments(server)) as pns:
         first, second, third = (
             pns.groups.create([phone], name)
@@ -161,11 +163,11 @@ def test_groups_are_found_shown_renamed_and_their_changes_told(
     assert (shown.phones, shown.count) == (PHONES, 2)
     assert 0 < shown.created.timestamp() <= shown.updated.timestamp() <= now_ms() / 1000
     assert results[10] == PHONES
-    assert results[11]["groups"] == openpns.Limit(None, 3)
-    assert results[11]["groupsInPage"] == openpns.Limit(1000, None)
+    assert results[11]["groups"] == openpns.Limit("groups", None, 3)
+    assert results[11]["groupsInPage"] == openpns.Limit("groupsInPage", 1000, None)
 
 
-# What is refused, and the class that says so.
+# The request that is refused, and the class of the error.
 NO_GROUP = openpns.GroupNotFound
 REFUSED: list[tuple[str, Callable[[Any], Any], type[openpns.WireError]]] = [
     ("limit", lambda pns: pns.groups.list(limit=1001), openpns.LimitOutOfRange),
@@ -176,13 +178,11 @@ REFUSED: list[tuple[str, Callable[[Any], Any], type[openpns.WireError]]] = [
     ("order", lambda pns: pns.groups.find(order="upwards"), openpns.ParameterError),
     ("phones", lambda pns: pns.groups.find(phone=",".join(PHONES)), openpns.ParameterError),
     ("dry run", lambda pns: pns.groups.change("0" * 32, add="x", dry_run=True), NO_GROUP),
-    ("no such action", lambda pns: pns.call(Request("nothing")), openpns.ParameterError),
+    ("no such action", lambda pns: pns.send(RawRequest("nothing")), openpns.ParameterError),
 ]
 
 
-def test_an_error_has_the_class_of_its_code_and_what_a_ticket_needs(
-    server: SharedServer, run: Run
-) -> None:
+def test_errors_have_the_class_of_their_code(server: SharedServer, run: Run) -> None:
     for _, use, kind in REFUSED:
         with pytest.raises(kind) as raised:
             run(server, lambda pns, use=use: [lambda: use(pns)])
@@ -194,7 +194,7 @@ def test_an_error_has_the_class_of_its_code_and_what_a_ticket_needs(
         assert abs(error.server_time.timestamp() * 1000 - now_ms()) < 60_000
 
 
-def test_a_wrong_secret_key_or_path_is_told_by_its_class(server: SharedServer) -> None:
+def test_wrong_settings_raise_the_class_of_their_code(server: SharedServer) -> None:
     base_url, access_key, secret = arguments(server)
     for given, kind in (
         ((base_url, access_key, "not-the-secret"), openpns.InvalidSignature),
@@ -206,37 +206,132 @@ def test_a_wrong_secret_key_or_path_is_told_by_its_class(server: SharedServer) -
             pns.groups.list()
 
 
-def test_a_body_that_is_too_large_is_told_by_its_class(serve: Start, run: Run) -> None:
+def test_large_body_raises_body_too_large(serve: Start, run: Run) -> None:
     server = serve("--body-bytes-max", "2000")
     with pytest.raises(openpns.BodyTooLarge, match="2000 bytes"):
         run(server, lambda pns: [lambda: pns.groups.create(["85211111114"] * 1000)])
 
 
 @pytest.mark.parametrize("off_ms", [-3_600_000, 90_000])
-def test_a_client_with_a_wrong_clock_is_served(
+def test_client_with_wrong_clock_corrects_it(
     server: SharedServer, run: Run, monkeypatch: pytest.MonkeyPatch, off_ms: int
 ) -> None:
     monkeypatch.setattr(http, "now_ms", lambda: now_ms() + off_ms)
-    with pytest.warns(openpns.ClockSkewWarning) as told:
+    with pytest.warns(openpns.ClockSkewWarning) as warned:
         (group_id, page) = run(
             server,
             lambda pns: [lambda: pns.groups.create(PHONES), pns.groups.list],
         )
     assert [group.group_id for group in page.groups] == [group_id]
-    assert len(told) == 1
+    assert len(warned) == 1
 
 
-def test_a_create_whose_answer_is_lost_makes_one_group(pns_server: Emulator, run: Run) -> None:
+def test_write_with_lost_responses_is_carried_out_once(pns_server: Emulator, run: Run) -> None:
     pns_server.faults.drop_after_commit(action="createGroup", times=2)
-    made = run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES, "a")])
-    assert [group.group_id for group in pns_server.groups()] == made
+    (group_id,) = run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES[0], "a")])
+    assert [group.group_id for group in pns_server.groups()] == [group_id]
+    assert [request.action for request in pns_server.requests] == [
+        "createGroup",
+        "getLimits",
+        "createGroup",
+        "createGroup",
+    ]
+    pns_server.faults.drop_after_commit(action="updateGroup")
+    (change,) = run(pns_server, lambda pns: [lambda: pns.groups.change(group_id, add=PHONES)])
+    assert (change.added, change.count) == (1, 2)
+    pns_server.faults.drop_after_commit(action="deleteGroup", times=2)
+    assert run(pns_server, lambda pns: [lambda: pns.groups.delete(group_id)]) == [None]
+    assert pns_server.groups() == []
+
+
+def test_write_with_lost_response_is_sent_once_without_retry_writes(
+    pns_server: Emulator, run: Run
+) -> None:
     pns_server.faults.drop_after_commit(action="createGroup")
     with pytest.raises(openpns.ConnectionLost):
-        run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES)], retry_creates=False)
-    assert len(pns_server.groups()) == 2
+        run(pns_server, lambda pns: [lambda: pns.groups.create(PHONES)], retry_writes=False)
+    assert len(pns_server.groups()) == 1
+    assert [request.action for request in pns_server.requests] == ["createGroup"]
 
 
-def test_a_client_token_makes_one_group_whoever_sends_it(server: SharedServer, run: Run) -> None:
+class OtherServer:
+    """A server that knows neither clientToken nor getLimits; the first response is lost."""
+
+    def __init__(self) -> None:
+        self.created = 0
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.headers["action"] != "createGroup":
+            return httpx2.Response(200, json={"code": 1002, "msg": "unknown action"})
+        self.created += 1
+        if self.created == 1:
+            raise httpx2.ReadError("reset")
+        return httpx2.Response(200, json={"code": 0, "groupId": str(self.created)})
+
+
+def test_write_to_another_server_is_carried_out_once() -> None:
+    server = OtherServer()
+    transport = httpx2.MockTransport(server)
+    with (
+        Client("http://pns.test", "key", "secret", transport=transport) as pns,
+        pytest.raises(openpns.ConnectionLost),
+    ):
+        pns.groups.create(PHONES)
+    assert server.created == 1
+
+
+@pytest.fixture
+def signed_ts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Freezes the clients' clock; the `ts` of each request."""
+    frozen_ms = now_ms()
+    signed: list[int] = []
+    sign: Any = Exchanger._sign
+
+    def record(self: Exchanger, action: str, content: bytes, ts: int) -> Any:
+        signed.append(ts)
+        return sign(self, action, content, ts)
+
+    monkeypatch.setattr(http, "now_ms", lambda: frozen_ms)
+    monkeypatch.setattr(Exchanger, "_sign", record)
+    return signed
+
+
+@pytest.fixture
+def unique_ts_server() -> Iterator[Emulator]:
+    """A server that takes a write with a known `ts` and body for a copy."""
+    key = {"accessKey": "key-1", "accessSecret": "secret-1", "uniqueTs": True}
+    state = {"customers": [{"customerId": "cus_1", "accessKeys": [key]}]}
+    with Emulator(state=state, access_key="key-1") as pns:
+        yield pns
+
+
+CREATES = {
+    "token": create_group(PHONES, "same"),
+    "raw": RawRequest("createGroup", {"phones": PHONES[0], "groupName": "same"}),
+}
+
+
+@pytest.mark.parametrize("create", CREATES.values(), ids=CREATES)
+async def test_equal_writes_of_tasks_are_all_carried_out(
+    unique_ts_server: Emulator, signed_ts: list[int], create: Request[Any]
+) -> None:
+    async with AsyncClient(*arguments(unique_ts_server)) as pns:
+        await asyncio.gather(*[pns.send(create) for _ in range(30)])
+    assert len(set(signed_ts)) == len(signed_ts) == 30
+    assert len(unique_ts_server.groups()) == 30
+
+
+@pytest.mark.parametrize("create", CREATES.values(), ids=CREATES)
+def test_equal_writes_of_threads_are_all_carried_out(
+    unique_ts_server: Emulator, signed_ts: list[int], create: Request[Any]
+) -> None:
+    with Client(*arguments(unique_ts_server)) as pns, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: pns.send(create), range(30)))
+    assert len(set(signed_ts)) == len(signed_ts) == 30
+    assert len(unique_ts_server.groups()) == 30
+
+
+def test_client_token_creates_one_group(server: SharedServer, run: Run) -> None:
     def create(*phones: str) -> Any:
         return lambda pns: [lambda: pns.groups.create(phones, client_token="order-7")]
 
@@ -245,7 +340,7 @@ def test_a_client_token_makes_one_group_whoever_sends_it(server: SharedServer, r
         run(server, create(PHONES[0]))
 
 
-def test_iterating_misses_nothing_while_groups_are_added(serve: Start, run: Run) -> None:
+def test_iterate_skips_nothing_while_groups_are_added(serve: Start, run: Run) -> None:
     server = serve("--workers", "2")
     with Client(*arguments(server)) as pns:
         before = [pns.groups.create(PHONES, f"group {number}") for number in range(12)]
@@ -267,18 +362,18 @@ def test_iterating_misses_nothing_while_groups_are_added(serve: Start, run: Run)
     assert len(set(ids)) == len(ids)
 
 
-def test_iterating_misses_nothing_while_groups_are_deleted(server: SharedServer) -> None:
+def test_iterate_skips_nothing_while_groups_are_deleted(server: SharedServer) -> None:
     with Client(*arguments(server)) as pns:
         made = [pns.groups.create(PHONES, f"group {number}") for number in range(9)]
         seen = []
         for place, group in enumerate(pns.groups.iterate(page_size=2)):
             seen.append(group.group_id)
-            if place % 2 == 1:  # the last one of a page: what the next page begins behind
+            if place % 2 == 1:  # the last one of a page, whose id is the next `after`
                 pns.groups.delete(group.group_id)
     assert seen == made
 
 
-def test_customers_see_only_their_own_groups(server: SharedServer) -> None:
+def test_client_sees_only_groups_of_its_customer(server: SharedServer) -> None:
     with Client(*arguments(server)) as ours, Client(*arguments(server, "cus_2")) as theirs:
         group_id = ours.groups.create(PHONES)
         assert theirs.groups.list() == openpns.GroupPage([], 0)
@@ -286,7 +381,7 @@ def test_customers_see_only_their_own_groups(server: SharedServer) -> None:
             theirs.groups.add_phones(group_id, PHONES)
 
 
-def test_a_server_that_has_stopped_is_one_that_cannot_be_reached(serve: Start) -> None:
+def test_stopped_server_raises_connect_failed(serve: Start) -> None:
     server = serve()
     with Client(*arguments(server), retries=0) as pns:
         pns.groups.create(PHONES)
@@ -295,7 +390,7 @@ def test_a_server_that_has_stopped_is_one_that_cannot_be_reached(serve: Start) -
             pns.groups.list()
 
 
-def test_no_log_of_any_layer_holds_a_secret_or_a_phone_number(
+def test_logs_show_no_secret_and_no_phone_number(
     server: SharedServer, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -9,7 +9,7 @@ from tests.client.fake_server import DATE, PHONE, reply
 
 import openpns
 from openpns.client.answers import Response, read_result
-from openpns.client.requests import create_group, delete_group, list_groups
+from openpns.client.group_requests import create_group, delete_group, list_groups
 from openpns.errors import (
     WIRE_ERRORS,
     AnswerUnreadable,
@@ -42,16 +42,14 @@ WRITE = create_group(PHONE)
         ("", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_of_the_servers_clock(
-    value: str, seconds: float | None
-) -> None:
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     with pytest.raises(ServiceUnavailable) as raised:
         read_result(READ, reply(19004, headers={"retry-after": value, "date": DATE}))
     assert raised.value.retry_after_s == seconds
 
 
 @pytest.mark.parametrize("code", [*WIRE_ERRORS])
-def test_an_error_keeps_what_a_support_ticket_needs(code: int) -> None:
+def test_error_has_code_message_ids_and_time(code: int) -> None:
     answer = reply(code, 200, {"date": DATE}, extra={"a": 1})
     with pytest.raises(WIRE_ERRORS[code]) as raised:
         read_result(READ, answer)
@@ -70,7 +68,7 @@ def test_an_error_keeps_what_a_support_ticket_needs(code: int) -> None:
     assert str(error) == text
 
 
-def test_an_unknown_code_keeps_everything_it_came_with() -> None:
+def test_unknown_code_has_the_envelope() -> None:
     with pytest.raises(UnknownCode) as raised:
         read_result(READ, reply(10005, 418, {"date": DATE}, data={"why": "no numbers"}))
     error = raised.value
@@ -84,13 +82,13 @@ def test_an_unknown_code_keeps_everything_it_came_with() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"), [(404, PathNotFound), (413, BodyTooLarge), (200, ParameterError)]
 )
-def test_the_http_status_makes_a_code_more_precise(status: int, kind: type[WireError]) -> None:
+def test_http_status_selects_the_subclass(status: int, kind: type[WireError]) -> None:
     with pytest.raises(ParameterError) as raised:
         read_result(READ, reply(1002, status))
     assert type(raised.value) is kind
 
 
-def test_the_detail_is_what_follows_the_codes_own_text() -> None:
+def test_detail_is_the_text_after_the_codes_own() -> None:
     with pytest.raises(GroupNotFound) as raised:
         read_result(READ, reply(19001, msg="Number group does not exist: look again"))
     assert raised.value.detail == "look again"
@@ -121,7 +119,7 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize("content", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-def test_what_is_no_answer_of_this_api_is_said_so(content: bytes) -> None:
+def test_read_result_raises_unreadable_for_other_content(content: bytes) -> None:
     with pytest.raises(AnswerUnreadable) as raised:
         read_result(READ, Response(200, {"x-request-id": "77", "date": DATE}, content))
     error = raised.value
@@ -133,30 +131,30 @@ def test_what_is_no_answer_of_this_api_is_said_so(content: bytes) -> None:
 
 
 @given(st.binary(max_size=60) | st.from_regex(rb'\{"code":(0|1|null),"data":.{0,20}\}'))
-def test_no_answer_makes_anything_but_an_error_of_ours(content: bytes) -> None:
-    for call in (READ, WRITE, delete_group("a")):
+def test_read_result_raises_no_other_errors_for_any_content(content: bytes) -> None:
+    for request in (READ, WRITE, delete_group("a")):
         with suppress(OpenPNSError):
-            read_result(call, Response(200, {}, content))
+            read_result(request, Response(200, {}, content))
 
 
 @given(st.text(), st.text(max_size=20))
-def test_no_header_makes_anything_but_an_error_of_ours(date: str, retry_after: str) -> None:
+def test_read_result_raises_no_other_errors_for_any_header(date: str, retry_after: str) -> None:
     with pytest.raises(ServiceUnavailable):
         read_result(READ, reply(19004, headers={"date": date, "retry-after": retry_after}))
 
 
-def test_a_redirect_says_what_to_do() -> None:
+def test_redirect_says_what_to_do() -> None:
     with pytest.raises(AnswerUnreadable, match=r"redirects \(HTTP 308\); set base_url"):
         read_result(READ, reply(None, 308))
 
 
-def test_fields_that_are_not_known_or_not_there_are_no_error() -> None:
+def test_unknown_and_missing_fields_are_accepted() -> None:
     content = b'{"code":0,"new":1,"data":{"groups":[{"groupId":"a","new":2}],"total":1,"new":3}}'
     page = read_result(READ, Response(200, {}, content))
     assert page.groups == [openpns.Group("a", "", [], "", "")]
 
 
-def test_a_failure_without_msg_and_request_id_can_still_be_read() -> None:
+def test_failure_without_msg_and_request_id_is_read() -> None:
     with pytest.raises(OutcomeUnknown) as raised:
         read_result(WRITE, Response(503, {"x-request-id": "77"}, b'{"code":19006}'))
     assert raised.value.request_id == "77"

@@ -1,4 +1,4 @@
-"""The methods for number groups that make several calls, with both shells."""
+"""The methods for number groups that send several requests, with both clients."""
 
 import json
 import traceback
@@ -14,17 +14,17 @@ from openpns import Client, errors
 
 
 class Growing:
-    """A server of groups to which one is added with each call; it may know `after` or not."""
+    """A server that adds a group with each request; it may know `after` or not."""
 
     def __init__(self, count: int, *, knows_after: bool = True, without_offset: int = 0) -> None:
         self.count = count
-        self.calls = 0
+        self.request_count = 0
         self.knows_after = knows_after
         self.without_offset = without_offset
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         asked = json.loads(request.content)
-        self.calls += 1
+        self.request_count += 1
         if "offset" not in asked and not self.knows_after and self.without_offset:
             return answer(code=self.without_offset, msg="offset is missing")
         behind = int(asked.get("after") or -1) + 1 if self.knows_after else 0
@@ -39,7 +39,7 @@ class Growing:
         return reply
 
 
-# What servers do that know no `after`: 0 is to take a missing offset for 0.
+# What a server does that does not know `after`; 0 is to take a missing offset for 0.
 SERVERS: dict[str, dict[str, Any]] = {
     "openpns": {},
     "refuses": {"knows_after": False, "without_offset": 1002},
@@ -51,14 +51,14 @@ SERVERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("page_size", [2, 7, 1000])
-def test_iterating_gives_every_group_once_while_groups_are_added(
+def test_iterate_returns_each_group_once_while_groups_are_added(
     shell: Shell, page_size: int, kind: str
 ) -> None:
     server = Growing(10, **SERVERS[kind])
     found = [group.group_id for group in shell(server, lambda pns: pns.groups.iterate(page_size))]
     assert found[:10] == [str(number) for number in range(10)]
     assert len(found) == len(set(found))
-    assert server.calls == len(found) // page_size + bool(len(found) % page_size) + (
+    assert server.request_count == len(found) // page_size + bool(len(found) % page_size) + (
         kind != "openpns"
     )
 
@@ -75,26 +75,26 @@ def test_iterating_gives_every_group_once_while_groups_are_added(
     ],
 )
 @pytest.mark.parametrize("kind", ["refuses", "ignores"])
-def test_a_server_that_cannot_find_gives_no_wrong_result(shell: Shell, use: Use, kind: str) -> None:
+def test_find_raises_if_server_ignores_filters(shell: Shell, use: Use, kind: str) -> None:
     with pytest.raises((errors.ParameterError, errors.AnswerUnreadable)):
         shell(Growing(10, **SERVERS[kind]), use)
 
 
 @pytest.mark.parametrize("error", [1003, 19003, 19004])
-def test_what_says_nothing_of_after_is_an_error_of_iterating(shell: Shell, error: int) -> None:
+def test_iterate_raises_errors_that_are_not_about_after(shell: Shell, error: int) -> None:
     server = Server(answer(code=error, msg="no"))
     with pytest.raises(errors.WireError):
         shell(server, lambda pns: pns.groups.iterate(), retries=0)
     assert len(server.requests) == 1
 
 
-def test_a_later_page_without_a_next_one_is_an_error(shell: Shell) -> None:
+def test_iterate_raises_for_later_page_without_next(shell: Shell) -> None:
     server = Server(page(GROUP, total=2, next="b8c2"), page(GROUP, total=2))
-    with pytest.raises(errors.AnswerUnreadable, match="not what this call asks for"):
+    with pytest.raises(errors.AnswerUnreadable, match="does not fit the request"):
         shell(server, lambda pns: pns.groups.iterate())
 
 
-def test_a_dry_run_is_never_sent_to_a_server_that_may_carry_it_out(shell: Shell) -> None:
+def test_dry_run_is_not_sent_to_another_server(shell: Shell) -> None:
     for reply in (answer(code=1002, msg="unknown action"), answer()):
         server = Server(reply)
         with pytest.raises((errors.ParameterError, errors.AnswerUnreadable)):
@@ -102,17 +102,14 @@ def test_a_dry_run_is_never_sent_to_a_server_that_may_carry_it_out(shell: Shell)
         assert [sent.headers["action"] for sent in server.requests] == ["listGroupPhones"]
 
 
-def test_a_dry_run_tells_what_would_be_done(shell: Shell) -> None:
+def test_dry_run_returns_the_change(shell: Shell) -> None:
     change = {"added": 0, "removed": 1, "unchanged": 0, "count": 1}
     server = Server(phones(PHONE), answer(data=change))
-    told = shell(server, lambda pns: pns.groups.change("b8c2", remove=PHONE, dry_run=True))
-    assert told == openpns.GroupChange(**change)
-    assert json.loads(server.requests[1].content) == {
-        "groupId": "b8c2",
-        "operateType": 1,
-        "phones": PHONE,
-        "dryRun": True,
-    }
+    result = shell(server, lambda pns: pns.groups.change("b8c2", remove=PHONE, dry_run=True))
+    assert result == openpns.GroupChange(**change)
+    body = json.loads(server.requests[1].content)
+    assert body.pop("clientToken")
+    assert body == {"groupId": "b8c2", "operateType": 1, "phones": PHONE, "dryRun": True}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +121,7 @@ def test_a_dry_run_tells_what_would_be_done(shell: Shell) -> None:
         (lambda pns: pns.groups.phones("b8c2", page_size=1), True),
     ],
 )
-def test_no_traceback_of_an_extension_shows_a_phone_number(
+def test_traceback_of_extension_shows_no_phone_number(
     shell: Shell, use: Use, is_paging: bool
 ) -> None:
     first = answer(data={"groups": [GROUP], "total": 2, "next": "b8c2", "phones": PHONE})
@@ -137,14 +134,14 @@ def test_no_traceback_of_an_extension_shows_a_phone_number(
     assert PHONE not in shown
 
 
-def test_iterating_asks_for_a_page_only_when_it_is_needed() -> None:
+def test_iterate_requests_a_page_when_it_is_needed() -> None:
     server = Growing(10)
     with Client(
         "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
     ) as pns:
         groups = pns.groups.iterate(page_size=2)
-        assert server.calls == 0
+        assert server.request_count == 0
         assert [next(groups).group_id, next(groups).group_id] == ["0", "1"]
-        assert server.calls == 1
+        assert server.request_count == 1
         with pytest.raises(ValueError, match="from 1 to 1000"):
             pns.groups.iterate(page_size=0)

@@ -1,4 +1,4 @@
-"""Both shells, from one table of cases: whatever one does, the other does too."""
+"""Both clients, from one table of cases."""
 
 import asyncio
 import inspect
@@ -28,7 +28,7 @@ from tests.client.shells import (
 import openpns
 from openpns import AsyncClient, Client, errors, limits
 from openpns.client import http
-from openpns.client.requests import Request
+from openpns.client.requests import RawRequest
 from openpns.errors import ConfigError, OpenPNSError
 
 
@@ -53,7 +53,7 @@ DETAILS = openpns.GroupDetails(
 )
 
 
-# Each method: how it is used, what the server answers, and what comes of it.
+# Each method: how it is used, the response, and the result.
 METHODS: list[tuple[str, Use, httpx2.Response, Any]] = [
     (
         "list",
@@ -87,16 +87,16 @@ METHODS: list[tuple[str, Use, httpx2.Response, Any]] = [
         "limits",
         lambda pns: pns.limits(),
         answer(data={"limits": [{"name": "a", "max": None, "used": 5}, {"name": "b", "max": 1}]}),
-        {"a": openpns.Limit(None, 5), "b": openpns.Limit(1, None)},
+        {"a": openpns.Limit("a", None, 5), "b": openpns.Limit("b", 1, None)},
     ),
-    ("any", lambda pns: pns.call(Request("newAction")), answer(new=1), OK | {"new": 1}),
+    ("any", lambda pns: pns.send(RawRequest("newAction")), answer(new=1), OK | {"new": 1}),
 ]
 
 
 @pytest.mark.parametrize(
     ("use", "reply", "result"), [row[1:] for row in METHODS], ids=[row[0] for row in METHODS]
 )
-def test_a_method_returns_what_the_answer_means(
+def test_method_returns_the_result(
     shell: Shell, use: Use, reply: httpx2.Response, result: Any
 ) -> None:
     server = Server(reply)
@@ -108,7 +108,7 @@ def test_a_method_returns_what_the_answer_means(
     assert isinstance(json.loads(sent.content), dict)
 
 
-def test_every_method_is_in_the_table_for_both_clients() -> None:
+def test_both_clients_have_the_same_methods() -> None:
     names = {name for name in dir(http.Groups) if not name.startswith("_")}
     assert names == {name for name in dir(http.AsyncGroups) if not name.startswith("_")}
     assert names == {
@@ -127,18 +127,20 @@ def test_every_method_is_in_the_table_for_both_clients() -> None:
     }
 
 
-def test_help_shows_what_a_method_takes_and_returns() -> None:
+def test_help_shows_arguments_and_result_of_a_method() -> None:
     with Client("http://pns.test", ACCESS_KEY, SECRET) as pns:
         method = pns.groups.list
         text = str(inspect.signature(method))
-        assert text == "(limit: int = 1000, offset: int = 0) -> openpns.client.requests.GroupPage"
+        assert (
+            text == "(limit: int = 1000, offset: int = 0) -> openpns.client.group_types.GroupPage"
+        )
         assert (method.__name__, method.__qualname__) == ("list", "Groups.list")
         assert (inspect.getdoc(method) or "").startswith("Return a page of number groups")
         assert inspect.getdoc(http.Groups.list) == inspect.getdoc(method)
         assert inspect.signature(pns.groups.delete).return_annotation is type(None)
 
 
-def test_retries_are_new_requests_of_the_same_body(shell: Shell) -> None:
+def test_retries_send_the_same_body(shell: Shell) -> None:
     server = Server(
         httpx2.ReadTimeout("slow"),
         httpx2.Response(502, text="<html>"),
@@ -149,7 +151,7 @@ def test_retries_are_new_requests_of_the_same_body(shell: Shell) -> None:
     assert len(server.requests) == 3
 
 
-def test_a_clock_that_is_wrong_is_told_and_put_right(shell: Shell) -> None:
+def test_wrong_clock_is_reported_and_corrected(shell: Shell) -> None:
     server = Server(
         httpx2.Response(200, json=OK | {"code": 1004}, headers={"Date": DATE}), page(total=0)
     )
@@ -181,14 +183,14 @@ MAPPED = {
 }
 
 
-def test_every_error_of_the_lower_layer_that_a_request_can_raise_is_mapped() -> None:
+def test_every_request_error_of_httpx2_is_mapped() -> None:
     kinds = [kind for kind in vars(httpx2).values() if isinstance(kind, type)]
     names = {kind.__name__ for kind in kinds if issubclass(kind, httpx2.RequestError)}
-    assert names <= {*MAPPED, "SSEError"}  # server-sent events are never asked for
+    assert names <= {*MAPPED, "SSEError"}  # server-sent events are never requested
 
 
 @pytest.mark.parametrize("name", MAPPED)
-def test_a_failure_of_the_network_is_told_by_its_meaning(shell: Shell, name: str) -> None:
+def test_network_failure_has_a_class_of_openpns(shell: Shell, name: str) -> None:
     kind = getattr(httpx2, name)
     with pytest.raises(MAPPED[name]) as raised:
         shell(Server(kind("it broke")), lambda pns: pns.groups.list(), retries=0)
@@ -199,16 +201,16 @@ def test_a_failure_of_the_network_is_told_by_its_meaning(shell: Shell, name: str
     assert raised.value.action == "listGroup"
 
 
-def test_damaged_compression_is_an_unreadable_answer(shell: Shell) -> None:
+def test_damaged_compression_is_unreadable(shell: Shell) -> None:
     def handler(request: httpx2.Request) -> httpx2.Response:
-        stream = httpx2.ByteStream(b"this is no gzip")
+        stream = httpx2.ByteStream(b"this is not gzip")
         return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
 
     with pytest.raises(errors.AnswerUnreadable, match="compression is damaged"):
         shell(handler, lambda pns: pns.groups.list())
 
 
-def test_a_redirect_is_not_followed(shell: Shell) -> None:
+def test_redirect_is_not_followed(shell: Shell) -> None:
     server = Server(httpx2.Response(301, headers={"Location": "https://elsewhere.test/"}))
     with pytest.raises(errors.AnswerUnreadable, match="set base_url"):
         shell(server, lambda pns: pns.groups.list())
@@ -224,7 +226,7 @@ def test_a_redirect_is_not_followed(shell: Shell) -> None:
         httpx2.ConnectError("refused"),
     ],
 )
-def test_no_error_shows_a_secret_or_a_phone_number(
+def test_errors_show_no_secret_and_no_phone_number(
     shell: Shell, failure: httpx2.Response | Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -245,7 +247,7 @@ def _create(pns: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_wrong_argument_puts_no_secret_into_a_traceback(
+def test_traceback_of_wrong_argument_shows_no_secret(
     kind: type[Client] | type[AsyncClient],
 ) -> None:
     for base_url in ("nothing", "http://[::1", "http://a\x00b", "http://xn--\xe4.test"):
@@ -258,25 +260,25 @@ def test_a_wrong_argument_puts_no_secret_into_a_traceback(
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_client_shows_where_and_as_whom_it_calls(
+def test_repr_shows_url_and_access_key(
     kind: type[Client] | type[AsyncClient],
 ) -> None:
     pns = kind("http://pns.test", ACCESS_KEY, SECRET)
     assert repr(pns) == f"{kind.__name__}('{URL}', '{ACCESS_KEY}')"
-    shown = repr([pns, pns.config, vars(pns), vars(vars(pns)["_core"]), pns.groups])
+    shown = repr([pns, pns.config, vars(pns), vars(vars(pns)["_exchanger"]), pns.groups])
     assert SECRET not in shown
 
 
-def test_every_error_can_go_to_another_process() -> None:
+def test_errors_can_be_pickled() -> None:
     for failure in (httpx2.Response(200, json=OK | {"code": 19001}), httpx2.ReadError("reset")):
         with pytest.raises(OpenPNSError) as raised:
-            run_sync(Server(failure), lambda pns: pns.groups.delete("b8c2"))
+            run_sync(Server(failure), lambda pns: pns.groups.delete("b8c2"), retries=0)
         copy = pickle.loads(pickle.dumps(raised.value))
         assert type(copy) is type(raised.value)
         assert (str(copy), vars(copy)) == (str(raised.value), vars(raised.value))
 
 
-def test_a_closed_client_sends_nothing_and_says_so(shell: Shell) -> None:
+def test_closed_client_raises(shell: Shell) -> None:
     kept: list[Any] = []
     server = Server(page(total=0))
 
@@ -290,7 +292,7 @@ def test_a_closed_client_sends_nothing_and_says_so(shell: Shell) -> None:
     assert len(server.requests) == 1
 
 
-def test_closing_closes_the_transport() -> None:
+def test_close_closes_the_transport() -> None:
     closed: list[str] = []
 
     class Transport(httpx2.MockTransport):
@@ -306,7 +308,7 @@ def test_closing_closes_the_transport() -> None:
     assert closed == ["sync", "async"]
 
 
-def test_threads_may_share_a_client() -> None:
+def test_threads_share_a_client() -> None:
     seen: set[int] = set()
 
     def handler(request: httpx2.Request) -> httpx2.Response:
@@ -326,7 +328,7 @@ def test_threads_may_share_a_client() -> None:
     assert len(seen) == 4
 
 
-async def test_tasks_may_share_a_client() -> None:
+async def test_tasks_share_a_client() -> None:
     async def handler(request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
         return answer(groupId=json.loads(request.content)["groupName"])

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openpns.client.extension_calls import Filters, PageBehind, PhonePage
+from openpns.client.group_types import CursorPage, Filters, Group, GroupPage
 from openpns.client.pages import GroupPager, PhonePager
-from openpns.client.requests import Group, GroupPage
 from openpns.errors import GroupNotFound, ParameterError
+from openpns.groups.wire import PhonePage
 
 
 def _group(number: int) -> Group:
@@ -13,7 +13,7 @@ def _group(number: int) -> Group:
 
 
 @pytest.mark.parametrize("page_size", [0, -1, 1001])
-def test_a_page_size_outside_its_range_is_refused(page_size: int) -> None:
+def test_pager_refuses_page_size_outside_its_range(page_size: int) -> None:
     with pytest.raises(ValueError, match=r"from 1 to 1000$"):
         GroupPager(page_size)
     with pytest.raises(ValueError, match=r"from 1 to 10000$"):
@@ -26,17 +26,17 @@ def test_a_page_size_outside_its_range_is_refused(page_size: int) -> None:
     added=st.lists(st.integers(0, 3), max_size=4),
     capacity=st.integers(1, 5),
 )
-def test_paging_by_offset_gives_every_group_once_while_groups_are_added(
+def test_paging_by_offset_returns_each_group_once_while_groups_are_added(
     page_size: int, before: int, added: list[int], capacity: int
 ) -> None:
-    """Also from a server whose pages hold fewer groups than were asked for."""
+    """Also if pages hold fewer groups than were requested."""
     there = [_group(number) for number in range(before)]
     pager = GroupPager(page_size)
-    assert pager.next_call()
-    assert pager.refused(ParameterError("offset is required"))
+    assert pager.next_request()
+    assert pager.can_fall_back(ParameterError("offset is required"))
     seen: list[Group] = []
-    while call := pager.next_call():
-        limit, offset = call.body["limit"], call.body["offset"]
+    while request := pager.next_request():
+        limit, offset = request.body["limit"], request.body["offset"]
         assert limit == page_size
         found = there[offset : offset + min(limit, capacity)]
         seen += pager.accept(GroupPage(found, len(there)))
@@ -47,7 +47,7 @@ def test_paging_by_offset_gives_every_group_once_while_groups_are_added(
 
 
 @given(st.data(), st.integers(1, 4), st.integers(0, 12))
-def test_paging_behind_a_group_skips_and_repeats_none_that_stays(
+def test_paging_by_after_skips_and_repeats_no_remaining_group(
     data: st.DataObject, page_size: int, before: int
 ) -> None:
     there = list(range(before))
@@ -55,12 +55,12 @@ def test_paging_behind_a_group_skips_and_repeats_none_that_stays(
     count = before
     pager = GroupPager(page_size)
     seen: list[int] = []
-    while call := pager.next_call():
-        after = int(call.body["after"] or -1)
+    while request := pager.next_request():
+        after = int(request.body["after"] or -1)
         behind = [number for number in there if number > after]
         found = behind[:page_size]
         following = str(found[-1]) if len(behind) > page_size else None
-        page = PageBehind([_group(number) for number in found], len(there), following)
+        page = CursorPage([_group(number) for number in found], len(there), following)
         seen += [int(group.group_id) for group in pager.accept(page)]
         if there and data.draw(st.booleans()):
             gone.add(there.pop(data.draw(st.integers(0, len(there) - 1))))
@@ -71,45 +71,45 @@ def test_paging_behind_a_group_skips_and_repeats_none_that_stays(
     assert set(range(before)) - gone <= set(seen)
 
 
-def test_paging_ends_where_a_server_promises_more_than_it_has() -> None:
+def test_paging_ends_at_an_empty_page() -> None:
     pager = GroupPager(10)
-    pager.refused(ParameterError())
-    assert pager.next_call()
+    pager.can_fall_back(ParameterError())
+    assert pager.next_request()
     pager.accept(GroupPage([], 1000))
-    assert pager.next_call() is None
+    assert pager.next_request() is None
     pager = GroupPager(10)
-    pager.accept(PageBehind([], 1000, "0"))
-    assert pager.next_call() is None
+    pager.accept(CursorPage([], 1000, "0"))
+    assert pager.next_request() is None
     phones = PhonePager("g", 10)
-    assert phones.next_call()
-    assert phones.accept(PhonePage([], 1000)) == []
-    assert phones.next_call() is None
+    assert phones.next_request()
+    assert phones.accept(PhonePage("", 1000)) == []
+    assert phones.next_request() is None
 
 
-def test_only_the_first_page_of_all_groups_can_be_asked_for_in_another_way() -> None:
-    assert not GroupPager().refused(GroupNotFound())
-    assert not GroupPager(10, Filters(order="newest")).refused(ParameterError())
+def test_only_the_first_page_of_all_groups_can_fall_back() -> None:
+    assert not GroupPager().can_fall_back(GroupNotFound())
+    assert not GroupPager(10, Filters(order="newest")).can_fall_back(ParameterError())
     pager = GroupPager(10)
-    pager.accept(PageBehind([_group(0)], 2, "0"))
-    assert not pager.refused(ParameterError())
-    assert not PhonePager("g").refused(ParameterError())
+    pager.accept(CursorPage([_group(0)], 2, "0"))
+    assert not pager.can_fall_back(ParameterError())
+    assert not PhonePager("g").can_fall_back(ParameterError())
 
 
-def test_a_page_of_a_server_that_does_not_know_after_is_asked_for_anew() -> None:
+def test_page_without_next_is_requested_again_by_offset() -> None:
     pager = GroupPager(1)
     assert pager.accept(GroupPage([_group(0)], 2)) == ()
-    call = pager.next_call()
-    assert call is not None
-    assert call.body == {"limit": 1, "offset": 0}
+    request = pager.next_request()
+    assert request is not None
+    assert request.body == {"limit": 1, "offset": 0}
 
 
-def test_numbers_come_page_by_page() -> None:
+def test_phones_come_page_by_page() -> None:
     pager = PhonePager("g", 2)
     seen: list[str] = []
-    for phones in (["1", "2"], ["3", "4"], ["5"]):
-        call = pager.next_call()
-        assert call is not None
-        assert call.body == {"groupId": "g", "limit": 2, "offset": len(seen)}
+    for phones in ("1,2", "3,4", "5"):
+        request = pager.next_request()
+        assert request is not None
+        assert request.body == {"groupId": "g", "limit": 2, "offset": len(seen)}
         seen += pager.accept(PhonePage(phones, 5))
-    assert pager.next_call() is None
+    assert pager.next_request() is None
     assert seen == ["1", "2", "3", "4", "5"]

@@ -1,4 +1,4 @@
-"""The examples in several languages, against a real server: each prints the same."""
+"""The examples in several languages against a real server: all print the same."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ COMMANDS = {
     "java": ["java", str(EXAMPLES / "java" / "ListGroups.java")],
 }
 HERE = [name for name, command in COMMANDS.items() if shutil.which(command[0])]
-"""Node.js and Java are run where the machine has them."""
+"""Node.js and Java run only if they are installed."""
 
 PHONE = "85211111114"
 GROUPS: list[tuple[str, list[str]]] = [
@@ -41,7 +41,7 @@ def run(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 @on_sqlite_only
-def test_each_example_lists_every_group_page_by_page(serve: Start) -> None:
+def test_example_lists_every_group(serve: Start) -> None:
     assert "python" in HERE
     server = serve()
     environ = client_environ(server)
@@ -60,7 +60,7 @@ def test_each_example_lists_every_group_page_by_page(serve: Start) -> None:
 
 
 @on_sqlite_only
-def test_each_example_prints_the_refusal(serve: Start) -> None:
+def test_example_prints_the_error(serve: Start) -> None:
     environ = client_environ(serve()) | {"OPENPNS_ACCESS_SECRET": "not-the-secret"}
     for name in HERE:
         done = run(name, environ)
@@ -69,12 +69,12 @@ def test_each_example_prints_the_refusal(serve: Start) -> None:
         assert "1003" in done.stderr
 
 
-def test_the_python_example_names_missing_settings(tmp_path: Path) -> None:
+def test_python_example_names_missing_settings(tmp_path: Path) -> None:
     done = run("python", {"XDG_CONFIG_HOME": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr.startswith("base_url, access_key, access_secret: not set")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_example_exists(name: str) -> None:
+def test_example_exists(name: str) -> None:
     assert Path(COMMANDS[name][1]).is_file()

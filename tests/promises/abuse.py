@@ -28,7 +28,7 @@ ALLOWED_AGAIN = {
     "sqlite": "DROP TRIGGER refuse",
     "postgres": "ALTER TABLE group_member DROP CONSTRAINT refuse",
 }
-HOLD = "UPDATE customer_state SET version = version"
+HOLD = "UPDATE customer_state SET groups_revision = groups_revision"
 
 
 def all_marks() -> Leaks:

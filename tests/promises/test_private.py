@@ -20,20 +20,18 @@ from tests.processes import KEY_OF, LEAKS, MASTER_KEY, Process, Start, client_en
 from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Misuse, all_marks, with_password
 
 import openpns
-from openpns import protocol
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
 from openpns.client.config import load_config
-from openpns.client.requests import create_group
-from openpns.core import audit
-from openpns.core.context import Caller
+from openpns.client.group_requests import create_group
+from openpns.core.context import Principal, RequestFacts
 from openpns.errors import WIRE_ERRORS
+from openpns.groups import service, wire
 from openpns.groups.rows import GroupRow
-from openpns.groups.wire import CreateGroup, UpdateGroup
 from openpns.server.config import Settings, load_settings
 from openpns.storage.store import Statement, StatementBatch
 from openpns.testing import Emulator
-from openpns.testing.requests import ReceivedCall
+from openpns.testing.requests import ReceivedRequest
 from openpns.testing.service import Key
 from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
 
@@ -44,7 +42,7 @@ SECRET = KEY_OF["cus_1"][1]
 EXPECTED_CODES = {0, 1001, 1002, 1003, 1004, 1005, 10011, 19001, 19004, 19005}
 
 LOG_A_NUMBER = f"""
-from openpns.server import logs
+from openpns.core import logs
 logs.configure("json", "info")
 logs.logger().warning("request failed", body={{"phones": "{PHONES}"}})
 """
@@ -320,24 +318,25 @@ def test_no_repr_shows_any(leaks: Leaks) -> None:
         group,
         openpns.GroupPage([group], 1),
         create_group(PHONES),
-        openpns.Request("createGroup", {"phones": PHONES}),
+        openpns.RawRequest("createGroup", {"phones": PHONES}),
         NewSecret("key", SECRET, "cus_1"),
         Key("key", SECRET, "cus_1"),
         Emulator(access_secret=SECRET),
         emulator_state,
-        ReceivedCall("createGroup", "key", {"phones": PHONES}),
+        ReceivedRequest("createGroup", "key", {"phones": PHONES}),
         settings,
         SecretBox([base64.urlsafe_b64decode(MASTER_KEY)]),
-        Caller("key", "cus_1", signature="0f" * 16),
-        CreateGroup(PHONES, "name", NAME),
-        UpdateGroup("0" * 32, 0, PHONES),
-        protocol.group_answers.Group("cus_1", "name", "0" * 32, PHONES, NAME),
+        Principal("key", "cus_1"),
+        RequestFacts(signature="0f" * 16),
+        wire.CreateGroup(PHONES, "name", NAME),
+        wire.UpdateGroup("0" * 32, 0, PHONES),
+        wire.Group("cus_1", "name", "0" * 32, PHONES, NAME),
         GroupRow(1, "", "name", NAME, [*NUMBERS]),
         Statement("group_member_fill", {"phones": [*NUMBERS]}),
         StatementBatch("group_member_insert", [{"phone": number} for number in NUMBERS]),
-        audit.numbers(NUMBERS, added=4),
-        protocol.group_answers.ShownGroup("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
-        protocol.group_answers.PhonePage(PHONES, 4),
+        service.changed(NUMBERS, added=4),
+        wire.GroupDetail("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
+        wire.PhonePage(PHONES, 4),
     ]
     client.close()
     for thing in shown:

@@ -1,4 +1,4 @@
-"""Plain callers of an emulator: http.client, and nothing of openpns but the signature."""
+"""Clients of an emulator that use http.client, and only the signature of openpns."""
 
 import http.client
 import json
@@ -28,8 +28,8 @@ class Answer:
         return code
 
 
-class Caller:
-    """Calls an emulator over one connection that is kept open."""
+class PlainClient:
+    """Sends requests to an emulator over one connection, which it keeps open."""
 
     def __init__(self, pns: Emulator) -> None:
         self.pns = pns
@@ -42,9 +42,9 @@ class Caller:
         text = json.dumps(body).encode()
         key = key or NewSecret(self.pns.access_key, self.pns.access_secret, "")
         headers = signed_headers(key, action, text, self.pns.clock() if ts is None else ts)
-        return self.send("POST", "/api/pns/", text, dict(headers))
+        return self.send_raw("POST", "/api/pns/", text, dict(headers))
 
-    def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+    def send_raw(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         try:
             self.connection.request(method, path, body, headers)
             response = self.connection.getresponse()
@@ -55,18 +55,18 @@ class Caller:
 
 
 @pytest.fixture
-def new_caller() -> Iterator[Callable[[Emulator], Caller]]:
-    made: list[Caller] = []
+def new_client() -> Iterator[Callable[[Emulator], PlainClient]]:
+    made: list[PlainClient] = []
 
-    def make(pns: Emulator) -> Caller:
-        made.append(Caller(pns))
+    def make(pns: Emulator) -> PlainClient:
+        made.append(PlainClient(pns))
         return made[-1]
 
     yield make
-    for caller in made:
-        caller.connection.close()
+    for client in made:
+        client.connection.close()
 
 
 @pytest.fixture
-def call(pns_server: Emulator, new_caller: Callable[[Emulator], Caller]) -> Caller:
-    return new_caller(pns_server)
+def send(pns_server: Emulator, new_client: Callable[[Emulator], PlainClient]) -> PlainClient:
+    return new_client(pns_server)

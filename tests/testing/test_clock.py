@@ -1,7 +1,7 @@
 from email.utils import parsedate_to_datetime
 
 import pytest
-from tests.testing.conftest import LIST, Caller
+from tests.testing.conftest import LIST, PlainClient
 
 from openpns.clock import now_ms
 from openpns.testing import Emulator, MovableClock
@@ -9,13 +9,13 @@ from openpns.testing import Emulator, MovableClock
 A_DAY_S = 86_400
 
 
-def test_it_is_real_time_until_it_is_moved() -> None:
+def test_clock_is_real_time_until_moved() -> None:
     before = now_ms()
     clock = MovableClock()
     assert before <= clock() <= now_ms()
 
 
-def test_a_frozen_clock_is_moved_to_the_ms_and_stays_frozen() -> None:
+def test_frozen_clock_can_be_moved() -> None:
     clock = MovableClock()
     clock.freeze()
     clock.set(1_670_479_632_933)
@@ -26,7 +26,7 @@ def test_a_frozen_clock_is_moved_to_the_ms_and_stays_frozen() -> None:
     assert repr(clock) == "MovableClock(now_ms=1670479632933, frozen)"
 
 
-def test_a_running_clock_runs_on_from_where_it_was_moved_to() -> None:
+def test_running_clock_runs_on_after_move() -> None:
     clock = MovableClock()
     clock.set(1000)
     assert 1000 <= clock() < A_DAY_S * 1000
@@ -35,7 +35,7 @@ def test_a_running_clock_runs_on_from_where_it_was_moved_to() -> None:
     assert repr(clock).endswith("running)")
 
 
-def test_an_unfrozen_clock_runs_on_from_where_it_stands() -> None:
+def test_unfrozen_clock_runs_on() -> None:
     clock = MovableClock()
     clock.unfreeze()
     assert clock() > A_DAY_S * 1000
@@ -45,7 +45,7 @@ def test_an_unfrozen_clock_runs_on_from_where_it_stands() -> None:
     assert 1000 <= clock() < A_DAY_S * 1000
 
 
-def test_reset_goes_back_to_real_time() -> None:
+def test_reset_returns_to_real_time() -> None:
     clock = MovableClock()
     clock.freeze()
     clock.set(0)
@@ -55,21 +55,19 @@ def test_reset_goes_back_to_real_time() -> None:
 
 
 @pytest.mark.parametrize("to_ms", [-1, 253_402_300_800_000])
-def test_a_time_that_no_date_header_can_say_is_refused(to_ms: int) -> None:
+def test_set_refuses_time_outside_date_header(to_ms: int) -> None:
     clock = MovableClock()
     with pytest.raises(ValueError, match="allowed are 0 to 253402300799999 ms"):
         clock.set(to_ms)
     assert clock() > A_DAY_S * 1000
 
 
-def test_calls_are_checked_by_the_moved_clock_and_the_date_header_tells_it(
-    pns_server: Emulator, call: Caller
-) -> None:
+def test_server_uses_moved_clock_for_ts_and_date(pns_server: Emulator, send: PlainClient) -> None:
     pns_server.clock.freeze()
     right = pns_server.clock()
     pns_server.clock.advance(seconds=61)
-    late = call("listGroup", LIST, ts=right)
+    late = send("listGroup", LIST, ts=right)
     assert late.code == 1004
-    told = parsedate_to_datetime(late.headers["Date"])
+    date = parsedate_to_datetime(late.headers["Date"])
     # A client that learns the difference from the header is answered.
-    assert call("listGroup", LIST, ts=int(told.timestamp()) * 1000).code == 0
+    assert send("listGroup", LIST, ts=int(date.timestamp()) * 1000).code == 0

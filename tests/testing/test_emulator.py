@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.testing.conftest import CREATE, LIST, Caller
+from tests.testing.conftest import CREATE, LIST, PlainClient
 
 from openpns import Group
 from openpns.accounts.access_keys import NewSecret
@@ -32,10 +32,8 @@ STATE: dict[str, Any] = {
 }
 
 
-def test_it_answers_on_a_socket_and_shows_what_is_stored(
-    pns_server: Emulator, call: Caller
-) -> None:
-    created = call("createGroup", CREATE)
+def test_groups_returns_created_group(pns_server: Emulator, send: PlainClient) -> None:
+    created = send("createGroup", CREATE)
     assert created.code == 0
     assert pns_server.groups() == [
         Group(
@@ -48,11 +46,11 @@ def test_it_answers_on_a_socket_and_shows_what_is_stored(
     ]
 
 
-def test_a_group_that_was_added_is_listed(pns_server: Emulator, call: Caller) -> None:
+def test_add_group_is_listed(pns_server: Emulator, send: PlainClient) -> None:
     group_id = pns_server.add_group(["+85211111114", "8613800138000"], name="骑手", remark="r")
     assert pns_server.add_group(group_id=GROUP_ID) == GROUP_ID
     assert pns_server.add_group("85235753351,85235753311")
-    listed = call("listGroup", LIST).envelope["data"]
+    listed = send("listGroup", LIST).envelope["data"]
     assert [group["phones"] for group in listed["groups"]] == [
         "85211111114,8613800138000",
         "",
@@ -67,7 +65,7 @@ def test_a_group_that_was_added_is_listed(pns_server: Emulator, call: Caller) ->
     }
 
 
-def test_customers_are_kept_apart(pns_server: Emulator, call: Caller) -> None:
+def test_add_customer_sees_only_its_groups(pns_server: Emulator, send: PlainClient) -> None:
     key = pns_server.add_customer("cus_2", access_key="cus-2-key", access_secret="cus-2-secret")
     assert key == Key("cus-2-key", "cus-2-secret", "cus_2")
     assert "cus-2-secret" not in repr(key)
@@ -75,27 +73,27 @@ def test_customers_are_kept_apart(pns_server: Emulator, call: Caller) -> None:
     pns_server.add_group(["85211111114"], customer_id="cus_2")
     for used, total in ((key, 1), (made_up, 0)):
         secret = NewSecret(used.access_key, used.access_secret, "")
-        assert call("listGroup", LIST, secret).envelope["data"]["total"] == total
-    assert call("listGroup", LIST).envelope["data"]["total"] == 0
+        assert send("listGroup", LIST, secret).envelope["data"]["total"] == total
+    assert send("listGroup", LIST).envelope["data"]["total"] == 0
     assert len(pns_server.groups("cus_2")) == 1
 
 
-def test_reset_leaves_nothing_behind(pns_server: Emulator, call: Caller) -> None:
-    call("createGroup", CREATE)
+def test_reset_returns_to_initial_state(pns_server: Emulator, send: PlainClient) -> None:
+    send("createGroup", CREATE)
     pns_server.add_customer("cus_2")
     pns_server.faults.internal_error(times=None)
     pns_server.clock.advance(seconds=3600)
     base_url = pns_server.base_url
     pns_server.reset()
-    assert (pns_server.groups(), pns_server.calls, pns_server.base_url) == ([], [], base_url)
+    assert (pns_server.groups(), pns_server.requests, pns_server.base_url) == ([], [], base_url)
     assert [customer["customerId"] for customer in pns_server.dump()["customers"]] == [
         "emulator-customer"
     ]
-    # The connection stays, and the ids go on being new.
-    assert call("createGroup", CREATE).code == 0
+    # The connection stays open, and ids are new.
+    assert send("createGroup", CREATE).code == 0
 
 
-def test_request_ids_never_come_twice(pns_server: Emulator, call: Caller) -> None:
+def test_request_ids_are_unique_across_resets(pns_server: Emulator, send: PlainClient) -> None:
     pns_server.clock.freeze()
     at = pns_server.clock()
     seen = set()
@@ -103,7 +101,7 @@ def test_request_ids_never_come_twice(pns_server: Emulator, call: Caller) -> Non
         pns_server.reset()
         pns_server.clock.freeze()
         pns_server.clock.set(at)
-        seen |= {call("listGroup", LIST).envelope["requestId"] for _ in range(3)}
+        seen |= {send("listGroup", LIST).envelope["requestId"] for _ in range(3)}
     assert len(seen) == 9
 
 
@@ -112,33 +110,32 @@ def test_request_ids_never_come_twice(pns_server: Emulator, call: Caller) -> Non
     [
         (lambda pns: pns.add_group(["12"]), "group: phones: item 1 must be 5 to 15 digits"),
         (lambda pns: pns.add_group(group_id="short"), "group: groupId must be empty or 32"),
-        (lambda pns: pns.add_group(customer_id="x"), "'x': there is none with this id; there are"),
-        (lambda pns: pns.groups("x"), "'x': there is none with this id"),
+        (lambda pns: pns.add_group(customer_id="x"), "'x': does not exist; there are"),
+        (lambda pns: pns.groups("x"), "'x': does not exist"),
         (lambda pns: pns.add_customer("no way"), "customer id 'no way': allowed are"),
-        (lambda pns: pns.add_customer("emulator-customer"), "is there already"),
+        (lambda pns: pns.add_customer("emulator-customer"), "exists already"),
         (lambda pns: pns.add_customer("cus_2", access_key="a b"), "access key 'a b': allowed"),
     ],
 )
-def test_a_wrong_argument_is_named(
+def test_wrong_argument_raises_config_error(
     pns_server: Emulator, wrong: Callable[[Emulator], object], why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why):
         wrong(pns_server)
 
 
-def test_readers_and_writers_never_find_it_busy(
-    pns_server: Emulator, new_caller: Callable[[Emulator], Caller]
+def test_concurrent_requests_all_succeed(
+    pns_server: Emulator, new_client: Callable[[Emulator], PlainClient]
 ) -> None:
     codes: list[int] = []
 
-    def work(caller: Caller, thread: int) -> None:
+    def work(client: PlainClient, thread: int) -> None:
         for number in range(40):
-            # Two calls of one ms with the same body would be the same call.
-            codes.append(caller("createGroup", {"phones": f"861380013{thread}{number:03}"}).code)
-            codes.append(caller("listGroup", LIST).code)
+            codes.append(client("createGroup", {"phones": f"861380013{thread}{number:03}"}).code)
+            codes.append(client("listGroup", LIST).code)
 
     threads = [
-        threading.Thread(target=work, args=(new_caller(pns_server), thread)) for thread in range(4)
+        threading.Thread(target=work, args=(new_client(pns_server), thread)) for thread in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -148,23 +145,23 @@ def test_readers_and_writers_never_find_it_busy(
     assert len(pns_server.groups()) == 160
 
 
-def test_it_begins_and_is_reset_with_a_state(
-    new_caller: Callable[[Emulator], Caller],
+def test_state_is_loaded_at_start_and_reset(
+    new_client: Callable[[Emulator], PlainClient],
 ) -> None:
     with Emulator(state=STATE) as pns:
         for _ in range(2):
             (group,) = pns.groups("cus_1")
             assert (group.group_id, group.phones) == (GROUP_ID, ["85211111114"])
-            # Its own key is there besides.
-            call = new_caller(pns)
-            assert call("listGroup", LIST).envelope["data"]["total"] == 0
+            # Its own key exists in addition.
+            send = new_client(pns)
+            assert send("listGroup", LIST).envelope["data"]["total"] == 0
             key = NewSecret("key-of-cus-1", "secret-of-cus-1", "cus_1")
-            assert call("deleteGroup", {"groupId": GROUP_ID}, key).code == 0
+            assert send("deleteGroup", {"groupId": GROUP_ID}, key).code == 0
             assert pns.groups("cus_1") == []
             pns.reset()
 
 
-def test_a_state_that_has_the_own_key_or_customer_keeps_it() -> None:
+def test_state_with_own_key_or_customer_replaces_it() -> None:
     with Emulator(state=STATE, access_key="key-of-cus-1") as pns:
         assert (pns.access_secret, pns.customer_id) == ("secret-of-cus-1", "cus_1")
         assert pns.dump() == STATE
@@ -175,7 +172,7 @@ def test_a_state_that_has_the_own_key_or_customer_keeps_it() -> None:
         assert keys == ["key-of-cus-1", "emulator-key"]
 
 
-def test_a_dump_is_a_state(tmp_path: Path) -> None:
+def test_dump_is_a_state(tmp_path: Path) -> None:
     state = {
         "customers": [
             STATE["customers"][0],
@@ -184,7 +181,12 @@ def test_a_dump_is_a_state(tmp_path: Path) -> None:
                 "name": "第二",
                 "disabled": True,
                 "accessKeys": [
-                    {"accessKey": "old-key", "accessSecret": "old-secret", "expiresMs": 1000},
+                    {
+                        "accessKey": "old-key",
+                        "accessSecret": "old-secret",
+                        "expiresMs": 1000,
+                        "uniqueTs": True,
+                    },
                     {"accessKey": "cut-key", "accessSecret": "cut-secret", "disabled": True},
                 ],
             },
@@ -197,30 +199,30 @@ def test_a_dump_is_a_state(tmp_path: Path) -> None:
         assert pns.dump() == dumped
 
 
-def test_bounds_can_be_small(new_caller: Callable[[Emulator], Caller]) -> None:
+def test_bounds_are_arguments(new_client: Callable[[Emulator], PlainClient]) -> None:
     with Emulator(phones_in_group_max=1, body_bytes_max=1024) as pns:
-        call = new_caller(pns)
-        assert call("createGroup", CREATE).code == 19002
-        assert call("createGroup", {"phones": "1" * 2000}).status == 413
+        send = new_client(pns)
+        assert send("createGroup", CREATE).code == 19002
+        assert send("createGroup", {"phones": "1" * 2000}).status == 413
 
 
-def test_a_key_can_have_a_rate(new_caller: Callable[[Emulator], Caller]) -> None:
+def test_rate_is_an_argument(new_client: Callable[[Emulator], PlainClient]) -> None:
     with Emulator(rate_per_s=1, rate_burst=2) as pns:
-        call = new_caller(pns)
-        assert [call("listGroup", LIST).code for _ in range(3)] == [0, 0, 19003]
+        send = new_client(pns)
+        assert [send("listGroup", LIST).code for _ in range(3)] == [0, 0, 19003]
         pns.reset()
-        assert call("listGroup", LIST).code == 0
+        assert send("listGroup", LIST).code == 0
 
 
-def test_a_state_with_a_wrong_value_is_refused_at_its_place(tmp_path: Path) -> None:
+def test_wrong_state_raises_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"state: \$.customers: Expected `array`, got `int`"):
         Emulator(state={"customers": 1})
     state = {"customers": [STATE["customers"][0], STATE["customers"][0]]}
-    with pytest.raises(ConfigError, match=r"state: \$.customers\[1\]: customer cus_1 is there"):
+    with pytest.raises(ConfigError, match=r"state: \$.customers\[1\]: customer cus_1 exists"):
         Emulator(state=state).start()
 
 
-def test_a_port_that_is_taken_is_named(pns_server: Emulator) -> None:
+def test_taken_port_raises_config_error(pns_server: Emulator) -> None:
     port = int(pns_server.base_url.rpartition(":")[2])
     other = Emulator(port=port)
     with pytest.raises(ConfigError, match=f"cannot listen on '127.0.0.1' port {port}: "):
@@ -228,27 +230,27 @@ def test_a_port_that_is_taken_is_named(pns_server: Emulator) -> None:
     other.stop()  # nothing to do
 
 
-def test_one_that_does_not_run_says_so(pns_server: Emulator) -> None:
-    with pytest.raises(RuntimeError, match="is running already"):
+def test_start_and_stop_state_is_checked(pns_server: Emulator) -> None:
+    with pytest.raises(RuntimeError, match="is already running"):
         pns_server.start()
     with pytest.raises(RuntimeError, match="is not running"):
         Emulator().reset()
 
 
-def test_it_can_be_started_again(new_caller: Callable[[Emulator], Caller]) -> None:
+def test_emulator_can_be_started_again(new_client: Callable[[Emulator], PlainClient]) -> None:
     pns = Emulator(host="localhost")
     for _ in range(2):
         with pns:
-            assert new_caller(pns)("createGroup", CREATE).code == 0
+            assert new_client(pns)("createGroup", CREATE).code == 0
             assert len(pns.groups()) == 1
 
 
-def test_every_address_is_called_at_loopback() -> None:
+def test_base_url_of_wildcard_address_is_loopback() -> None:
     with Emulator(host="0.0.0.0") as pns:
         assert pns.base_url.startswith("http://127.0.0.1:")
 
 
-def test_it_needs_neither_the_http_server_nor_postgresql() -> None:
+def test_emulator_loads_no_server_and_no_postgres_driver() -> None:
     code = (
         "import sys; from openpns.testing import Emulator\n"
         "with Emulator() as pns: pns.add_group(['85211111114'])\n"
@@ -266,7 +268,7 @@ def test_it_needs_neither_the_http_server_nor_postgresql() -> None:
     assert "apsw" in loaded
 
 
-def test_the_package_has_no_other_names() -> None:
+def test_package_exports_only_its_names() -> None:
     import openpns.testing
 
     for name in openpns.testing.__all__:
@@ -275,24 +277,24 @@ def test_the_package_has_no_other_names() -> None:
         _ = openpns.testing.Emulater
 
 
-def test_it_has_the_extensions_of_the_server(call: Caller, pns_server: Emulator) -> None:
+def test_emulator_has_the_extensions(send: PlainClient, pns_server: Emulator) -> None:
     group_id = pns_server.add_group(["85211111114", "8613800138000"], name="groupA")
     body = {"limit": 1, "after": "", "phone": "8613800138000", "order": "newest"}
-    found = call("listGroup", body).envelope["data"]
+    found = send("listGroup", body).envelope["data"]
     assert [group["groupId"] for group in found["groups"]] == [group_id]
     assert found["next"] is None
     change = {"groupId": group_id, "operateType": 1, "phones": "85211111114", "dryRun": True}
-    assert call("updateGroup", change).envelope["data"]["removed"] == 1
-    assert call("getGroup", {"groupId": group_id}).envelope["data"]["count"] == 2
-    assert call("getLimits", {}).code == 0
+    assert send("updateGroup", change).envelope["data"]["removed"] == 1
+    assert send("getGroup", {"groupId": group_id}).envelope["data"]["count"] == 2
+    assert send("getLimits", {}).code == 0
 
 
-def test_a_key_may_only_read(call: Caller, pns_server: Emulator) -> None:
+def test_read_only_key_may_only_read(send: PlainClient, pns_server: Emulator) -> None:
     key = pns_server.add_customer("cus_1", read_only=True)
     pns_server.add_group(["85211111114"], customer_id="cus_1")
     reader = NewSecret(key.access_key, key.access_secret, "")
-    assert call("listGroup", LIST, key=reader).envelope["data"]["total"] == 1
-    assert call("createGroup", CREATE, key=reader).code == 1005
+    assert send("listGroup", LIST, key=reader).envelope["data"]["total"] == 1
+    assert send("createGroup", CREATE, key=reader).code == 1005
     dumped = pns_server.dump()
     assert [
         key["readOnly"]

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from tests.helpers import signed_headers
-from tests.testing.conftest import CREATE, LIST, Caller
+from tests.testing.conftest import CREATE, LIST, PlainClient
 
 from openpns.accounts.access_keys import NewSecret
 from openpns.testing import Emulator
@@ -45,14 +45,14 @@ def head(pns: Emulator, body: bytes, *more: str, version: str = "1.1") -> bytes:
     return "\r\n".join([*lines, *more, "", ""]).encode()
 
 
-def test_a_connection_carries_call_after_call(call: Caller) -> None:
-    call("createGroup", CREATE)
-    first = call.connection.sock
-    assert call("listGroup", LIST).code == 0
-    assert call.send("GET", "/", None, {}).status == 404
-    assert call.send("POST", "/", b"nobody reads this", {}).status == 404
-    assert call("listGroup", LIST).code == 0
-    assert call.connection.sock is first
+def test_a_connection_carries_call_after_call(send: PlainClient) -> None:
+    send("createGroup", CREATE)
+    first = send.connection.sock
+    assert send("listGroup", LIST).code == 0
+    assert send.send_raw("GET", "/", None, {}).status == 404
+    assert send.send_raw("POST", "/", b"nobody reads this", {}).status == 404
+    assert send("listGroup", LIST).code == 0
+    assert send.connection.sock is first
 
 
 def test_calls_may_be_sent_before_the_answer_to_the_last_one(
@@ -68,7 +68,7 @@ def test_a_body_may_come_in_chunks(pns_server: Emulator, talk: Talk) -> None:
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in LIST_TEXT) + b"0\r\n\r\n"
     answer = talk(head(pns_server, LIST_TEXT, "Transfer-Encoding: chunked") + chunks)
     assert b'"code":0' in answer
-    assert pns_server.calls[0].body == LIST
+    assert pns_server.requests[0].body == LIST
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 2000000", "Transfer-Encoding: chunked"])
@@ -81,7 +81,7 @@ def test_a_body_over_the_bound_is_refused_and_the_answer_arrives(
     answer = talk(head(pns_server, b"", framing) + body)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"the body may have at most 1048576 bytes" in answer
-    assert pns_server.calls[0].body is None
+    assert pns_server.requests[0].body is None
 
 
 def test_a_caller_that_asks_first_is_told_to_go_on(pns_server: Emulator, talk: Talk) -> None:
@@ -100,16 +100,16 @@ def test_a_caller_that_asks_first_is_told_that_its_body_is_too_long(
     assert b"connection: close" in answer
 
 
-def test_a_large_page_comes_in_chunks(pns_server: Emulator, call: Caller) -> None:
+def test_a_large_page_comes_in_chunks(pns_server: Emulator, send: PlainClient) -> None:
     phones = [str(8613800138000 + number) for number in range(300)]
     for _ in range(20):
         pns_server.add_group(phones)
-    answer = call("listGroup", LIST)
+    answer = send("listGroup", LIST)
     assert answer.headers["Transfer-Encoding"] == "chunked"
     data = answer.envelope["data"]
     assert [group["phones"] for group in data["groups"]] == [",".join(phones)] * 20
     assert data["total"] == 20
-    assert pns_server.calls[-1].code == 0
+    assert pns_server.requests[-1].code == 0
 
 
 def test_an_old_caller_is_answered_and_its_connection_closed(
@@ -120,20 +120,20 @@ def test_an_old_caller_is_answered_and_its_connection_closed(
     assert b'"code":0' in answer
 
 
-def test_head_gets_no_body(call: Caller) -> None:
-    call.connection.request("HEAD", "/")
-    response = call.connection.getresponse()
+def test_head_gets_no_body(send: PlainClient) -> None:
+    send.connection.request("HEAD", "/")
+    response = send.connection.getresponse()
     assert (response.status, response.read()) == (404, b"")
     assert int(response.headers["Content-Length"]) > 0
 
 
 @pytest.mark.parametrize("path", ["http://localhost/api/pns/", "/api%2Fpns/?x=1", "/v1/api/pns"])
 def test_a_path_may_be_written_in_several_ways(
-    pns_server: Emulator, call: Caller, path: str
+    pns_server: Emulator, send: PlainClient, path: str
 ) -> None:
     key = NewSecret(pns_server.access_key, pns_server.access_secret, "")
     headers = dict(signed_headers(key, "listGroup", LIST_TEXT, pns_server.clock()))
-    assert call.send("POST", path, LIST_TEXT, headers).code == 0
+    assert send.send_raw("POST", path, LIST_TEXT, headers).code == 0
 
 
 def test_a_header_that_is_no_ascii_is_passed_over(pns_server: Emulator, talk: Talk) -> None:
@@ -153,13 +153,13 @@ def test_what_is_no_http_is_answered_400(talk: Talk) -> None:
 
 def test_a_caller_that_says_nothing_is_told_nothing(pns_server: Emulator, talk: Talk) -> None:
     assert talk(b"") == b""
-    assert pns_server.calls == []
+    assert pns_server.requests == []
 
 
 def test_a_caller_that_leaves_in_its_body_changes_nothing(pns_server: Emulator, talk: Talk) -> None:
     answer = talk(head(pns_server, LIST_TEXT, "Content-Length: 1000") + b"{")
     assert b"the caller went away before the body was read" in answer
-    assert pns_server.calls[0].body is None
+    assert pns_server.requests[0].body is None
 
 
 def test_a_caller_that_leaves_before_its_fault_is_no_matter(
@@ -170,11 +170,11 @@ def test_a_caller_that_leaves_before_its_fault_is_no_matter(
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(
-    pns_server: Emulator, call: Caller, monkeypatch: pytest.MonkeyPatch
+    pns_server: Emulator, send: PlainClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(20):
         pns_server.add_group([str(8613800138000 + number) for number in range(300)])
-    store = pns_server._core._store
+    store = pns_server._service._store
     plain = store.stream
 
     async def stream(*arguments: object) -> object:
@@ -184,7 +184,7 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(
 
     monkeypatch.setattr(store, "stream", stream)
     with pytest.raises(http.client.IncompleteRead):
-        call("listGroup", LIST)
+        send("listGroup", LIST)
 
 
 def test_an_address_of_no_machine_is_named() -> None:

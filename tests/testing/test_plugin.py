@@ -13,7 +13,7 @@ def test_one(pns_server):
 
 def test_two(pns_server):
     assert pns_server.groups() == []
-    assert pns_server.calls == []
+    assert pns_server.requests == []
     assert repr(pns_server.faults) == "Faults()"
     print("port", pns_server.base_url)
 """
@@ -25,14 +25,14 @@ sys.modules["apsw"] = None
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the tests of a folder as their author does, with the plugin as it is installed."""
+    """Run the tests of a folder as their author does, with the installed plugin."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-sv", *arguments]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ
     )
 
 
-def test_every_test_finds_the_same_server_as_new(tmp_path: Path) -> None:
+def test_each_test_gets_the_same_server_reset(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout
@@ -40,7 +40,7 @@ def test_every_test_finds_the_same_server_as_new(tmp_path: Path) -> None:
     assert len({line.rpartition(":")[2] for line in ports}) == 1
 
 
-def test_without_its_packages_one_line_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_package_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(WITHOUT_APSW)
     (tmp_path / "test_it.py").write_text("def test_one(pns_server): pass\ndef test_no(): pass\n")
     done = run_pytest(tmp_path)
@@ -48,13 +48,13 @@ def test_without_its_packages_one_line_says_what_to_install(tmp_path: Path) -> N
     assert "(apsw is missing); install them with: pip install 'openpns[testing]'" in done.stdout
 
 
-def test_the_plugin_loads_next_to_nothing() -> None:
+def test_plugin_loads_little() -> None:
     code = "import sys, pytest, openpns.testing.plugin; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     heavy = ("apsw", "h11", "httpx2", "msgspec", "cryptography", "structlog", "openpns.server")
     assert [name for name in loaded if name.startswith(heavy)] == []
 
 
-def test_the_fixture_is_an_emulator(pns_server: Emulator) -> None:
+def test_fixture_is_an_emulator(pns_server: Emulator) -> None:
     assert isinstance(pns_server, Emulator)
     assert (pns_server.access_key, pns_server.access_secret) == ("emulator-key", "emulator-secret")

@@ -18,8 +18,8 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "line 1, column 1: is no JSON: Expecting value"),
-        ('{\n  "customers": [,]}', "line 2, column 17: is no JSON: Expecting value"),
+        ("", "line 1, column 1: not JSON: Expecting value"),
+        ('{\n  "customers": [,]}', "line 2, column 17: not JSON: Expecting value"),
         ("[]", "$: Expected `object`, got `array`"),
         ('{"customer": []}', "$: Object contains unknown field `customer`"),
         (
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_what_is_no_state_is_named_with_its_place(file: Path, text: str, why: str) -> None:
+def test_wrong_file_raises_with_its_place(file: Path, text: str, why: str) -> None:
     file.write_text(text, "utf-8")
     with pytest.raises(ConfigError) as raised:
         read_file(file)
@@ -40,13 +40,13 @@ def test_what_is_no_state_is_named_with_its_place(file: Path, text: str, why: st
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"[" * 100_000])
-def test_what_is_no_text_is_named(file: Path, text: bytes) -> None:
+def test_file_that_is_not_text_raises(file: Path, text: bytes) -> None:
     file.write_bytes(text)
-    with pytest.raises(ConfigError, match="is no JSON in UTF-8"):
+    with pytest.raises(ConfigError, match="not JSON in UTF-8"):
         read_file(file)
 
 
-def test_a_file_that_is_not_there_is_named(file: Path) -> None:
+def test_missing_file_raises(file: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         Emulator(state=file)
     assert str(raised.value) == f"{file}: cannot read the state (No such file or directory)"
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_is_named(file: Path) -> None:
         ),
         (
             {"customerId": "a", "accessKeys": [json.loads(KEY), json.loads(KEY)]},
-            "$.customers[0].accessKeys[1]: access key key-1 is there already",
+            "$.customers[0].accessKeys[1]: access key key-1 exists already",
         ),
         (
             {"customerId": "a", "groups": [{"phones": "85211111114"}, {"phones": "85211111114,1"}]},
@@ -70,7 +70,7 @@ def test_a_file_that_is_not_there_is_named(file: Path) -> None:
         ),
     ],
 )
-def test_what_openpns_does_not_allow_is_named_with_its_place(
+def test_value_that_is_not_allowed_raises_with_its_place(
     file: Path, customer: dict[str, object], why: str
 ) -> None:
     file.write_text(json.dumps({"customers": [customer]}), "utf-8")
@@ -79,21 +79,21 @@ def test_what_openpns_does_not_allow_is_named_with_its_place(
     assert str(raised.value).startswith(f"{file}: {why}")
 
 
-def test_a_group_needs_nothing(file: Path) -> None:
+def test_group_needs_no_field(file: Path) -> None:
     file.write_text('{"customers": [{"customerId": "cus_1", "groups": [{}]}]}', "utf-8")
     with Emulator(state=file) as pns:
         (group,) = pns.groups("cus_1")
     assert (group.name, group.phones, group.remark) == (group.group_id, [], "")
 
 
-def test_the_text_is_for_people_too() -> None:
+def test_to_text_is_readable() -> None:
     text = to_text({"customers": [{"customerId": "cus_1", "name": "骑手"}]})
     assert "骑手" in text
     assert text.endswith("}\n")
     assert parse(json.loads(text)).customers[0].name == "骑手"
 
 
-def test_parts_show_no_secret_and_no_number() -> None:
+def test_reprs_show_no_secret_and_no_phones() -> None:
     assert (
         repr(KeyState(accessKey="key-1", accessSecret="secret-1")) == "KeyState(accessKey='key-1')"
     )

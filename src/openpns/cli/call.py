@@ -14,7 +14,7 @@ from openpns.clock import now_ms
 from openpns.errors import ConfigError, WireError
 
 if TYPE_CHECKING:
-    from openpns.client.requests import Call
+    from openpns.client.requests import Request
 
 
 @click.command()
@@ -35,22 +35,22 @@ def call(action: str, data: str, *, as_curl: bool, target: Target) -> None:
     command is printed that can be pasted for 60 s: its signature holds the time, and the secret
     does not stand in it.
     """
-    from openpns.client.requests import Call
+    from openpns.client.requests import Request
 
     body = _read_body(data)
-    made: Call[dict[str, Any]] = Call(action, msgspec.Raw(body), lambda envelope: envelope)
+    made: Request[dict[str, Any]] = Request(action, msgspec.Raw(body), lambda envelope: envelope)
     if as_curl:
         click.echo(curl_command(made, target))
         return
     with open_client(target) as client:
         try:
-            _print(client.call(made))
+            _print(client.send(made))
         except WireError as error:
             _print(error.answer or {"code": error.code, "msg": error.msg})
             raise
 
 
-def curl_command(made: "Call[Any]", target: Target) -> str:
+def curl_command(made: "Request[Any]", target: Target) -> str:
     """Return a curl command that sends a call, signed now.
 
     Args:
@@ -61,11 +61,10 @@ def curl_command(made: "Call[Any]", target: Target) -> str:
         ConfigError: A setting is missing or not allowed, or the body cannot be written in a
             command.
     """
-    from openpns.client.exchange import Core, Send
+    from openpns.client.exchange import Exchanger
 
     config = target.load()
-    step = next(Core(config, now_ms).exchange(made))
-    assert isinstance(step, Send)
+    step = Exchanger(config, now_ms).sign(made)
     lines = [f"curl -sS {shlex.quote(config.url)}"]
     lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in step.headers.items()]
     lines.append(f"--data-raw {shlex.quote(step.content.decode())}")

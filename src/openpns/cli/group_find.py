@@ -9,7 +9,7 @@ from openpns import limits
 from openpns.cli.profile import Target, client_options, open_client
 
 if TYPE_CHECKING:
-    from openpns.client.extension_calls import Order
+    from openpns.client.group_types import Order
 
 
 @click.command()

@@ -21,8 +21,8 @@ from openpns.groups.rows import GroupRow, RawRow, check_rows
 from openpns.phones import parse_phones
 
 if TYPE_CHECKING:
+    from openpns.client.group_types import Group
     from openpns.client.http import Client
-    from openpns.client.requests import Group
 
 # The server knows how many numbers it takes in one request; here is only what memory allows.
 _NUMBERS_MAX: Final = 1_000_000

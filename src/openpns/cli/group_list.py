@@ -12,8 +12,8 @@ from openpns.cli.group_file import open_target, row_writer
 from openpns.cli.output import GAP, cut, plain, print_row, terminal_width, width
 
 if TYPE_CHECKING:
+    from openpns.client.group_types import Group
     from openpns.client.http import Client
-    from openpns.client.requests import Group
 
 Pages = Iterable[Sequence["Group"]]
 

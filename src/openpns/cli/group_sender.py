@@ -13,8 +13,9 @@ from openpns.cli.group_report import Report
 from openpns.cli.import_items import Item, Tally
 from openpns.cli.import_state import ImportState
 from openpns.cli.profile import Target, async_client, clock_warning
+from openpns.client.group_requests import create_group, remove_phones, replace_phones
+from openpns.client.group_types import Group
 from openpns.client.http import AsyncClient
-from openpns.client.requests import Group, create_group, remove_phones, replace_phones
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,
@@ -155,7 +156,7 @@ class Sender:
 
     def _is_known_again(self, client: AsyncClient, item: Item) -> bool:
         """Tell whether a row can be sent again under the token that it was sent under before."""
-        if not client.config.retry_creates:
+        if not client.config.retry_writes:
             return False
         token = self._state.take_token(item.row, now_ms())
         if token is not None:
@@ -179,7 +180,7 @@ class Sender:
 
     async def _send(self, client: AsyncClient, item: Item) -> None:
         row, token = item.row, None
-        if item.change is None and client.config.retry_creates:
+        if item.change is None and client.config.retry_writes:
             token = self._tokens.pop(row.line, None) or uuid4().hex
         self._state.sent(row, token, now_ms())
         try:
@@ -239,12 +240,12 @@ class Sender:
 async def _call(client: AsyncClient, item: Item, token: str | None) -> str:
     row, change = item.row, item.change
     if change is None:
-        return await client.call(
+        return await client.send(
             create_group(
                 row.phones, name=row.name or None, remark=row.remark or None, client_token=token
             )
         )
-    await client.call(
+    await client.send(
         replace_phones(row.group_id, row.phones)
         if row.phones
         else remove_phones(row.group_id, change.old_phones)

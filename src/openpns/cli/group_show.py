@@ -11,7 +11,7 @@ from openpns.cli.output import json_option, plain, print_json
 from openpns.cli.profile import Target, client_options, open_client
 
 if TYPE_CHECKING:
-    from openpns.client.extension_calls import GroupDetails
+    from openpns.client.group_types import GroupDetails
 
 
 @click.command()

@@ -14,8 +14,8 @@ from openpns.cli.profile import Target, client_options, open_client
 from openpns.errors import ConfigError, GroupNotFound, ParameterError
 
 if TYPE_CHECKING:
+    from openpns.client.group_types import Group
     from openpns.client.http import Client
-    from openpns.client.requests import Group
 
 phones_file_option = click.option(
     "--phones-file", metavar="FILE", help="Take numbers from a file too; - for stdin."

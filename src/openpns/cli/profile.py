@@ -115,7 +115,7 @@ def async_client(target: Target, retries: int) -> "AsyncClient":
 @contextmanager
 def clock_warning() -> Iterator[None]:
     """Let a clock that is wrong be told as one line on stderr."""
-    from openpns.client.exchange import ClockSkewWarning
+    from openpns.client.timestamps import ClockSkewWarning
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         click.echo(f"openpns: {message}", err=True)

@@ -1,7 +1,7 @@
-"""What came back, read: the call's result, or the error that it means. No I/O.
+"""Read a response, without I/O: return the result of the request, or raise the error.
 
-Errors are raised where no variable and no other error holds the answer: tracebacks are kept with
-the values of variables by many tools.
+An error is raised where no variable and no other error holds the response: error trackers keep
+tracebacks with all variables.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from openpns.client.requests import Call, ResultT
+from openpns.client.requests import Request, ResultT
 from openpns.errors import AnswerUnreadable, error_of_answer
 
 _REDIRECTS: Final = range(300, 400)
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What came back."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -30,16 +30,12 @@ class Response(msgspec.Struct, frozen=True):
         return f"Response({self.status}, {len(self.content)} bytes)"
 
 
-def read_result(call: Call[ResultT], response: Response) -> ResultT:
-    """Return what a call returns.
-
-    Args:
-        call: The call.
-        response: What came back.
+def read_result(request: Request[ResultT], response: Response) -> ResultT:
+    """Return the result of a request.
 
     Raises:
         WireError: The envelope's code is not 0.
-        AnswerUnreadable: It is no envelope, or not that of this action.
+        AnswerUnreadable: The response is not an envelope, or not one of this action.
     """
     date = _date(response.headers.get("date"))
     facts: dict[str, Any] = {
@@ -50,20 +46,20 @@ def read_result(call: Call[ResultT], response: Response) -> ResultT:
     }
     envelope = _envelope(response.content)
     if envelope is not None and envelope["code"] != 0:
-        raise error_of_answer(envelope, action=call.action, **facts)
+        raise error_of_answer(envelope, action=request.action, **facts)
     is_envelope = envelope is not None
     if envelope is not None:
         try:
-            return call.read(envelope)
+            return request.read(envelope)
         except msgspec.ValidationError:
             envelope = None
-    # Raised out here, so that it holds neither the answer nor an error that does.
+    # Raised outside the except clause, so that it holds neither the response nor the other error.
     why = _why_unreadable(response, is_envelope=is_envelope)
-    raise AnswerUnreadable(call.action, why, **facts)
+    raise AnswerUnreadable(request.action, why, **facts)
 
 
 def _envelope(content: bytes) -> dict[str, Any] | None:
-    """Return the envelope; None where it is none: its code must be an integer."""
+    """Return the envelope, whose code is an integer; None if the content is not one."""
     try:
         envelope = msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -74,19 +70,19 @@ def _envelope(content: bytes) -> dict[str, Any] | None:
 def _why_unreadable(response: Response, *, is_envelope: bool) -> str:
     if is_envelope:
         return (
-            f"the answer is not what this call asks for (HTTP {response.status}, "
+            f"the response does not fit the request (HTTP {response.status}, "
             f"{len(response.content)} bytes); a server that is not openpns may not know extensions"
         )
     if response.status in _REDIRECTS:
-        return f"the server redirects (HTTP {response.status}); set base_url to where it leads"
+        return f"the server redirects (HTTP {response.status}); set base_url to the new location"
     return (
-        f"the answer is none of this API (HTTP {response.status}, {len(response.content)} bytes); "
-        "check base_url, and what stands between"
+        f"the response is not one of this API (HTTP {response.status}, "
+        f"{len(response.content)} bytes); check base_url and the proxies in between"
     )
 
 
 def _retry_after_s(value: str | None, date: datetime | None) -> float | None:
-    """Return what Retry-After asks for: seconds, or a date by the server's own clock."""
+    """Return the seconds of Retry-After, which may be a date by the server's clock."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value):
@@ -98,7 +94,7 @@ def _retry_after_s(value: str | None, date: datetime | None) -> float | None:
 
 
 def _date(value: str | None) -> datetime | None:
-    """Return an HTTP date; None where it is missing or none."""
+    """Return an HTTP date; None if it is missing or not a date."""
     try:
         found = parsedate_to_datetime(value or "")
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""The two shells around the core: `Client` and `AsyncClient`, over httpx2."""
+"""`Client` and `AsyncClient`: the I/O around `openpns.client.exchange`, with httpx2."""
 
 import time
 from types import TracebackType
@@ -7,12 +7,12 @@ from typing import Final, Generic, Self, TypeVar
 import httpx2
 
 from openpns import __version__, limits
+from openpns.client.account_requests import Limit, get_limits
 from openpns.client.answers import Response
 from openpns.client.config import ClientConfig, Secret, load_config
-from openpns.client.exchange import Core, Exchange, Send, Wait
-from openpns.client.extension_calls import Limit, get_limits
+from openpns.client.exchange import Exchange, Exchanger, Send, Wait
 from openpns.client.groups import AsyncGroups, Groups
-from openpns.client.requests import Call
+from openpns.client.requests import Request
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,
@@ -30,34 +30,33 @@ _FAILURES: Final[tuple[tuple[type[httpx2.HTTPError], type[TransportError], str],
     (httpx2.ConnectError, ConnectFailed, "the server cannot be reached"),
     (httpx2.ConnectTimeout, ConnectFailed, "the server cannot be reached"),
     (httpx2.PoolTimeout, ConnectFailed, "no connection was free in time"),
-    (httpx2.ProxyError, ConnectFailed, "the proxy does not let us through"),
-    (httpx2.UnsupportedProtocol, ConnectFailed, "the URL cannot be called"),
-    (httpx2.TimeoutException, AnswerTooLate, "no answer in time"),
-    (httpx2.DecodingError, AnswerUnreadable, "the answer's compression is damaged"),
+    (httpx2.ProxyError, ConnectFailed, "the proxy refused the connection"),
+    (httpx2.UnsupportedProtocol, ConnectFailed, "the URL cannot be used"),
+    (httpx2.TimeoutException, AnswerTooLate, "no response in time"),
+    (httpx2.DecodingError, AnswerUnreadable, "the response's compression is damaged"),
     (httpx2.HTTPError, ConnectionLost, "the connection was lost"),
 )
-"""What the lower layer's errors mean; the first that fits counts."""
+"""What httpx2's errors mean; the first class that matches counts."""
 
 _USER_AGENT: Final = {"User-Agent": f"openpns/{__version__} httpx2/{httpx2.__version__}"}
 
 
-class _Shell(Generic[TransportT]):
-    """What both clients share: how they are made, and what they show of themselves.
+class _BaseClient(Generic[TransportT]):
+    """The settings of both clients.
 
-    Settings come from the arguments, else from OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY,
-    OPENPNS_ACCESS_SECRET and so on, else from a profile of ~/.config/openpns/config.toml.
+    A setting comes from the argument, else from the environment (OPENPNS_BASE_URL,
+    OPENPNS_ACCESS_KEY, …), else from a profile in ~/.config/openpns/config.toml.
 
     Args:
-        base_url: The server, e.g. `https://pns.example.com`; with a path, the API's whole URL.
+        base_url: Such as `https://pns.example.com`; with a path, the whole URL of the API.
         access_key: The access key.
         access_secret: Its secret.
-        algorithm: "md5" (where nothing says otherwise) or "sha256".
-        profile: A profile's name; OPENPNS_PROFILE or "default" where None.
-        timeout_s: How long connecting, sending or waiting for data may take, in seconds.
-        retries: How often a call is sent again where that cannot do it twice.
-        retry_creates: Whether createGroup is sent again, under a client token, after its answer was
-            lost (where nothing says otherwise). Set it to False for a server that does not know
-            `clientToken`: it might create two groups.
+        algorithm: "md5" (the default) or "sha256".
+        profile: The name of a profile; OPENPNS_PROFILE or "default" if None.
+        timeout_s: The longest wait for a connection, for sending, and for a part of the response.
+        retries: How often a request is sent again, if that cannot carry out a write twice.
+        retry_writes: Send a write again after its response was lost, if the server is openpns,
+            which carries it out at most once (the default).
         transport: An httpx2 transport, for tests and special networks.
 
     Raises:
@@ -74,10 +73,10 @@ class _Shell(Generic[TransportT]):
         profile: str | None = None,
         timeout_s: float = limits.CLIENT_TIMEOUT_S,
         retries: int = limits.CLIENT_RETRIES,
-        retry_creates: bool | None = None,
+        retry_writes: bool | None = None,
         transport: TransportT | None = None,
     ) -> None:
-        # Wrapped first: from here on no frame of a traceback holds it in clear.
+        # Wrapped first, so that no frame of a traceback holds it in clear.
         access_secret = Secret(access_secret) if isinstance(access_secret, str) else access_secret
         config = load_config(
             base_url,
@@ -87,72 +86,68 @@ class _Shell(Generic[TransportT]):
             profile=profile,
             timeout_s=timeout_s,
             retries=retries,
-            retry_creates=retry_creates,
+            retry_writes=retry_writes,
         )
         self._url = _parse_url(config.url)
-        self._core = Core(config, now_ms)
+        self._exchanger = Exchanger(config, now_ms)
         self._open(config.timeout_s, transport)
 
     @property
     def config(self) -> ClientConfig:
-        """The client's settings; the secret in it shows itself only when asked to."""
-        return self._core.config
+        """The client's settings; `access_secret.reveal()` returns the secret."""
+        return self._exchanger.config
 
     def _open(self, timeout_s: float, transport: TransportT | None) -> None:
-        """Open the lower layer's client; each shell does it in its own way."""
+        """Open httpx2's client."""
 
-    def _request(self, http: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:
+    def _build(self, http: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:
         return http.build_request("POST", self._url, content=step.content, headers=step.headers)
 
     def __repr__(self) -> str:
-        """Return a text without the secret; also of a client that could not be made."""
-        core = vars(self).get("_core")
-        shown = f"{core.config.url!r}, {core.config.access_key!r}" if core else "…"
-        return f"{type(self).__name__}({shown})"
+        """Return a text without the secret; also if `__init__` failed."""
+        exchanger = vars(self).get("_exchanger")
+        if exchanger is None:
+            return f"{type(self).__name__}(…)"
+        return f"{type(self).__name__}({self.config.url!r}, {self.config.access_key!r})"
 
 
-class Client(_Shell[httpx2.BaseTransport]):
-    """Call a PNS server; use it in a `with` statement, or close it.
+class Client(_BaseClient[httpx2.BaseTransport]):
+    """Send requests to a PNS server; use it in a `with` statement, or close it.
 
-    One client may be used by several threads.
+    Threads may share a client.
     """
 
-    __doc__ = f"{__doc__}\n{_Shell.__doc__}"
+    __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
     def _open(self, timeout_s: float, transport: httpx2.BaseTransport | None) -> None:
         self._http = httpx2.Client(timeout=timeout_s, transport=transport, headers=_USER_AGENT)
         self.groups = Groups(self)
 
-    def call(self, call: Call[ResultT]) -> ResultT:
-        """Carry out a call of any action.
-
-        Args:
-            call: What to call: a `Request`, for an action that has no method.
+    def send(self, request: Request[ResultT]) -> ResultT:
+        """Send a request, such as a `RawRequest` for an action without a method.
 
         Raises:
-            WireError: The server refused it.
-            TransportError: No answer came, or none that can be read.
+            WireError: The server refused the request.
+            TransportError: There was no response, or none that can be read.
         """
-        drive = _Drive(self._core.exchange(call), call.action)
+        drive = _Drive(self._exchanger.exchange(request), request.action)
         while step := drive.next():
             if isinstance(step, Wait):
                 time.sleep(step.seconds)
                 continue
             try:
-                drive.answered(self._http.send(self._request(self._http, step)))
+                drive.answered(self._http.send(self._build(self._http, step)))
             except httpx2.HTTPError as error:
                 drive.failed(error)
         return drive.result
 
     def limits(self) -> dict[str, Limit]:
-        """Return every bound that applies to the access key, by its name; what is used counts now.
-
-        An extension of openpns.
+        """Return every bound that applies to the access key, by name. An extension of openpns.
 
         Raises:
             ParameterError: The server does not know the action.
         """
-        return self.call(get_limits())
+        return self.send(get_limits())
 
     def close(self) -> None:
         """Close all connections."""
@@ -172,37 +167,33 @@ class Client(_Shell[httpx2.BaseTransport]):
         self.close()
 
 
-class AsyncClient(_Shell[httpx2.AsyncBaseTransport]):
-    """Call a PNS server from async code; use it in an `async with` statement, or close it."""
+class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
+    """Send requests from async code; use it in an `async with` statement, or close it."""
 
-    __doc__ = f"{__doc__}\n{_Shell.__doc__}"
+    __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
     def _open(self, timeout_s: float, transport: httpx2.AsyncBaseTransport | None) -> None:
         self._http = httpx2.AsyncClient(timeout=timeout_s, transport=transport, headers=_USER_AGENT)
         self.groups = AsyncGroups(self)
 
-    async def call(self, call: Call[ResultT]) -> ResultT:
-        """Carry out a call of any action; see `Client.call`.
-
-        Args:
-            call: What to call: a `Request`, for an action that has no method.
-        """
+    async def send(self, request: Request[ResultT]) -> ResultT:
+        """Send a request; see `Client.send`."""
         import asyncio  # noqa: PLC0415 - a sync program need not load it
 
-        drive = _Drive(self._core.exchange(call), call.action)
+        drive = _Drive(self._exchanger.exchange(request), request.action)
         while step := drive.next():
             if isinstance(step, Wait):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                drive.answered(await self._http.send(self._request(self._http, step)))
+                drive.answered(await self._http.send(self._build(self._http, step)))
             except httpx2.HTTPError as error:
                 drive.failed(error)
         return drive.result
 
     async def limits(self) -> dict[str, Limit]:
-        """Return every bound that applies to the access key, by its name; see `Client.limits`."""
-        return await self.call(get_limits())
+        """Return every bound that applies to the access key, by name; see `Client.limits`."""
+        return await self.send(get_limits())
 
     async def close(self) -> None:
         """Close all connections."""
@@ -231,7 +222,7 @@ def _parse_url(url: str) -> httpx2.URL:
 
 
 class _Drive(Generic[ResultT]):
-    """Drives the core's generator: what both shells do between their own I/O."""
+    """Runs the generator of an exchange: what both clients do between their I/O."""
 
     result: ResultT
 
@@ -242,7 +233,7 @@ class _Drive(Generic[ResultT]):
         self._failure: TransportError | None = None
 
     def next(self) -> Send | Wait | None:
-        """Return what to do next; None at the end, when `result` is there."""
+        """Return what to do next; None at the end, when `result` is set."""
         failure, self._failure = self._failure, None
         response, self._response = self._response, None
         try:
@@ -260,9 +251,9 @@ class _Drive(Generic[ResultT]):
 
 
 def _failure(action: str, error: httpx2.HTTPError) -> TransportError:
-    """Return what an error of the lower layer means; its text quotes neither secret nor body.
+    """Return what an error of httpx2 means.
 
-    The lower layer's error is not kept as the cause: its frames hold the body.
+    That error is not kept as the cause: its frames hold the body.
     """
     why = ": ".join(filter(None, (type(error).__name__, str(error))))
     ours, what = next((ours, what) for theirs, ours, what in _FAILURES if isinstance(error, theirs))

@@ -19,9 +19,12 @@ import msgspec
 
 from openpns import limits
 from openpns.cli.profile import Target
+from openpns.client.answers import Response, read_result
 from openpns.client.config import DEFAULT_PROFILE, ClientConfig, Secret, config_file
-from openpns.client.exchange import Core, Response, Send, read_result
-from openpns.client.requests import Call, GroupPage, list_groups
+from openpns.client.exchange import Exchanger, Send
+from openpns.client.group_requests import list_groups
+from openpns.client.group_types import GroupPage
+from openpns.client.requests import RawRequest
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerUnreadable,
@@ -182,7 +185,7 @@ class Checkup:
         middle_s = (begun_s + time.time()) / 2
         found = f"HTTP {response.status}"
         try:
-            read_result(_any_call(), response)
+            read_result(RawRequest(_ACTION), response)
         except AnswerUnreadable as error:
             raise Failed(
                 error, error.msg, "Check base_url: its path, and what stands between."
@@ -263,11 +266,10 @@ class Checkup:
         return True
 
     def _call(self, config: ClientConfig) -> GroupPage:
-        call = list_groups(limit=1)
-        step = next(Core(config, now_ms).exchange(call))
-        assert isinstance(step, Send)
+        request = list_groups(limit=1)
+        step = Exchanger(config, now_ms).sign(request)
         try:
-            return read_result(call, self._post(step))
+            return read_result(request, self._post(step))
         except TransportError as error:
             raise Failed(error, error.msg, _SERVER_ADVICE) from None
 
@@ -281,10 +283,6 @@ class Checkup:
             raise Failed(ConnectionLost(_ACTION, why), why, advice) from None
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, answer.content)
-
-
-def _any_call() -> Call[dict[str, Any]]:
-    return Call(_ACTION, {}, lambda envelope: envelope)
 
 
 def _expiry(certificate: Any) -> str:

@@ -1,10 +1,10 @@
 """Testing against openpns: an emulator on a real socket, and a pytest plugin.
 
     with Emulator() as pns:
-        call_my_code(pns.base_url, pns.access_key, pns.access_secret)
-        assert pns.calls[0].action == "listGroup"
+        my_code(pns.base_url, pns.access_key, pns.access_secret)
+        assert pns.requests[0].action == "listGroup"
 
-Importing this package loads nothing: pytest imports it, with its plugin, in every run.
+Importing this package loads nothing: pytest imports it in every run, for the plugin.
 Source: docs/testing.md.
 """
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from openpns.testing.clock import MovableClock
     from openpns.testing.emulator import Emulator
     from openpns.testing.faults import Faults
-    from openpns.testing.requests import ReceivedCall
+    from openpns.testing.requests import ReceivedRequest
     from openpns.testing.service import Key
 
-__all__ = ["Emulator", "Faults", "Key", "MovableClock", "ReceivedCall"]
+__all__ = ["Emulator", "Faults", "Key", "MovableClock", "ReceivedRequest"]
 
 _LOADED_WHEN_NEEDED = {
     "Emulator": "openpns.testing.emulator",
     "Faults": "openpns.testing.faults",
     "Key": "openpns.testing.service",
     "MovableClock": "openpns.testing.clock",
-    "ReceivedCall": "openpns.testing.requests",
+    "ReceivedRequest": "openpns.testing.requests",
 }
 
 

@@ -6,11 +6,11 @@ from typing import Final
 from openpns.clock import now_ms
 
 _NOW_MS_MAX: Final = 253_402_300_799_999
-"""The end of the year 9999: the last time that a Date header can say."""
+"""The end of the year 9999, the last time in a header Date."""
 
 
 class MovableClock:
-    """The emulator's clock: real time until it is moved. Safe to use from any thread."""
+    """The emulator's clock: real time until it is moved. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,7 +18,7 @@ class MovableClock:
         self._frozen_ms: int | None = None
 
     def __call__(self) -> int:
-        """Return the time now, in ms since 1970 UTC."""
+        """Return the time in ms since 1970 UTC."""
         with self._lock:
             return self._now_ms()
 
@@ -27,43 +27,37 @@ class MovableClock:
         return f"MovableClock(now_ms={self()}, {'frozen' if is_frozen else 'running'})"
 
     def advance(self, *, seconds: float) -> None:
-        """Move the clock; it goes on running, or stays frozen, as it was.
-
-        Args:
-            seconds: How far; negative moves it back.
+        """Move the clock, back with a negative number; a frozen clock stays frozen.
 
         Raises:
-            ValueError: It would leave the years 1970 to 9999.
+            ValueError: The time would not be within the years 1970 to 9999.
         """
         with self._lock:
             self._move_to(self._now_ms() + round(seconds * 1000))
 
     def set(self, to_ms: int) -> None:
-        """Set the clock; it goes on running, or stays frozen, as it was.
-
-        Args:
-            to_ms: The new time, in ms since 1970 UTC.
+        """Set the clock, in ms since 1970 UTC; a frozen clock stays frozen.
 
         Raises:
-            ValueError: It is not within the years 1970 to 9999.
+            ValueError: The time is not within the years 1970 to 9999.
         """
         with self._lock:
             self._move_to(to_ms)
 
     def freeze(self) -> None:
-        """Stop the clock where it stands; `advance` and `set` still move it."""
+        """Stop the clock; `advance` and `set` still move it."""
         with self._lock:
             self._frozen_ms = self._now_ms()
 
     def unfreeze(self) -> None:
-        """Let the clock run on from where it stands."""
+        """Let the clock run on from its time."""
         with self._lock:
             if self._frozen_ms is not None:
                 self._ahead_ms = self._frozen_ms - now_ms()
                 self._frozen_ms = None
 
     def reset(self) -> None:
-        """Go back to real time."""
+        """Return to real time."""
         with self._lock:
             self._ahead_ms = 0
             self._frozen_ms = None

@@ -1,4 +1,4 @@
-"""Faults that tests can switch on: what the next calls meet instead of, or besides, an answer."""
+"""The faults that the next requests meet, as switched on by a test."""
 
 import threading
 from collections.abc import Callable
@@ -19,10 +19,10 @@ Drop = Literal["before_commit", "after_commit"]
 
 @dataclass(slots=True)
 class _Fault:
-    """One switch: what it does, to which calls, and to how many more of them."""
+    """A fault, for the requests of one action or of any."""
 
     name: str
-    calls_left: int | None
+    times_left: int | None
     action: str | None
     delay_s: float = 0.0
     make_error: Callable[[], WireError] | None = None
@@ -31,13 +31,13 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What one call meets.
+    """The faults that one request meets.
 
     Attributes:
-        names: The faults, by the names of the switches.
-        delay_s: For how long it is held back.
-        make_error: Makes the error that it is answered with instead of being carried out.
-        drop: When its connection is dropped.
+        names: The names of the switches.
+        delay_s: How long the request waits.
+        make_error: Return the error that is sent; the request is not carried out.
+        drop: When its connection is closed.
     """
 
     names: tuple[str, ...] = ()
@@ -47,15 +47,16 @@ class Met:
 
 
 NOTHING: Final = Met()
-"""What a call meets that no fault is set for."""
+"""No fault."""
 
 
 class Faults:
-    """The emulator's switches for faults. Safe to use from any thread.
+    """The emulator's switches for faults. Thread-safe.
 
-    Each switch is for the next `times` calls, or for all until `clear` where `times` is None;
-    with `action` only calls of that action count. A call meets the first switch that was set
-    and is not used up, and besides that every delay.
+    A fault affects the next `times` requests, or all until `clear` if `times` is None. With
+    `action` only requests with that action count. A request meets the first fault that was set and
+    is not used up, and every delay in addition. A switch raises ValueError if an argument is not
+    allowed.
     """
 
     def __init__(self) -> None:
@@ -67,65 +68,36 @@ class Faults:
             return f"Faults({', '.join(fault.name for fault in self._faults)})"
 
     def delay(self, seconds: float, *, times: int | None = 1, action: str | None = None) -> None:
-        """Hold calls back before they are carried out, which they are also if the caller leaves.
-
-        Args:
-            seconds: For how long.
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Carry requests out after a delay, also if the client has left."""
         if not seconds >= 0:
-            raise ValueError("seconds: allowed is a number from 0 on")
+            raise ValueError("seconds: allowed is 0 or more")
         self._add(_Fault("delay", times, action, delay_s=seconds))
 
     def error(
         self, code: int, detail: str = "", *, times: int | None = 1, action: str | None = None
     ) -> None:
-        """Answer calls with a code, and do not carry them out.
+        """Refuse requests with a code of docs/errors.md and its HTTP status.
 
         Args:
-            code: A code of docs/errors.md other than 0; it brings its HTTP status with it.
-            detail: What stands in `msg` after the code's own text.
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
+            code: The code.
+            detail: The part of `msg` after the code's own text.
+            times: How many requests.
+            action: Only requests with this action.
         """
         if code not in WIRE_ERRORS:
             raise ValueError(f"code: allowed are {', '.join(map(str, WIRE_ERRORS))}")
         self._add(_Fault("error", times, action, make_error=lambda: WIRE_ERRORS[code](detail)))
 
     def internal_error(self, *, times: int | None = 1, action: str | None = None) -> None:
-        """Answer calls as a bug is: 19005 with HTTP 500; nothing is written.
-
-        Args:
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Refuse requests with 19005 and HTTP 500, as after a bug; nothing is written."""
         self._add(_Fault("internal_error", times, action, make_error=InternalError))
 
     def unavailable(
         self, *, retry_after_s: int = 1, times: int | None = 1, action: str | None = None
     ) -> None:
-        """Answer calls as without a database: 19004 with HTTP 503; nothing is written.
-
-        Args:
-            retry_after_s: What the header Retry-After says, in s.
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Refuse requests with 19004, HTTP 503 and Retry-After; nothing is written."""
         if retry_after_s < 0:
-            raise ValueError("retry_after_s: allowed is an integer from 0 on")
+            raise ValueError("retry_after_s: allowed is an integer of 0 or more")
 
         def make() -> WireError:
             error = ServiceUnavailable("the storage is away, full or busy; nothing was written")
@@ -135,60 +107,36 @@ class Faults:
         self._add(_Fault("unavailable", times, action, make_error=make))
 
     def expired(self, *, times: int | None = 1, action: str | None = None) -> None:
-        """Answer calls as late ones: 1004. The clock stays right; `clock.advance` moves it.
-
-        Args:
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Refuse requests with 1004. The clock stays right; `clock.advance` moves it."""
         self._add(_Fault("expired", times, action, make_error=_expired))
 
     def drop_before_commit(self, *, times: int | None = 1, action: str | None = None) -> None:
-        """Close the connection without a byte of answer; the call is not carried out.
-
-        Args:
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Close the connection without a byte of response; the request is not carried out."""
         self._add(_Fault("drop_before_commit", times, action, drop="before_commit"))
 
     def drop_after_commit(self, *, times: int | None = 1, action: str | None = None) -> None:
-        """Carry calls out, then close the connection without a byte of answer.
-
-        Args:
-            times: How many calls; None for all until `clear`.
-            action: Only calls of this action.
-
-        Raises:
-            ValueError: An argument is not allowed.
-        """
+        """Carry requests out, then close the connection without a byte of response."""
         self._add(_Fault("drop_after_commit", times, action, drop="after_commit"))
 
     def clear(self) -> None:
-        """Switch everything off."""
+        """Switch all faults off."""
         with self._lock:
             self._faults.clear()
 
     def take(self, action: str | None) -> Met:
-        """Return what a call meets, and count it; the emulator asks once for each call.
+        """Return what the next request meets, and count it.
 
         Args:
-            action: The call's header `action`; None where there is none.
+            action: The header `action`; None if it is missing.
         """
         with self._lock:
             matching = [f for f in self._faults if f.action in (None, action)]
             delays = [fault for fault in matching if fault.name == "delay"]
             others = [fault for fault in matching if fault.name != "delay"][:1]
             for fault in (*delays, *others):
-                if fault.calls_left is not None:
-                    fault.calls_left -= 1
-                    if fault.calls_left == 0:
+                if fault.times_left is not None:
+                    fault.times_left -= 1
+                    if fault.times_left == 0:
                         self._faults.remove(fault)
         if not delays and not others:
             return NOTHING
@@ -200,8 +148,8 @@ class Faults:
         )
 
     def _add(self, fault: _Fault) -> None:
-        if fault.calls_left is not None and fault.calls_left < 1:
-            raise ValueError("times: allowed is an integer from 1 on, or None for all calls")
+        if fault.times_left is not None and fault.times_left < 1:
+            raise ValueError("times: allowed is an integer of 1 or more, or None for all requests")
         if fault.action is not None and fault.action not in ACTIONS:
             raise ValueError(f"action: allowed are {', '.join(ACTIONS)}")
         with self._lock:
@@ -209,4 +157,4 @@ class Faults:
 
 
 def _expired() -> WireError:
-    return TimestampExpired("as the emulator was told to answer")
+    return TimestampExpired("a fault of the emulator")

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `pns_server`. Tiny, for pytest loads it in every run."""
+"""The pytest plugin: the fixture `pns_server`. It imports little: pytest loads it in every run."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def _pns_emulator() -> "Iterator[Emulator]":
     try:
-        from openpns.testing.emulator import Emulator  # noqa: PLC0415 - only where it is used
+        from openpns.testing.emulator import Emulator  # noqa: PLC0415 - only if it is used
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("openpns"):
             raise
@@ -28,6 +28,6 @@ def _pns_emulator() -> "Iterator[Emulator]":
 
 @pytest.fixture
 def pns_server(_pns_emulator: "Emulator") -> "Emulator":
-    """An openpns server on a real socket, as new for each test."""
+    """An openpns server on a real socket, reset before each test."""
     _pns_emulator.reset()
     return _pns_emulator

@@ -1,4 +1,4 @@
-"""What arrived at the emulator, for tests to look at."""
+"""The requests that the emulator received."""
 
 import json
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class ReceivedCall:
-    """A call that arrived.
+class ReceivedRequest:
+    """A request that the emulator received.
 
     Attributes:
-        action: The header `action`; None where there was none.
-        access_key: The header `accessKey`; None where there was none.
-        body: The body as a dict; None where it was no JSON object or was not read.
-        code: The code of the answer; None while the call is in hand, and for one that was
-            dropped before it was carried out.
-        http_status: The HTTP status of the answer; None as for `code`.
+        action: The header `action`; None if it is missing.
+        access_key: The header `accessKey`; None if it is missing.
+        body: The body as a dict; None if it is not a JSON object or was not read.
+        code: The code of the response; None while the request is in flight, and if it was dropped
+            before it was carried out.
+        http_status: The HTTP status of the response; None as for `code`.
         faults: The faults that it met, by the names of the switches.
     """
 
@@ -27,20 +27,16 @@ class ReceivedCall:
     faults: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return a text without the body's values: they may be phone numbers."""
+        """Return a text without the values of the body, which may be phone numbers."""
         fields = None if self.body is None else list(self.body)
         return (
-            f"ReceivedCall(action={self.action!r}, code={self.code}, fields={fields}, "
+            f"ReceivedRequest(action={self.action!r}, code={self.code}, fields={fields}, "
             f"faults={self.faults})"
         )
 
 
 def body_as_dict(body: bytes | None) -> dict[str, Any] | None:
-    """Return a body as a dict; None where it is no JSON object.
-
-    Args:
-        body: The body as sent; None where it was not read.
-    """
+    """Return a body as a dict; None if it is not a JSON object or was not read."""
     try:
         values = json.loads(body or b"")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""One life of the emulator, from one reset to the next: the server's core on a database in memory.
+"""The service that the emulator runs from one reset to the next: the API on a database in memory.
 
 Everything here runs on the emulator's event loop.
 """
@@ -19,7 +19,7 @@ from openpns.accounts.secret_box import SecretBox, new_master_key
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
 from openpns.api.request_log import RequestLog
-from openpns.client.requests import Group
+from openpns.client.group_types import Group
 from openpns.clock import Clock
 from openpns.core.context import Services
 from openpns.core.rate_limits import RateLimits
@@ -30,12 +30,12 @@ from openpns.storage import migrations
 from openpns.storage.sqlite.store import SQLiteStore
 from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
 
-# Through the standard library's logging, as it is set up by whoever runs the emulator: a test
-# runner shows the lines of failed calls beside the test, and nothing is set up anew here.
-# Long enough for any delay that a test asks for: delays are met where the body is read.
 _BODY_TIMEOUT_MS: Final = 3_600_000
+"""Longer than any delay of a test: a request is delayed while its body is read."""
 _GROUPS_CREATED_MS: Final = 1
-"""When the groups of a state were created, so that getGroup tells the same each time."""
+"""When the groups of a state were created: the same in each run."""
+# The standard library's logging, as the test runner has configured it: pytest shows the lines of
+# failed requests with the test.
 _LOG: Final[Any] = structlog.wrap_logger(
     logging.getLogger("openpns.emulator"),
     processors=[
@@ -48,13 +48,7 @@ _LOG: Final[Any] = structlog.wrap_logger(
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An access key with its secret.
-
-    Attributes:
-        access_key: What the header accessKey names.
-        access_secret: What its calls are signed with.
-        customer_id: Whose it is.
-    """
+    """An access key with its secret and its customer."""
 
     access_key: str
     access_secret: str
@@ -67,15 +61,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The server's bounds, as in its settings.
-
-    Attributes:
-        body_bytes_max: The largest request body, in bytes.
-        phones_in_group_max: How many numbers a group may hold.
-        phones_in_request_max: How many numbers one request may carry.
-        rate_per_s: How many calls a second an access key may make; 0 for any number.
-        rate_burst: How many of them may come at once; 0 for those of a second.
-    """
+    """The bounds of the service, as `Emulator` describes them."""
 
     body_bytes_max: int = limits.BODY_BYTES_MAX
     phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX
@@ -84,14 +70,8 @@ class Bounds:
     rate_burst: int = 0
 
 
-class Core:
-    """The server's core on a database in memory; `open` makes one.
-
-    Args:
-        services: What the actions work with.
-        secret_box: Seals the keys' secrets.
-        bounds: The server's bounds.
-    """
+class EmulatedService:
+    """The API on a database in memory; `open` returns one."""
 
     def __init__(self, services: Services, secret_box: SecretBox, bounds: Bounds) -> None:
         self._services = services
@@ -107,14 +87,8 @@ class Core:
         )
 
     @classmethod
-    async def open(cls, clock: Clock, ids: IdSource, bounds: Bounds) -> "Core":
-        """Return the core on a new, empty database.
-
-        Args:
-            clock: The clock that calls are checked by.
-            ids: Where identifiers come from.
-            bounds: The server's bounds.
-        """
+    async def open(cls, clock: Clock, ids: IdSource, bounds: Bounds) -> "EmulatedService":
+        """Return the service on a new, empty database."""
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
         await store.migrate(migrations.load_migrations("sqlite"))
         secret_box = await open_secret_box(store, "memory", new_master_key())
@@ -130,29 +104,25 @@ class Core:
         return cls(services, secret_box, bounds)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
-        """Put a state in; return the emulator's own key.
-
-        Args:
-            state: What to put in.
-            own: The emulator's own key; added where the state does not have it.
-            source: Where the state comes from, for the error text.
+        """Store a state; return the emulator's own key, which is added if the state lacks it.
 
         Raises:
-            ConfigError: The state holds what openpns does not allow; the text names the place.
+            ConfigError: The state holds a value that is not allowed; the text names `source` and
+                the place.
         """
-        # What is older than real time comes first in every list, in the order of the state.
-        place = 0
+        # Created before real time, so that lists begin with the state, in its order.
+        created_ms = 0
         found = None
         for index, customer in enumerate(state.customers):
             where = f"{source}: $.customers[{index}]"
-            place = await self._put_customer(customer, place + 1, where)
+            created_ms = await self._put_customer(customer, created_ms + 1, where)
             found = found or _find_key(customer, own.access_key)
         if found is not None:
             return found
         if all(customer.customerId != own.customer_id for customer in state.customers):
-            await customers.create(self._store, lambda: place + 1, own.customer_id, "")
+            await customers.create(self._store, lambda: created_ms + 1, own.customer_id, "")
         key = KeyState(accessKey=own.access_key, accessSecret=own.access_secret)
-        await self._put_key(key, own.customer_id, place + 1)
+        await self._put_key(key, own.customer_id, created_ms + 1)
         return own
 
     async def add_customer(
@@ -195,7 +165,7 @@ class Core:
             ]
 
     async def dump(self) -> State:
-        """Return all that the database holds."""
+        """Return everything that the database holds."""
         found = []
         for customer in await customers.list_customers(self._store):
             groups = [
@@ -219,7 +189,7 @@ class Core:
         return State(customers=found)
 
     async def close(self) -> None:
-        """Let the database go, with all that it holds."""
+        """Close the database; its content is lost."""
         await self._store.close()
 
     async def _dump_keys(self, customer_id: str) -> list[KeyState]:
@@ -235,6 +205,7 @@ class Core:
                     expiresMs=key.expires_ms,
                     disabled=key.disabled_ms is not None,
                     readOnly=key.read_only_ms is not None,
+                    uniqueTs=key.unique_ts_since_ms is not None,
                 )
             )
         return found
@@ -243,20 +214,19 @@ class Core:
         known = [customer.customer_id for customer in await customers.list_customers(self._store)]
         if customer_id not in known:
             raise ConfigError(
-                f"customer {customer_id!r}: there is none with this id; there are: "
-                f"{', '.join(known)}"
+                f"customer {customer_id!r}: does not exist; there are: {', '.join(known)}"
             )
 
-    async def _put_customer(self, customer: CustomerState, place: int, where: str) -> int:
-        """Put a customer in; return the last place that is taken."""
+    async def _put_customer(self, customer: CustomerState, now_ms: int, where: str) -> int:
+        """Store a customer with its keys and groups; return when the last of them was created."""
         try:
-            await customers.create(self._store, lambda: place, customer.customerId, customer.name)
+            await customers.create(self._store, lambda: now_ms, customer.customerId, customer.name)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
         for index, key in enumerate(customer.accessKeys):
-            place += 1
+            now_ms += 1
             try:
-                await self._put_key(key, customer.customerId, place)
+                await self._put_key(key, customer.customerId, now_ms)
             except ConfigError as error:
                 raise ConfigError(f"{where}.accessKeys[{index}]: {error}") from None
         await self._put_groups(
@@ -266,22 +236,23 @@ class Core:
             lambda index: f"{where}.groups[{index}]",
         )
         if customer.disabled:
-            await customers.disable(self._store, customer.customerId, place)
-        return place
+            await customers.disable(self._store, customer.customerId, now_ms)
+        return now_ms
 
-    async def _put_key(self, key: KeyState, customer_id: str, place: int) -> None:
+    async def _put_key(self, key: KeyState, customer_id: str, now_ms: int) -> None:
         await access_keys.create(
             self._store,
             self._secret_box,
-            lambda: place,
+            lambda: now_ms,
             customer_id,
             access_key=key.accessKey,
             access_secret=key.accessSecret,
             expires_ms=key.expiresMs,
             read_only=key.readOnly,
+            unique_ts=key.uniqueTs,
         )
         if key.disabled:
-            await access_keys.disable(self._store, key.accessKey, place)
+            await access_keys.disable(self._store, key.accessKey, now_ms)
 
     async def _put_groups(
         self,

@@ -1,6 +1,6 @@
 """The emulator's state as JSON: customers with their access keys and number groups.
 
-Source: docs/testing.md, "State files"; the same form as `given` in contract/groups.json.
+Source: docs/testing.md, "State files"; the same format as `given` in contract/groups.json.
 """
 
 import json
@@ -13,11 +13,11 @@ import msgspec
 from openpns.errors import ConfigError
 
 SOURCE: Final = "state"
-"""What an error text calls a state that comes from no file."""
+"""The name of a state without a file in error texts."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of every part; a field that is not known is refused, for it may be a slip."""
+    """The base of every part; an unknown field is an error, because it may be a typing mistake."""
 
 
 class KeyState(_Part, frozen=True, omit_defaults=True):
@@ -28,6 +28,7 @@ class KeyState(_Part, frozen=True, omit_defaults=True):
     expiresMs: int | None = None  # noqa: N815
     disabled: bool = False
     readOnly: bool = False  # noqa: N815
+    uniqueTs: bool = False  # noqa: N815
 
     def __repr__(self) -> str:
         """Return a text without the secret."""
@@ -35,7 +36,7 @@ class KeyState(_Part, frozen=True, omit_defaults=True):
 
 
 class GroupState(_Part, frozen=True):
-    """A number group; an empty id or name is filled in as createGroup does."""
+    """A number group; an empty id or name gets the value that createGroup gives it."""
 
     groupId: str = ""  # noqa: N815
     groupName: str = ""  # noqa: N815
@@ -58,7 +59,7 @@ class CustomerState(_Part, frozen=True, omit_defaults=True):
 
 
 class State(_Part, frozen=True):
-    """All that an emulator holds."""
+    """Everything that an emulator stores."""
 
     customers: list[CustomerState] = []
 
@@ -66,11 +67,8 @@ class State(_Part, frozen=True):
 def read_file(file: Path) -> State:
     """Read a state file.
 
-    Args:
-        file: The file.
-
     Raises:
-        ConfigError: It cannot be read or is no state; the text names the place.
+        ConfigError: It cannot be read or is not a state; the text names the place.
     """
     try:
         values = json.loads(file.read_text("utf-8"))
@@ -78,22 +76,18 @@ def read_file(file: Path) -> State:
         raise ConfigError(f"{file}: cannot read the state ({error.strerror})") from None
     except json.JSONDecodeError as error:
         raise ConfigError(
-            f"{file}: line {error.lineno}, column {error.colno}: is no JSON: {error.msg}"
+            f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
         ) from None
     except (UnicodeDecodeError, RecursionError):
-        raise ConfigError(f"{file}: is no JSON in UTF-8") from None
+        raise ConfigError(f"{file}: not JSON in UTF-8") from None
     return parse(values, str(file))
 
 
 def parse(values: Mapping[str, Any], source: str = SOURCE) -> State:
-    """Read a state from what its JSON holds.
-
-    Args:
-        values: The JSON as Python objects.
-        source: Where it comes from, for the error text.
+    """Return the state that decoded JSON holds.
 
     Raises:
-        ConfigError: It is no state; the text names the place.
+        ConfigError: It is not a state; the text names `source` and the place.
     """
     try:
         return msgspec.convert(values, State)
@@ -103,9 +97,5 @@ def parse(values: Mapping[str, Any], source: str = SOURCE) -> State:
 
 
 def to_text(values: Mapping[str, Any]) -> str:
-    """Return the text of a state file.
-
-    Args:
-        values: What `Emulator.dump` returned.
-    """
+    """Return the text of a state file for what `Emulator.dump` returned."""
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

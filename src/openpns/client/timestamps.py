@@ -1,0 +1,73 @@
+"""The values of `ts` that a client signs."""
+
+import threading
+import warnings
+from collections import deque
+from datetime import datetime
+from typing import Final
+
+from openpns import limits
+from openpns.clock import Clock
+
+_RECENT_MAX: Final = 60_000
+"""How many values are remembered: one each ms for as long as the server accepts a `ts`."""
+
+
+class ClockSkewWarning(UserWarning):
+    """This machine's clock is wrong by the server's clock; the client corrects its own time."""
+
+
+class Timestamps:
+    """Return the server's time in ms, and never one value twice.
+
+    Thread-safe. If the clock does not move, each value is 1 ms later than the last one. Two
+    requests with the same body and `ts` have the same signature, and a server may take the second
+    one for a copy of the first.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._skew_ms = 0
+        self._last_ms = 0
+        self._recent: deque[int] = deque(maxlen=_RECENT_MAX)
+        self._taken: frozenset[int] = frozenset()
+        """Values after `_last_ms` that were returned before it was set back."""
+
+    def next(self) -> int:
+        """Return a value that was not returned before."""
+        with self._lock:
+            ts = max(self._clock() + self._skew_ms, self._last_ms + 1)
+            while ts in self._taken:
+                ts += 1
+            self._last_ms = ts
+            self._recent.append(ts)
+            return ts
+
+    def correct(self, server_time: datetime | None, refused_ts: int) -> bool:
+        """Learn the server's time from a response with code 1004; return whether to try again.
+
+        Another thread may have corrected the time while the request was in flight. Then nothing
+        changes, but the request may be sent again.
+        """
+        if server_time is None:
+            return False
+        server_ms = int(server_time.timestamp() * 1000)
+        if abs(server_ms - refused_ts) < limits.CLIENT_SKEW_MS_MIN:
+            return False
+        with self._lock:
+            skew_ms = server_ms - self._clock()
+            is_new = abs(skew_ms - self._skew_ms) >= limits.CLIENT_SKEW_MS_MIN
+            self._skew_ms = skew_ms
+            if self._last_ms - server_ms >= limits.CLIENT_SKEW_MS_MIN:
+                self._taken = frozenset(ts for ts in self._recent if ts >= server_ms)
+                self._last_ms = server_ms - 1
+        if is_new and abs(skew_ms) >= limits.CLIENT_SKEW_MS_MIN:
+            side = "behind" if skew_ms > 0 else "ahead of"
+            warnings.warn(
+                f"this machine's clock is {abs(skew_ms) / 1000:.0f} s {side} the server's clock; "
+                "this client corrects its own time: synchronise the machine's clock",
+                ClockSkewWarning,
+                stacklevel=2,
+            )
+        return True
