@@ -8,7 +8,7 @@ import pytest
 from openpns import errors
 from openpns.errors import WIRE_ERRORS, OpenPNSError, WireError
 
-# What the wire protocol fixes for good: a code never changes its meaning.
+# Fixed by the wire protocol: a code never changes its meaning.
 TEXTS = {
     1001: "Missing common parameters",
     1002: "Parameter error",
@@ -26,11 +26,11 @@ TEXTS = {
     19006: "Outcome unknown",
     19007: "Client token reused",
 }
-STATUSES_OF_CALLS_THAT_NEVER_REACHED_THE_API = {404, 405, 413, 500, 503}
+STATUSES_BEFORE_AN_ACTION = {404, 405, 413, 500, 503}
 
 
 class Drawn(NamedTuple):
-    """A class as the docstring draws it."""
+    """A class as the tree in the docstring shows it."""
 
     depth: int
     name: str
@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
 
 
 def tree(error: type[Exception], depth: int = 0) -> Iterator[Drawn]:
-    """Return every class below one, in the order they are written."""
+    """Return every subclass, in the order of definition."""
     for below in error.__subclasses__():
         if below.__module__ == errors.__name__:
             code, status = getattr(below, "code", None), getattr(below, "http_status", 200)
@@ -47,16 +47,16 @@ def tree(error: type[Exception], depth: int = 0) -> Iterator[Drawn]:
             yield from tree(below, depth + 1)
 
 
-def test_the_codes_and_their_texts_are_the_protocols() -> None:
+def test_wire_errors_have_the_codes_and_texts_of_the_protocol() -> None:
     assert {code: error.text for code, error in WIRE_ERRORS.items()} == TEXTS
 
 
-def test_every_error_of_the_wire_can_be_found_by_its_code() -> None:
+def test_wire_errors_contains_every_wire_error() -> None:
     codes = {error.code for error in tree(WireError) if error.name != "UnknownCode"}
     assert codes == set(WIRE_ERRORS)
 
 
-def test_the_tree_is_the_one_that_is_drawn() -> None:
+def test_error_tree_is_the_one_in_the_module_docstring() -> None:
     drawing = re.finditer(
         r"^    ([│ ]*)[├└]── (\w+)(?: +(\d+)\b)?(?:, HTTP (\d+))?",
         inspect.getdoc(errors) or "",
@@ -73,23 +73,28 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
     ]
 
 
-def test_a_call_that_reached_the_api_is_answered_with_status_200() -> None:
+def test_http_status_is_200_unless_the_request_did_not_reach_an_action() -> None:
     statuses = {error.http_status for error in tree(WireError)} - {200}
-    assert statuses == STATUSES_OF_CALLS_THAT_NEVER_REACHED_THE_API
+    assert statuses == STATUSES_BEFORE_AN_ACTION
 
 
-def test_only_what_passes_by_itself_says_when_to_come_back() -> None:
+def test_retry_after_is_set_for_temporary_errors_only() -> None:
     waits = {error for error in WIRE_ERRORS.values() if error.retry_after_s is not None}
     assert waits == {errors.ServiceUnavailable}
 
 
 @pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
-def test_the_text_of_the_code_comes_first(error: type[WireError]) -> None:
+def test_msg_begins_with_the_text_of_the_code(error: type[WireError]) -> None:
     assert error().msg == error.text
     assert error("it must be blue").msg == f"{error.text}: it must be blue"
     assert str(error("it must be blue")) == error("it must be blue").msg
 
 
 @pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
-def test_the_docs_have_a_whole_sentence_on_when_it_comes(error: type[WireError]) -> None:
+def test_when_is_a_complete_sentence(error: type[WireError]) -> None:
     assert re.fullmatch(r"[A-Z`].*\.", error.when)
+
+
+def test_refusals_that_depend_on_the_state_are_recorded() -> None:
+    recorded = {code for code, error in WIRE_ERRORS.items() if error.is_recorded}
+    assert recorded == {19001, 19002}

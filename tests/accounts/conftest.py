@@ -1,4 +1,4 @@
-"""The fixtures of number groups, on which the write path and the accounts are tested."""
+"""The fixtures of number groups, which customers count."""
 
 from tests.groups.conftest import mine, query, secret_box, sound_tables, theirs
 

@@ -5,18 +5,18 @@ from tests.conftest import START_MS, FakeClock
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import AccessKey
 from openpns.accounts.secret_box import SecretBox
-from openpns.core.context import Caller
+from openpns.core.context import Context
 from openpns.errors import ConfigError
 from openpns.storage.store import Store
 
 KEY = "sixgqophrnv4"
 SECRET = "abciiiko2k3"
 
-pytestmark = pytest.mark.usefixtures("caller")
+pytestmark = pytest.mark.usefixtures("principal")
 
 
 @pytest.fixture
-async def key(store: Store, secret_box: SecretBox, clock: FakeClock, caller: Caller) -> str:
+async def key(store: Store, secret_box: SecretBox, clock: FakeClock, context: Context) -> str:
     """An access key of the customer cus_1 with a known secret."""
     await access_keys.create(
         store, secret_box, clock, "cus_1", access_key=KEY, access_secret=SECRET
@@ -76,7 +76,7 @@ async def test_an_unknown_key_is_found_by_nobody(store: Store, key: str) -> None
 
 
 async def test_a_name_is_given_once_even_to_another_customer(
-    store: Store, secret_box: SecretBox, clock: FakeClock, key: str, stranger: Caller
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str, stranger: Context
 ) -> None:
     with pytest.raises(ConfigError, match=f"access key {KEY} is there already"):
         await access_keys.create(store, secret_box, clock, "cus_2", access_key=KEY)
@@ -258,7 +258,7 @@ async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
 
 
 async def test_keys_are_listed_oldest_first_and_by_customer(
-    store: Store, secret_box: SecretBox, clock: FakeClock, stranger: Caller
+    store: Store, secret_box: SecretBox, clock: FakeClock, stranger: Context
 ) -> None:
     for name, customer_id in (("key_b", "cus_1"), ("key_c", "cus_2"), ("key_a", "cus_1")):
         clock.now_ms += 1

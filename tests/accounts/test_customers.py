@@ -83,5 +83,5 @@ async def test_the_number_of_groups_is_shown(mine: Groups, theirs: Groups) -> No
     await theirs.create([3])
     await mine.drop(group_id)
     await mine.create([4])
-    shown = await customers.list_customers(mine.services.store)
+    shown = await customers.list_customers(mine.context.services.store)
     assert [(one.customer_id, one.group_count) for one in shown] == [("cus_1", 2), ("cus_2", 1)]

@@ -8,7 +8,7 @@ from tests.conftest import START_MS, FakeClock
 
 from openpns.accounts import access_keys, master_key
 from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
-from openpns.core.context import Caller
+from openpns.core.context import Context
 from openpns.errors import ConfigError, InternalError
 from openpns.storage import connect
 from openpns.storage.store import Store, database_path
@@ -154,7 +154,7 @@ async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
 
 @pytest.fixture
 async def key(
-    store: Store, database_url: str, variable: str | None, caller: Caller, clock: FakeClock
+    store: Store, database_url: str, variable: str | None, context: Context, clock: FakeClock
 ) -> str:
     """An access key with two secrets, sealed under the first master key."""
     secret_box = await master_key.open_secret_box(store, database_url, variable)
@@ -275,14 +275,14 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
 
 
 async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
-    store: Store, database_url: str, variable: str | None, caller: Caller
+    store: Store, database_url: str, variable: str | None, context: Context
 ) -> None:
     """The secret_box was opened before the rotation, and is used after it."""
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
     early = await master_key.open_secret_box(store, database_url, both)
     await master_key.rotate(store, database_url, both)
-    made = await access_keys.create(store, early, FakeClock(), caller.customer_id)
+    made = await access_keys.create(store, early, FakeClock(), context.customer_id)
     rotated = await access_keys.rotate(store, early, FakeClock(), made.access_key, grace_ms=1000)
     late = await master_key.open_secret_box(store, database_url, newest)
     found = await opens(store, late, made.access_key)
@@ -290,14 +290,14 @@ async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
 
 
 async def test_a_vault_without_the_key_in_use_stores_no_secret(
-    store: Store, database_url: str, caller: Caller
+    store: Store, database_url: str, context: Context
 ) -> None:
     old, newest = new_master_key(), new_master_key()
     early = await master_key.open_secret_box(store, database_url, old)
     await master_key.rotate(store, database_url, f"{newest},{old}")
     with pytest.raises(InternalError, match="cannot be opened"):
         await access_keys.create(
-            store, early, FakeClock(), caller.customer_id, access_key="made-late"
+            store, early, FakeClock(), context.customer_id, access_key="made-late"
         )
     assert await access_keys.find(store, "made-late") is None
 

@@ -1,4 +1,4 @@
-"""An API in this process: called without a socket, its log kept in memory."""
+"""An API in this process: used without a socket, its log kept in memory."""
 
 import io
 import json
@@ -18,12 +18,13 @@ from openpns.accounts.secret_box import SecretBox
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api, Reply
 from openpns.api.request_log import RequestLog
-from openpns.core.context import Caller, Services
+from openpns.core.context import Services
+from openpns.core.principal import Principal
 from openpns.storage.store import Store
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -62,20 +63,22 @@ def secret_box() -> SecretBox:
 
 
 @pytest.fixture
-async def key(store: Store, secret_box: SecretBox, clock: FakeClock, caller: Caller) -> NewSecret:
+async def key(
+    store: Store, secret_box: SecretBox, clock: FakeClock, principal: Principal
+) -> NewSecret:
     """An access key of the customer cus_1."""
     return await access_keys.create(
         store,
         secret_box,
         clock,
-        caller.customer_id,
-        access_key=caller.access_key,
+        principal.customer_id,
+        access_key=principal.access_key,
         access_secret="a-secret-of-cus-1",
     )
 
 
 class Server:
-    """An API and a customer's access key to call it with."""
+    """An API, and an access key of a customer to sign requests with."""
 
     def __init__(
         self, services: Services, secret_box: SecretBox, clock: FakeClock, key: NewSecret, log: Log
@@ -89,7 +92,7 @@ class Server:
         self.make_api()
 
     def make_api(self, services: Services | None = None, **bounds: Any) -> None:
-        """Put another API in the place of the first one."""
+        """Replace the API by another one."""
         request_log = RequestLog(self.counters, self.log.logger, slow_ms=60_000)
         services = services or self.services
         if "rates" in bounds:
@@ -105,11 +108,11 @@ class Server:
         ts: int | None = None,
         **others: str,
     ) -> list[tuple[str, str]]:
-        """The headers of a call, signed now."""
+        """Return the headers of a request, signed now."""
         sent_ms = self.clock.now_ms if ts is None else ts
         return signed_headers(key or self.key, action, body, sent_ms, **others)
 
-    async def call(
+    async def send(
         self,
         action: str = "listGroup",
         body: bytes = LIST_ALL,
@@ -121,7 +124,7 @@ class Server:
         ts: int | None = None,
         **others: str,
     ) -> Reply:
-        """Send a call, signed now unless it brings its own headers."""
+        """Send a request, signed now unless `headers` are given."""
 
         async def read_body(bytes_max: int) -> bytes | None:
             return body if len(body) <= bytes_max else None
@@ -130,8 +133,8 @@ class Server:
         return await self.api.handle(method, path, sent, read_body)
 
     async def code(self, *args: Any, **kwargs: Any) -> int:
-        """Send a call and return the answer's code."""
-        reply = await self.call(*args, **kwargs)
+        """Send a request and return the code of the response."""
+        reply = await self.send(*args, **kwargs)
         assert isinstance(reply.body, bytes)
         return int(json.loads(reply.body)["code"])
 
@@ -140,5 +143,5 @@ class Server:
 def server(
     services: Services, secret_box: SecretBox, clock: FakeClock, key: NewSecret, log: Log
 ) -> Server:
-    """An API with the customer cus_1, which has no groups yet."""
+    """An API with the customer cus_1, which has no groups."""
     return Server(services, secret_box, clock, key, log)

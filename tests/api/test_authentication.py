@@ -88,7 +88,7 @@ async def test_a_call_up_to_60_seconds_off_is_fresh(server: Server, skew_ms: int
 @on_sqlite_only
 @pytest.mark.parametrize("skew_ms", [-60_001, 60_001])
 async def test_a_call_more_than_60_seconds_off_is_late(server: Server, skew_ms: int) -> None:
-    reply = await server.call(ts=server.clock() + skew_ms)
+    reply = await server.send(ts=server.clock() + skew_ms)
     assert envelope_of(reply)["code"] == 1004
     assert "60000 ms" in envelope_of(reply)["msg"]
 
@@ -103,7 +103,7 @@ async def test_the_body_counts_byte_for_byte(server: Server) -> None:
 async def test_the_error_shows_no_signature_that_would_have_been_right(server: Server) -> None:
     right = dict(server.headers())["sign"]
     wrong = [(name, "0" * 32 if name == "sign" else value) for name, value in server.headers()]
-    reply = await server.call(headers=wrong)
+    reply = await server.send(headers=wrong)
     assert envelope_of(reply)["msg"] == "Invalid signature"
     assert right not in server.log.text
 

@@ -25,11 +25,11 @@ CREATE = b'{"phones":"85211111114","groupName":"sales"}'
 async def test_the_api_is_served_at_both_paths_with_and_without_the_last_slash(
     server: Server, path: str
 ) -> None:
-    assert (await server.call(path=path)).status == 200
+    assert (await server.send(path=path)).status == 200
 
 
 async def test_the_request_id_is_in_the_envelope_and_in_a_header(server: Server) -> None:
-    reply = await server.call()
+    reply = await server.send()
     headers = dict(reply.headers)
     assert headers["x-request-id"] == envelope_of(reply)["requestId"]
     assert headers["content-type"] == "application/json"
@@ -37,7 +37,7 @@ async def test_the_request_id_is_in_the_envelope_and_in_a_header(server: Server)
 
 @on_sqlite_only
 async def test_another_path_is_404_with_an_envelope(server: Server) -> None:
-    reply = await server.call(path="/api/pns/other")
+    reply = await server.send(path="/api/pns/other")
     assert (reply.status, envelope_of(reply)["code"]) == (404, 1002)
     assert "/api/pns/" in envelope_of(reply)["msg"]
 
@@ -45,7 +45,7 @@ async def test_another_path_is_404_with_an_envelope(server: Server) -> None:
 @on_sqlite_only
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 async def test_another_method_is_405_and_says_which_is_allowed(server: Server, method: str) -> None:
-    reply = await server.call(method=method)
+    reply = await server.send(method=method)
     assert (reply.status, envelope_of(reply)["code"]) == (405, 1002)
     assert ("allow", "POST") in reply.headers
 
@@ -54,7 +54,7 @@ async def test_another_method_is_405_and_says_which_is_allowed(server: Server, m
 async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(server: Server) -> None:
     server.make_api(body_bytes_max=1024)
     assert await server.code(body=LIST_ALL.ljust(1024)) == 0
-    reply = await server.call(body=LIST_ALL.ljust(1025))
+    reply = await server.send(body=LIST_ALL.ljust(1025))
     assert (reply.status, envelope_of(reply)["code"]) == (413, 1002)
     assert "1024" in envelope_of(reply)["msg"]
 
@@ -63,9 +63,9 @@ async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(serv
 async def test_a_call_too_many_is_503_and_may_come_again(server: Server) -> None:
     slow = SlowStore(server.services.store)
     server.make_api(replace(server.services, store=slow), in_flight_max=1)  # type: ignore[arg-type]
-    first = asyncio.create_task(server.call())
+    first = asyncio.create_task(server.send())
     await asyncio.sleep(0.01)
-    reply = await server.call()
+    reply = await server.send()
     assert (reply.status, envelope_of(reply)["code"]) == (503, 19004)
     assert ("retry-after", "1") in reply.headers
     slow.may_go_on.set()
@@ -114,15 +114,15 @@ async def test_an_answer_that_is_never_sent_gives_its_place_back(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
-    created = await server.call("createGroup", b'{"phones":"85211111114,85211111115"}')
+    created = await server.send("createGroup", b'{"phones":"85211111114,85211111115"}')
     assert envelope_of(created)["code"] == 0
     server.make_api(in_flight_max=1)
     for _ in range(3):
-        reply = await server.call()
+        reply = await server.send()
         assert not isinstance(reply.body, bytes)
         await reply.body.aclose()
         reply.close()
-    assert (await server.call()).status == 200
+    assert (await server.send()).status == 200
 
 
 @on_sqlite_only
@@ -140,7 +140,7 @@ async def test_a_failing_storage_has_an_answer(
 ) -> None:
     store = FailingStore(server.services.store, "write", error)
     server.make_api(replace(server.services, store=store))
-    reply = await server.call("createGroup", CREATE)
+    reply = await server.send("createGroup", CREATE)
     assert (reply.status, envelope_of(reply)["code"]) == (status, code)
     assert ("retry-after" in dict(reply.headers)) is may_retry
     assert server.log.lines[0]["level"] == "error"
@@ -151,7 +151,7 @@ async def test_a_bug_is_answered_and_logged_without_the_text_of_the_error(server
     bug = RuntimeError(f"cannot store {PHONE}")
     store = FailingStore(server.services.store, "write", bug)
     server.make_api(replace(server.services, store=store))
-    reply = await server.call("createGroup", CREATE)
+    reply = await server.send("createGroup", CREATE)
     assert reply.status == 500
     assert envelope_of(reply)["msg"] == "Internal error"
     (line,) = server.log.lines
@@ -162,7 +162,7 @@ async def test_a_bug_is_answered_and_logged_without_the_text_of_the_error(server
 
 
 async def test_an_action_that_is_not_there_is_refused_with_those_that_are(server: Server) -> None:
-    reply = await server.call("removeGroup")
+    reply = await server.send("removeGroup")
     assert envelope_of(reply)["code"] == 1002
     assert "listGroup, createGroup, updateGroup, deleteGroup" in envelope_of(reply)["msg"]
 
@@ -199,11 +199,11 @@ async def test_a_large_page_comes_in_pieces_and_reads_as_a_small_one(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _create_five(server)
-    whole = envelope_of(await server.call())
+    whole = envelope_of(await server.send())
     server.make_api()  # one that has not kept the page
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
-    pieces = await read_pieces(await server.call())
+    pieces = await read_pieces(await server.send())
     in_pieces = json.loads(b"".join(pieces))
     assert len(pieces) > 3
     assert list(in_pieces) == list(whole)
@@ -217,7 +217,7 @@ async def test_an_answer_that_breaks_off_is_no_json_and_is_logged(server: Server
     server.make_api(replace(server.services, store=store))
     received: list[bytes] = []
     with pytest.raises(InternalError, match="broken off") as raised:
-        await read_pieces(await server.call(), received)
+        await read_pieces(await server.send(), received)
     assert received
     assert raised.value.__suppress_context__  # who prints it must not print the cause's text
     with pytest.raises(json.JSONDecodeError):
@@ -230,7 +230,7 @@ async def test_an_answer_that_breaks_off_is_no_json_and_is_logged(server: Server
 @pytest.mark.usefixtures("_everything_in_pieces")
 async def test_a_caller_that_goes_away_holds_nothing_back(server: Server) -> None:
     await _create_five(server)
-    reply = await server.call()
+    reply = await server.send()
     assert not isinstance(reply.body, bytes)
     await anext(reply.body)
     await reply.body.aclose()
@@ -247,7 +247,7 @@ async def test_a_call_that_succeeds_leaves_no_line(server: Server) -> None:
 async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
     server: Server,
 ) -> None:
-    reply = await server.call("deleteGroup", b'{"groupId":"%s"}' % (b"0" * 32))
+    reply = await server.send("deleteGroup", b'{"groupId":"%s"}' % (b"0" * 32))
     (line,) = server.log.lines
     assert line["event"] == "call failed"
     assert line["level"] == "warning"
@@ -295,7 +295,7 @@ async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) ->
     server.make_api(rates=RateLimits(2, 0, 1, clock))
     body = b'{"phones":"85211111114"}'
     codes = [await server.code("createGroup", other) for other in (body, body + b" ")]
-    refused = await server.call("createGroup", body)
+    refused = await server.send("createGroup", body)
     assert (codes, refused.status, retry_after(refused)) == ([0, 0], 200, "1")
     envelope = envelope_of(refused)
     assert envelope["code"] == 19003
@@ -304,7 +304,7 @@ async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) ->
         "call again in 1 s"
     )
     clock.now_ns += SECOND_NS // 2
-    page = envelope_of(await server.call())
+    page = envelope_of(await server.send())
     assert page["data"]["total"] == 2
     (line,) = server.log.lines
     assert (line["code"], line["level"], line["access_key"]) == (

@@ -1,10 +1,8 @@
 import asyncio
 import itertools
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import pytest
 from tests import direct
 from tests.conftest import START_MS, FakeClock
@@ -12,14 +10,16 @@ from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
 from openpns.accounts import access_keys, customers
-from openpns.accounts.master_key import _reencrypt
+from openpns.accounts.master_key import _commit_rotation
 from openpns.accounts.secret_box import SecretBox
 from openpns.core import audit
-from openpns.core.audit import Entry, Filter, mask
-from openpns.core.context import Caller, Services
+from openpns.core.audit import Entry, Filter
+from openpns.core.context import Services
+from openpns.core.principal import Principal
 from openpns.errors import ConfigError, GroupFull, GroupNotFound, ParameterError, WireError
-from openpns.groups import service, transfer, update
-from openpns.groups.wire import ADD, CreateGroup, UpdateGroup
+from openpns.groups import service, transfer
+from openpns.groups.wire import ADD
+from openpns.phones import mask_phone
 from openpns.storage.store import Store
 
 UNKNOWN = "0123456789abcdef" * 2
@@ -28,17 +28,17 @@ APPEND_ONLY = "audit_entry is append-only"
 
 
 async def entries(store: Store, **wanted: Any) -> list[Entry]:
-    """Return the entries of calls and commands, the newest first."""
+    """Return the entries of requests and commands, newest first."""
     return [entry async for slice_ in audit.find(store, Filter(**wanted)) for entry in slice_]
 
 
-async def of_calls(store: Store) -> list[Entry]:
-    """Return the entries of calls, the oldest first."""
+async def of_requests(store: Store) -> list[Entry]:
+    """Return the entries of requests, oldest first."""
     return [entry for entry in (await entries(store))[::-1] if not _is_operators(entry)]
 
 
 def _masked(number: int) -> str:
-    return mask(phone(number))
+    return mask_phone(phone(number))
 
 
 def _is_operators(entry: Entry) -> bool:
@@ -46,26 +46,26 @@ def _is_operators(entry: Entry) -> bool:
 
 
 @pytest.fixture
-def calls(services: Services, caller: Caller, clock: FakeClock) -> Callable[[], Groups]:
-    """Makes the groups of a caller whose every call has a request id and a time of its own."""
+def request_groups(mine: Groups, clock: FakeClock) -> Callable[[], Groups]:
+    """Return groups for one more request, with its own request id and time."""
     numbers = itertools.count(2124757319171108864)
 
-    def call() -> Groups:
+    def request() -> Groups:
         clock.now_ms += 1
-        return Groups(services, replace(caller, request_id=str(next(numbers))))
+        return mine.sent(request_id=str(next(numbers)))
 
-    return call
+    return request
 
 
-async def test_each_action_leaves_one_entry_that_says_who_when_and_what(
-    store: Store, calls: Callable[[], Groups], clock: FakeClock
+async def test_write_adds_an_entry_with_actor_time_and_counts(
+    store: Store, request_groups: Callable[[], Groups], clock: FakeClock
 ) -> None:
-    group = await calls().create([1, 2, 3, 4])
-    await calls().add(group, 4, 5)
-    await calls().delete(group, 9, 2, 1)
-    await calls().replace(group, 7)
-    await calls().drop(group)
-    found = await of_calls(store)
+    group = await request_groups().create([1, 2, 3, 4])
+    await request_groups().add(group, 4, 5)
+    await request_groups().delete(group, 9, 2, 1)
+    await request_groups().replace(group, 7)
+    await request_groups().drop(group)
+    found = await of_requests(store)
     assert [(entry.action, entry.details) for entry in found] == [
         ("createGroup", {"added": 4, "phones": ["85200****01", "85200****02", "85200****03"]}),
         ("updateGroup.add", {"added": 1, "phones": ["85200****04", "85200****05"]}),
@@ -73,7 +73,7 @@ async def test_each_action_leaves_one_entry_that_says_who_when_and_what(
         ("updateGroup.replace", {"added": 1, "removed": 3, "phones": ["85200****07"]}),
         ("deleteGroup", {"removed": 1}),
     ]
-    assert {(e.customer_id, e.actor, e.access_key, e.group_id) for e in found} == {
+    assert {(e.customer_id, e.actor, e.access_key, e.subject) for e in found} == {
         ("cus_1", "sixgqophrnv4", "sixgqophrnv4", group)
     }
     assert [entry.at_ms for entry in found] == [*range(START_MS + 1, START_MS + 6)]
@@ -82,32 +82,31 @@ async def test_each_action_leaves_one_entry_that_says_who_when_and_what(
     ]
 
 
-async def test_a_write_that_changed_nothing_has_an_entry_that_says_so(
-    store: Store, calls: Callable[[], Groups]
+async def test_write_without_effect_adds_an_entry_without_counts(
+    store: Store, request_groups: Callable[[], Groups]
 ) -> None:
-    group = await calls().create([1])
-    await calls().add(group, 1)
-    await calls().delete(group, 2)
-    assert [(e.action, e.details) for e in (await of_calls(store))[1:]] == [
+    group = await request_groups().create([1])
+    await request_groups().add(group, 1)
+    await request_groups().delete(group, 2)
+    assert [(e.action, e.details) for e in (await of_requests(store))[1:]] == [
         ("updateGroup.add", {"phones": [_masked(1)]}),
         ("updateGroup.delete", {"phones": [_masked(2)]}),
     ]
 
 
-async def test_a_rename_has_an_entry_without_the_names_and_a_dry_run_has_none(
-    store: Store, services: Services, mine: Groups
+async def test_rename_adds_an_entry_without_names_and_dry_run_adds_none(
+    store: Store, mine: Groups
 ) -> None:
     group = await mine.create([1])
-    name = {"groupName": "a name", "remark": "a remark"}
+    name: dict[str, Any] = {"group_name": "a name", "remark": "a remark"}
     for fields in (
         name,
-        name | {"dryRun": True},
-        {"operateType": ADD, "phones": phone(2), "dryRun": True},
-        {"operateType": ADD, "phones": phone(2), "detail": True} | name,
+        name | {"dry_run": True},
+        {"operate_type": ADD, "phones": phone(2), "dry_run": True},
+        {"operate_type": ADD, "phones": phone(2), "detail": True} | name,
     ):
-        request = msgspec.convert({"groupId": group} | fields, UpdateGroup)
-        await update.update(services, mine.caller, request)
-    found = await of_calls(store)
+        await mine.change(group, **fields)
+    found = await of_requests(store)
     assert sorted((entry.action, str(entry.details)) for entry in found) == [
         ("createGroup", f"{{'added': 1, 'phones': ['{_masked(1)}']}}"),
         ("updateGroup.add", f"{{'added': 1, 'renamed': True, 'phones': ['{_masked(2)}']}}"),
@@ -115,36 +114,35 @@ async def test_a_rename_has_an_entry_without_the_names_and_a_dry_run_has_none(
     ]
 
 
-async def test_a_refused_write_leaves_none(store: Store, services: Services, mine: Groups) -> None:
+@pytest.mark.parametrize("has_token", [False, True])
+async def test_refused_write_adds_no_entry(store: Store, mine: Groups, *, has_token: bool) -> None:
     group = await mine.create([1])
-    full = Groups(replace(services, phones_in_group_max=1), mine.caller)
-    refused = [
-        (GroupFull, full.create([1, 2])),
-        (GroupFull, full.add(group, 2)),
-        (GroupFull, full.replace(group, 1, 2)),
-        (GroupNotFound, mine.add(UNKNOWN, 1)),
-        (GroupNotFound, mine.drop(UNKNOWN)),
-        (ParameterError, service.create(services, mine.caller, CreateGroup("12"))),
+    refused: list[tuple[type[WireError], Callable[[Groups], Awaitable[object]]]] = [
+        (GroupFull, lambda groups: groups.create([1, 2])),
+        (GroupFull, lambda groups: groups.add(group, 2)),
+        (GroupFull, lambda groups: groups.replace(group, 1, 2)),
+        (GroupNotFound, lambda groups: groups.add(UNKNOWN, 1)),
+        (GroupNotFound, lambda groups: groups.drop(UNKNOWN)),
+        (ParameterError, lambda groups: service.create_group(groups.context, phones="12")),
     ]
-    for error, write in refused:
+    for number, (error, write) in enumerate(refused):
+        token = f"t{number}" if has_token else None
         with pytest.raises(error):
-            await write
-    assert len(await of_calls(store)) == 1
+            await write(mine.bounded(phones_in_group_max=1).sent(client_token=token))
+    assert len(await of_requests(store)) == 1
 
 
-async def test_a_write_that_is_sent_again_leaves_no_second_one(
-    store: Store, services: Services, caller: Caller
+async def test_repeated_write_with_an_idempotency_key_adds_no_second_entry(
+    store: Store, mine: Groups
 ) -> None:
-    once = replace(caller, signature="a-signature", ts_ms=START_MS)
     for number in (1, 2):
-        sent = replace(once, request_id=str(number))
-        await service.create(services, sent, CreateGroup(joined([1])))
-    (entry,) = await of_calls(store)
+        await mine.sent(client_token="t1", request_id=str(number)).create([1])
+    (entry,) = await of_requests(store)
     assert entry.request_id == "1"
 
 
 @pytest.mark.parametrize("action", ["create", "add", "delete", "replace", "drop"])
-async def test_a_write_and_its_entry_are_there_together_or_not_at_all(
+async def test_write_and_its_entry_are_committed_together_or_not_at_all(
     store: Store, mine: Groups, action: str, database_url: str
 ) -> None:
     group = await mine.create([1, 2])
@@ -157,7 +155,7 @@ async def test_a_write_and_its_entry_are_there_together_or_not_at_all(
         await getattr(mine, action)(*arguments.get(action, (group, 5)))
     assert await mine.page() == before
     assert first in await mine.phones(group)
-    assert len(await of_calls(store)) == 1
+    assert len(await of_requests(store)) == 1
 
 
 def _refuse_entries(url: str) -> str:
@@ -172,17 +170,17 @@ def _refuse_entries(url: str) -> str:
     )
 
 
-async def test_creates_that_share_a_transaction_leave_one_each(store: Store, mine: Groups) -> None:
+async def test_creates_in_one_transaction_add_an_entry_each(store: Store, mine: Groups) -> None:
     ids = await asyncio.gather(*(mine.create([number]) for number in range(40)))
-    assert {entry.group_id for entry in await of_calls(store)} == set(ids)
-    assert len(await of_calls(store)) == 40
+    assert {entry.subject for entry in await of_requests(store)} == set(ids)
+    assert len(await of_requests(store)) == 40
 
 
-async def test_an_entry_stays_small_and_holds_no_name_and_no_whole_number(
+async def test_entry_is_small_and_holds_no_name_and_no_whole_phone(
     store: Store, mine: Groups, database_url: str
 ) -> None:
     await mine.create(range(5000), "a name", "a remark")
-    (entry,) = await of_calls(store)
+    (entry,) = await of_requests(store)
     assert entry.details["added"] == 5000
     assert len(entry.details["phones"]) == limits.AUDIT_PHONES_MAX
     (row,) = await direct.query(
@@ -193,22 +191,7 @@ async def test_an_entry_stays_small_and_holds_no_name_and_no_whole_number(
     assert not [held for held in (phone(0), "a name", "a remark") if held in text]
 
 
-@pytest.mark.parametrize(
-    ("number", "masked"),
-    [
-        ("8613800138000", "8613800****00"),
-        ("85211111114", "85211****14"),
-        ("123456789012345", "1234567******45"),
-        ("1234567", "1****67"),
-        ("123456", "****56"),
-        ("12345", "***45"),
-    ],
-)
-def test_a_number_is_masked_so_that_most_of_a_short_one_is_hidden(number: str, masked: str) -> None:
-    assert mask(number) == masked
-
-
-async def test_commands_leave_entries_of_the_operator(
+async def test_operator_commands_add_entries(
     store: Store, services: Services, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     await customers.create(store, clock, "cus_1", "A Name")
@@ -222,10 +205,12 @@ async def test_commands_leave_entries_of_the_operator(
     await access_keys.disable(store, "key-1", None)
     await access_keys.require_sha256(store, "key-1", clock())
     await access_keys.require_sha256(store, "key-1", None)
+    await access_keys.require_unique_ts(store, "key-1", clock())
+    await access_keys.require_unique_ts(store, "key-1", None)
     await access_keys.set_rate(store, "key-1", 5, 9)
     await access_keys.expire(store, clock, "key-1", START_MS + 1)
     rotated = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
-    await store.write(lambda: _reencrypt(secret_box))
+    await _commit_rotation(store, secret_box)
     found = await entries(store)
     assert {(e.action, str(e.details)) for e in found} == {
         ("customers.create", "{}"),
@@ -234,18 +219,20 @@ async def test_commands_leave_entries_of_the_operator(
         (
             "keys.create",
             "{'expiresMs': None, 'sha256OnlySinceMs': None, 'ratePerS': None, "  # noqa: ISC004
-            "'rateBurst': None, 'readOnlyMs': None}",
+            "'rateBurst': None, 'readOnlyMs': None, 'uniqueTsSinceMs': None}",
         ),
         ("keys.disable", "{}"),
         ("keys.enable", "{}"),
         ("keys.requireSha256", "{}"),
         ("keys.allowMd5", "{}"),
+        ("keys.requireUniqueTs", "{}"),
+        ("keys.allowRepeatedTs", "{}"),
         ("keys.setRate", "{'ratePerS': 5, 'rateBurst': 9}"),
         ("keys.expire", f"{{'expiresMs': {START_MS + 1}}}"),
         ("keys.rotate", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
         ("masterKey.rotate", "{'accessKeys': 1}"),
     }
-    assert len(found) == 12
+    assert len(found) == 14
     for entry in found:
         assert _is_operators(entry)
         assert "@" in entry.actor
@@ -255,7 +242,7 @@ async def test_commands_leave_entries_of_the_operator(
     assert not [s for s in (secret, rotated.access_secret, "A Name") if s in str(found)]
 
 
-async def test_a_command_that_is_refused_leaves_none(
+async def test_refused_operator_command_adds_no_entry(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     await customers.create(store, clock, "cus_1", "")
@@ -273,8 +260,8 @@ async def test_a_command_that_is_refused_leaves_none(
     assert len(await entries(store)) == 2
 
 
-async def test_an_import_has_an_entry_for_each_batch(
-    store: Store, services: Services, caller: Caller, monkeypatch: pytest.MonkeyPatch
+async def test_import_adds_an_entry_for_each_batch(
+    store: Store, services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 2)
     rows = [(line, {"phones": joined([line, line + 1])}) for line in range(3)]
@@ -294,7 +281,7 @@ async def test_an_import_has_an_entry_for_each_batch(
     ]
 
 
-async def test_entries_are_found_by_each_condition_the_newest_first(
+async def test_find_applies_each_filter_and_returns_newest_first(
     store: Store, mine: Groups, theirs: Groups, clock: FakeClock
 ) -> None:
     first = await mine.create([1])
@@ -315,14 +302,14 @@ async def test_entries_are_found_by_each_condition_the_newest_first(
     assert await times(customer_id="cus_9") == []
     assert await times(access_key="stranger-key") == [at[1]]
     assert await times(action="deleteGroup") == [at[2]]
-    assert await times(group_id=first) == [at[2], at[0]]
-    assert await times(group_id=other) == [at[1]]
+    assert await times(subject=first) == [at[2], at[0]]
+    assert await times(subject=other) == [at[1]]
     assert await times(since_ms=at[1]) == [at[2], at[1]]
     found = await entries(store, until_ms=at[2])
     assert [entry.at_ms for entry in found] == [at[1], at[0]]
 
 
-async def test_pruning_takes_away_what_is_older_and_tells_so(
+async def test_prune_deletes_older_entries_and_adds_an_entry_for_it(
     store: Store, mine: Groups, theirs: Groups, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "AUDIT_PRUNE_AT_ONCE", 2)
@@ -330,9 +317,9 @@ async def test_pruning_takes_away_what_is_older_and_tells_so(
         clock.now_ms += 1
         await groups_.create([1])
     assert await audit.prune(store, START_MS + 4) == 3
-    assert [entry.at_ms for entry in await of_calls(store)] == [START_MS + 4]
-    told = await entries(store, action="audit.prune")
-    assert sorted((entry.customer_id, str(entry.details)) for entry in told) == [
+    assert [entry.at_ms for entry in await of_requests(store)] == [START_MS + 4]
+    pruning = await entries(store, action="audit.prune")
+    assert sorted((entry.customer_id, str(entry.details)) for entry in pruning) == [
         ("cus_1", f"{{'beforeMs': {START_MS + 4}, 'entries': 2}}"),
         ("cus_2", f"{{'beforeMs': {START_MS + 4}, 'entries': 1}}"),
     ]
@@ -340,7 +327,7 @@ async def test_pruning_takes_away_what_is_older_and_tells_so(
     assert len(await entries(store, action="audit.prune")) == 2
 
 
-async def test_after_pruning_nothing_can_be_deleted_any_more(
+async def test_prune_ends_with_a_table_that_is_append_only_again(
     store: Store, mine: Groups, database_url: str
 ) -> None:
     await mine.create([1])
@@ -351,18 +338,18 @@ async def test_after_pruning_nothing_can_be_deleted_any_more(
         await direct.run(database_url, "DELETE FROM audit_entry WHERE at_ms = 7")
 
 
-async def test_pruning_that_fails_leaves_everything(
+async def test_prune_that_fails_deletes_nothing(
     store: Store, mine: Groups, database_url: str
 ) -> None:
     await mine.create([1])
     await direct.run(database_url, _refuse_entries(database_url))
     with pytest.raises(WireError):
         await audit.prune(store, START_MS + 1)
-    assert len(await of_calls(store)) == 1
+    assert len(await of_requests(store)) == 1
     assert await direct.query(database_url, "SELECT * FROM audit_pruning") == []
 
 
-async def test_a_user_without_a_name_is_told_by_its_number(
+async def test_operator_without_a_user_name_is_recorded_by_uid(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(uid: int) -> None:

@@ -1,173 +1,188 @@
-"""A write is carried out at most once: signatures, client tokens, and how long both are known."""
+"""Idempotency keys: signatures of unique-ts keys, and how long a record is kept.
+
+Client tokens: test_commit.py.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from tests import direct
+from msgspec import structs
 from tests.conftest import FakeClock
-from tests.groups.actions import Groups, phone
+from tests.core.conftest import Records, Sign
+from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
 from openpns.core import idempotency
-from openpns.core.context import Caller, Services
+from openpns.core.commit import Effect, commit
+from openpns.core.context import Context, Services
 from openpns.errors import (
     ClientTokenReused,
     GroupFull,
     GroupNotFound,
     OutcomeUnknown,
-    ParameterError,
     ReadFailed,
     ServiceUnavailable,
     TimestampExpired,
 )
-from openpns.groups import service
-from openpns.groups.wire import CreateGroup
-from openpns.storage.store import Statement, Transaction
+from openpns.storage.store import Transaction
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
 UNKNOWN = "0123456789abcdef" * 2
 FRESH_MS = limits.TS_SKEW_MS_MAX
 
-Sign = Callable[[str], Groups]
-"""Returns the actions of a request with this signature, made now."""
+
+async def create(request: Groups, number: int = 1, name: str | None = "a") -> str:
+    return await request.create([number], name)
 
 
-@pytest.fixture
-def sign(services: Services, caller: Caller, clock: FakeClock) -> Sign:
-    def request(signature: str) -> Groups:
-        signed = replace(caller, signature=signature, ts_ms=clock.now_ms)
-        return Groups(replace(services, phones_in_group_max=5), signed)
-
-    return request
-
-
-@pytest.fixture
-def records(query: direct.Query) -> Callable[[], Awaitable[list[str]]]:
-    """The keys of the notes that are there."""
-
-    async def read() -> list[str]:
-        return [
-            row[0]
-            for row in await query("SELECT idempotency_key FROM idempotency_record ORDER BY 1")
-        ]
-
-    return read
+async def test_identical_create_without_key_makes_two_groups(
+    sign: Sign, mine: Groups, records: Records
+) -> None:
+    request = sign("s1")
+    ids = [await create(request), await create(request)]
+    assert ids[0] != ids[1]
+    assert await mine.ids() == ids
+    assert await records() == []
 
 
-async def create(request: Groups, token: str | None, number: int = 1, name: str = "a") -> str:
-    body = CreateGroup(phone(number), name, None, token)
-    return (await service.create(request.services, request.caller, body)).groupId
-
-
-async def test_each_write_sent_again_is_answered_as_before_and_changes_nothing(
+async def test_identical_creates_at_once_without_key_each_make_a_group(
     sign: Sign, mine: Groups
 ) -> None:
-    first = sign("s1")
+    request = sign("s1")
+    ids = await asyncio.gather(*(create(request) for _ in range(30)))
+    assert len(set(ids)) == 30
+    assert sorted(await mine.ids()) == sorted(ids)
+
+
+async def test_identical_delete_without_key_is_answered_group_not_found(
+    sign: Sign, mine: Groups, records: Records
+) -> None:
+    group_id = await create(sign("s1"))
+    request = sign("s2")
+    await request.drop(group_id)
+    with pytest.raises(GroupNotFound):
+        await request.drop(group_id)
+    assert await mine.ids() == []
+    assert await records() == []
+
+
+async def test_identical_update_without_key_is_carried_out_again(sign: Sign, mine: Groups) -> None:
+    group_id = await create(sign("s1"))
+    adding = sign("s2")
+    await adding.add(group_id, 2)
+    await sign("s3").delete(group_id, 2)
+    await adding.add(group_id, 2)
+    assert await mine.phones(group_id) == joined([1, 2])
+
+
+@pytest.mark.parametrize("token", ["", None])
+async def test_empty_client_token_is_not_a_key(
+    sign: Sign, mine: Groups, records: Records, token: str | None
+) -> None:
+    request = sign("s1", token)
+    assert await create(request) != await create(request)
+    assert len(await mine.ids()) == 2
+    assert await records() == []
+
+
+async def test_each_identical_write_of_a_unique_ts_key_gets_the_first_response(
+    sign_unique: Sign, mine: Groups
+) -> None:
+    first = sign_unique("s1")
     group_id = await first.create([1])
-    other_id = await sign("s2").create([1])
+    other_id = await sign_unique("s2").create([1])
     assert await first.create([1]) == group_id != other_id
-    added, deleted, replaced, dropped = sign("s3"), sign("s4"), sign("s5"), sign("s6")
+    added, deleted, replaced, dropped = (sign_unique(f"s{n}") for n in range(3, 7))
     await added.add(group_id, 2)
     await deleted.delete(group_id, 1)
     await added.add(group_id, 2)
-    await sign("s7").delete(group_id, 2)
-    await added.add(group_id, 2)  # carried out again it would bring the number back
+    await sign_unique("s7").delete(group_id, 2)
+    await added.add(group_id, 2)  # carried out again, it would add the phone again
     assert await mine.phones(group_id) == ""
     await replaced.replace(group_id, 3)
-    await sign("s8").add(group_id, 1)
+    await sign_unique("s8").add(group_id, 1)
     await deleted.delete(group_id, 1)
     await replaced.replace(group_id, 3)
-    assert await mine.phones(group_id) == f"{phone(3)},{phone(1)}"
+    assert await mine.phones(group_id) == joined([3, 1])
     await dropped.drop(group_id)
-    await dropped.drop(group_id)  # not 19001: it is the first answer
+    await dropped.drop(group_id)  # the first response, not 19001
     assert await mine.ids() == [other_id]
 
 
-async def test_a_refusal_is_answered_again_also_when_the_write_could_be_done_now(
-    sign: Sign, mine: Groups
+async def test_refusals_are_recorded_under_the_signature_of_a_unique_ts_key(
+    sign_unique: Sign, mine: Groups
 ) -> None:
-    group_id = await sign("s1").create([1, 2, 3, 4, 5])
-    late = sign("s2")
+    group_id = await sign_unique("s1").create([1, 2, 3, 4, 5])
+    late = sign_unique("s2")
     with pytest.raises(GroupFull) as first:
         await late.add(group_id, 6)
-    await sign("s3").delete(group_id, 1)
+    await sign_unique("s3").delete(group_id, 1)
     with pytest.raises(GroupFull) as second:
         await late.add(group_id, 6)
     assert second.value.msg == first.value.msg
-    assert await mine.phones(group_id) == ",".join(map(phone, [2, 3, 4, 5]))
-    absent = sign("s4")
+    assert await mine.phones(group_id) == joined([2, 3, 4, 5])
+    absent = sign_unique("s4")
     for _ in range(2):
         with pytest.raises(GroupNotFound):
             await absent.drop(UNKNOWN)
 
 
-async def test_what_is_refused_for_its_fields_alone_leaves_no_note(
-    sign: Sign, records: Callable[[], Awaitable[list[str]]]
+async def test_copies_at_once_of_a_unique_ts_key_are_one_write(
+    sign_unique: Sign, mine: Groups
 ) -> None:
-    request = sign("s1")
-    for error, write in (
-        (GroupFull, request.create(range(6))),
-        (GroupNotFound, request.drop("no id")),
-        (ParameterError, create(request, "t1", number=-5)),
-    ):
-        with pytest.raises(error):
-            await write
-    assert await records() == []
-
-
-async def test_copies_at_once_are_one_write_and_have_one_answer(sign: Sign, mine: Groups) -> None:
-    request, other = sign("s1"), sign("s2")
+    request, other = sign_unique("s1"), sign_unique("s2")
     ids = await asyncio.gather(*(request.create([1]) for _ in range(20)), other.create([1]))
     assert len(set(ids[:20])) == 1
     assert sorted(await mine.ids()) == sorted({*ids})
     assert len({*ids}) == 2
-    dropped = sign("s3")
+    dropped = sign_unique("s3")
     await asyncio.gather(*(dropped.drop(ids[0]) for _ in range(20)))
     assert await mine.ids() == [ids[20]]
 
 
-async def test_copies_of_a_write_that_is_refused_agree(sign: Sign, mine: Groups) -> None:
-    group_id = await sign("s1").create([1, 2, 3, 4, 5])
-    adding, freeing = sign("s2"), sign("s3")
-    answers = await asyncio.gather(
+async def test_copies_at_once_of_a_refused_write_of_a_unique_ts_key_get_one_response(
+    sign_unique: Sign, mine: Groups
+) -> None:
+    group_id = await sign_unique("s1").create([1, 2, 3, 4, 5])
+    adding, freeing = sign_unique("s2"), sign_unique("s3")
+    results = await asyncio.gather(
         *(adding.add(group_id, 6) for _ in range(5)),
         freeing.delete(group_id, 1),
         *(adding.add(group_id, 6) for _ in range(5)),
         return_exceptions=True,
     )
-    told = {getattr(answer, "code", 0) for place, answer in enumerate(answers) if place != 5}
-    assert told in ({0}, {GroupFull.code})
-    assert (phone(6) in await mine.phones(group_id)) == (told == {0})
+    codes = {getattr(result, "code", 0) for place, result in enumerate(results) if place != 5}
+    assert codes in ({0}, {GroupFull.code})
+    assert (phone(6) in await mine.phones(group_id)) == (codes == {0})
 
 
-async def test_a_signature_is_known_until_no_server_would_take_its_ts(
-    sign: Sign,
-    services: Services,
-    clock: FakeClock,
-    records: Callable[[], Awaitable[list[str]]],
+async def test_signature_is_known_as_long_as_a_server_may_accept_its_ts(
+    sign_unique: Sign, services: Services, clock: FakeClock, records: Records
 ) -> None:
-    ahead = sign("s1")
+    ahead = sign_unique("s1")
+    ts_ms = clock.now_ms
     clock.now_ms -= FRESH_MS
     group_id = await ahead.create([1])
     for age_ms in (0, FRESH_MS, limits.SIGNATURE_RECORD_MS - 1):
-        clock.now_ms = ahead.caller.ts_ms + age_ms
+        clock.now_ms = ts_ms + age_ms
         await idempotency.clean(services)
         assert await ahead.create([1]) == group_id
-        assert await records() == ["sign:s1"]
-    clock.now_ms = ahead.caller.ts_ms + limits.SIGNATURE_RECORD_MS
+        assert await records() == ["signature:s1"]
+    clock.now_ms = ts_ms + limits.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     assert await records() == []
 
 
-async def test_a_write_whose_turn_comes_when_its_note_may_be_gone_is_not_carried_out(
-    sign: Sign, services: Services, clock: FakeClock, mine: Groups
+async def test_write_is_not_carried_out_when_its_record_may_have_been_deleted(
+    sign_unique: Sign, services: Services, clock: FakeClock, mine: Groups
 ) -> None:
-    stopped = sign("s1")
+    stopped = sign_unique("s1")
+    ts_ms = clock.now_ms
     group_id = await stopped.create([1])
-    await sign("s2").add(group_id, 2)
+    await sign_unique("s2").add(group_id, 2)
     clock.now_ms += limits.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     for write in (
@@ -176,137 +191,103 @@ async def test_a_write_whose_turn_comes_when_its_note_may_be_gone_is_not_carried
         lambda: stopped.drop(group_id),
         lambda: stopped.drop(UNKNOWN),
     ):
-        with pytest.raises(TimestampExpired, match="came too late; nothing was written"):
+        with pytest.raises(TimestampExpired, match="waited too long; nothing was written"):
             await write()
-    assert await mine.page() == (1, [("cus_1", group_id, group_id, f"{phone(1)},{phone(2)}", "")])
-    clock.now_ms = stopped.caller.ts_ms + FRESH_MS + limits.WRITE_LATE_MS_MAX
+    assert await mine.page() == (1, [("cus_1", group_id, group_id, joined([1, 2]), "")])
+    clock.now_ms = ts_ms + FRESH_MS + limits.WRITE_LATE_MS_MAX
     await stopped.drop(group_id)
     assert await mine.ids() == []
 
 
-async def test_cleaning_forgets_all_that_is_over_and_nothing_else(
+async def test_late_write_with_only_a_token_is_carried_out(
+    sign: Sign, clock: FakeClock, mine: Groups
+) -> None:
+    stopped = sign("s1", "t1")
+    clock.now_ms += limits.SIGNATURE_RECORD_MS
+    assert await stopped.create([1]) == (await mine.ids())[0]
+
+
+async def test_clean_deletes_expired_records_only(
     sign: Sign,
+    sign_unique: Sign,
     services: Services,
     clock: FakeClock,
-    records: Callable[[], Awaitable[list[str]]],
+    records: Records,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(idempotency, "_CLEAN_AT_ONCE", 3)
+    monkeypatch.setattr(idempotency, "_CLEAN_BATCH", 3)
     for number in range(8):
-        await sign(f"old-{number}").create([number])
-    await create(sign("with-token"), "t1")
+        await sign_unique(f"old-{number}").create([number])
+    await create(sign_unique("with-token", "t1"))
     clock.now_ms += limits.SIGNATURE_RECORD_MS - 1
-    await sign("new").create([9])
+    await sign_unique("new").create([9])
     await idempotency.clean(services)
     assert len(await records()) == 11
     clock.now_ms += 1
     await asyncio.gather(*(idempotency.clean(services) for _ in range(3)))
-    assert await records() == ["client:t1", "sign:new"]
+    assert await records() == ["signature:new", "token:createGroup:t1"]
     clock.now_ms += limits.CLIENT_TOKEN_MS
     await idempotency.clean(services)
     assert await records() == []
 
 
-async def test_a_client_token_makes_the_same_wish_one_group_whatever_its_signature(
-    sign: Sign, mine: Groups, clock: FakeClock
+async def test_signature_keeps_the_response_of_its_token_after_the_token_expired(
+    sign_unique: Sign, clock: FakeClock, mine: Groups
 ) -> None:
-    group_id = await create(sign("s1"), "t1")
+    group_id = await create(sign_unique("s1", "t1"))
     clock.now_ms += limits.CLIENT_TOKEN_MS - 1
-    assert await create(sign("s2"), "t1") == group_id
-    plain = CreateGroup(f" +{phone(1)} ", "a", "", "t1")
-    request = sign("s3")
-    made = await service.create(request.services, request.caller, plain)
-    assert made.groupId == group_id
-    assert await create(sign("s4"), "t2") != group_id
-    assert len(await mine.ids()) == 2
-
-
-async def test_copies_with_one_client_token_are_one_group(sign: Sign, mine: Groups) -> None:
-    ids = await asyncio.gather(*(create(sign(f"s{n}"), "t1") for n in range(20)))
-    assert await mine.ids() == [ids[0]]
-    assert {*ids} == {ids[0]}
-
-
-async def test_another_wish_under_a_client_token_is_refused(sign: Sign, mine: Groups) -> None:
-    group_id = await create(sign("s1"), "t1")
-    for number, name in ((2, "a"), (1, "b")):
-        request = sign(f"{number}{name}")
-        for _ in range(2):
-            with pytest.raises(ClientTokenReused, match="another createGroup was sent under this"):
-                await create(request, "t1", number, name)
-    assert await create(sign("s2"), "t1") == group_id
-    assert await mine.ids() == [group_id]
-
-
-async def test_after_its_day_a_client_token_is_free_but_not_for_requests_that_came_before(
-    sign: Sign, clock: FakeClock, mine: Groups
-) -> None:
-    group_id = await create(sign("s1"), "t1")
-    clock.now_ms += limits.CLIENT_TOKEN_MS - 1
-    again, refused = sign("s2"), sign("s3")
-    assert await create(again, "t1") == group_id
+    again, refused = sign_unique("s2", "t1"), sign_unique("s3", "t1")
+    assert await create(again) == group_id
     with pytest.raises(ClientTokenReused):
-        await create(refused, "t1", 2)
+        await create(refused, 2)
     clock.now_ms += 1
-    assert await create(again, "t1") == group_id
+    assert await create(again) == group_id
     with pytest.raises(ClientTokenReused):
-        await create(refused, "t1", 2)
+        await create(refused, 2)
     assert await mine.ids() == [group_id]
-    new_id = await create(sign("s4"), "t1", 2)
-    assert await create(sign("s5"), "t1", 2) == new_id
+    new_id = await create(sign_unique("s4", "t1"), 2)
+    assert await create(sign_unique("s5", "t1"), 2) == new_id
     assert await mine.ids() == [group_id, new_id]
 
 
-async def test_a_refused_create_leaves_its_client_token_free(sign: Sign) -> None:
-    request = sign("s1")
-    body = CreateGroup(",".join(map(phone, range(6))), "a", None, "t1")
-    with pytest.raises(GroupFull):
-        await service.create(request.services, request.caller, body)
-    assert await create(sign("s2"), "t1")
-
-
-async def test_an_empty_client_token_is_none(sign: Sign, mine: Groups) -> None:
-    for token in ("", None):
-        assert await create(sign(f"a{token}"), token) != await create(sign(f"b{token}"), token)
-    assert len(await mine.ids()) == 4
-
-
-async def test_a_client_token_without_a_signature_counts_too(mine: Groups) -> None:
-    group_id = await create(mine, "t1")
-    assert await create(mine, "t1") == group_id
-    with pytest.raises(ClientTokenReused):
-        await create(mine, "t1", 2)
-
-
-async def test_signatures_and_tokens_are_each_customers_own(
-    sign: Sign, stranger: Caller, mine: Groups, theirs: Groups
+async def test_keys_belong_to_one_customer(
+    sign_unique: Sign, stranger: Context, mine: Groups, theirs: Groups, clock: FakeClock
 ) -> None:
-    group_id = await create(sign("s1"), "t1")
-    ours = sign("s1")
-    other = replace(stranger, signature="s1", ts_ms=ours.caller.ts_ms)
-    assert await create(Groups(ours.services, other), "t1", 2) != group_id
+    group_id = await create(sign_unique("s1", "t1"))
+    unique = structs.replace(stranger.principal, unique_ts=True)
+    other = Groups(structs.replace(stranger, principal=unique))
+    request = other.sent(signature="s1", ts_ms=clock.now_ms, client_token="t1")
+    assert await create(request, 2) != group_id
     assert [await side.page() for side in (mine, theirs)] == [
         (1, [("cus_1", "a", group_id, phone(1), "")]),
         (1, [("cus_2", "a", (await theirs.ids())[0], phone(2), "")]),
     ]
 
 
-async def test_a_token_that_looks_like_a_signature_is_none(sign: Sign, mine: Groups) -> None:
-    group_id = await create(sign("s1"), "s1")
-    assert await create(sign("sign:s1"), "sign:s1") != group_id
-    assert len(await mine.ids()) == 2
-
-
-@pytest.mark.parametrize("failure", [None, ServiceUnavailable("away"), ReadFailed("damaged")])
-async def test_a_note_that_cannot_be_read_does_not_say_that_nothing_was_written(
-    sign: Sign, services: Services, clock: FakeClock, failure: Exception | None
+async def test_token_that_looks_like_a_key_of_another_kind_is_a_token(
+    sign_unique: Sign, mine: Groups
 ) -> None:
-    request = sign("s1")
+    group_id = await create(sign_unique("s1", "s1"))
+    for token in ("signature:s1", "token:createGroup:s1", "createGroup:s1"):
+        assert await create(sign_unique(f"of {token}", token)) != group_id
+    assert len(await mine.ids()) == 4
+
+
+@pytest.mark.parametrize("token", [None, "t1"])
+@pytest.mark.parametrize("failure", [None, ServiceUnavailable("away"), ReadFailed("damaged")])
+async def test_record_that_cannot_be_read_raises_outcome_unknown(
+    sign: Sign,
+    sign_unique: Sign,
+    services: Services,
+    failure: Exception | None,
+    token: str | None,
+) -> None:
+    request = sign_unique("s1") if token is None else sign("s1", token)
     await request.create([1])
     store = services.store
 
     class Forgetful:
-        """Forgets every note before it is read, or cannot read it."""
+        """A store that loses each record before it is read, or cannot read it."""
 
         write = staticmethod(store.write)
 
@@ -315,25 +296,49 @@ async def test_a_note_that_cannot_be_read_does_not_say_that_nothing_was_written(
                 raise failure
             return []
 
-    forgetful = replace(request.services, store=Forgetful())  # type: ignore[arg-type]
+    forgetful = replace(request.context.services, store=Forgetful())  # type: ignore[arg-type]
+    context = structs.replace(request.context, services=forgetful)
     with pytest.raises(
-        OutcomeUnknown, match="the write came before, and its answer cannot be read"
+        OutcomeUnknown, match="the write was carried out before, and its response cannot be read"
     ):
-        await Groups(forgetful, request.caller).create([1])
+        await Groups(context).create([1])
 
 
-async def test_a_write_that_fails_leaves_no_note(
-    sign: Sign, services: Services, records: Callable[[], Awaitable[list[str]]]
+async def test_refusal_whose_record_has_an_unknown_outcome_raises_service_unavailable(
+    sign: Sign, services: Services
 ) -> None:
-    request = sign("s1")
-    mark = idempotency.Once(request.caller, request.caller.ts_ms, services.clock)
+    store = services.store
 
-    def steps() -> Transaction[None]:
-        yield from mark.note(None)
-        yield Statement("group_lock", {"customer_id": "cus_1", "group_id": UNKNOWN})
-        raise ReadFailed
+    class LostAtSecondWrite:
+        """A store that is lost while it commits the record of a refusal."""
 
-    with pytest.raises(ReadFailed):
-        await idempotency.write_once(services, mark, steps, type(None))
+        fetch = staticmethod(store.fetch)
+        writes = 0
+
+        async def write(self, *args: Any, **kwargs: Any) -> Any:
+            self.writes += 1
+            if self.writes == 2:
+                raise OutcomeUnknown("lost")
+            return await store.write(*args, **kwargs)
+
+    request = sign("s1", "t1")
+    lost = replace(request.context.services, store=LostAtSecondWrite())  # type: ignore[arg-type]
+    with pytest.raises(ServiceUnavailable, match="the storage was lost; nothing was written"):
+        await Groups(structs.replace(request.context, services=lost)).drop(UNKNOWN)
+    with pytest.raises(GroupNotFound):
+        await request.drop(UNKNOWN)
+
+
+async def test_write_that_fails_after_its_record_leaves_none(
+    sign: Sign, sign_unique: Sign, records: Records
+) -> None:
+    request = sign_unique("s1", "t1")
+
+    def steps() -> Transaction[Effect[None]]:
+        yield from ()
+        return Effect(None, "subject", object())  # no entry can be made of these details
+
+    with pytest.raises(TypeError):
+        await commit(request.context, "createGroup", steps, scope="groups", payload={})
     assert await records() == []
     assert await request.create([1])

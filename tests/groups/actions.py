@@ -1,12 +1,18 @@
-"""The number group actions in short, so that a test reads as what it says."""
+"""Short forms of the number group actions, for tests."""
 
+import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
+
+import msgspec
 
 from openpns.core.context import Context, RequestFacts
 from openpns.groups import listing, service
 from openpns.groups.listing import FoundGroups
 from openpns.groups.wire import ADD, DELETE, REPLACE
+
+Rows: TypeAlias = list[tuple[Any, ...]]
+Ids: TypeAlias = list[str]
 
 
 def phone(number: int) -> str:
@@ -15,7 +21,7 @@ def phone(number: int) -> str:
 
 
 def joined(numbers: Iterable[int]) -> str:
-    """Return phone numbers as a request sends and gets them."""
+    """Return phones as a request and a response write them."""
     return ",".join(phone(number) for number in numbers)
 
 
@@ -25,10 +31,14 @@ class Groups:
     def __init__(self, context: Context) -> None:
         self.context = context
 
+    def bounded(self, **bounds: int) -> "Groups":
+        """Return the same groups, on services with these bounds."""
+        services = dataclasses.replace(self.context.services, **bounds)  # type: ignore[arg-type]
+        return Groups(msgspec.structs.replace(self.context, services=services))
+
     def sent(self, **facts: Any) -> "Groups":
-        """Return the same groups, as a request with these facts reaches them."""
-        services, principal = self.context.services, self.context.principal
-        return Groups(Context(services, principal, RequestFacts(**facts)))
+        """Return the same groups, for a request with these facts."""
+        return Groups(msgspec.structs.replace(self.context, request=RequestFacts(**facts)))
 
     async def create(
         self, numbers: Iterable[int], name: str | None = None, remark: str | None = None
@@ -53,7 +63,7 @@ class Groups:
         )
 
     async def change(self, group_id: str, **fields: Any) -> tuple[int, int, int, int] | None:
-        """Call updateGroup with any fields; return what it says it did."""
+        """Send updateGroup with any fields; return the change that it reports."""
         done = await service.update_group(self.context, group_id=group_id, **fields)
         return None if done is None else (done.added, done.removed, done.unchanged, done.count)
 
@@ -63,15 +73,15 @@ class Groups:
     async def list(self, limit: int = 0, offset: int | None = 0, **filters: Any) -> FoundGroups:
         return await listing.list_group(self.context, limit=limit, offset=offset, **filters)
 
-    async def page(self, limit: int = 0, offset: int = 0) -> tuple[int, list[tuple[Any, ...]]]:
-        """Return the total and a page's rows, in whatever chunks they came."""
+    async def page(self, limit: int = 0, offset: int = 0) -> tuple[int, Rows]:
+        """Return the total and the rows of a page, read to its end."""
         found = await self.list(limit, offset)
         rows = [tuple(row) for row in found.rows]
         if found.rest is not None:
             rows += [tuple(row) async for chunk in found.rest for row in chunk]
         return found.total, rows
 
-    async def ids(self, limit: int = 0, offset: int = 0) -> list[str]:
+    async def ids(self, limit: int = 0, offset: int = 0) -> Ids:
         return [row[2] for row in (await self.page(limit, offset))[1]]
 
     async def phones(self, group_id: str) -> str:

@@ -22,14 +22,14 @@ SELECT g.customer_id, g.group_seq, g.phones || coalesce(
 FROM number_group AS g
 ORDER BY g.customer_id, g.group_seq
 """
-PARTS = "SELECT customer_id, group_seq, chunk, phones FROM group_phone_chunk"
+CHUNKS = "SELECT customer_id, group_seq, chunk, phones FROM group_phone_chunk"
 GAPS = "SELECT customer_id, level, block, deleted FROM group_order_gap"
-COUNTERS = "SELECT customer_id, group_count, next_seq FROM customer_state"
+STATES = "SELECT customer_id, group_count, next_seq FROM customer_state"
 
 
 @pytest.fixture
 def query(database_url: str) -> direct.Query:
-    """Look into the test's database past openpns."""
+    """Return a function that runs SQL on the test's database, without openpns."""
     return partial(direct.query, database_url)
 
 
@@ -50,7 +50,7 @@ def secret_box() -> SecretBox:
 
 @pytest.fixture
 async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
-    """See to it that a test leaves tables behind that say the same thing in every place."""
+    """Check that the tables of groups agree with each other after the test."""
     yield
     members: dict[tuple[str, int], list[str]] = {}
     for customer_id, seq, number in await query(MEMBERS):
@@ -60,14 +60,14 @@ async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
         numbers = members.pop((customer_id, seq), [])
         assert (phones, count) == (",".join(numbers), len(numbers))
     assert not members, "members of no group"
-    for customer_id, count, next_seq in await query(COUNTERS):
+    for customer_id, count, next_seq in await query(STATES):
         seqs = [row[1] for row in shown if row[0] == customer_id]
         assert (count, max(seqs, default=-1) < next_seq) == (len(seqs), True)
         gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
         assert gaps == gaps_between(seqs, next_seq)
-    for customer_id, seq, part, phones in await query(PARTS):
+    for customer_id, seq, chunk, phones in await query(CHUNKS):
         count = next(row[3] for row in shown if (row[0], row[1]) == (customer_id, seq))
-        assert phones.count(",") == min(128, count - 128 * part) > 0
+        assert phones.count(",") == min(128, count - 128 * chunk) > 0
 
 
 def gaps_between(seqs: list[int], next_seq: int) -> set[tuple[int, int, int]]:

@@ -20,8 +20,8 @@ MEMBERS = f"customer_id = 'cus_1' AND group_seq = {SEQ}"
 @pytest.fixture
 async def filled(mine: Groups, theirs: Groups, secret_box: SecretBox) -> Store:
     """Two customers with more groups than a slice holds, one of them empty, and a key."""
-    store = mine.services.store
-    await access_keys.create(store, secret_box, mine.services.clock, "cus_1")
+    store = mine.context.services.store
+    await access_keys.create(store, secret_box, mine.context.services.clock, "cus_1")
     for number in range(limits.GROUPS_IN_SLICE * 2 + 1):
         await mine.create(range(number, number + 300))
     empty = await mine.create([1])
@@ -39,7 +39,7 @@ async def _wrong(store: Store) -> list[str]:
     return told
 
 
-async def test_every_row_of_a_sound_database_is_counted(filled: Store) -> None:
+async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None:
     told: list[str] = []
     numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
     assert await verify(filled, CHECKS, told.append) == {
@@ -53,11 +53,11 @@ async def test_every_row_of_a_sound_database_is_counted(filled: Store) -> None:
     assert told == []
 
 
-async def test_an_empty_database_has_nothing_wrong(store: Store) -> None:
+async def test_check_finds_nothing_wrong_in_an_empty_database(store: Store) -> None:
     assert set((await verify(store, CHECKS, pytest.fail)).values()) == {0}
 
 
-async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
+async def test_check_finds_nothing_wrong_after_updates(store: Store, mine: Groups) -> None:
     group = await mine.create(range(500))
     await mine.delete(group, *range(0, 500, 3))
     await mine.add(group, *range(300, 600))
@@ -135,7 +135,7 @@ async def test_changed_groups_stay_sound(store: Store, mine: Groups) -> None:
         ),
     ],
 )
-async def test_each_thing_that_can_be_wrong_is_told_without_a_number(
+async def test_check_reports_each_kind_of_damage_without_phones(
     filled: Store, database_url: str, damage: str, expected: str
 ) -> None:
     if "secret_ciphertext" in damage and database_url.startswith("sqlite"):
@@ -146,7 +146,7 @@ async def test_each_thing_that_can_be_wrong_is_told_without_a_number(
     assert not any(re.search("852[0-9]{8}", line) for line in told)
 
 
-async def test_numbers_in_another_order_than_shown_are_found(
+async def test_check_reports_phones_in_another_order_than_listed(
     store: Store, mine: Groups, query: direct.Query
 ) -> None:
     group = await mine.create([1, 2, 3])
@@ -157,7 +157,7 @@ async def test_numbers_in_another_order_than_shown_are_found(
     )
 
 
-async def test_a_text_that_is_cut_elsewhere_is_found(
+async def test_check_reports_phone_text_split_at_other_places(
     store: Store, mine: Groups, query: direct.Query
 ) -> None:
     await mine.create(range(300))
@@ -167,4 +167,4 @@ async def test_a_text_that_is_cut_elsewhere_is_found(
     )
     await query("DELETE FROM group_phone_chunk WHERE chunk = 1")
     (told,) = await _wrong(store)
-    assert told.endswith("its text is not cut into parts of 128")
+    assert told.endswith("its text is not cut into chunks of 128")

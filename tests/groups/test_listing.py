@@ -1,20 +1,23 @@
-"""Finding groups, and paging behind one: compared with a plain list in Python."""
+"""listGroup: pages, filters, orders and `after`, compared with a list in Python."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec import UNSET
+from tests.conftest import FakeClock
 from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups import listing
-from openpns.groups.wire import ListGroup
 from openpns.kit.casefold import fold_name
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
+
+HUGE = 2**63 - 1
 
 NAMES = [
     "Sales",
@@ -29,12 +32,12 @@ NAMES = [
 
 
 class Finder:
-    """Asks for groups, and knows from a plain list what must be found."""
+    """Lists groups, and derives from a plain list what must be found."""
 
     def __init__(self, mine: Groups) -> None:
         self.mine = mine
         self.groups: list[tuple[str, str, set[int]]] = []
-        """Id, name and numbers of each group, oldest first."""
+        """Id, name and phones of each group, oldest first."""
 
     async def create(self, name: str, *numbers: int) -> str:
         group_id = await self.mine.create(numbers, name)
@@ -49,8 +52,8 @@ class Finder:
         found = [
             group
             for group in self.groups
-            if filters.get("groupId", group[0]) == group[0]
-            and fold_name(group[1]).startswith(fold_name(filters.get("groupName", "")))
+            if filters.get("group_id", group[0]) == group[0]
+            and fold_name(group[1]).startswith(fold_name(filters.get("group_name", "")))
             and ("phone" not in filters or int(filters["phone"][3:]) in group[2])
         ]
         if order == "name":
@@ -60,15 +63,14 @@ class Finder:
 
     async def ask(self, **fields: Any) -> tuple[int, list[str], Any]:
         """Return total, ids and next."""
-        request = ListGroup(**({"limit": 1000} | fields))
-        listed = await listing.list(self.mine.services, self.mine.caller, request)
-        rows = [*listed.rows]
-        if listed.rest is not None:
-            rows += [row async for piece in listed.rest for row in piece]
-        return listed.total, [row[2] for row in rows], listed.next
+        found = await self.mine.list(**({"limit": 1000, "offset": None} | fields))
+        rows = [*found.rows]
+        if found.rest is not None:
+            rows += [row async for chunk in found.rest for row in chunk]
+        return found.total, [row[2] for row in rows], found.next
 
     async def walk(self, limit: int, between: Callable[[], Any], **fields: Any) -> list[str]:
-        """Return all ids, page by page, with something done between the pages."""
+        """Return all ids, page by page; `between` runs after each page."""
         seen: list[str] = []
         after: str | None = ""
         while after is not None:
@@ -81,7 +83,7 @@ class Finder:
 
 @pytest.fixture
 async def finder(mine: Groups, theirs: Groups) -> Finder:
-    """Groups of all kinds of names, some deleted, and another customer's alike."""
+    """Return groups with many kinds of names, some deleted, and those of another customer."""
     finder = Finder(mine)
     rng = random.Random(7)
     for place in range(60):
@@ -96,22 +98,22 @@ async def finder(mine: Groups, theirs: Groups) -> Finder:
 
 FILTERS: list[dict[str, str]] = [
     {},
-    {"groupName": "sal"},
-    {"groupName": "SALES "},
-    {"groupName": "stras"},
-    {"groupName": "straß"},
-    {"groupName": "\u00e9c"},
-    {"groupName": "nobody"},
-    {"groupName": ""},
+    {"group_name": "sal"},
+    {"group_name": "SALES "},
+    {"group_name": "stras"},
+    {"group_name": "straß"},
+    {"group_name": "\u00e9c"},
+    {"group_name": "nobody"},
+    {"group_name": ""},
     {"phone": phone(3)},
     {"phone": phone(99)},
-    {"phone": phone(3), "groupName": "s"},
+    {"phone": phone(3), "group_name": "s"},
 ]
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest", "name"])
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
-async def test_what_is_found_is_what_a_plain_list_finds(
+async def test_list_finds_what_a_plain_list_finds(
     finder: Finder, filters: dict[str, str], order: str
 ) -> None:
     expected = finder.expected(order, **filters)
@@ -128,33 +130,33 @@ async def test_what_is_found_is_what_a_plain_list_finds(
         assert await finder.walk(limit, nothing, order=order, **filters) == expected
 
 
-async def test_a_group_is_found_by_its_id_if_the_other_filters_let_it(finder: Finder) -> None:
+async def test_list_by_group_id_applies_the_other_filters_too(finder: Finder) -> None:
     group_id, name, numbers = finder.groups[5]
     number = phone(min(numbers))
     for fields, count in (
         ({}, 1),
-        ({"groupName": name}, 1),
+        ({"group_name": name}, 1),
         ({"phone": number}, 1),
-        ({"phone": number, "groupName": name, "order": "name"}, 1),
+        ({"phone": number, "group_name": name, "order": "name"}, 1),
         ({"phone": phone(99)}, 0),
-        ({"groupName": "nobody"}, 0),
+        ({"group_name": "nobody"}, 0),
     ):
-        total, ids, _ = await finder.ask(offset=0, groupId=group_id, **fields)
+        total, ids, _ = await finder.ask(offset=0, group_id=group_id, **fields)
         assert (total, ids) == (count, [group_id][:count])
-    assert (await finder.ask(offset=0, groupId="f" * 32))[:2] == (0, [])
+    assert (await finder.ask(offset=0, group_id="f" * 32))[:2] == (0, [])
 
 
-async def test_another_customers_group_is_not_found_and_no_place_to_go_on_from(
+async def test_list_raises_group_not_found_after_a_foreign_group(
     finder: Finder, theirs: Groups
 ) -> None:
     (other, *_) = await theirs.ids()
-    assert (await finder.ask(offset=0, groupId=other))[:2] == (0, [])
+    assert (await finder.ask(offset=0, group_id=other))[:2] == (0, [])
     with pytest.raises(GroupNotFound, match="begin again with an empty after"):
         await finder.ask(after=other)
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest", "name"])
-async def test_whatever_comes_and_goes_meanwhile_no_group_that_stays_is_missed_or_repeated(
+async def test_list_after_neither_misses_nor_repeats_groups_that_stay(
     finder: Finder, order: str
 ) -> None:
     rng = random.Random(11)
@@ -175,7 +177,7 @@ async def test_whatever_comes_and_goes_meanwhile_no_group_that_stays_is_missed_o
     assert still == [group_id for group_id in in_order if group_id in set(still)]
 
 
-async def test_the_group_seen_last_may_be_deleted_and_the_page_goes_on_behind_it(
+async def test_list_after_goes_on_behind_a_deleted_group(
     finder: Finder,
 ) -> None:
     for order in ("oldest", "newest", "name"):
@@ -187,19 +189,21 @@ async def test_the_group_seen_last_may_be_deleted_and_the_page_goes_on_behind_it
         assert more == before[5:10]
 
 
-async def test_where_a_group_stood_is_forgotten_after_a_while(finder: Finder, clock: Any) -> None:
+async def test_clean_forgets_deleted_groups_after_seven_days(
+    finder: Finder, clock: FakeClock
+) -> None:
     gone = finder.groups[3][0]
     await finder.drop(gone)
     clock.now_ms += limits.GROUP_TOMBSTONE_MS - 1
-    await listing.clean(finder.mine.services)
+    await listing.clean(finder.mine.context.services)
     await finder.ask(after=gone)
     clock.now_ms += 1
-    await listing.clean(finder.mine.services)
+    await listing.clean(finder.mine.context.services)
     with pytest.raises(GroupNotFound, match="in the last 7 days"):
         await finder.ask(after=gone)
 
 
-async def test_long_groups_come_in_pieces_and_say_what_comes_next(
+async def test_list_after_in_chunks_returns_next(
     finder: Finder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(5):
@@ -213,11 +217,9 @@ async def test_long_groups_come_in_pieces_and_say_what_comes_next(
             pass
 
         assert await finder.walk(limit, nothing) == expected
-    listed = await listing.list(
-        finder.mine.services, finder.mine.caller, ListGroup(limit=1, after=expected[-2])
-    )
-    assert listed.rest is not None
-    rows = [*listed.rows] + [row async for piece in listed.rest for row in piece]
+    found = await finder.mine.list(1, None, after=expected[-2])
+    assert found.rest is not None
+    rows = [*found.rows] + [row async for chunk in found.rest for row in chunk]
     assert [row[3] for row in rows] == [joined(range(1000, 1300))]
 
 
@@ -229,8 +231,106 @@ async def test_long_groups_come_in_pieces_and_say_what_comes_next(
         ({"offset": 0, "phone": f"{phone(1)},{phone(2)}"}, "phone must be one phone number"),
     ],
 )
-async def test_what_cannot_be_asked_is_refused_with_what_can(
+async def test_list_raises_parameter_error_for_conflicting_or_wrong_fields(
     mine: Groups, fields: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(ParameterError, match=text):
-        await listing.list(mine.services, mine.caller, ListGroup(limit=1, **fields))
+        await mine.list(limit=1, **({"offset": None} | fields))
+
+
+async def test_list_returns_empty_page_for_customer_without_groups(mine: Groups) -> None:
+    assert await mine.page() == (0, [])
+
+
+async def test_list_returns_groups_oldest_first_in_stable_order(
+    mine: Groups, clock: FakeClock
+) -> None:
+    ids = []
+    for number in range(12):
+        clock.now_ms -= 1000  # the order is that of creation, not of the clock
+        ids.append(await mine.create([number]))
+        assert await mine.ids(3, 0) == ids[:3]
+    for offset in range(0, 14, 2):
+        assert await mine.ids(5, offset) == ids[offset : offset + 5]
+    await mine.add(ids[0], 99)
+    assert await mine.ids() == ids
+
+
+@pytest.mark.parametrize("offset", [2, 3, HUGE])
+async def test_list_with_offset_past_the_end_returns_only_the_total(
+    mine: Groups, offset: int
+) -> None:
+    for number in range(2):
+        await mine.create([number])
+    assert await mine.page(10, offset) == (2, [])
+    assert await mine.page(0, offset) == (2, [])
+
+
+async def test_list_without_limit_returns_a_thousand_groups(
+    mine: Groups,
+) -> None:
+    for first in range(0, 1003, 17):  # all at once, the last might wait longer than it may
+        await asyncio.gather(*(mine.create([first + number]) for number in range(17)))
+    total, rows = await mine.page(0)
+    assert (total, len(rows)) == (1003, limits.GROUPS_IN_PAGE_MAX)
+    assert len(await mine.ids(1000, 1000)) == 3
+    assert await mine.ids(1000, 0) == [row[2] for row in rows]
+    assert len({*await mine.ids(1000, 0), *await mine.ids(1000, 1000)}) == 1003
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 20])
+async def test_list_in_chunks_returns_the_same_page(
+    mine: Groups, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    ids = [await mine.create(range(n % 7 + 1)) for n in range(30)]
+    await mine.delete(ids[3], *range(7))
+    await mine.drop(ids[11])
+    whole = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", limit or 1000)
+    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 4)
+    pieces = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
+    assert pieces == whole
+
+
+async def test_list_in_chunks_reads_one_snapshot(
+    mine: Groups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 0)
+    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    ids = [await mine.create([n]) for n in range(9)]
+    found = await mine.list()
+    assert found.rest is not None
+    seen = [row[2] for row in found.rows]
+    async for rows in found.rest:
+        seen += [row[2] for row in rows]
+        await mine.drop(ids.pop())
+        await mine.create([1])
+    assert found.total == 9
+    assert len(seen) == 9
+    assert seen[: len(ids)] == ids
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_list_returns_right_page_at_every_offset_after_deletions(
+    mine: Groups, theirs: Groups, seed: int
+) -> None:
+    chance = random.Random(seed)
+    await theirs.create([1])
+    left = await _create_many(mine, 300)
+    for _ in range(4):
+        first = chance.randrange(len(left) - 40)
+        for group_id in [*left[first : first + 30], *chance.sample(left[first + 30 :], 10)]:
+            await mine.drop(group_id)
+            left.remove(group_id)
+        left += await _create_many(mine, 3)
+        for offset in (0, 1, *chance.sample(range(len(left)), 30), len(left) - 1, len(left)):
+            limit = chance.randint(1, 9)
+            total, rows = await mine.page(limit, offset)
+            assert (total, [row[2] for row in rows]) == (
+                len(left), left[offset : offset + limit],
+            )  # fmt: skip
+    assert (await mine.page(1, HUGE)) == (len(left), [])
+
+
+async def _create_many(mine: Groups, count: int) -> list[str]:
+    return [await mine.create([number]) for number in range(count)]

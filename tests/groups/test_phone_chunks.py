@@ -1,7 +1,7 @@
 from tests.groups.actions import Groups, joined
 
 
-async def test_a_long_group_grows_and_shrinks_over_the_bounds_of_its_parts(
+async def test_phone_chunks_stay_consistent_as_a_group_grows_and_shrinks(
     mine: Groups, sound_tables: None
 ) -> None:
     held = [*range(100)]

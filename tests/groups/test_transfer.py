@@ -8,7 +8,7 @@ from tests import direct
 from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
-from openpns.core.context import Caller, Services
+from openpns.core.context import Context, Services
 from openpns.errors import InternalError, ServiceUnavailable
 from openpns.groups import transfer
 from openpns.groups.rows import COLUMNS
@@ -65,11 +65,11 @@ def run(services: Services, mine: Groups) -> Import:
 
 
 async def exported(groups: Groups) -> list[tuple[str, ...]]:
-    rows = transfer.export_rows(groups.services, groups.caller.customer_id)
+    rows = transfer.export_rows(groups.context.services, groups.context.customer_id)
     return [one async for one in rows]
 
 
-async def test_rows_become_groups_in_the_files_order(run: Import, mine: Groups) -> None:
+async def test_import_creates_groups_in_the_order_of_the_file(run: Import, mine: Groups) -> None:
     first = await mine.create([1])
     rows = [row(9, [5, 3], "Nacht", "a, b"), row(2, [7]), row(5, [])]
     assert await run.run(*rows) == (3, 3, 0)
@@ -86,14 +86,14 @@ async def test_rows_become_groups_in_the_files_order(run: Import, mine: Groups) 
     assert await mine.phones(group_id(9)) == joined([5, 3, 4])
 
 
-async def test_a_row_without_a_group_id_gets_one(run: Import, mine: Groups) -> None:
+async def test_import_gives_a_row_without_group_id_a_new_one(run: Import, mine: Groups) -> None:
     assert await run.run({"phones": phone(1)}, {"phones": phone(2), "groupId": ""}) == (2, 2, 0)
     total, rows = await mine.page()
     assert total == len({one[2] for one in rows}) == 2
     assert [(one[1] == one[2], one[3]) for one in rows] == [(True, phone(1)), (True, phone(2))]
 
 
-async def test_what_was_exported_imports_to_the_same(
+async def test_import_of_an_export_restores_the_same_groups(
     run: Import, mine: Groups, theirs: Groups
 ) -> None:
     await mine.create([3, 1, 2], "Lieferung 牛 🚚", 'a "remark", with a comma')
@@ -107,10 +107,10 @@ async def test_what_was_exported_imports_to_the_same(
     assert (await exported(theirs))[1:] == rows
 
 
-async def test_an_export_is_oldest_first_and_one_snapshot(mine: Groups) -> None:
+async def test_export_is_oldest_first_and_one_snapshot(mine: Groups) -> None:
     ids = [await mine.create([number]) for number in range(150)]
     seen = []
-    async for one in transfer.export_rows(mine.services, "cus_1"):
+    async for one in transfer.export_rows(mine.context.services, "cus_1"):
         seen.append(one[0])
         if len(seen) in (1, 70, 130):
             await mine.drop(ids[len(seen) + 10])
@@ -118,16 +118,16 @@ async def test_an_export_is_oldest_first_and_one_snapshot(mine: Groups) -> None:
     assert seen == ids
 
 
-async def test_an_export_that_is_left_early_holds_nothing_back(mine: Groups) -> None:
+async def test_export_closed_early_blocks_no_write(mine: Groups) -> None:
     for number in range(3):
         await mine.create([number])
-    async with aclosing(transfer.export_rows(mine.services, "cus_1")) as rows:
+    async with aclosing(transfer.export_rows(mine.context.services, "cus_1")) as rows:
         await anext(rows)
     await mine.create([3])
     assert len(await exported(mine)) == 4
 
 
-async def test_a_customer_without_groups_exports_nothing(mine: Groups) -> None:
+async def test_export_returns_nothing_for_customer_without_groups(mine: Groups) -> None:
     assert await exported(mine) == []
 
 
@@ -146,7 +146,7 @@ async def test_a_customer_without_groups_exports_nothing(mine: Groups) -> None:
         ({"remark": "r" * 513}, "remark is too long or has control characters"),
     ],
 )
-async def test_a_bad_row_is_left_out_and_named_without_its_numbers(
+async def test_import_skips_and_reports_bad_row_without_its_phones(
     run: Import, mine: Groups, columns: Columns, why: str
 ) -> None:
     run.services = replace(run.services, phones_in_group_max=5, phones_in_request_max=8)
@@ -158,7 +158,7 @@ async def test_a_bad_row_is_left_out_and_named_without_its_numbers(
     assert await mine.ids() == [group_id(1), group_id(3)]
 
 
-async def test_a_group_id_counts_once_in_a_file(run: Import, mine: Groups) -> None:
+async def test_import_skips_repeated_group_id(run: Import, mine: Groups) -> None:
     bad_first = row(1) | {"phones": "bad"}
     rows = [bad_first, row(1, [5]), row(2), row(1, [6])]
     assert await run.run(*rows) == (2, 2, 2)
@@ -166,26 +166,26 @@ async def test_a_group_id_counts_once_in_a_file(run: Import, mine: Groups) -> No
     assert await mine.phones(group_id(1)) == phone(5)
 
 
-async def test_a_group_id_of_the_customers_own_is_refused(
+async def test_import_skips_group_id_that_the_customer_has(
     run: Import, mine: Groups, theirs: Groups
 ) -> None:
     own, other = await mine.create([1]), await theirs.create([2])
     rows = [row(1), row(2) | {"groupId": own}, row(3) | {"groupId": other}]
     assert await run.run(*rows) == (2, 2, 1)
-    assert run.bad == [(3, "groupId is there already")]
+    assert run.bad == [(3, "groupId exists already")]
     assert await mine.phones(own) == phone(1)
     assert await mine.ids() == [own, group_id(1), other]
     assert await theirs.phones(other) == phone(2)
 
 
-async def test_a_second_import_of_a_file_adds_nothing(run: Import, mine: Groups) -> None:
+async def test_import_of_the_same_file_again_adds_nothing(run: Import, mine: Groups) -> None:
     rows = [row(number) for number in range(5)]
     assert await run.run(*rows) == (5, 5, 0)
     assert await run.run(*rows) == (0, 0, 5)
     assert (await mine.page())[0] == 5
 
 
-async def test_a_dry_run_finds_the_same_and_writes_nothing(
+async def test_import_dry_run_reports_the_same_and_writes_nothing(
     run: Import, mine: Groups, query: direct.Query
 ) -> None:
     own = await mine.create([1])
@@ -199,7 +199,7 @@ async def test_a_dry_run_finds_the_same_and_writes_nothing(
     assert real.bad == run.bad
 
 
-async def test_a_file_is_written_in_batches_of_so_many_groups(
+async def test_import_writes_batches_of_bounded_groups(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 4)
@@ -209,7 +209,7 @@ async def test_a_file_is_written_in_batches_of_so_many_groups(
     assert await mine.ids() == [group_id(number) for number in range(10)]
 
 
-async def test_a_batch_holds_only_so_many_numbers(
+async def test_import_writes_batches_of_bounded_phones(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_PHONES", 5)
@@ -219,12 +219,12 @@ async def test_a_batch_holds_only_so_many_numbers(
     assert await mine.ids() == [group_id(number) for number in range(6)]
 
 
-async def test_an_empty_file_is_no_import(run: Import, mine: Groups) -> None:
+async def test_import_of_empty_file_writes_nothing(run: Import, mine: Groups) -> None:
     assert await run.run() == (0, 0, 0)
     assert run.batches == 0
 
 
-async def test_what_was_written_before_a_failure_stays_and_the_rest_can_be_made_up_for(
+async def test_import_after_a_failure_completes_the_file(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 2)
@@ -248,7 +248,7 @@ async def test_what_was_written_before_a_failure_stays_and_the_rest_can_be_made_
     assert sorted(await mine.ids()) == [group_id(number) for number in range(6)]
 
 
-async def test_a_batch_that_the_database_refuses_leaves_nothing(
+async def test_import_writes_nothing_of_a_batch_that_the_database_refuses(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(run.services.ids), "group_id", lambda _: group_id(7))
@@ -257,8 +257,8 @@ async def test_a_batch_that_the_database_refuses_leaves_nothing(
     assert await mine.page() == (0, [])
 
 
-async def test_two_imports_of_one_file_write_each_group_once(
-    services: Services, caller: Caller
+async def test_imports_at_once_of_one_file_create_each_group_once(
+    services: Services, context: Context
 ) -> None:
     rows = [
         (line, {"groupId": f"{line:032x}", "phones": f"8521111{line:04d}"}) for line in range(2, 52)
@@ -268,7 +268,7 @@ async def test_two_imports_of_one_file_write_each_group_once(
         *(
             transfer.import_rows(
                 services,
-                caller.customer_id,
+                context.customer_id,
                 rows,
                 on_bad=bad.append,
                 on_batch=lambda: None,
@@ -278,5 +278,5 @@ async def test_two_imports_of_one_file_write_each_group_once(
         )
     )
     assert sorted(each.groups for each in done) == [0, 0, 50]
-    assert {row.why for row in bad} == {"groupId is there already"}
+    assert {row.why for row in bad} == {"groupId exists already"}
     assert len(bad) == 100

@@ -1,5 +1,5 @@
-"""The fixtures of the API, which its transports use as well."""
+"""The fixtures of the API, which its transports use too."""
 
-from tests.api.conftest import _logging_as_before, key, log, secret_box, server
+from tests.api.conftest import _restore_logging, key, log, secret_box, server
 
-__all__ = ["_logging_as_before", "key", "log", "secret_box", "server"]
+__all__ = ["_restore_logging", "key", "log", "secret_box", "server"]

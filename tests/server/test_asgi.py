@@ -17,7 +17,7 @@ from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
-from openpns.core.context import Caller
+from openpns.core.context import Context
 from openpns.errors import ConfigError
 from openpns.server.application import Application
 from openpns.server.asgi import AsgiApp
@@ -28,9 +28,9 @@ Message = MutableMapping[str, Any]
 
 
 @pytest.fixture
-async def key(store: Store, database_url: str, clock: FakeClock, caller: Caller) -> NewSecret:
+async def key(store: Store, database_url: str, clock: FakeClock, context: Context) -> NewSecret:
     secret_box = await open_secret_box(store, database_url, MASTER_KEY)
-    return await access_keys.create(store, secret_box, clock, caller.customer_id)
+    return await access_keys.create(store, secret_box, clock, context.customer_id)
 
 
 class Carrier:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.api.conftest import _logging_as_before
+from tests.api.conftest import _restore_logging
 from tests.conftest import ENGINES, create_postgres_database
 from tests.processes import MASTER_KEY, Process, fill
 from tests.simulation.recorder import Connection, Key, connect_to_every_worker
@@ -22,7 +22,7 @@ from openpns.storage import connect
 from openpns.storage.store import Store
 
 # Applications of this process set logging up; afterwards it is as it was.
-__all__ = ["_logging_as_before"]
+__all__ = ["_restore_logging"]
 
 
 class Nodes:

@@ -1,0 +1,71 @@
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from openpns.core.actions import Fragment
+from openpns.groups.actions import encode_found
+from openpns.groups.listing import FoundGroups
+
+ROWS = [
+    ["cus_1", "Lieferung 🚚", "0" * 32, "85211111114,85235753351", 'a "remark"'],
+    ["cus_1", "牛", "1" * 32, "", ""],
+    ["cus_1", "c", "2" * 32, "85211111114", ""],
+]
+
+
+async def chunks(*parts: list[Any]) -> AsyncGenerator[list[Any], None]:
+    for part in parts:
+        yield part
+
+
+async def whole(fragment: Fragment) -> bytes:
+    if isinstance(fragment, bytes):
+        return fragment
+    return b"".join([chunk async for chunk in fragment])
+
+
+async def test_encode_found_writes_fields_in_documented_order() -> None:
+    written = await whole(encode_found(FoundGroups(1, 7, ROWS[:1])))
+    assert written.decode() == (
+        '"data":{"groups":[{"customerId":"cus_1","groupName":"Lieferung 🚚",'
+        '"groupId":"00000000000000000000000000000000","phones":"85211111114,85235753351",'
+        '"remark":"a \\"remark\\""}],"total":7}'
+    )
+
+
+async def test_encode_found_writes_empty_page_as_empty_list() -> None:
+    written = await whole(encode_found(FoundGroups(1, 3, [])))
+    assert written == b'"data":{"groups":[],"total":3}'
+
+
+@pytest.mark.parametrize("following", [None, "1" * 32])
+async def test_encode_found_writes_next_after_total(following: str | None) -> None:
+    expected = b'"data":{"groups":[],"total":3,"next":%s}' % json.dumps(following).encode()
+    assert await whole(encode_found(FoundGroups(1, 3, [], next=following))) == expected
+    in_chunks = FoundGroups(1, 3, [], chunks([]), following)
+    assert json.loads(b"{" + await whole(encode_found(in_chunks)) + b"}")["data"] == {
+        "groups": [], "total": 3, "next": following,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "cut", [(ROWS[:1], [ROWS[1:2], ROWS[2:]]), (ROWS[:2], [ROWS[2:]]), (ROWS, [])], ids=str
+)
+async def test_encode_found_writes_same_bytes_in_chunks(cut: tuple[Any, Any]) -> None:
+    first, rest = cut
+    at_once = await whole(encode_found(FoundGroups(1, 3, ROWS)))
+    in_chunks = encode_found(FoundGroups(1, 3, first, chunks(*rest)))
+    assert not isinstance(in_chunks, bytes)
+    assert await whole(in_chunks) == at_once
+    assert json.loads(b"{" + at_once + b"}")["data"]["total"] == 3
+
+
+async def test_encode_found_closes_rows_if_the_response_is_closed_early() -> None:
+    rest = chunks(ROWS[1:2], ROWS[2:])
+    fragment = encode_found(FoundGroups(1, 3, ROWS[:1], rest))
+    assert not isinstance(fragment, bytes)
+    await anext(fragment)
+    await fragment.aclose()
+    assert [rows async for rows in rest] == []
