@@ -1,4 +1,4 @@
-"""What several tests share: a signed call, its answer, and a store that fails."""
+"""Shared by several tests: signed headers, the envelope of a response, a store that fails."""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -27,7 +27,7 @@ def signed_headers(
     algorithm: str | None = None,
     biz_type: str = "5",
 ) -> list[tuple[str, str]]:
-    """The public headers of a call, names in lower case as an HTTP server hands them on."""
+    """Return the public headers of a request, names in lower case as an HTTP server passes them."""
     signature = signing.sign(
         key.access_key, action, biz_type, str(ts), body, key.access_secret, algorithm or "md5"
     )
@@ -42,19 +42,19 @@ def signed_headers(
 
 
 def envelope_of(reply: Reply) -> dict[str, Any]:
-    """The envelope of an answer that was sent as a whole."""
+    """Return the envelope of a response that is not sent in chunks."""
     assert isinstance(reply.body, bytes)
     envelope: dict[str, Any] = json.loads(reply.body)
     return envelope
 
 
-async def read_pieces(reply: Reply, received: list[bytes] | None = None) -> list[bytes]:
-    """The body of an answer that is sent in pieces; `received` has what came before an error."""
-    pieces = [] if received is None else received
+async def read_chunks(reply: Reply, received: list[bytes] | None = None) -> list[bytes]:
+    """Return the body of a chunked response; `received` has what was read before an error."""
+    chunks = [] if received is None else received
     assert not isinstance(reply.body, bytes)
-    async for piece in reply.body:
-        pieces.append(piece)
-    return pieces
+    async for chunk in reply.body:
+        chunks.append(chunk)
+    return chunks
 
 
 class FailingStore:

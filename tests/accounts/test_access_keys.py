@@ -6,6 +6,7 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import AccessKey
 from openpns.accounts.secret_box import SecretBox
 from openpns.core.context import Context
+from openpns.core.principal import Principal
 from openpns.errors import ConfigError
 from openpns.storage.store import Store
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("principal")
 
 
 @pytest.fixture
-async def key(store: Store, secret_box: SecretBox, clock: FakeClock, context: Context) -> str:
+async def key(store: Store, secret_box: SecretBox, clock: FakeClock, principal: Principal) -> str:
     """An access key of the customer cus_1 with a known secret."""
     await access_keys.create(
         store, secret_box, clock, "cus_1", access_key=KEY, access_secret=SECRET
@@ -31,33 +32,33 @@ async def secrets_of(
     known = await access_keys.find(store, access_key)
     assert known is not None
     return [
-        secret_box.decrypt(sealed, access_key).decode()
-        for sealed in known.secret_ciphertexts(now_ms)
+        secret_box.decrypt(ciphertext, access_key).decode()
+        for ciphertext in known.accepted_ciphertexts(now_ms)
     ]
 
 
-async def test_a_new_key_opens_to_its_secret(
+async def test_create_makes_a_key_whose_secret_can_be_decrypted(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     made = await access_keys.create(store, secret_box, clock, "cus_1", label="shop")
     known = await access_keys.find(store, made.access_key)
     assert known is not None
-    assert (made.customer_id, known.customer_id) == ("cus_1", "cus_1")
-    assert known.may_sign(START_MS)
+    assert (made.customer_id, known.principal.customer_id) == ("cus_1", "cus_1")
+    assert known.is_active(START_MS)
     assert known.customer_disabled_ms is None
     assert await secrets_of(store, secret_box, made.access_key, START_MS) == [made.access_secret]
     assert await access_keys.list_keys(store) == [
-        AccessKey(made.access_key, "cus_1", "shop", START_MS, *[None] * 7)
+        AccessKey(made.access_key, "cus_1", "shop", START_MS, *[None] * 8)
     ]
 
 
-async def test_a_key_and_a_secret_may_be_brought_along(
+async def test_create_accepts_a_given_key_and_secret(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     assert await secrets_of(store, secret_box, key, START_MS) == [SECRET]
 
 
-async def test_a_secret_is_nowhere_but_in_the_answer(
+async def test_create_returns_the_secret_and_stores_it_only_encrypted(
     store: Store, secret_box: SecretBox, clock: FakeClock, query: direct.Query
 ) -> None:
     made = await access_keys.create(
@@ -70,23 +71,23 @@ async def test_a_secret_is_nowhere_but_in_the_answer(
     assert SECRET not in repr(await access_keys.list_keys(store))
 
 
-async def test_an_unknown_key_is_found_by_nobody(store: Store, key: str) -> None:
+async def test_find_returns_none_for_an_unknown_key(store: Store, key: str) -> None:
     assert await access_keys.find(store, "other") is None
     assert await access_keys.find(store, KEY.upper()) is None
 
 
-async def test_a_name_is_given_once_even_to_another_customer(
+async def test_create_refuses_a_key_that_exists_even_for_another_customer(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str, stranger: Context
 ) -> None:
-    with pytest.raises(ConfigError, match=f"access key {KEY} is there already"):
+    with pytest.raises(ConfigError, match=f"access key {KEY} exists already"):
         await access_keys.create(store, secret_box, clock, "cus_2", access_key=KEY)
     assert await secrets_of(store, secret_box, KEY, START_MS) == [SECRET]
 
 
-async def test_an_unknown_customer_gets_no_key(
+async def test_create_refuses_an_unknown_customer(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
-    with pytest.raises(ConfigError, match="'nobody': there is none"):
+    with pytest.raises(ConfigError, match="'nobody': not found"):
         await access_keys.create(store, secret_box, clock, "nobody")
     assert await access_keys.list_keys(store) == []
 
@@ -108,7 +109,7 @@ async def test_an_unknown_customer_gets_no_key(
         ({"expires_ms": START_MS}, "expires: allowed is a time in the future"),
     ],
 )
-async def test_a_value_that_is_not_allowed_makes_no_key(
+async def test_create_refuses_a_value_that_is_not_allowed(
     store: Store, secret_box: SecretBox, clock: FakeClock, given: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
@@ -117,30 +118,30 @@ async def test_a_value_that_is_not_allowed_makes_no_key(
     assert await access_keys.list_keys(store) == []
 
 
-async def test_a_key_expires_at_its_time(
+async def test_key_expires_at_its_time(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     made = await access_keys.create(store, secret_box, clock, "cus_1", expires_ms=START_MS + 10)
     known = await access_keys.find(store, made.access_key)
     assert known is not None
-    assert [known.may_sign(START_MS + later) for later in (0, 9, 10, 11)] == [
+    assert [known.is_active(START_MS + later) for later in (0, 9, 10, 11)] == [
         *(True, True, False, False)
     ]
 
 
-async def test_a_key_may_get_another_end_or_none(store: Store, clock: FakeClock, key: str) -> None:
+async def test_expire_changes_or_removes_the_end(store: Store, clock: FakeClock, key: str) -> None:
     later = await access_keys.expire(store, clock, key, START_MS + 10)
     assert later.expires_ms == START_MS + 10
     known = await access_keys.find(store, key)
     assert known is not None
-    assert (known.may_sign(START_MS + 9), known.may_sign(START_MS + 10)) == (True, False)
+    assert (known.is_active(START_MS + 9), known.is_active(START_MS + 10)) == (True, False)
     with pytest.raises(ConfigError, match="expires: allowed is a time in the future"):
         await access_keys.expire(store, clock, key, START_MS)
     assert [one.expires_ms for one in await access_keys.list_keys(store)] == [START_MS + 10]
     assert (await access_keys.expire(store, clock, key, None)).expires_ms is None
 
 
-async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
+async def test_require_sha256_is_kept_from_its_first_time(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     strict = await access_keys.create(
@@ -155,7 +156,27 @@ async def test_a_key_demands_sha256_from_its_first_or_a_later_day(
     assert (await access_keys.require_sha256(store, key, None)).sha256_only_since_ms is None
 
 
-async def test_a_key_may_have_a_rate_of_its_own(
+async def test_require_unique_ts_is_kept_from_its_first_time(
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
+) -> None:
+    async def is_unique(access_key: str) -> bool:
+        known = await access_keys.find(store, access_key)
+        assert known is not None
+        return known.principal.unique_ts
+
+    unique = await access_keys.create(
+        store, secret_box, clock, "cus_1", access_key="unique", unique_ts=True
+    )
+    assert [await is_unique(name) for name in (unique.access_key, key)] == [True, False]
+    for now_ms in (START_MS + 1, START_MS + 5):
+        changed = await access_keys.require_unique_ts(store, key, now_ms)
+        assert changed.unique_ts_since_ms == START_MS + 1
+    assert await is_unique(key)
+    assert (await access_keys.require_unique_ts(store, key, None)).unique_ts_since_ms is None
+    assert not await is_unique(key)
+
+
+async def test_set_rate_changes_the_rate_of_a_key(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     slow = await access_keys.create(store, secret_box, clock, "cus_1", rate_per_s=5, rate_burst=7)
@@ -163,7 +184,7 @@ async def test_a_key_may_have_a_rate_of_its_own(
     async def rate(access_key: str) -> tuple[int | None, int | None]:
         known = await access_keys.find(store, access_key)
         assert known is not None
-        return known.rate_per_s, known.rate_burst
+        return known.principal.rate_per_s, known.principal.rate_burst
 
     assert (await rate(slow.access_key), await rate(key)) == ((5, 7), (None, None))
     for per_s, burst in ((1_000_000, None), (1, 1_000_000), (0, None), (None, None)):
@@ -171,22 +192,22 @@ async def test_a_key_may_have_a_rate_of_its_own(
         assert (changed.rate_per_s, changed.rate_burst) == (per_s, burst) == await rate(key)
     shown = {one.access_key: one.rate_per_s for one in await access_keys.list_keys(store)}
     assert shown == {slow.access_key: 5, key: None}
-    with pytest.raises(ConfigError, match="there is none"):
+    with pytest.raises(ConfigError, match="not found"):
         await access_keys.set_rate(store, "no-such-key", 1, None)
 
 
 @pytest.mark.parametrize(
     ("per_s", "burst", "text"),
     [
-        (-1, None, "rate per second: allowed are 0 to 1000000; 0 for any number of calls"),
+        (-1, None, "rate per second: allowed are 0 to 1000000; 0 for any number of requests"),
         (1_000_001, None, "rate per second: allowed are 0 to 1000000"),
         (5, 0, "rate burst: allowed are 1 to 1000000"),
         (5, 1_000_001, "rate burst: allowed are 1 to 1000000"),
-        (0, 5, "rate burst: allowed only beside a rate per second above 0"),
-        (None, 5, "rate burst: allowed only beside a rate per second above 0"),
+        (0, 5, "rate burst: allowed only with a rate per second above 0"),
+        (None, 5, "rate burst: allowed only with a rate per second above 0"),
     ],
 )
-async def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
+async def test_set_rate_refuses_a_rate_that_is_not_allowed(
     store: Store, key: str, per_s: int | None, burst: int | None, text: str
 ) -> None:
     with pytest.raises(ConfigError, match=text):
@@ -195,26 +216,26 @@ async def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
     assert (listed.rate_per_s, listed.rate_burst) == (None, None)
 
 
-async def test_a_disabled_key_may_not_sign_until_it_is_enabled(store: Store, key: str) -> None:
+async def test_disable_refuses_a_key_until_it_is_enabled(store: Store, key: str) -> None:
     for now_ms in (START_MS, START_MS + 5):
         assert (await access_keys.disable(store, key, now_ms)).disabled_ms == START_MS
     known = await access_keys.find(store, key)
     assert known is not None
-    assert not known.may_sign(START_MS)
+    assert not known.is_active(START_MS)
     assert (await access_keys.disable(store, key, None)).disabled_ms is None
     known = await access_keys.find(store, key)
     assert known is not None
-    assert known.may_sign(START_MS)
+    assert known.is_active(START_MS)
 
 
-async def test_a_key_tells_that_its_customer_is_disabled(store: Store, key: str) -> None:
+async def test_find_returns_whether_the_customer_is_disabled(store: Store, key: str) -> None:
     await customers.disable(store, "cus_1", START_MS)
     known = await access_keys.find(store, key)
     assert known is not None
     assert known.customer_disabled_ms == START_MS
 
 
-async def test_after_a_rotation_the_old_secret_works_for_a_while(
+async def test_rotate_keeps_the_old_secret_for_the_grace_time(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=100)
@@ -225,14 +246,14 @@ async def test_after_a_rotation_the_old_secret_works_for_a_while(
     assert (await access_keys.list_keys(store))[0].previous_secret_until_ms == START_MS + 100
 
 
-async def test_a_rotation_without_grace_refuses_the_old_secret_at_once(
+async def test_rotate_without_grace_refuses_the_old_secret_at_once(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     made = await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
     assert await secrets_of(store, secret_box, key, START_MS) == [made.access_secret]
 
 
-async def test_a_second_rotation_ends_the_first_secret(
+async def test_rotate_twice_ends_the_first_secret(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     first = await access_keys.rotate(store, secret_box, clock, key, grace_ms=1000)
@@ -243,7 +264,7 @@ async def test_a_second_rotation_ends_the_first_secret(
     ]
 
 
-async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
+async def test_unknown_key_is_refused_with_the_command_that_lists_all(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
     for call in (
@@ -251,13 +272,14 @@ async def test_an_unknown_key_is_refused_with_the_command_that_shows_all(
         access_keys.disable(store, "other", None),
         access_keys.rotate(store, secret_box, clock, "other", 0),
         access_keys.require_sha256(store, "other", 5),
+        access_keys.require_unique_ts(store, "other", 5),
         access_keys.expire(store, clock, "other", None),
     ):
-        with pytest.raises(ConfigError, match="'other': there is none; openpns keys list"):
+        with pytest.raises(ConfigError, match="'other': not found; openpns keys list"):
             await call
 
 
-async def test_keys_are_listed_oldest_first_and_by_customer(
+async def test_list_keys_returns_oldest_first_and_filters_by_customer(
     store: Store, secret_box: SecretBox, clock: FakeClock, stranger: Context
 ) -> None:
     for name, customer_id in (("key_b", "cus_1"), ("key_c", "cus_2"), ("key_a", "cus_1")):

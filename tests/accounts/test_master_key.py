@@ -8,7 +8,7 @@ from tests.conftest import START_MS, FakeClock
 
 from openpns.accounts import access_keys, master_key
 from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
-from openpns.core.context import Context
+from openpns.core.principal import Principal
 from openpns.errors import ConfigError, InternalError
 from openpns.storage import connect
 from openpns.storage.store import Store, database_path
@@ -34,23 +34,26 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Store]:
 
 
 async def opens(store: Store, secret_box: SecretBox, access_key: str) -> list[bytes]:
-    """Return the secrets of a key as a secret_box opens them."""
+    """Return the secrets of a key, decrypted by a secret box."""
     known = await access_keys.find(store, access_key)
     assert known is not None
-    return [secret_box.decrypt(sealed, access_key) for sealed in known.secret_ciphertexts(START_MS)]
+    return [
+        secret_box.decrypt(ciphertext, access_key)
+        for ciphertext in known.accepted_ciphertexts(START_MS)
+    ]
 
 
-async def test_the_same_master_key_opens_what_it_sealed(
+async def test_open_secret_box_twice_decrypts_what_it_encrypted(
     store: Store, database_url: str, variable: str | None
 ) -> None:
-    sealed = (await master_key.open_secret_box(store, database_url, variable)).seal(
+    ciphertext = (await master_key.open_secret_box(store, database_url, variable)).encrypt(
         b"secret", "key"
     )
     again = await master_key.open_secret_box(store, database_url, variable)
-    assert again.open(sealed, "key") == b"secret"
+    assert again.decrypt(ciphertext, "key") == b"secret"
 
 
-async def test_another_databases_master_key_is_refused_and_not_repeated(
+async def test_open_secret_box_refuses_the_key_of_another_database_without_quoting_it(
     store: Store, database_url: str, variable: str | None
 ) -> None:
     await master_key.open_secret_box(store, database_url, variable)
@@ -63,17 +66,17 @@ async def test_another_databases_master_key_is_refused_and_not_repeated(
     await master_key.open_secret_box(store, database_url, variable)
 
 
-async def test_processes_that_start_at_once_agree_on_one_master_key(
+async def test_open_secret_box_at_once_agrees_on_one_key(
     store: Store, database_url: str, variable: str | None
 ) -> None:
-    vaults = await asyncio.gather(
+    boxes = await asyncio.gather(
         *(master_key.open_secret_box(store, database_url, variable) for _ in range(8))
     )
-    sealed = vaults[0].seal(b"secret", "key")
-    assert {secret_box.decrypt(sealed, "key") for secret_box in vaults} == {b"secret"}
+    ciphertext = boxes[0].encrypt(b"secret", "key")
+    assert {secret_box.decrypt(ciphertext, "key") for secret_box in boxes} == {b"secret"}
 
 
-async def test_postgresql_needs_the_variable(postgres_url: str) -> None:
+async def test_open_secret_box_needs_the_variable_on_postgresql(postgres_url: str) -> None:
     store = await connect.open_store(postgres_url)
     await connect.migrate(store, postgres_url)
     with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: is not set, and PostgreSQL needs"):
@@ -82,14 +85,16 @@ async def test_postgresql_needs_the_variable(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "broken"])
-async def test_a_malformed_variable_is_refused(sqlite: Store, sqlite_url: str, text: str) -> None:
+async def test_open_secret_box_refuses_a_malformed_variable(
+    sqlite: Store, sqlite_url: str, text: str
+) -> None:
     with pytest.raises(ConfigError, match=r"^OPENPNS_MASTER_KEY: .* allowed is 32 bytes"):
         await master_key.open_secret_box(sqlite, sqlite_url, text)
     assert master_key.key_file_of(sqlite_url) is not None
     assert not Path(f"{database_path(sqlite_url)}.key").exists()
 
 
-async def test_a_new_sqlite_database_gets_a_private_key_file(
+async def test_open_secret_box_makes_a_private_key_file_for_a_new_sqlite_database(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
     await master_key.open_secret_box(sqlite, sqlite_url, None)
@@ -99,16 +104,18 @@ async def test_a_new_sqlite_database_gets_a_private_key_file(
     assert [one.name for one in tmp_path.glob("*.new")] == []
 
 
-async def test_a_key_file_that_is_there_already_is_used(
+async def test_open_secret_box_uses_an_existing_key_file(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
     text = new_master_key()
     (tmp_path / "file.db.key").write_text(text)
-    sealed = (await master_key.open_secret_box(sqlite, sqlite_url, None)).seal(b"secret", "key")
-    assert SecretBox(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+    ciphertext = (await master_key.open_secret_box(sqlite, sqlite_url, None)).encrypt(
+        b"secret", "key"
+    )
+    assert SecretBox(read_master_keys(text, "test")).decrypt(ciphertext, "key") == b"secret"
 
 
-async def test_a_lost_key_file_is_not_made_anew(
+async def test_open_secret_box_does_not_replace_a_lost_key_file(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
     await master_key.open_secret_box(sqlite, sqlite_url, None)
@@ -128,7 +135,7 @@ async def test_a_lost_key_file_is_not_made_anew(
     await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 
-async def test_a_key_file_that_cannot_be_written_is_named(
+async def test_open_secret_box_names_a_key_file_that_cannot_be_written(
     sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(master_key, "key_file_of", lambda _: tmp_path / "missing" / "file.db.key")
@@ -136,7 +143,7 @@ async def test_a_key_file_that_cannot_be_written_is_named(
         await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 
-async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
+async def test_open_secret_box_uses_the_key_file_of_a_faster_process(
     sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = new_master_key()
@@ -147,16 +154,18 @@ async def test_a_key_file_that_another_process_was_faster_to_make_is_used(
         return plain(file, own)
 
     monkeypatch.setattr(master_key, "_write_draft", lose_the_race)
-    sealed = (await master_key.open_secret_box(sqlite, sqlite_url, None)).seal(b"secret", "key")
-    assert SecretBox(read_master_keys(text, "test")).open(sealed, "key") == b"secret"
+    ciphertext = (await master_key.open_secret_box(sqlite, sqlite_url, None)).encrypt(
+        b"secret", "key"
+    )
+    assert SecretBox(read_master_keys(text, "test")).decrypt(ciphertext, "key") == b"secret"
     assert [one.name for one in tmp_path.glob("*.new")] == []
 
 
 @pytest.fixture
 async def key(
-    store: Store, database_url: str, variable: str | None, context: Context, clock: FakeClock
+    store: Store, database_url: str, variable: str | None, principal: Principal, clock: FakeClock
 ) -> str:
-    """An access key with two secrets, sealed under the first master key."""
+    """An access key with two secrets, ciphertext under the first master key."""
     secret_box = await master_key.open_secret_box(store, database_url, variable)
     made = await access_keys.create(store, secret_box, clock, "cus_1", access_secret="first-secret")
     await access_keys.create(store, secret_box, clock, "cus_1", access_secret="other-secret")
@@ -172,7 +181,7 @@ async def rotate(store: Store, url: str, variable: str | None) -> tuple[int, str
     return await master_key.rotate(store, url, f"{newest},{variable}"), newest
 
 
-async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
+async def test_rotate_encrypts_every_secret_with_the_new_key(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     before = await master_key.open_secret_box(store, database_url, variable)
@@ -182,9 +191,10 @@ async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
     assert count == 2
     after = await master_key.open_secret_box(store, database_url, newest)
     assert await opens(store, after, key) == secrets
-    known = await access_keys.find(store, key)
-    assert known is not None
-    assert all(after.is_newest(sealed) for sealed in known.secret_ciphertexts(START_MS))
+    file = master_key.key_file_of(database_url)
+    text = newest or (file.read_text() if file else "")
+    assert len(read_master_keys(text, "test")) == 1
+    assert await opens(store, SecretBox(read_master_keys(text, "test")), key) == secrets
     if newest is not None:
         assert variable is not None
         with pytest.raises(ConfigError, match="not the master key"):
@@ -193,7 +203,7 @@ async def test_after_a_rotation_the_new_master_key_alone_opens_everything(
             await opens(store, before, key)
 
 
-async def test_a_server_that_runs_on_finds_the_rotated_key_file(
+async def test_running_server_reads_the_rotated_key_file(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     running = await master_key.open_secret_box(store, database_url, variable)
@@ -208,14 +218,14 @@ async def test_a_server_that_runs_on_finds_the_rotated_key_file(
     assert await opens(store, running, key) == secrets
 
 
-async def test_a_second_rotation_has_everything_to_do_again(
+async def test_rotate_again_encrypts_everything_again(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     count, newest = await rotate(store, database_url, variable)
     assert (await rotate(store, database_url, newest))[0] == count == 2
 
 
-async def test_a_variable_with_one_key_is_no_rotation(
+async def test_rotate_refuses_a_variable_with_one_key(
     store: Store, database_url: str, key: str, variable: str | None
 ) -> None:
     file = master_key.key_file_of(database_url)
@@ -224,7 +234,7 @@ async def test_a_variable_with_one_key_is_no_rotation(
         await master_key.rotate(store, database_url, one)
 
 
-async def test_a_rotation_with_the_wrong_master_key_changes_nothing(
+async def test_rotate_with_the_wrong_key_changes_nothing(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     wrong = f"{new_master_key()},{new_master_key()}"
@@ -235,7 +245,7 @@ async def test_a_rotation_with_the_wrong_master_key_changes_nothing(
 
 
 @pytest.mark.parametrize("step", ["_reencrypt", "_write_private"])
-async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
+async def test_rotate_completes_an_interrupted_rotation(
     store: Store,
     database_url: str,
     variable: str | None,
@@ -274,35 +284,35 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
     assert await opens(store, last, key) == secrets
 
 
-async def test_a_key_that_is_made_beside_a_rotation_can_be_opened_after_it(
-    store: Store, database_url: str, variable: str | None, context: Context
+async def test_create_during_a_rotation_encrypts_with_the_new_key(
+    store: Store, database_url: str, variable: str | None, principal: Principal
 ) -> None:
     """The secret_box was opened before the rotation, and is used after it."""
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
     early = await master_key.open_secret_box(store, database_url, both)
     await master_key.rotate(store, database_url, both)
-    made = await access_keys.create(store, early, FakeClock(), context.customer_id)
+    made = await access_keys.create(store, early, FakeClock(), principal.customer_id)
     rotated = await access_keys.rotate(store, early, FakeClock(), made.access_key, grace_ms=1000)
     late = await master_key.open_secret_box(store, database_url, newest)
     found = await opens(store, late, made.access_key)
     assert found == [rotated.access_secret.encode(), made.access_secret.encode()]
 
 
-async def test_a_vault_without_the_key_in_use_stores_no_secret(
-    store: Store, database_url: str, context: Context
+async def test_create_with_a_replaced_master_key_stores_no_secret(
+    store: Store, database_url: str, principal: Principal
 ) -> None:
     old, newest = new_master_key(), new_master_key()
     early = await master_key.open_secret_box(store, database_url, old)
     await master_key.rotate(store, database_url, f"{newest},{old}")
     with pytest.raises(InternalError, match="cannot be opened"):
         await access_keys.create(
-            store, early, FakeClock(), context.customer_id, access_key="made-late"
+            store, early, FakeClock(), principal.customer_id, access_key="made-late"
         )
     assert await access_keys.find(store, "made-late") is None
 
 
-async def test_only_one_rotation_of_a_key_file_runs_at_a_time(
+async def test_rotate_refuses_to_run_twice_at_once_on_one_key_file(
     sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await master_key.open_secret_box(sqlite, sqlite_url, None)

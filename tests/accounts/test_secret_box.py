@@ -8,55 +8,53 @@ from openpns.errors import ConfigError, InternalError
 ONE, OTHER = b"1" * 32, b"2" * 32
 
 
-def test_what_was_sealed_opens_for_its_owner_alone() -> None:
+def test_encrypt_makes_a_ciphertext_for_its_owner_only() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.encrypt(b"secret", "key")
-    assert secret_box.decrypt(sealed, "key") == b"secret"
+    ciphertext = secret_box.encrypt(b"secret", "key")
+    assert secret_box.decrypt(ciphertext, "key") == b"secret"
     with pytest.raises(InternalError):
-        secret_box.decrypt(sealed, "another")
+        secret_box.decrypt(ciphertext, "another")
 
 
-def test_a_seal_never_looks_the_same_twice_nor_shows_what_it_holds() -> None:
+def test_encrypt_makes_different_ciphertexts_that_do_not_contain_the_secret() -> None:
     secret_box = SecretBox([ONE])
-    sealed = [secret_box.encrypt(b"secret", "key") for _ in range(100)]
-    assert len(set(sealed)) == 100
-    assert not any(b"secret" in one or ONE in one for one in sealed)
+    ciphertext = [secret_box.encrypt(b"secret", "key") for _ in range(100)]
+    assert len(set(ciphertext)) == 100
+    assert not any(b"secret" in one or ONE in one for one in ciphertext)
 
 
-def test_a_change_of_any_byte_is_noticed() -> None:
+def test_decrypt_refuses_a_change_of_any_byte() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.encrypt(b"secret", "key")
-    for place in range(len(sealed)):
-        changed = bytearray(sealed)
+    ciphertext = secret_box.encrypt(b"secret", "key")
+    for place in range(len(ciphertext)):
+        changed = bytearray(ciphertext)
         changed[place] ^= 1
         with pytest.raises(InternalError, match="cannot be opened with the master key"):
             secret_box.decrypt(bytes(changed), "key")
 
 
-def test_a_cut_at_any_byte_is_noticed() -> None:
+def test_decrypt_refuses_a_truncated_ciphertext() -> None:
     secret_box = SecretBox([ONE])
-    sealed = secret_box.encrypt(b"secret", "key")
-    for length in range(len(sealed)):
+    ciphertext = secret_box.encrypt(b"secret", "key")
+    for length in range(len(ciphertext)):
         with pytest.raises(InternalError):
-            secret_box.decrypt(sealed[:length], "key")
+            secret_box.decrypt(ciphertext[:length], "key")
 
 
-def test_another_master_key_opens_nothing() -> None:
+def test_decrypt_refuses_the_ciphertext_of_another_master_key() -> None:
     with pytest.raises(InternalError):
-        SecretBox([OTHER]).open(SecretBox([ONE]).seal(b"secret", "key"), "key")
+        SecretBox([OTHER]).decrypt(SecretBox([ONE]).encrypt(b"secret", "key"), "key")
 
 
-def test_older_master_keys_open_and_only_the_newest_seals() -> None:
-    old = SecretBox([ONE]).seal(b"secret", "key")
+def test_older_master_keys_decrypt_and_only_the_newest_encrypts() -> None:
+    old = SecretBox([ONE]).encrypt(b"secret", "key")
     both = SecretBox([OTHER, ONE])
-    assert both.open(old, "key") == b"secret"
-    assert not both.is_newest(old)
-    new = both.seal(b"secret", "key")
-    assert both.is_newest(new)
-    assert SecretBox([OTHER]).open(new, "key") == b"secret"
+    assert both.decrypt(old, "key") == b"secret"
+    new = both.encrypt(b"secret", "key")
+    assert SecretBox([OTHER]).decrypt(new, "key") == b"secret"
 
 
-def test_keys_that_changed_meanwhile_are_read_again_when_needed() -> None:
+def test_decrypt_reloads_keys_for_a_ciphertext_of_an_unknown_master_key() -> None:
     held = [[ONE]]
     reads: list[int] = []
 
@@ -68,21 +66,20 @@ def test_keys_that_changed_meanwhile_are_read_again_when_needed() -> None:
     assert secret_box.decrypt(secret_box.encrypt(b"a", "key"), "key") == b"a"
     assert not reads
     held[0] = [OTHER, ONE]
-    assert secret_box.decrypt(SecretBox([OTHER]).seal(b"b", "key"), "key") == b"b"
-    assert secret_box.is_newest(secret_box.encrypt(b"c", "key"))
-    assert SecretBox([OTHER]).open(secret_box.encrypt(b"c", "key"), "key") == b"c"
+    assert secret_box.decrypt(SecretBox([OTHER]).encrypt(b"b", "key"), "key") == b"b"
+    assert SecretBox([OTHER]).decrypt(secret_box.encrypt(b"c", "key"), "key") == b"c"
     assert len(reads) == 1
     with pytest.raises(InternalError):
-        secret_box.decrypt(SecretBox([b"3" * 32]).seal(b"d", "key"), "key")
+        secret_box.decrypt(SecretBox([b"3" * 32]).encrypt(b"d", "key"), "key")
 
 
-def test_a_new_master_key_reads_as_itself() -> None:
+def test_new_master_key_can_be_read() -> None:
     made = [new_master_key() for _ in range(50)]
     assert len({key for text in made for key in read_master_keys(text, "test")}) == 50
 
 
 @pytest.mark.parametrize("between", [",", "\n", " ", ",\n", " \t\r\n"])
-def test_several_master_keys_are_read_in_their_order(between: str) -> None:
+def test_read_master_keys_returns_several_in_their_order(between: str) -> None:
     texts = [base64.urlsafe_b64encode(key).decode() for key in (b"\xff" * 32, ONE, OTHER)]
     assert "_" in texts[0]
     assert read_master_keys(f"\n{between.join(texts)}\n", "test") == [b"\xff" * 32, ONE, OTHER]
@@ -100,7 +97,7 @@ def test_several_master_keys_are_read_in_their_order(between: str) -> None:
         "hex:" + ONE.hex(),
     ],
 )
-def test_what_is_no_master_key_is_refused_and_not_repeated(text: str) -> None:
+def test_read_master_keys_refuses_a_malformed_key_without_quoting_it(text: str) -> None:
     with pytest.raises(
         ConfigError, match="the file: not a master key; allowed is 32 bytes"
     ) as caught:
@@ -109,6 +106,6 @@ def test_what_is_no_master_key_is_refused_and_not_repeated(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n", ","])
-def test_no_master_key_at_all_is_refused(text: str) -> None:
+def test_read_master_keys_refuses_an_empty_text(text: str) -> None:
     with pytest.raises(ConfigError, match="the file: holds no master key"):
         read_master_keys(text, "the file")

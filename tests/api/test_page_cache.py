@@ -10,7 +10,7 @@ from openpns.errors import InternalError
 LIST = CacheKey("cus_1", "listGroup", None, b'{"limit":10,"offset":0}')
 
 
-def test_a_page_is_found_at_its_own_version_only() -> None:
+def test_find_returns_a_page_of_the_same_revision_only() -> None:
     cache = PageCache(100_000)
     assert cache.find(LIST, 7) is None
     cache.keep(LIST, 7, b"page")
@@ -21,7 +21,7 @@ def test_a_page_is_found_at_its_own_version_only() -> None:
     assert cache.find(LIST, 8) == b"newer"
 
 
-def test_a_page_is_found_for_what_was_asked_only() -> None:
+def test_find_returns_a_page_of_the_same_key_only() -> None:
     cache = PageCache(100_000)
     cache.keep(LIST, 7, b"page")
     for other in (
@@ -33,7 +33,7 @@ def test_a_page_is_found_for_what_was_asked_only() -> None:
         assert cache.find(other, 7) is None
 
 
-def test_all_pages_together_stay_within_the_bound_and_the_least_used_go_first() -> None:
+def test_keep_stays_within_the_bound_and_drops_the_least_recently_used() -> None:
     cache = PageCache(100_000)
     asked = [LIST._replace(body=b"%d" % number) for number in range(40)]
     for one in asked:
@@ -48,35 +48,35 @@ def test_all_pages_together_stay_within_the_bound_and_the_least_used_go_first() 
     assert cache.bytes_used < 100_000
 
 
-def test_a_page_that_would_push_all_others_out_is_not_kept() -> None:
+def test_keep_refuses_a_page_that_would_displace_all_others() -> None:
     cache = PageCache(100_000)
     cache.keep(LIST, 7, bytes(13_000))
     assert cache.find(LIST, 7) is None
     assert cache.bytes_used == 0
 
 
-def test_nothing_is_kept_where_nothing_may_be() -> None:
+def test_keep_does_nothing_without_memory() -> None:
     cache = PageCache(0)
     cache.keep(LIST, 7, b"")
     assert cache.find(LIST, 7) is None
 
 
 class Reads:
-    """Reads of a page that wait until they are let go; each finds the version of its moment."""
+    """Reads of a page that wait until they are released; each finds the revision of its start."""
 
     def __init__(self) -> None:
-        self.version = 1
+        self.revision = 1
         self.begun = 0
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
 
     async def read(self) -> tuple[int, bytes]:
         self.begun += 1
-        version, page = self.version, b"page at %d, read %d" % (self.version, self.begun)
+        revision, page = self.revision, b"page at %d, read %d" % (self.revision, self.begun)
         await self.gate.acquire()
         if self.error is not None:
             raise self.error
-        return version, page
+        return revision, page
 
 
 async def turn() -> None:
@@ -85,10 +85,10 @@ async def turn() -> None:
 
 
 def ask(cache: PageCache, reads: Reads) -> "asyncio.Future[Any]":
-    return asyncio.ensure_future(cache.read(LIST, reads.version, reads.read))
+    return asyncio.ensure_future(cache.read(LIST, reads.revision, reads.read))
 
 
-async def test_calls_that_miss_the_same_page_at_once_share_one_read() -> None:
+async def test_read_at_once_of_the_same_page_shares_one_read() -> None:
     cache, reads = PageCache(100_000), Reads()
     asked = [ask(cache, reads) for _ in range(20)]
     await turn()
@@ -97,11 +97,11 @@ async def test_calls_that_miss_the_same_page_at_once_share_one_read() -> None:
     assert reads.begun == 1
 
 
-async def test_a_read_that_began_before_a_change_serves_no_call_that_came_after_it() -> None:
+async def test_read_begun_before_a_change_serves_no_later_request() -> None:
     cache, reads = PageCache(100_000), Reads()
     before = ask(cache, reads)
     await turn()
-    reads.version = 2
+    reads.revision = 2
     after = [ask(cache, reads) for _ in range(20)]
     await turn()
     reads.gate.release()
@@ -112,7 +112,7 @@ async def test_a_read_that_began_before_a_change_serves_no_call_that_came_after_
     assert reads.begun == 2
 
 
-async def test_a_read_that_fails_fails_its_own_call_alone() -> None:
+async def test_read_that_fails_fails_only_its_own_request() -> None:
     cache, reads = PageCache(100_000), Reads()
     reads.error = InternalError()
     first = ask(cache, reads)
@@ -126,7 +126,7 @@ async def test_a_read_that_fails_fails_its_own_call_alone() -> None:
     assert await second == b"page at 1, read 2"
 
 
-async def test_a_page_that_is_not_kept_is_read_by_each_call() -> None:
+async def test_read_without_memory_reads_for_each_request() -> None:
     cache, reads = PageCache(0), Reads()
     asked = [ask(cache, reads) for _ in range(3)]
     for _ in range(3):
@@ -136,25 +136,25 @@ async def test_a_page_that_is_not_kept_is_read_by_each_call() -> None:
     assert cache.bytes_used == 0
 
 
-async def test_calls_for_a_page_in_pieces_that_end_in_any_order_all_get_it() -> None:
+async def test_read_of_chunked_pages_that_end_in_any_order_answers_all() -> None:
     cache = PageCache(100_000)
     gates = [asyncio.Event() for _ in range(4)]
     begun = 0
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield b"page"
 
     async def read() -> tuple[int, Any]:
         nonlocal begun
         gate, begun = gates[begun], begun + 1
         await gate.wait()
-        return 1, pieces()
+        return 1, chunks()
 
     asked = [asyncio.ensure_future(cache.read(LIST, 1, read)) for _ in range(4)]
-    for place in (0, 1, 3, 2):  # the third and fourth are under way at once
+    for place in (0, 1, 3, 2):  # the third and fourth run at once
         await turn()
         gates[place].set()
     await turn()
     assert [one.done() and one.exception() for one in asked] == [None] * 4
     for one in asked:
-        assert [piece async for piece in one.result()] == [b"page"]
+        assert [chunk async for chunk in one.result()] == [b"page"]

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 from tests.api.conftest import Server
-from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_pieces
+from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_chunks
 
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
-from openpns.api.pipeline import PATHS, Reply
+from openpns.api.pipeline import Reply
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.protocol.headers import PATHS
 from openpns.storage.store import Params, Row, Store
 
 PHONE = "85211111114"
@@ -22,13 +23,13 @@ CREATE = b'{"phones":"85211111114","groupName":"sales"}'
 
 @on_sqlite_only
 @pytest.mark.parametrize("path", sorted(PATHS))
-async def test_the_api_is_served_at_both_paths_with_and_without_the_last_slash(
+async def test_handle_serves_both_paths_with_and_without_trailing_slash(
     server: Server, path: str
 ) -> None:
     assert (await server.send(path=path)).status == 200
 
 
-async def test_the_request_id_is_in_the_envelope_and_in_a_header(server: Server) -> None:
+async def test_handle_returns_the_request_id_in_envelope_and_header(server: Server) -> None:
     reply = await server.send()
     headers = dict(reply.headers)
     assert headers["x-request-id"] == envelope_of(reply)["requestId"]
@@ -36,7 +37,7 @@ async def test_the_request_id_is_in_the_envelope_and_in_a_header(server: Server)
 
 
 @on_sqlite_only
-async def test_another_path_is_404_with_an_envelope(server: Server) -> None:
+async def test_handle_answers_another_path_with_404_and_an_envelope(server: Server) -> None:
     reply = await server.send(path="/api/pns/other")
     assert (reply.status, envelope_of(reply)["code"]) == (404, 1002)
     assert "/api/pns/" in envelope_of(reply)["msg"]
@@ -44,14 +45,18 @@ async def test_another_path_is_404_with_an_envelope(server: Server) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
-async def test_another_method_is_405_and_says_which_is_allowed(server: Server, method: str) -> None:
+async def test_handle_answers_another_method_with_405_and_the_allowed_one(
+    server: Server, method: str
+) -> None:
     reply = await server.send(method=method)
     assert (reply.status, envelope_of(reply)["code"]) == (405, 1002)
     assert ("allow", "POST") in reply.headers
 
 
 @on_sqlite_only
-async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(server: Server) -> None:
+async def test_handle_accepts_a_body_of_the_bound_and_answers_a_larger_one_with_413(
+    server: Server,
+) -> None:
     server.make_api(body_bytes_max=1024)
     assert await server.code(body=LIST_ALL.ljust(1024)) == 0
     reply = await server.send(body=LIST_ALL.ljust(1025))
@@ -60,7 +65,7 @@ async def test_a_body_of_exactly_the_bound_is_read_and_one_byte_more_is_413(serv
 
 
 @on_sqlite_only
-async def test_a_call_too_many_is_503_and_may_come_again(server: Server) -> None:
+async def test_handle_answers_503_above_the_bound_of_requests_in_flight(server: Server) -> None:
     slow = SlowStore(server.services.store)
     server.make_api(replace(server.services, store=slow), in_flight_max=1)  # type: ignore[arg-type]
     first = asyncio.create_task(server.send())
@@ -68,29 +73,31 @@ async def test_a_call_too_many_is_503_and_may_come_again(server: Server) -> None
     reply = await server.send()
     assert (reply.status, envelope_of(reply)["code"]) == (503, 19004)
     assert ("retry-after", "1") in reply.headers
-    slow.may_go_on.set()
+    slow.may_continue.set()
     assert (await first).status == 200
     assert await server.code() == 0
 
 
 class SlowStore:
-    """A store whose reads wait until they are told to go on."""
+    """A store whose reads wait for an event."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.may_go_on = asyncio.Event()
+        self.may_continue = asyncio.Event()
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
-        await self.may_go_on.wait()
+        await self.may_continue.wait()
         return await self._store.fetch(name, params)
 
     async def get_cached(self, name: str, value: str) -> Row | None:
-        await self.may_go_on.wait()
+        await self.may_continue.wait()
         return await self._store.get_cached(name, value)
 
 
 @on_sqlite_only
-async def test_bodies_that_do_not_come_hold_no_place_and_end(server: Server) -> None:
+async def test_handle_ends_bodies_that_do_not_arrive_and_counts_them_not_in_flight(
+    server: Server,
+) -> None:
     server.make_api(in_flight_max=1, body_timeout_ms=100)
 
     async def never(_: int) -> bytes:
@@ -110,7 +117,7 @@ async def test_bodies_that_do_not_come_hold_no_place_and_end(server: Server) -> 
 
 
 @on_sqlite_only
-async def test_an_answer_that_is_never_sent_gives_its_place_back(
+async def test_chunked_response_that_is_never_sent_is_no_longer_in_flight(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
@@ -135,7 +142,7 @@ async def test_an_answer_that_is_never_sent_gives_its_place_back(
         (InternalError(), 500, 19005, False),
     ],
 )
-async def test_a_failing_storage_has_an_answer(
+async def test_handle_answers_a_storage_failure_with_its_code(
     server: Server, error: Exception, status: int, code: int, *, may_retry: bool
 ) -> None:
     store = FailingStore(server.services.store, "write", error)
@@ -147,7 +154,9 @@ async def test_a_failing_storage_has_an_answer(
 
 
 @on_sqlite_only
-async def test_a_bug_is_answered_and_logged_without_the_text_of_the_error(server: Server) -> None:
+async def test_handle_answers_a_bug_and_logs_it_without_the_text_of_the_error(
+    server: Server,
+) -> None:
     bug = RuntimeError(f"cannot store {PHONE}")
     store = FailingStore(server.services.store, "write", bug)
     server.make_api(replace(server.services, store=store))
@@ -161,7 +170,7 @@ async def test_a_bug_is_answered_and_logged_without_the_text_of_the_error(server
     assert PHONE not in server.log.text
 
 
-async def test_an_action_that_is_not_there_is_refused_with_those_that_are(server: Server) -> None:
+async def test_handle_refuses_an_unknown_action_and_names_the_known_ones(server: Server) -> None:
     reply = await server.send("removeGroup")
     assert envelope_of(reply)["code"] == 1002
     assert "listGroup, createGroup, updateGroup, deleteGroup" in envelope_of(reply)["msg"]
@@ -177,7 +186,7 @@ async def test_an_action_that_is_not_there_is_refused_with_those_that_are(server
         ("application/x-www-form-urlencoded", 1002),
     ],
 )
-async def test_a_form_is_refused_and_whatever_else_is_taken_as_json(
+async def test_handle_refuses_a_form_and_takes_any_other_content_type_as_json(
     server: Server, content_type: str, code: int
 ) -> None:
     headers = [*server.headers(), ("content-type", content_type)]
@@ -185,7 +194,7 @@ async def test_a_form_is_refused_and_whatever_else_is_taken_as_json(
 
 
 @pytest.fixture
-def _everything_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def _all_pages_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
 
@@ -195,40 +204,40 @@ async def _create_five(server: Server) -> None:
         assert await server.code("createGroup", b'{"phones":"8521111111%d"}' % number) == 0
 
 
-async def test_a_large_page_comes_in_pieces_and_reads_as_a_small_one(
+async def test_large_page_is_sent_in_chunks_with_the_same_content(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _create_five(server)
     whole = envelope_of(await server.send())
-    server.make_api()  # one that has not kept the page
+    server.make_api()  # one that has not cached the page
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
-    pieces = await read_pieces(await server.send())
-    in_pieces = json.loads(b"".join(pieces))
-    assert len(pieces) > 3
-    assert list(in_pieces) == list(whole)
-    assert in_pieces["data"] == whole["data"]
+    chunks = await read_chunks(await server.send())
+    in_chunks = json.loads(b"".join(chunks))
+    assert len(chunks) > 3
+    assert list(in_chunks) == list(whole)
+    assert in_chunks["data"] == whole["data"]
 
 
-@pytest.mark.usefixtures("_everything_in_pieces")
-async def test_an_answer_that_breaks_off_is_no_json_and_is_logged(server: Server) -> None:
+@pytest.mark.usefixtures("_all_pages_in_chunks")
+async def test_truncated_response_is_not_json_and_is_logged(server: Server) -> None:
     await _create_five(server)
     store = FailingStore(server.services.store, "stream", RuntimeError(PHONE))
     server.make_api(replace(server.services, store=store))
     received: list[bytes] = []
     with pytest.raises(InternalError, match="broken off") as raised:
-        await read_pieces(await server.send(), received)
+        await read_chunks(await server.send(), received)
     assert received
     assert raised.value.__suppress_context__  # who prints it must not print the cause's text
     with pytest.raises(json.JSONDecodeError):
         json.loads(b"".join(received))
     (line,) = server.log.lines
-    assert (line["event"], line["cause"]) == ("answer broken off", "RuntimeError")
+    assert (line["event"], line["cause"]) == ("response truncated", "RuntimeError")
     assert PHONE not in server.log.text
 
 
-@pytest.mark.usefixtures("_everything_in_pieces")
-async def test_a_caller_that_goes_away_holds_nothing_back(server: Server) -> None:
+@pytest.mark.usefixtures("_all_pages_in_chunks")
+async def test_closed_connection_releases_the_response(server: Server) -> None:
     await _create_five(server)
     reply = await server.send()
     assert not isinstance(reply.body, bytes)
@@ -238,18 +247,18 @@ async def test_a_caller_that_goes_away_holds_nothing_back(server: Server) -> Non
     assert await server.code("createGroup", CREATE) == 0
 
 
-async def test_a_call_that_succeeds_leaves_no_line(server: Server) -> None:
+async def test_successful_request_leaves_no_line(server: Server) -> None:
     assert await server.code("createGroup", CREATE) == 0
     assert server.log.text == ""
 
 
 @on_sqlite_only
-async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
+async def test_failed_request_leaves_one_line_with_its_ids(
     server: Server,
 ) -> None:
     reply = await server.send("deleteGroup", b'{"groupId":"%s"}' % (b"0" * 32))
     (line,) = server.log.lines
-    assert line["event"] == "call failed"
+    assert line["event"] == "request failed"
     assert line["level"] == "warning"
     assert line["request_id"] == envelope_of(reply)["requestId"]
     assert line["action"] == "deleteGroup"
@@ -259,7 +268,7 @@ async def test_a_failed_call_leaves_one_line_with_what_is_needed_to_find_it(
 
 
 @on_sqlite_only
-async def test_no_line_holds_a_secret_a_phone_number_or_what_is_no_access_key(
+async def test_log_holds_no_secret_no_phone_and_no_text_that_is_not_an_access_key(
     server: Server,
 ) -> None:
     secret = server.key.access_secret
@@ -277,7 +286,7 @@ async def test_no_line_holds_a_secret_a_phone_number_or_what_is_no_access_key(
 
 
 class Ticks:
-    """A clock of ns that stands still until it is moved."""
+    """A clock in ns that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now_ns = 5 * SECOND_NS
@@ -290,7 +299,7 @@ def retry_after(reply: Reply) -> str | None:
     return dict(reply.headers).get("retry-after")
 
 
-async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) -> None:
+async def test_handle_answers_19003_above_the_rate_and_does_nothing(server: Server) -> None:
     clock = Ticks()
     server.make_api(rates=RateLimits(2, 0, 1, clock))
     body = b'{"phones":"85211111114"}'
@@ -300,8 +309,8 @@ async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) ->
     envelope = envelope_of(refused)
     assert envelope["code"] == 19003
     assert envelope["msg"] == (
-        "Too many requests: this accessKey may make 2 calls a second; nothing was done; send the "
-        "call again in 1 s"
+        "Too many requests: this accessKey may send 2 requests a second; nothing was done; send "
+        "the request again in 1 s"
     )
     clock.now_ns += SECOND_NS // 2
     page = envelope_of(await server.send())
@@ -314,7 +323,7 @@ async def test_a_call_over_the_rate_is_19003_and_does_nothing(server: Server) ->
     )
 
 
-async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server) -> None:
+async def test_rate_of_a_key_applies_from_the_next_request_on(server: Server) -> None:
     store, access_key = server.services.store, server.key.access_key
     server.make_api(rates=RateLimits(0, 0, 1, Ticks()))
     assert [await server.code() for _ in range(3)] == [0, 0, 0]
@@ -325,13 +334,13 @@ async def test_a_rate_of_the_keys_own_holds_from_the_next_call_on(server: Server
 
 
 @on_sqlite_only
-async def test_a_page_that_was_kept_costs_a_token_too(server: Server) -> None:
+async def test_cached_page_is_charged_to_the_rate(server: Server) -> None:
     server.make_api(rates=RateLimits(3, 0, 1, Ticks()), cache_bytes_max=1 << 20)
     assert [await server.code() for _ in range(5)] == [0, 0, 0, 19003, 19003]
 
 
 @on_sqlite_only
-async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) -> None:
+async def test_request_without_the_secret_is_not_charged_to_the_rate(server: Server) -> None:
     server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
     wrong = NewSecret(server.key.access_key, "another-secret", "cus_1")
     assert [await server.code(key=wrong) for _ in range(3)] == [1003] * 3
@@ -342,19 +351,21 @@ async def test_nobody_without_the_secret_can_use_up_a_keys_rate(server: Server) 
 
 
 @on_sqlite_only
-async def test_the_rate_stands_after_the_action_and_before_the_body(server: Server) -> None:
-    server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
-    assert await server.code("noSuchAction") == 1002
-    assert await server.code(body=b"no JSON") == 1002
-    assert await server.code(body=b"no JSON") == 19003
-    assert await server.code("noSuchAction") == 1002
+async def test_rate_is_charged_after_authentication_and_before_action_and_body(
+    server: Server,
+) -> None:
+    for sent, code in (({"action": "noSuchAction"}, 1002), ({"body": b"no JSON"}, 1002)):
+        server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
+        assert await server.code(**sent) == code
+        assert await server.code("noSuchAction") == 19003
+        assert await server.code(body=b"no JSON") == 19003
     assert await server.code(biz_type="4") == 1002
     await access_keys.disable(server.services.store, server.key.access_key, server.clock())
     assert await server.code() == 1005
 
 
 @on_sqlite_only
-async def test_a_jump_of_the_wall_clock_changes_no_bucket(server: Server) -> None:
+async def test_jump_of_the_wall_clock_changes_no_rate(server: Server) -> None:
     server.make_api(rates=RateLimits(1, 0, 1, Ticks()))
     assert await server.code() == 0
     for jump_ms in (86_400_000, -2 * 86_400_000):

@@ -5,7 +5,7 @@ from tests.api.conftest import Log
 
 from openpns import limits
 from openpns.api.counters import CounterCollector, Counters
-from openpns.api.request_log import Call, RequestLog
+from openpns.api.request_log import RequestLog, RequestRecord
 from openpns.errors import (
     GroupNotFound,
     InternalError,
@@ -21,28 +21,32 @@ PHONE = "85211111114"
 
 
 @pytest.fixture
-def call() -> Call:
-    return Call("1602262837283131392", perf_counter())
+def record() -> RequestRecord:
+    return RequestRecord("1602262837283131392", perf_counter())
 
 
-def test_a_call_without_an_error_is_counted_and_not_logged(log: Log, call: Call) -> None:
+def test_end_counts_a_successful_request_and_logs_nothing(log: Log, record: RequestRecord) -> None:
     counters = Counters()
     request_log = RequestLog(counters, log.logger)
     empty = counters.total()
     request_log.begin()
-    request_log.end(call)
+    request_log.end(record)
     assert counters.total() != empty
     assert log.text == ""
 
 
-def test_a_slow_call_is_logged_with_its_time(log: Log, call: Call) -> None:
+def test_end_logs_a_slow_request_with_its_duration(log: Log, record: RequestRecord) -> None:
     request_log = RequestLog(Counters(), log.logger, slow_ms=2000)
-    call.started_s -= 3
-    call.action = "listGroup"
+    record.started_s -= 3
+    record.action = "listGroup"
     request_log.begin()
-    request_log.end(call)
+    request_log.end(record)
     (line,) = log.lines
-    assert (line["event"], line["level"], line["action"]) == ("call slow", "warning", "listGroup")
+    assert (line["event"], line["level"], line["action"]) == (
+        "request slow",
+        "warning",
+        "listGroup",
+    )
     assert line["duration_ms"] >= 3000
     assert line["request_id"] == "1602262837283131392"
 
@@ -58,13 +62,13 @@ def test_a_slow_call_is_logged_with_its_time(log: Log, call: Call) -> None:
         (InternalError(), "error"),
     ],
 )
-def test_what_the_operator_must_see_to_is_an_error_and_what_the_caller_did_a_warning(
-    log: Log, call: Call, error: WireError, level: str
+def test_end_logs_server_errors_as_error_and_others_as_warning(
+    log: Log, record: RequestRecord, error: WireError, level: str
 ) -> None:
     request_log = RequestLog(Counters(), log.logger)
     request_log.begin()
-    call.error = error
-    request_log.end(call)
+    record.error = error
+    request_log.end(record)
     (line,) = log.lines
     assert (line["level"], line["code"], line["msg"]) == (level, error.code, error.msg)
     assert "access_key" not in line
@@ -74,33 +78,35 @@ def test_what_the_operator_must_see_to_is_an_error_and_what_the_caller_did_a_war
     ("error", "counted"),
     [(ServiceUnavailable(), 1), (ReadFailed(), 1), (OutcomeUnknown(), 1), (InternalError(), 0)],
 )
-def test_only_the_storages_failures_count_as_its_failures(
-    log: Log, call: Call, error: WireError, counted: int
+def test_end_counts_only_storage_failures_as_storage_errors(
+    log: Log, record: RequestRecord, error: WireError, counted: int
 ) -> None:
     counters = Counters()
     request_log = RequestLog(counters, log.logger)
     request_log.begin()
-    call.error = error
-    request_log.end(call)
+    record.error = error
+    request_log.end(record)
     assert counters.total()[-1] == counted
 
 
-def test_the_cause_is_told_by_type_and_place_without_its_text(log: Log, call: Call) -> None:
+def test_end_logs_the_cause_by_type_and_place_without_its_text(
+    log: Log, record: RequestRecord
+) -> None:
     request_log = RequestLog(Counters(), log.logger)
     request_log.begin()
-    call.error = InternalError()
+    record.error = InternalError()
     try:
         int(f"x{PHONE}")
     except ValueError as error:
-        call.error.__cause__ = error
-    request_log.end(call)
+        record.error.__cause__ = error
+    request_log.end(record)
     (line,) = log.lines
     assert line["cause"] == "ValueError"
-    assert "test_telemetry.py" in line["trace"][-1]
+    assert "test_request_log.py" in line["trace"][-1]
     assert PHONE not in log.text
 
 
-async def test_floods_leave_few_lines_and_are_counted_all(
+async def test_end_bounds_the_lines_of_a_flood_and_counts_all(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "LOG_LINES_PER_S_MAX", 3)
@@ -108,7 +114,7 @@ async def test_floods_leave_few_lines_and_are_counted_all(
     request_log = RequestLog(counters, log.logger)
 
     def fail(error: WireError, customer_id: str | None = None) -> None:
-        failed = Call("1602262837283131392", perf_counter())
+        failed = RequestRecord("1602262837283131392", perf_counter())
         failed.error, failed.customer_id = error, customer_id
         request_log.begin()
         request_log.end(failed)
@@ -117,7 +123,7 @@ async def test_floods_leave_few_lines_and_are_counted_all(
         fail(InvalidSignature())
         fail(RateLimited(), "cus_1")
     assert [line["code"] for line in log.lines] == [1003, 19003, 1003]
-    fail(GroupNotFound(), "cus_1")  # who has signed and is within the rate is always heard
+    fail(GroupNotFound(), "cus_1")  # signed and within the rate: always logged
     assert log.lines[-1]["code"] == 19001
     collected = {
         sample.labels["code"]: sample.value

@@ -13,6 +13,7 @@ from tests.helpers import on_sqlite_only
 from tests.processes import Start
 
 from openpns.storage import migrations
+from openpns.storage.migrations import Migration
 from openpns.storage.sqlite import backup
 from openpns.storage.store import database_path
 
@@ -131,15 +132,16 @@ def test_postgresql_is_sent_to_its_own_tools(run_anywhere: Run, file: Path) -> N
 def test_a_backup_of_an_older_version_is_read_by_way_of_a_migrated_copy(
     filled: Run, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest = migrations.newest("sqlite") + 1
-    scripts = [*migrations.load_migrations("sqlite"), (newest, "CREATE TABLE extra (a TEXT)")]
-    monkeypatch.setattr(migrations, "load_migrations", lambda _: scripts)
+    newest = migrations.newest()
+    newer = Migration(newest + 1, "CREATE TABLE extra (a TEXT)", "pre", "pre.sql")
+    known = [*migrations.load_migrations("sqlite"), newer]
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: known)
     assert filled("backup", "--to", str(file)).out.endswith(f"{READ}\n")
     done = filled("restore", "--from", str(file), "--database", target)
     assert done.out.endswith(f"{READ}\n")
-    assert "before it can be served: database: its migrations stand at" in done.err
+    assert f"before it can be served: database: lacks migration {newest + 1} pre" in done.err
     with apsw.Connection(str(database_path(target))) as restored:
-        assert restored.pragma("user_version") == newest - 1
+        assert restored.execute("SELECT max(number) FROM schema_migration").get == newest
 
 
 @pytest.fixture

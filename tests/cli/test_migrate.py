@@ -1,57 +1,111 @@
 import asyncio
 
 import pytest
+from tests import direct
 from tests.cli.conftest import Run
 
 from openpns.clock import now_ms
 from openpns.core import worker_ids
 from openpns.storage import connect, migrations
+from openpns.storage.migrations import Migration
 
 
-def test_check_fails_until_migrations_were_applied(run: Run, database_url: str) -> None:
+def test_migrate_check_fails_until_migrations_were_applied(run: Run, database_url: str) -> None:
     missing = run("migrate", "--check", code=1)
     assert missing.out == ""
     assert "openpns migrate" in missing.err
-    newest = migrations.newest(connect.engine_of(database_url))
     applied = run("migrate").out
-    assert applied.startswith("applied migrations: 1")
-    assert applied.rstrip().endswith(str(newest))
+    known = migrations.load_migrations(connect.engine_of(database_url))
+    assert applied == f"applied migrations: {', '.join(one.label for one in known)}\n"
     assert run("migrate").out == "nothing to do: the migrations are current\n"
     assert run("migrate", "--check").out == "nothing to do: the migrations are current\n"
 
 
-def test_while_workers_run_nothing_is_migrated_unless_told_to(
-    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run("migrate")
+async def make_version_7(url: str, *, lease_ends_ms: int) -> None:
+    store = await connect.open_store(url, create=True)
+    await store.migrate(migrations.load_migrations(connect.engine_of(url))[:7])
+    await store.close()
+    await direct.run(url, f"INSERT INTO node_lease VALUES (0, 'a worker', {lease_ends_ms})")
 
-    async def take_number() -> None:
-        store = await connect.open_store(database_url)
+
+@pytest.mark.parametrize("held", [True, False])
+def test_migrate_to_8_refuses_while_a_worker_holds_a_lease(
+    run: Run, database_url: str, *, held: bool
+) -> None:
+    lease_ends_ms = now_ms() + 60_000 if held else now_ms() - 1
+    asyncio.run(make_version_7(database_url, lease_ends_ms=lease_ends_ms))
+    if held:
+        done = run("migrate", code=2)
+        assert "1 workers of an older version are running, or have crashed" in done.err
+        run("migrate", "--check", code=1)
+    assert run("migrate", *["--force"] * held).out == "applied migrations: 8\n"
+
+
+def add_pair(url: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Give this version a pair of pre and post migrations; return their number."""
+    number = migrations.newest() + 1
+    known = [
+        *migrations.load_migrations(connect.engine_of(url)),
+        Migration(number, "CREATE TABLE extra (a text)", "pre", "pre.sql"),
+        Migration(number, "DROP TABLE extra", "post", "post.sql"),
+    ]
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: known)
+    return number
+
+
+def take_lease(url: str) -> None:
+    async def take() -> None:
+        store = await connect.open_store(url)
         await worker_ids.take(store, now_ms, "a worker")
         await store.close()
 
-    asyncio.run(take_number())
-    newest = migrations.newest(connect.engine_of(database_url)) + 1
-    scripts = [
-        *migrations.load_migrations(connect.engine_of(database_url)),
-        (newest, "CREATE TABLE extra (a text)"),
-    ]
-    assert run("migrate").out == "nothing to do: the migrations are current\n"
-    monkeypatch.setattr(migrations, "load_migrations", lambda _: scripts)
-    done = run("migrate", code=2)
-    assert "1 workers are running, or have crashed" in done.err
-    run("migrate", "--check", code=1)
-    assert run("migrate", "--force").out == f"applied migrations: {newest}\n"
+    asyncio.run(take())
 
 
-def test_sql_prints_every_migration_and_changes_nothing(run: Run) -> None:
+def test_migrate_applies_pre_while_older_workers_run_and_post_after_them(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("migrate")
+    take_lease(database_url)
+    number = add_pair(database_url, monkeypatch)
+    assert f"missing: {number} pre, {number} post" in run("migrate", "--check", code=1).err
+    assert run("migrate").out == f"applied migrations: {number} pre\n"
+    assert "run: openpns migrate --post" in run("migrate", "--check", code=1).err
+    assert "1 workers of an older version are running" in run("migrate", "--post", code=2).err
+    assert run("migrate", "--post", "--force").out == f"applied migrations: {number} post\n"
+    run("migrate", "--check")
+
+
+def test_migrate_applies_post_while_workers_of_this_version_run(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("migrate")
+    number = add_pair(database_url, monkeypatch)
+    run("migrate")
+    take_lease(database_url)
+    assert run("migrate", "--post").out == f"applied migrations: {number} post\n"
+
+
+def test_migrate_refuses_a_changed_file(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("migrate")
+    first, *others = migrations.load_migrations(connect.engine_of(database_url))
+    changed = Migration(1, first.sql + " ", file=first.file)
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: [changed, *others])
+    assert f"migration 1 was applied with another text than that of {first.file}" in (
+        run("migrate", code=2).err
+    )
+
+
+def test_migrate_sql_prints_every_step_and_changes_nothing(run: Run) -> None:
     text = run("migrate", "--sql").out
     assert "-- migration 1\n" in text
     assert "CREATE TABLE customer" in text
     run("migrate", "--check", code=1)
 
 
-def test_check_and_sql_exclude_each_other(run: Run) -> None:
+def test_migrate_refuses_check_with_sql(run: Run) -> None:
     assert "--check and --sql exclude each other" in run("migrate", "--check", "--sql", code=2).err
 
 
@@ -60,15 +114,17 @@ def test_other_commands_refuse_a_database_without_migrations(run: Run) -> None:
     assert "openpns migrate" in done.err
 
 
-def test_a_newer_openpns_database_is_left_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrate_leaves_a_newer_database_alone(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("migrate")
-    monkeypatch.setattr(migrations, "newest", lambda _: 0)
-    monkeypatch.setattr(migrations, "load_migrations", lambda _: [])
+    known = migrations.load_migrations(connect.engine_of(database_url))
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: known[:-1])
     done = run("migrate", code=2)
     assert "a newer openpns has been here" in done.err
     assert done.out == ""
 
 
-def test_a_folder_that_is_not_there_is_a_clear_line(run_anywhere: Run) -> None:
+def test_migrate_names_a_missing_folder(run_anywhere: Run) -> None:
     done = run_anywhere("migrate", "--database", "sqlite:////no/such/folder/a.db", code=2)
     assert "cannot create /no/such/folder/a.db" in done.err

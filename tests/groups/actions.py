@@ -8,7 +8,7 @@ import msgspec
 
 from openpns.core.context import Context, RequestFacts
 from openpns.groups import listing, service
-from openpns.groups.listing import FoundGroups
+from openpns.groups.pages import FoundGroups
 from openpns.groups.wire import ADD, DELETE, REPLACE
 
 Rows: TypeAlias = list[tuple[Any, ...]]
@@ -76,10 +76,10 @@ class Groups:
     async def page(self, limit: int = 0, offset: int = 0) -> tuple[int, Rows]:
         """Return the total and the rows of a page, read to its end."""
         found = await self.list(limit, offset)
-        rows = [tuple(row) for row in found.rows]
+        groups = [*found.groups]
         if found.rest is not None:
-            rows += [tuple(row) async for chunk in found.rest for row in chunk]
-        return found.total, rows
+            groups += [group async for chunk in found.rest for group in chunk]
+        return found.total, [msgspec.structs.astuple(group) for group in groups]
 
     async def ids(self, limit: int = 0, offset: int = 0) -> Ids:
         return [row[2] for row in (await self.page(limit, offset))[1]]

@@ -67,9 +67,9 @@ def check(writers: list[Writer], server: Process, url: str) -> None:
     in_doubt += sum(writer.codes[19006] for writer in writers)
     assert len(entries) <= len(acknowledged) + in_doubt
     counts: Counter[str | None] = Counter()
-    created = {entry.group_id for entry in entries if entry.action == "createGroup"}
+    created = {entry.subject for entry in entries if entry.action == "createGroup"}
     for entry in entries:
-        counts[entry.group_id] += entry.details.get("added", 0) - entry.details.get("removed", 0)
+        counts[entry.subject] += entry.details.get("added", 0) - entry.details.get("removed", 0)
     held = {group_id: phones.count(",") + bool(phones) for group_id, phones in shown.values()}
     assert {group_id: counts[group_id] for group_id in created if counts[group_id]} == {
         group_id: count for group_id, count in held.items() if count and group_id in created

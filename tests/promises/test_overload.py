@@ -62,7 +62,7 @@ async def test_calls_over_the_bound_are_refused_while_the_others_wait(
     server = serve("--requests-in-flight-max", "2", "--storage-timeout-ms", "60000")
     codes: list[int] = []
     waiting = [threading.Thread(target=_create, args=(server, name, codes)) for name in "ab"]
-    lock = "UPDATE customer_state SET version = version WHERE customer_id = 'cus_1'"
+    lock = "UPDATE customer_state SET groups_revision = groups_revision WHERE customer_id = 'cus_1'"
     async with direct.holding(served_url, lock):
         for thread in waiting:
             thread.start()

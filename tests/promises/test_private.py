@@ -274,11 +274,12 @@ def test_a_migration_that_meets_wrong_rows_does_not_quote_them(
 ) -> None:
     from openpns.errors import ConfigError
     from openpns.storage import connect
+    from openpns.storage.migrations import Migration
 
     async def migrate(sql: str) -> None:
         store = await connect.open_store(served_url)
         try:
-            await store.migrate([(99, sql)])
+            await store.migrate([Migration(99, sql, "pre")])
         finally:
             await store.close()
 

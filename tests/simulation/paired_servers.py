@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from tests.conftest import FakeClock
 from tests.direct import empty
-from tests.helpers import MASTER_KEY, read_pieces, signed_headers
+from tests.helpers import MASTER_KEY, read_chunks, signed_headers
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
@@ -185,6 +185,6 @@ class Side:
 
 async def read_whole(reply: Reply) -> Answer:
     """Return all of an answer: status, headers and body."""
-    body = reply.body if isinstance(reply.body, bytes) else b"".join(await read_pieces(reply))
+    body = reply.body if isinstance(reply.body, bytes) else b"".join(await read_chunks(reply))
     reply.close()
     return reply.status, reply.headers, body

@@ -22,7 +22,7 @@ def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Trans
         for customer_id in customer_ids:
             params = {"customer_id": customer_id, "name": "Example", "now_ms": 1}
             yield Statement("customer_create", params)
-            yield Statement("customer_state_create", {"version": 0, "customer_id": customer_id})
+            yield Statement("customer_state_create", {"revision": 0, "customer_id": customer_id})
         if then is not None:
             raise then
         return len(customer_ids)

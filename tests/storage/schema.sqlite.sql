@@ -56,7 +56,7 @@ CREATE TABLE "worker_lease" (
     worker_id INTEGER NOT NULL PRIMARY KEY,
     owner TEXT NOT NULL,
     expires_ms INTEGER NOT NULL
-) STRICT;
+, migration INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE access_key (
     access_key TEXT NOT NULL PRIMARY KEY,
@@ -127,6 +127,16 @@ CREATE TABLE number_group (
     -- Last, so that reading the columns before it never touches its overflow pages.
     phones TEXT NOT NULL, folded_name TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (customer_id, group_id)
+) STRICT;
+
+CREATE TABLE schema_migration (
+    number INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    file TEXT NOT NULL,
+    -- SHA-256 of the file; a file that has changed since is refused.
+    checksum TEXT NOT NULL,
+    applied_ms INTEGER NOT NULL,
+    PRIMARY KEY (number, step)
 ) STRICT;
 
 CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry

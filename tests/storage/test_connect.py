@@ -1,11 +1,13 @@
-import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests import direct
 
 from openpns.errors import ConfigError
 from openpns.storage import connect, migrations
+from openpns.storage.migrations import Migration
 from openpns.storage.store import Store
 
 
@@ -49,31 +51,57 @@ async def test_an_sqlite_file_is_made_only_on_request(tmp_path: Path) -> None:
         await connect.open_store(url)
     assert not path.exists()
     store = await connect.open_store(url, create=True)
-    assert await store.schema_version() == 0
+    assert await store.applied_migrations() == []
     await store.close()
     assert path.exists()
 
 
-async def test_a_current_database_is_accepted(store: Store, database_url: str) -> None:
+async def test_check_current_accepts_a_migrated_database(store: Store, database_url: str) -> None:
     await connect.check_current(store, database_url)
-    engine = connect.engine_of(database_url)
-    assert await store.schema_version() == migrations.newest(engine)
 
 
-async def test_an_empty_database_is_refused_with_the_command_to_run(database_url: str) -> None:
+async def test_check_current_refuses_an_empty_database_and_names_the_command(
+    database_url: str,
+) -> None:
     store = await connect.open_store(database_url, create=True)
-    with pytest.raises(ConfigError, match=r"stand at 0, .* run: openpns migrate --database URL"):
+    with pytest.raises(ConfigError, match=r"lacks migration 1, .* run: openpns migrate --database"):
         await connect.check_current(store, database_url)
     await store.close()
 
 
-async def test_a_newer_database_is_refused_and_left_alone(store: Store, database_url: str) -> None:
-    newer = {
-        "sqlite": "PRAGMA user_version = 9999",
-        "postgres": "INSERT INTO schema_migration VALUES (9999)",
-    }
-    await direct.query(database_url, newer[connect.engine_of(database_url)])
-    with pytest.raises(ConfigError, match=re.escape("stand at 9999, this version knows")):
+async def test_check_current_accepts_newer_pre_steps(store: Store, database_url: str) -> None:
+    newer = Migration(9999, "CREATE TABLE extra (a text)", "pre")
+    await store.migrate([newer])
+    await connect.check_current(store, database_url)
+    assert await connect.migrate(store, database_url) == []
+
+
+@pytest.mark.parametrize("step", ["post", "stop"])
+async def test_check_current_refuses_newer_steps_but_pre(
+    store: Store, database_url: str, step: Any
+) -> None:
+    await store.migrate([Migration(9999, "CREATE TABLE extra (a text)", step)], with_post=True)
+    with pytest.raises(ConfigError, match="has migration 9999, which this version does not know"):
         await connect.check_current(store, database_url)
     assert await connect.migrate(store, database_url) == []
-    assert await store.schema_version() == 9999
+
+
+async def test_check_current_accepts_missing_post_steps_but_no_missing_pre(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.load_migrations(connect.engine_of(database_url))
+    pair = [Migration(9999, "", "pre"), Migration(9999, "", "post")]
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: [*known, pair[1]])
+    await connect.check_current(store, database_url)
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: [*known, *pair])
+    with pytest.raises(ConfigError, match="lacks migration 9999 pre; run: openpns migrate"):
+        await connect.check_current(store, database_url)
+
+
+@pytest.mark.parametrize(
+    ("module", "driver"),
+    [("postgres.store", "apsw"), ("sqlite.store", "asyncpg"), ("connect", "apsw")],
+)
+def test_importing_an_engine_does_not_load_the_other_driver(module: str, driver: str) -> None:
+    code = f"import sys, openpns.storage.{module}; print({driver!r} in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -42,7 +42,7 @@ async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store
 
     def steps() -> Transaction[None]:
         yield from add("cus_2")()
-        yield Statement("customer_state_create", {"version": 0, "customer_id": "cus_1"})
+        yield Statement("customer_state_create", {"revision": 0, "customer_id": "cus_1"})
 
     with pytest.raises(InternalError) as caught:
         await store.write(steps)
@@ -89,7 +89,7 @@ async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def take() -> Transaction[int]:
-        params = {"customer_id": "cus_1", "groups": 1, "version": 1}
+        params = {"customer_id": "cus_1", "groups": 1}
         rows = yield Statement("group_seq_take", params)
         return int(rows[0][0])
 
@@ -192,7 +192,7 @@ async def test_a_closed_store_is_away(store: Store) -> None:
     with pytest.raises(ServiceUnavailable):
         await store.fetch("customer_list", ALL)
     with pytest.raises(ServiceUnavailable):
-        await store.schema_version()
+        await store.applied_migrations()
 
 
 async def test_closing_leaves_no_write_in_doubt(store: Store, query: direct.Query) -> None:

@@ -5,12 +5,12 @@ after it arrived, and with the key the revision of the customer's data; a page i
 was read at that very revision.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from openpns.core.actions import Fragment
+from openpns.kit.in_flight import SingleFlight
 
 _ENTRY_BYTES: Final = 512
 """What an entry takes besides its texts: objects, tuples, a place in the table."""
@@ -39,7 +39,7 @@ class PageCache:
         self.bytes_used = 0
         self._bytes_max = bytes_max
         self._pages: OrderedDict[CacheKey, tuple[int, bytes]] = OrderedDict()
-        self._reading: dict[CacheKey, asyncio.Future[bytes | None]] = {}
+        self._reading: SingleFlight[CacheKey, tuple[int, Fragment]] = SingleFlight()
 
     def find(self, key: CacheKey, revision: int) -> bytes | None:
         """Return the answer, if it was kept at this revision.
@@ -68,34 +68,20 @@ class PageCache:
         """
         if not self._bytes_max:
             return (await read())[1]
-        earlier = self._reading.get(key)
-        if earlier is not None:
-            await asyncio.wait((earlier,))
-            # It was begun before this call came: it counts only if it found the same revision.
-            page = self.find(key, revision)
-            if page is None and (later := self._reading.get(key)) is not None:
-                await asyncio.wait((later,))
-                page = later.result()  # begun since: whatever it found is new enough
-            if page is not None:
-                return page
-        return await self._read_alone(key, read)
 
-    async def _read_alone(
-        self, key: CacheKey, read: Callable[[], Awaitable[tuple[int, Fragment]]]
-    ) -> Fragment:
-        reading: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._reading[key] = reading
-        page = None
-        try:
+        async def read_and_keep() -> tuple[int, Fragment]:
             found_revision, fragment = await read()
             if isinstance(fragment, bytes):
-                page = fragment
-                self.keep(key, found_revision, page)
-            return fragment
-        finally:
-            reading.set_result(page)
-            if self._reading.get(key) is reading:  # else another began, and may have ended since
-                del self._reading[key]
+                self.keep(key, found_revision, fragment)
+            return found_revision, fragment
+
+        _, fragment = await self._reading.run(
+            key,
+            read_and_keep,
+            is_current=lambda found: found[0] == revision,
+            is_shared=lambda found: isinstance(found[1], bytes),
+        )
+        return fragment
 
     def keep(self, key: CacheKey, revision: int, page: bytes) -> None:
         """Keep an answer, in the place of an older one.

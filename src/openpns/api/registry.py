@@ -14,9 +14,9 @@ from openpns.core.audit import check_audit
 from openpns.core.context import Services
 from openpns.core.verify import Check
 from openpns.groups import actions as groups
-from openpns.groups import listing
 from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
+from openpns.groups.find import delete_expired_tombstones
 
 ACTIONS: Final[dict[str, Action]] = {
     **groups.ACTIONS,
@@ -26,7 +26,7 @@ ACTIONS: Final[dict[str, Action]] = {
 
 CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
     idempotency.clean,
-    listing.clean,
+    delete_expired_tombstones,
 )
 """What each worker runs periodically: each deletes expired rows."""
 

@@ -93,7 +93,7 @@ def _check_copy(file: Path, name: Path) -> Mapping[str, int]:
     have = _schema_version(file)
     if have == 0:
         raise ConfigError(f"{name}: is no database of openpns")
-    if have >= migrations.newest("sqlite"):
+    if have >= migrations.newest():
         return _read(file)
 
     async def migrate(url: str) -> None:
@@ -120,7 +120,7 @@ def _note_restore(draft: Path, source: Path) -> None:
     from openpns.core import audit
     from openpns.storage import migrations
 
-    if _schema_version(draft) == migrations.newest("sqlite"):
+    if _schema_version(draft) == migrations.newest():
         with_store(
             f"sqlite:///{draft}",
             lambda store: audit.record(store, "database.restore", {"file": source.name}),
@@ -133,7 +133,7 @@ def _schema_version(file: Path) -> int:
     async def read() -> int:
         store = await connect.open_store(f"sqlite:///{file}")
         try:
-            return await store.schema_version()
+            return max((one.number for one in await store.applied_migrations()), default=0)
         finally:
             await store.close()
 

@@ -5,12 +5,14 @@ request id with a time after the end of its lease; the next holder generates non
 it. So no request id repeats, even if the clocks of the two jump.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from openpns import limits
 from openpns.clock import Clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
+from openpns.storage import migrations
 from openpns.storage.store import Statement, Store, Transaction
 
 
@@ -67,18 +69,31 @@ async def release(store: Store, owner: str, ids: Snowflake) -> None:
 
 
 async def require_none(store: Store, clock: Clock) -> None:
-    """Make sure that no worker is running; the migrations need not be current.
+    """Make sure that no worker runs on a database of before migration 8.
 
     Raises:
-        ConfigError: Worker ids are leased.
+        ConfigError: Workers hold leases.
     """
-    now = clock()
-    leased = [row for row in await store.fetch("worker_lease_list", {}) if row[1] > now]
-    if leased:
-        seconds = (max(row[1] for row in leased) - now) // 1000 + 1
+    _refuse([row[1] for row in await store.fetch("node_lease_list", {})], clock())
+
+
+async def require_migration(store: Store, clock: Clock, number: int) -> None:
+    """Make sure that every running worker knows a migration.
+
+    Raises:
+        ConfigError: Workers of an older version hold leases.
+    """
+    rows = await store.fetch("worker_lease_list", {})
+    _refuse([row[1] for row in rows if row[2] < number], clock())
+
+
+def _refuse(lease_ends_ms: Sequence[int], now_ms: int) -> None:
+    held = [end_ms for end_ms in lease_ends_ms if end_ms > now_ms]
+    if held:
+        seconds = (max(held) - now_ms) // 1000 + 1
         raise ConfigError(
-            f"database: {len(leased)} workers are running, or have crashed and hold their worker "
-            f"ids for {seconds} s more; stop all servers first, or use --force if none is left"
+            f"database: {len(held)} workers of an older version are running, or have crashed and "
+            f"hold their leases for {seconds} s more; stop them first; --force if none is left"
         )
 
 
@@ -88,4 +103,5 @@ def _lease(worker_id: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, 
         "owner": owner,
         "now_ms": now_ms,
         "expires_ms": begin_ms + limits.WORKER_LEASE_MS,
+        "migration": migrations.newest(),
     }

@@ -1,8 +1,8 @@
 """The rows of the registry for number groups, and how a page of groups is written."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +15,7 @@ from openpns.core.actions import (
     encode_members,
 )
 from openpns.groups import detail, listing, service, wire
-from openpns.groups.listing import FoundGroups
+from openpns.groups.pages import FoundGroups
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -24,25 +24,24 @@ def encode_found(found: FoundGroups) -> Fragment:
     """Write a page of groups as the envelope's `data`, in chunks if it is large."""
     if found.rest is not None:
         return _encode_chunks(found, found.rest)
-    groups = [wire.Group(*row) for row in found.rows]
-    return encode_data(wire.GroupPage(groups, found.total, found.next))
+    return encode_data(wire.GroupPage(found.groups, found.total, found.next))
 
 
 async def _encode_chunks(
-    found: FoundGroups, rest: AsyncGenerator[Sequence[Sequence[Any]], None]
+    found: FoundGroups, rest: AsyncGenerator[list[wire.Group], None]
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(rest):
-        yield b'"data":{"groups":[' + _join(found.rows)
-        comma = b"," if found.rows else b""
-        async for rows in rest:
-            yield comma + _join(rows)
+        yield b'"data":{"groups":[' + _join(found.groups)
+        comma = b"," if found.groups else b""
+        async for groups in rest:
+            yield comma + _join(groups)
             comma = b","
     end = b"" if found.next is UNSET else b',"next":' + _encode(found.next)
     yield b'],"total":%d%s}' % (found.total, end)
 
 
-def _join(rows: Sequence[Sequence[Any]]) -> bytes:
-    return b",".join([_encode(wire.Group(*row)) for row in rows])
+def _join(groups: list[wire.Group]) -> bytes:
+    return b",".join([_encode(group) for group in groups])
 
 
 ACTIONS: Final[dict[str, Action]] = {

@@ -7,19 +7,13 @@ in its order.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Final
 
 import msgspec
 
 from openpns import limits
 from openpns.core.verify import Report
+from openpns.groups.order import BLOCK_SIZE, LEVELS
 from openpns.storage.store import Store
-
-_BLOCK: Final = 64
-"""Places in a block of level 1, and blocks in a block of the next level."""
-
-_LEVELS: Final = 4
-"""Source: docs/decisions/0013-gaps-are-counted.md."""
 
 
 async def check_groups(store: Store, report: Report) -> Mapping[str, int]:
@@ -47,7 +41,7 @@ class _Customer(msgspec.Struct):
     def gaps_agree(self) -> bool:
         """Return whether the empty places that are counted are those without a group."""
         for block in self.live.keys() | {block for level, block in self.gaps if level == 1}:
-            places = min(_BLOCK, self.next_seq - block * _BLOCK)
+            places = min(BLOCK_SIZE, self.next_seq - block * BLOCK_SIZE)
             if places - self.live[block] != self.gaps.get((1, block), 0):
                 return False
         if sum(n for (level, _), n in self.gaps.items() if level == 1) != (
@@ -56,8 +50,8 @@ class _Customer(msgspec.Struct):
             return False  # a block of empty places only is not counted
         above: Counter[tuple[int, int]] = Counter()
         for (level, block), deleted in self.gaps.items():
-            if level < _LEVELS:
-                above[level + 1, block // _BLOCK] += deleted
+            if level < LEVELS:
+                above[level + 1, block // BLOCK_SIZE] += deleted
         return above == {key: n for key, n in self.gaps.items() if key[0] > 1}
 
 
@@ -116,7 +110,7 @@ class _Check:
         customer = self._customers[customer_id]
         customer.groups += 1
         customer.seq_max = max(customer.seq_max, seq)
-        customer.live[seq // _BLOCK] += 1
+        customer.live[seq // BLOCK_SIZE] += 1
         text = members or ""
         count = _count(text)
         self._phones += count

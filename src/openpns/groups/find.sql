@@ -1,60 +1,150 @@
--- group_find
--- A page of the groups that are asked for by what they hold, in one of several orders.
--- Made into a statement for each choice; see storage/variants.py.
--- variants: [id] [name] [phone] (oldest newest by_name) [after]
+-- group_find_all
+-- A page of all groups in one of several orders. Each row holds revision and total and, unless the
+-- page is empty, a group. A group with more than :phones_max phones comes without them (NULL).
+-- rows: json
+-- fragments: openpns.groups.order:FIND_ALL
 SELECT
     c.groups_revision,
-    c.group_count AS total, --? -id -name -phone
-    ( --? id/name/phone
-        SELECT count(*) FROM number_group AS g --? id/name -phone
-        SELECT count(*) FROM group_member AS m CROSS JOIN number_group AS g --? phone
-        WHERE g.customer_id = :customer_id --? id/name/phone
-            AND m.customer_id = :customer_id AND m.phone = :phone AND g.group_seq = m.group_seq --? phone
-            AND g.group_id = :group_id --? id
-            AND g.folded_name >= :name_from AND g.folded_name < :name_until --? name
-    ) AS total, --? id/name/phone
-    c.group_count < c.next_seq AS has_gaps,
-    g.customer_id, g.group_name, g.group_id,
+    c.group_count AS total,
+    found.customer_id, found.group_name, found.group_id,
     CASE
-        WHEN g.phone_count > CAST(:phones_max AS bigint) THEN NULL
-        WHEN g.phone_count <= CAST(:phones_in_chunk AS bigint) THEN g.phones
-        ELSE g.phones || (
+        WHEN found.phone_count > CAST(:phones_max AS bigint) THEN NULL
+        WHEN found.phone_count <= CAST(:phones_in_chunk AS bigint) THEN found.phones
+        ELSE found.phones || (
             SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
-            WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
+            WHERE p.customer_id = :customer_id AND p.group_seq = found.group_seq
         )
     END AS phones,
-    g.remark
+    found.remark
 FROM customer_state AS c
 LEFT JOIN (
     SELECT
-        g.customer_id, g.group_name, g.group_id, g.group_seq, g.folded_name, g.remark, g.phone_count,
-        g.phones
-    FROM number_group AS g --? -phone
-    FROM group_member AS m CROSS JOIN number_group AS g --? phone
-    WHERE g.customer_id = :customer_id
-        AND m.customer_id = :customer_id AND m.phone = :phone AND g.group_seq = m.group_seq --? phone
-        AND g.group_id = :group_id --? id
-        AND g.folded_name >= :name_from AND g.folded_name < :name_until --? name
-        AND g.group_seq > CAST(:after_seq AS bigint) --? after oldest -phone
-        AND g.group_seq < CAST(:after_seq AS bigint) --? after newest -phone
-        AND m.group_seq > CAST(:after_seq AS bigint) --? after oldest phone
-        AND m.group_seq < CAST(:after_seq AS bigint) --? after newest phone
-        AND (g.folded_name, g.group_seq) > (:after_name, CAST(:after_seq AS bigint)) --? after by_name
-    ORDER BY g.group_seq --? oldest -phone
-    ORDER BY g.group_seq DESC --? newest -phone
-    ORDER BY m.group_seq --? oldest phone
-    ORDER BY m.group_seq DESC --? newest phone
-    ORDER BY g.folded_name, g.group_seq --? by_name
-    LIMIT CAST(:limit AS bigint)
-    OFFSET CAST(:offset AS bigint) --? -after
-) AS g ON true
+        customer_id, group_name, group_id, group_seq, folded_name, remark, phone_count, phones
+    FROM number_group AS found
+    WHERE customer_id = :customer_id
+        AND {after}
+    ORDER BY {order}
+    LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
+) AS found ON true
 WHERE c.customer_id = :customer_id
-ORDER BY g.group_seq --? oldest
-ORDER BY g.group_seq DESC --? newest
-ORDER BY g.folded_name, g.group_seq --? by_name
+ORDER BY {order}
 
--- group_place
--- Where a group stands in the orders, or stood, where it was deleted of late.
+-- group_find_by_name
+-- The groups whose folded name lies between two bounds. :page_from is the lower bound of the page.
+-- rows: json
+-- fragments: openpns.groups.order:FIND_BY_NAME
+SELECT
+    c.groups_revision,
+    (
+        SELECT count(*) FROM number_group
+        WHERE customer_id = :customer_id AND folded_name >= :name_from AND folded_name < :name_until
+    ) AS total,
+    found.customer_id, found.group_name, found.group_id,
+    CASE
+        WHEN found.phone_count > CAST(:phones_max AS bigint) THEN NULL
+        WHEN found.phone_count <= CAST(:phones_in_chunk AS bigint) THEN found.phones
+        ELSE found.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = found.group_seq
+        )
+    END AS phones,
+    found.remark
+FROM customer_state AS c
+LEFT JOIN (
+    SELECT
+        customer_id, group_name, group_id, group_seq, folded_name, remark, phone_count, phones
+    FROM number_group AS found
+    WHERE customer_id = :customer_id AND folded_name >= :page_from AND folded_name < :name_until
+        AND {after}
+    ORDER BY {order}
+    LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
+) AS found ON true
+WHERE c.customer_id = :customer_id
+ORDER BY {order}
+
+-- group_find_by_phone
+-- The groups that hold a phone and whose folded name lies between two bounds.
+-- rows: json
+-- fragments: openpns.groups.order:FIND_BY_PHONE
+SELECT
+    c.groups_revision,
+    (
+        SELECT count(*) FROM group_member AS m CROSS JOIN number_group AS g
+        WHERE m.customer_id = :customer_id AND m.phone = :phone
+            AND g.customer_id = :customer_id AND g.group_seq = m.group_seq
+            AND g.folded_name || '' >= :name_from AND g.folded_name || '' < :name_until
+    ) AS total,
+    found.customer_id, found.group_name, found.group_id,
+    CASE
+        WHEN found.phone_count > CAST(:phones_max AS bigint) THEN NULL
+        WHEN found.phone_count <= CAST(:phones_in_chunk AS bigint) THEN found.phones
+        ELSE found.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = found.group_seq
+        )
+    END AS phones,
+    found.remark
+FROM customer_state AS c
+LEFT JOIN (
+    SELECT
+        g.customer_id, g.group_name, g.group_id, found.group_seq, g.folded_name, g.remark,
+        g.phone_count, g.phones
+    FROM group_member AS found CROSS JOIN number_group AS g
+    WHERE found.customer_id = :customer_id AND found.phone = :phone
+        AND g.customer_id = :customer_id AND g.group_seq = found.group_seq
+        AND g.folded_name || '' >= :name_from AND g.folded_name || '' < :name_until
+        AND {after}
+    ORDER BY {order}
+    LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
+) AS found ON true
+WHERE c.customer_id = :customer_id
+ORDER BY {order}
+
+-- group_find_by_id
+-- The group with an id, if it fits the other filters; :phone is NULL for any.
+-- rows: json
+-- fragments: openpns.groups.order:FIND_BY_ID
+SELECT
+    c.groups_revision,
+    (
+        SELECT count(*) FROM number_group AS g
+        WHERE customer_id = :customer_id AND group_id = :group_id
+            AND folded_name || '' >= :name_from AND folded_name || '' < :name_until
+            AND (CAST(:phone AS text) IS NULL OR EXISTS (
+                SELECT 1 FROM group_member AS m
+                WHERE m.customer_id = :customer_id AND m.group_seq = g.group_seq AND m.phone = :phone
+            ))
+    ) AS total,
+    found.customer_id, found.group_name, found.group_id,
+    CASE
+        WHEN found.phone_count > CAST(:phones_max AS bigint) THEN NULL
+        WHEN found.phone_count <= CAST(:phones_in_chunk AS bigint) THEN found.phones
+        ELSE found.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = found.group_seq
+        )
+    END AS phones,
+    found.remark
+FROM customer_state AS c
+LEFT JOIN (
+    SELECT
+        customer_id, group_name, group_id, group_seq, folded_name, remark, phone_count, phones
+    FROM number_group AS found
+    WHERE customer_id = :customer_id AND group_id = :group_id
+        AND folded_name || '' >= :name_from AND folded_name || '' < :name_until
+        AND (CAST(:phone AS text) IS NULL OR EXISTS (
+            SELECT 1 FROM group_member AS m
+            WHERE m.customer_id = :customer_id AND m.group_seq = found.group_seq AND m.phone = :phone
+        ))
+        AND {after}
+    ORDER BY {order}
+    LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
+) AS found ON true
+WHERE c.customer_id = :customer_id
+ORDER BY {order}
+
+-- group_seq_find
+-- Where a group stands in the orders, or stood if it was deleted recently.
 SELECT group_seq, folded_name FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 UNION ALL
@@ -63,15 +153,15 @@ WHERE customer_id = :customer_id AND group_id = :group_id
 LIMIT 1
 
 -- group_tombstone_add
--- Remember where a deleted group stood.
+-- Store where a deleted group stood.
 INSERT INTO group_tombstone (customer_id, group_id, group_seq, folded_name, deleted_ms)
 VALUES (:customer_id, :group_id, :group_seq, :folded_name, :now_ms)
 ON CONFLICT (customer_id, group_id) DO UPDATE SET
     group_seq = excluded.group_seq, folded_name = excluded.folded_name, deleted_ms = excluded.deleted_ms
 
 -- group_tombstone_clean
--- Forget some places of groups that were deleted long ago; returns a row for each.
--- cross-customer: every customer's places are forgotten alike
+-- Delete some expired tombstones; returns a row for each.
+-- cross-customer: deletes the tombstones of all customers
 DELETE FROM group_tombstone WHERE (customer_id, group_id) IN (
     SELECT customer_id, group_id FROM group_tombstone
     WHERE deleted_ms <= CAST(:deleted_ms AS bigint) ORDER BY deleted_ms LIMIT CAST(:at_most AS bigint)
@@ -79,7 +169,7 @@ DELETE FROM group_tombstone WHERE (customer_id, group_id) IN (
 RETURNING deleted_ms
 
 -- group_get
--- One group with the customer's version.
+-- One group with the revision.
 SELECT
     c.groups_revision, g.customer_id, g.group_name, g.group_id,
     CASE
@@ -95,7 +185,7 @@ JOIN customer_state AS c ON c.customer_id = g.customer_id
 WHERE g.customer_id = :customer_id AND g.group_id = :group_id
 
 -- group_list_phones
--- Some pieces of a group's text, and in any case the first, with the customer's version.
+-- The first chunk of a group's phones, and those of a range, with the revision.
 SELECT c.groups_revision, g.phone_count, 0 AS chunk, g.phones
 FROM number_group AS g
 JOIN customer_state AS c ON c.customer_id = g.customer_id
@@ -110,7 +200,7 @@ WHERE g.customer_id = :customer_id AND g.group_id = :group_id
 ORDER BY chunk
 
 -- group_rename
--- Give a group another name or remark; NULL leaves it.
+-- Change a group's name, remark or both; NULL leaves one as it is.
 UPDATE number_group SET
     group_name = coalesce(CAST(:group_name AS text), group_name),
     folded_name = coalesce(CAST(:folded_name AS text), folded_name),
@@ -119,11 +209,11 @@ UPDATE number_group SET
 WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_usage
--- How many numbers the groups at some places hold, and the most that one of them does.
+-- How many phones the groups in a range of seqs hold in all, and the most that one holds.
 SELECT coalesce(sum(phone_count), 0), coalesce(max(phone_count), 0) FROM number_group
 WHERE customer_id = :customer_id
     AND group_seq >= CAST(:first AS bigint) AND group_seq < CAST(:end AS bigint)
 
 -- group_count
--- How many groups the customer has, and the end of their places.
+-- How many groups the customer has, and the end of their seqs.
 SELECT group_count, next_seq FROM customer_state WHERE customer_id = :customer_id

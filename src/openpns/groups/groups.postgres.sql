@@ -1,60 +1,60 @@
 -- group_list
--- A page with the customer's version and total in one snapshot, where no group before it was
--- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more than
--- :phones_short numbers, at most those of one part of its text, comes without them (NULL).
+-- The first page, with revision and total in the same snapshot. Each row holds both and, unless the
+-- page is empty, a group. A group with more than :phones_short phones comes without them (NULL);
+-- :phones_short is at most the size of a chunk, so that no chunk is read.
 SELECT
-    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
-    g.customer_id, g.group_name, g.group_id, g.phones, g.remark
+    c.groups_revision, c.group_count AS total, g.customer_id, g.group_name, g.group_id, g.phones,
+    g.remark
 FROM customer_state AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq, remark,
         CASE WHEN phone_count <= CAST(:phones_short AS bigint) THEN phones END AS phones
     FROM number_group
-    WHERE customer_id = :customer_id AND group_seq >= CAST(:offset AS bigint)
+    WHERE customer_id = :customer_id
     ORDER BY group_seq LIMIT CAST(:limit AS bigint)
 ) AS g ON true
 WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq
 
 -- group_list_seek
--- The same for every case: finds the place of the group at the offset first, and puts long texts
--- together. Only a group with more than :phones_max numbers comes without them.
-WITH RECURSIVE counter AS MATERIALIZED (
-    SELECT groups_revision, group_count, next_seq FROM customer_state WHERE customer_id = :customer_id
+-- The page at any offset. A group with more than :phones_max phones comes without them (NULL).
+-- fragments: openpns.groups.order:LEVEL_FRAGMENTS
+WITH RECURSIVE state AS MATERIALIZED (
+    SELECT groups_revision, group_count FROM customer_state WHERE customer_id = :customer_id
 ), descent (level, block, before, upto, is_inside) AS (
     -- From the largest blocks to the smallest: the last one with gaps that begins at or before the
     -- offset, the gaps before it and up to its end, and whether the offset lies in it.
-    SELECT CAST(5 AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), true
+    SELECT
+        CAST({root_level} AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), CAST(0 AS bigint), true
     UNION ALL
     SELECT
         d.level - 1, g.block, g.before, coalesce(g.upto, d.before),
         coalesce(CAST(:offset AS bigint) < g.block_end - g.upto, false)
     FROM descent AS d LEFT JOIN LATERAL (
         SELECT
-            block, (block + 1) << CAST(6 * (d.level - 1) AS integer) AS block_end,
+            block, (block + 1) << CAST({bits} * (d.level - 1) AS integer) AS block_end,
             upto - deleted AS before, upto
         FROM (
             SELECT block, deleted, d.before + CAST(sum(deleted) OVER (ORDER BY block) AS bigint) AS upto
             FROM group_order_gap
-            WHERE customer_id = :customer_id AND level = d.level - 1 AND block >= d.block << 6
-                AND block < CASE d.level WHEN 5 THEN 9223372036854775807 ELSE (d.block + 1) << 6 END
+            WHERE customer_id = :customer_id AND level = d.level - 1 AND block >= d.block << {bits}
+                AND block < CASE d.level WHEN {root_level} THEN 9223372036854775807 ELSE (d.block + 1) << {bits} END
         ) AS child
-        WHERE (block << CAST(6 * (d.level - 1) AS integer)) - (upto - deleted) <= CAST(:offset AS bigint)
+        WHERE (block << CAST({bits} * (d.level - 1) AS integer)) - (upto - deleted) <= CAST(:offset AS bigint)
         ORDER BY block DESC LIMIT 1
     ) AS g ON true
     WHERE d.level > 1 AND d.is_inside
-), place AS (
+), start AS (
     SELECT
-        CASE WHEN is_inside THEN block << 6 ELSE CAST(:offset AS bigint) + upto END AS group_seq,
-        CASE WHEN is_inside THEN CAST(:offset AS bigint) - ((block << 6) - before) ELSE 0 END AS skipped
+        CASE WHEN is_inside THEN block << {bits} ELSE CAST(:offset AS bigint) + upto END AS group_seq,
+        CASE WHEN is_inside THEN CAST(:offset AS bigint) - ((block << {bits}) - before) ELSE 0 END AS skipped
     FROM descent ORDER BY level LIMIT 1
 )
 SELECT
-    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
-    g.customer_id, g.group_name, g.group_id, g.phones, g.remark
-FROM counter AS c
+    c.groups_revision, c.group_count AS total, g.customer_id, g.group_name, g.group_id, g.phones,
+    g.remark
+FROM state AS c
 LEFT JOIN LATERAL (
     SELECT
         customer_id, group_name, group_id, group_seq,
@@ -68,8 +68,8 @@ LEFT JOIN LATERAL (
         END AS phones,
         remark
     FROM number_group
-    WHERE customer_id = :customer_id AND group_seq >= (SELECT group_seq FROM place)
-    ORDER BY group_seq LIMIT CAST(:limit AS bigint) OFFSET (SELECT skipped FROM place)
+    WHERE customer_id = :customer_id AND group_seq >= (SELECT group_seq FROM start)
+    ORDER BY group_seq LIMIT CAST(:limit AS bigint) OFFSET (SELECT skipped FROM start)
 ) AS g ON true
 ORDER BY g.group_seq
 

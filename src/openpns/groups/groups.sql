@@ -71,10 +71,11 @@ UPDATE customer_state SET group_count = group_count - 1
 WHERE customer_id = :customer_id
 
 -- group_order_gap_add
--- Count a place in the order as empty, in its block of every level.
+-- Count a seq as a gap, in its block of every level.
+-- fragments: openpns.groups.order:LEVEL_FRAGMENTS
 INSERT INTO group_order_gap (customer_id, level, block, deleted)
-SELECT CAST(:customer_id AS text), level, CAST(:group_seq AS bigint) >> (6 * level), 1
-FROM (SELECT 1 AS level UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4) AS levels
+SELECT CAST(:customer_id AS text), level, CAST(:group_seq AS bigint) >> ({bits} * level), 1
+FROM ({levels}) AS levels
 WHERE true
 ON CONFLICT (customer_id, level, block) DO UPDATE SET deleted = group_order_gap.deleted + 1
 

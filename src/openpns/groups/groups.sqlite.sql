@@ -1,23 +1,22 @@
 -- group_list
--- A page with the customer's version and total in one snapshot, where no group before it was
--- deleted: there a group's place in the order is its offset. Each row holds version, total and
--- whether there are gaps and, but for an empty page, a group. A group with more than
--- :phones_short numbers, at most those of one part of its text, comes without them (NULL).
+-- The first page, with revision and total in the same snapshot. Each row holds both and, unless the
+-- page is empty, a group. A group with more than :phones_short phones comes without them (NULL);
+-- :phones_short is at most the size of a chunk, so that no chunk is read.
+-- rows: json
 SELECT
-    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
-    g.customer_id, g.group_name, g.group_id,
+    c.groups_revision, c.group_count AS total, g.customer_id, g.group_name, g.group_id,
     CASE WHEN g.phone_count <= :phones_short THEN g.phones END, g.remark
 FROM customer_state AS c
-LEFT JOIN number_group AS g ON g.customer_id = :customer_id AND g.group_seq >= :offset
+LEFT JOIN number_group AS g ON g.customer_id = :customer_id
 WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq LIMIT :limit
 
 -- group_list_seek
--- The same for every case: finds the place of the group at the offset first, and puts long texts
--- together. Only a group with more than :phones_max numbers comes without them.
+-- The page at any offset. A group with more than :phones_max phones comes without them (NULL).
+-- rows: json
+-- function: openpns.groups.order:register
 SELECT
-    c.groups_revision, c.group_count, c.group_count < c.next_seq AS has_gaps,
-    g.customer_id, g.group_name, g.group_id,
+    c.groups_revision, c.group_count AS total, g.customer_id, g.group_name, g.group_id,
     CASE
         WHEN g.phone_count > :phones_max THEN NULL
         WHEN g.phone_count <= :phones_in_chunk THEN g.phones

@@ -1,35 +1,80 @@
-"""SQLite: the function `group_seq_at` of its statements, which finds a page without a scan.
+"""The order of a customer's groups: sequence numbers, and how an offset is found among them.
 
-PostgreSQL does the same in the statement `group_list_seek` itself. SQLite has no LATERAL, and
-its window functions cost more than these few small reads.
+Each group has a `group_seq`, assigned once. Deleted groups leave gaps, so the group at an offset
+is found with the table `group_order_gap`, which counts the gaps of each block: a block of level 1
+holds 64 seqs, a block of a higher level holds 64 blocks of the level below. A block without gaps
+has no row. PostgreSQL does the search in the statement `group_list_seek`. SQLite calls the
+function `group_seq_at`: it has no LATERAL, and its window functions cost more than these reads.
+
+Source: docs/decisions/0013-gaps-are-counted.md.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-import apsw
+if TYPE_CHECKING:
+    import apsw
 
-_LEVELS: Final = 4
-_BITS: Final = 6
-"""A block of level 1 is 64 places, one of a level above is 64 blocks of the level below."""
+BLOCK_BITS: Final = 6
+BLOCK_SIZE: Final = 1 << BLOCK_BITS
+LEVELS: Final = 4
+
+LEVEL_FRAGMENTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "": {
+        "bits": str(BLOCK_BITS),
+        "root_level": str(LEVELS + 1),
+        "levels": " UNION ALL ".join(f"SELECT {level} AS level" for level in range(1, LEVELS + 1)),
+    }
+}
+"""For the statements that know the shape of `group_order_gap`."""
+
+
+def _page_fragments(*, by_seq: bool, by_name: bool) -> Mapping[str, Mapping[str, str]]:
+    """Return the fragments of each order for a statement that returns a page.
+
+    Args:
+        by_seq: Whether the statement may use the index of seqs. `+` keeps it from doing so.
+        by_name: Whether it may use the index of names. `|| ''` keeps it from doing so.
+    """
+    seq = "found.group_seq" if by_seq else "+found.group_seq"
+    name = "folded_name" if by_name else "(folded_name || '')"
+    return {
+        "oldest": {"after": f"{seq} > CAST(:after_seq AS bigint)", "order": seq},
+        "newest": {"after": f"{seq} < CAST(:after_seq AS bigint)", "order": f"{seq} DESC"},
+        "name": {
+            "after": f"({name}, found.group_seq) > (:after_name, CAST(:after_seq AS bigint))",
+            "order": f"{name}, found.group_seq",
+        },
+    }
+
+
+# Plans are made once, often while the tables are empty. If a statement could choose another index
+# than that of its filter, it could read all groups of a customer to find a few.
+FIND_ALL: Final = _page_fragments(by_seq=True, by_name=True)
+FIND_BY_NAME: Final = _page_fragments(by_seq=False, by_name=True)
+FIND_BY_PHONE: Final = _page_fragments(by_seq=True, by_name=False)
+FIND_BY_ID: Final = _page_fragments(by_seq=False, by_name=False)
+
+SEQ_MIN: Final = -1
+"""Before the first seq: `after` for a page from the beginning."""
+
+SEQ_MAX: Final = 2**63 - 1
+"""After the last seq."""
 
 _GAPS: Final = (
     "SELECT block, deleted FROM group_order_gap "
     "WHERE customer_id = ? AND level = ? AND block >= ? AND block < ? ORDER BY block"
 )
-_PLACE: Final = (
+_SEQ: Final = (
     "SELECT group_seq FROM number_group "
     "WHERE customer_id = ? AND group_seq >= ? ORDER BY group_seq LIMIT 1 OFFSET ?"
 )
-_BLOCK_MAX: Final = 2**63 - 1
 
 
-def register(connection: apsw.Connection) -> None:
-    """Give a connection the function `group_seq_at(customer_id, offset)`.
+def register(connection: "apsw.Connection") -> None:
+    """Register the function `group_seq_at(customer_id, offset)` with a connection.
 
-    It runs within the statement that calls it, and so reads the same snapshot.
-
-    Args:
-        connection: The connection.
+    It runs inside the statement that calls it, so it reads the same snapshot.
     """
 
     def group_seq_at(*values: Any) -> int | None:
@@ -39,22 +84,22 @@ def register(connection: apsw.Connection) -> None:
     connection.create_scalar_function("group_seq_at", group_seq_at, 2)
 
 
-def _find_seq(connection: apsw.Connection, customer_id: str, offset: int) -> int | None:
-    """Return the place of the group that as many groups come before; None behind the last."""
-    first, end, before = 0, _BLOCK_MAX, 0
-    for level in range(_LEVELS, 0, -1):
-        bits = _BITS * level
+def _find_seq(connection: "apsw.Connection", customer_id: str, offset: int) -> int | None:
+    """Return the seq of the group at an offset; None after the last group."""
+    first, end, gaps_before = 0, SEQ_MAX, 0
+    for level in range(LEVELS, 0, -1):
+        bits = BLOCK_BITS * level
         found = None
-        upto = before
+        gaps = gaps_before
         for block, deleted in connection.execute(_GAPS, (customer_id, level, first, end)):
-            if (block << bits) - upto > offset:
+            if (block << bits) - gaps > offset:
                 break
-            found, before = block, upto
-            upto += deleted
-        if found is None or offset >= ((found + 1) << bits) - upto:
-            return offset + upto
-        first, end = found << _BITS, (found + 1) << _BITS
-    # The offset lies in this smallest block, which is not full.
-    skipped = offset - (first - before)
-    seq: int | None = connection.execute(_PLACE, (customer_id, first, skipped)).get
+            found, gaps_before = block, gaps
+            gaps += deleted
+        if found is None or offset >= ((found + 1) << bits) - gaps:
+            return offset + gaps
+        first, end = found << BLOCK_BITS, (found + 1) << BLOCK_BITS
+    # The offset lies in this block of level 1, which has both gaps and groups.
+    skipped = offset - (first - gaps_before)
+    seq: int | None = connection.execute(_SEQ, (customer_id, first, skipped)).get
     return seq

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from openpns import limits
 from openpns.errors import ConfigError
 from openpns.storage import migrations
+from openpns.storage.migrations import Migration
 from openpns.storage.statements import Engine
 from openpns.storage.store import database_path
 
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
 def engine_of(url: str) -> Engine:
     """Return the engine that a URL names.
 
-    Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
-
     Raises:
-        ConfigError: The URL is another one.
+        ConfigError: It is not a URL of a database that openpns knows.
     """
     return "postgres" if database_path(url) is None else "sqlite"
 
@@ -36,16 +34,16 @@ async def open_store(
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
-        create: Make an SQLite file where it is missing.
-        timeout_ms: How long a statement, or waiting for one's turn, may take.
+        create: Create a missing SQLite file.
+        timeout_ms: How long a statement, or the wait for a connection or lock, may take.
         connections_max: How many PostgreSQL connections this process may hold.
-        cached_rows_max: How many rows that were looked up SQLite may keep while nothing changes.
+        cached_rows_max: How many rows of `get_cached` SQLite may cache.
 
     Raises:
         ConfigError: The URL is wrong, or the database cannot be opened.
     """
     path = database_path(url)
-    # Each driver is loaded only where it is used.
+    # Each driver is imported only if it is used.
     if path is not None:
         from openpns.storage.sqlite.store import SQLiteStore  # noqa: PLC0415
 
@@ -55,34 +53,40 @@ async def open_store(
     return await PostgresStore.open(url, timeout_ms, connections_max)
 
 
-async def migrate(store: "Store", url: str) -> list[int]:
-    """Apply the migrations that a database lacks; return their numbers.
+async def migrate(store: "Store", url: str, *, with_post: bool = False) -> list[Migration]:
+    """Apply the missing migration steps and return them.
 
     Args:
         store: The open database.
-        url: Its URL; tells the engine.
+        url: Its URL, which names the engine.
+        with_post: Whether to apply `post` steps to a database that is not empty.
     """
-    return await store.migrate(migrations.load_migrations(engine_of(url)))
+    return await store.migrate(migrations.load_migrations(engine_of(url)), with_post=with_post)
 
 
 async def check_current(store: "Store", url: str) -> None:
-    """Make sure that a database has the tables that this version works with.
+    """Make sure that a database has tables that this version can work with.
+
+    `post` steps may be missing, and newer `pre` steps may be there.
 
     Args:
         store: The open database.
-        url: Its URL; tells the engine.
+        url: Its URL, which names the engine.
 
     Raises:
-        ConfigError: It is older or newer; the text has the command to run.
+        ConfigError: It is too old or too new; the text names the command to run.
     """
-    have, want = await store.schema_version(), migrations.newest(engine_of(url))
-    if have < want:
+    known = migrations.load_migrations(engine_of(url))
+    applied = await store.applied_migrations()
+    unknown = migrations.find_unknown(known, applied)
+    if unknown:
         raise ConfigError(
-            f"database: its migrations stand at {have}, this version needs {want}; run: "
-            "openpns migrate --database URL"
+            f"database: has migration {unknown[-1].number}, which this version does not know; a "
+            "newer openpns has been here: run that version or a later one"
         )
-    if have > want:
+    keys = {(one.number, one.step) for one in applied}
+    missing = [one.label for one in known if one.step != "post" and one.key not in keys]
+    if missing:
         raise ConfigError(
-            f"database: its migrations stand at {have}, this version knows {want}; a newer "
-            "openpns has been here: run that version or a later one"
+            f"database: lacks migration {', '.join(missing)}; run: openpns migrate --database URL"
         )

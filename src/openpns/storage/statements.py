@@ -1,22 +1,37 @@
-"""Named statements: reading the `.sql` files and preparing them for an engine.
+"""Named statements: reads the `.sql` files and prepares them for an engine.
 
-A statement is a `-- name` line, a line that says what it is for, then the SQL, with `:name`
-parameters. `groups.sql` is shared; `groups.sqlite.sql` and `groups.postgres.sql` hold what the
-engines write differently. A statement may stand for several; see `openpns.storage.variants`.
+A statement is a `-- name` line, a line that says its purpose, option lines, then the SQL with
+`:name` parameters. `groups.sql` is for both engines; `groups.sqlite.sql` and `groups.postgres.sql`
+hold what the engines need to write differently.
+
+Options of a statement:
+
+- `-- rows: json`: many small rows without bytes. SQLite returns them as one JSON text.
+- `-- cached: name`: finds one row by one value, the parameter and column `name`; for
+  `Store.get_cached`. On PostgreSQL the statement takes many values at once.
+- `-- function: module:attribute`: the attribute registers SQL functions that the statement calls
+  with an SQLite connection.
+- `-- fragments: module:attribute`: the attribute is a mapping from variant to fragments, which
+  replace `{name}` in the SQL. Each variant is a statement, named `statement:variant`; the
+  variant "" keeps the statement's name.
+- `-- until-migration: number`: reads tables as they were before a migration.
 """
 
+import importlib
 import re
 from importlib import resources
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
-
-from openpns.storage.variants import variants
 
 Engine = Literal["sqlite", "postgres"]
 
 _NAME: Final = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
-# `::` is PostgreSQL's cast and no parameter.
+_OPTION: Final = re.compile(
+    r"^-- (rows|cached|function|fragments|until-migration): (\S+)$", re.MULTILINE
+)
+_FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
+# `::` is a cast in PostgreSQL, not a parameter.
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z][a-z0-9_]*)")
 
 
@@ -28,16 +43,19 @@ class NamedStatement(msgspec.Struct, frozen=True):
     """With `:name` parameters for SQLite, `$n` for PostgreSQL."""
     parameters: tuple[str, ...]
     """The parameters' names, in the order of their `$n`."""
+    has_json_rows: bool = False
+    cache_key: str | None = None
+    """The parameter and column of a statement for `Store.get_cached`."""
+    function: str | None = None
+    """`module:attribute` that registers the SQLite functions which the statement calls."""
+    until_migration: int | None = None
 
 
 def load_statements(engine: Engine) -> dict[str, NamedStatement]:
     """Return the statements of an engine by name.
 
-    Args:
-        engine: "sqlite" or "postgres".
-
     Raises:
-        ValueError: A name stands twice.
+        ValueError: Two statements have the same name, or an option does not fit its statement.
     """
     statements: dict[str, NamedStatement] = {}
     packages = [entry for entry in resources.files("openpns").iterdir() if entry.is_dir()]
@@ -51,39 +69,69 @@ def load_statements(engine: Engine) -> dict[str, NamedStatement]:
         parts = file.name.split(".")
         if len(parts) == 3 and parts[1] != engine:  # noqa: PLR2004
             continue
-        for name, sql in parse(file.read_text("utf-8")):
-            if name in statements:
-                raise ValueError(f"statement {name} stands twice")
-            statements[name] = prepare(name, sql, engine)
+        for statement in parse(file.read_text("utf-8"), engine):
+            if statement.name in statements:
+                raise ValueError(f"two statements have the name {statement.name}")
+            statements[statement.name] = statement
     return statements
 
 
-def parse(text: str) -> list[tuple[str, str]]:
-    """Split a file into names and statements, comment lines left out.
-
-    Args:
-        text: The file's text.
-    """
+def parse(text: str, engine: Engine) -> list[NamedStatement]:
+    """Return the statements of a file's text."""
     pieces = _NAME.split(text)[1:]
     return [
-        (
-            variant,
-            "\n".join(line for line in sql.splitlines() if line and not line.startswith("--")),
-        )
-        for name, text in zip(pieces[::2], pieces[1::2], strict=True)
-        for variant, sql in variants(name, text)
+        prepare(f"{name}:{variant}" if variant else name, sql, engine, options)
+        for name, block in zip(pieces[::2], pieces[1::2], strict=True)
+        for options in [dict(_OPTION.findall(block))]
+        for variant, sql in _variants(_without_comments(block), options)
     ]
 
 
-def prepare(name: str, sql: str, engine: Engine) -> NamedStatement:
-    """Rewrite `:name` parameters as the engine wants them.
+def prepare(
+    name: str, sql: str, engine: Engine, options: dict[str, str] | None = None
+) -> NamedStatement:
+    """Rewrite a statement's `:name` parameters for an engine.
 
-    Args:
-        name: The statement's name.
-        sql: The statement with `:name` parameters.
-        engine: "sqlite" or "postgres".
+    Raises:
+        ValueError: An option does not fit the statement.
     """
+    options = options or {}
+    cache_key = options.get("cached")
+    if cache_key is not None:
+        one = f"= :{cache_key}"
+        if sql.count(one) != 1:
+            raise ValueError(f"statement {name} must contain {one!r} once")
+        if engine == "postgres":
+            sql = sql.replace(one, f"= ANY(CAST(:{cache_key} AS text[]))")
     parameters = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
     if engine == "postgres":
         sql = _PARAMETER.sub(lambda match: f"${parameters.index(match[1]) + 1}", sql)
-    return NamedStatement(name, sql, parameters)
+    until = options.get("until-migration")
+    return NamedStatement(
+        name,
+        sql,
+        parameters,
+        has_json_rows=options.get("rows") == "json",
+        cache_key=cache_key,
+        function=options.get("function"),
+        until_migration=None if until is None else int(until),
+    )
+
+
+def load_attribute(path: str) -> Any:
+    """Return what a `module:attribute` of an option names."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _variants(sql: str, options: dict[str, str]) -> list[tuple[str, str]]:
+    if "fragments" not in options:
+        return [("", sql)]
+    return [
+        (variant, _FRAGMENT.sub(lambda match: fragments[match[1]], sql))  # noqa: B023
+        for variant, fragments in load_attribute(options["fragments"]).items()
+    ]
+
+
+def _without_comments(block: str) -> str:
+    return "\n".join(line for line in block.splitlines() if line and not line.startswith("--"))

@@ -1,18 +1,23 @@
-"""The protocol through which the domain sees a database: named statements, and steps.
+"""The interface between rules and a database: named statements and transactions.
 
-A write is a generator function: it yields statements, gets their rows and may raise. It does no
-I/O, so the same steps run on every engine, in one transaction (on SQLite in a batch with
+A write is a generator function: it yields statements, receives their rows and may raise. It does
+no I/O, so the same steps run on every engine, in one transaction (on SQLite in a batch with
 others, under a savepoint of their own).
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from openpns.errors import ConfigError
 
+if TYPE_CHECKING:
+    from openpns.storage.migrations import Applied, Migration
+
 Row: TypeAlias = Sequence[Any]
+NamedRow: TypeAlias = Mapping[str, Any]
+"""A row whose columns are found by name."""
 Params: TypeAlias = Mapping[str, Any]
 
 ResultT = TypeVar("ResultT")
@@ -54,23 +59,15 @@ class Store(Protocol):
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
         """Run one reading statement.
 
-        Its rows are one snapshot, which has every write that was acknowledged before.
-
-        Args:
-            name: The statement's name.
-            params: Its parameters.
+        Its rows are one snapshot, which has every write that was acknowledged before the call.
         """
         ...
 
-    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
-        """Return the row that a statement finds by a value, as it is after this was called.
+    async def get_cached(self, name: str, value: str) -> NamedRow | None:
+        """Return the row that a statement with the option `cached` finds by a value.
 
-        The engine may answer several callers together, or with what it knows where it can tell
-        that nothing has changed.
-
-        Args:
-            name: The statement's name; its first column is the value.
-            value: What to find.
+        The row is as it is after the call. The engine may read it for several callers together,
+        or return a cached row that is proven current.
         """
         ...
 
@@ -79,12 +76,7 @@ class Store(Protocol):
     ) -> AsyncGenerator[Sequence[Row], None]:
         """Run one reading statement and return its rows in slices, all from one snapshot.
 
-        Close the iterator where it is not read to its end.
-
-        Args:
-            name: The statement's name.
-            params: Its parameters.
-            rows_each: How many rows a slice may hold.
+        Close the iterator if it is not read to its end.
         """
         ...
 
@@ -94,48 +86,39 @@ class Store(Protocol):
         """Run steps in one transaction; once this returns, they are on disk.
 
         Args:
-            steps: Makes the generator; called again where the engine asks for a new attempt.
-            batch_key: What the first statement locks, for steps that touch only rows of their own
-                besides: the engine may run those with the same lock side by side in one
-                transaction.
+            steps: Makes the generator; called again for each new attempt.
+            batch_key: Names the row that the first statement locks, for steps that apart from it
+                touch only rows of their own. The engine may run those with the same key in
+                lockstep in one transaction.
 
         Raises:
-            WireError: Whatever the steps raise; nothing is written then. OutcomeUnknown where
-                the database was lost during the commit.
+            WireError: Whatever the steps raise; nothing is written then. OutcomeUnknown if the
+                database was lost during the commit.
         """
         ...
 
-    async def schema_version(self) -> int:
-        """Return the number of the newest migration that was applied; 0 for an empty database."""
+    async def applied_migrations(self) -> "Sequence[Applied]":
+        """Return the migration steps that were applied; none for an empty database."""
         ...
 
-    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:
-        """Apply the migrations that are missing, in one transaction under a lock.
+    async def migrate(
+        self, known: "Sequence[Migration]", *, with_post: bool = False
+    ) -> "list[Migration]":
+        """Apply the missing steps in one transaction under a lock, and return them.
 
         Args:
-            scripts: Number and SQL of each migration, in order.
-
-        Returns:
-            The numbers of those that were applied now.
+            known: Every step of this version, in order.
+            with_post: Whether to apply `post` steps to a database that is not empty.
 
         Raises:
-            ConfigError: The database refuses one; nothing is applied then.
+            ConfigError: The database refuses a step, or the text of an applied step has changed.
+                Nothing is applied then.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         ...
-
-
-def variant_name(name: str, chosen: Collection[str]) -> str:
-    """Return the name of a statement with choices; see `openpns.storage.variants`.
-
-    Args:
-        name: The name in the file.
-        chosen: What is chosen.
-    """
-    return f"{name}:{'+'.join(sorted(chosen))}"
 
 
 def database_path(url: str) -> str | None:
@@ -145,7 +128,7 @@ def database_path(url: str) -> str | None:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
 
     Raises:
-        ConfigError: The URL is another one. The text does not repeat it: it may hold a password.
+        ConfigError: It is another URL. The text does not repeat it: it may hold a password.
     """
     if url.startswith(("postgresql://", "postgres://")):
         return None

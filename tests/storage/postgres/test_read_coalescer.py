@@ -5,37 +5,38 @@ import pytest
 
 from openpns.errors import InternalError, ServiceUnavailable
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
-from openpns.storage.store import Row
+from openpns.storage.store import NamedRow
 
 
 class Reads:
-    """Reads that wait until they are let go; a row is the value and the number of its read."""
+    """Reads that wait until they are released; a row is the value and the number of its read."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
-        self.shared = ReadCoalescer(self.read)
+        self.shared = ReadCoalescer(self.read, "value")
 
-    async def read(self, values: list[str]) -> Sequence[Row]:
+    async def read(self, values: list[str]) -> Sequence[NamedRow]:
         self.asked.append(values)
         number = len(self.asked)
         await self.gate.acquire()
         if self.error is not None:
             raise self.error
-        return [(value, number) for value in values if value != "unknown"]
+        return [{"value": value, "read": number} for value in values if value != "unknown"]
 
-    async def find(self, value: str) -> Row | None:
-        return await self.shared.find(value)
+    async def find(self, value: str) -> tuple[str, int] | None:
+        row = await self.shared.find(value)
+        return None if row is None else (row["value"], row["read"])
 
 
 async def turn() -> None:
-    """Let everything that can run do so."""
+    """Let everything run that can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_callers_of_one_moment_share_a_read_and_each_gets_its_row() -> None:
+async def test_callers_of_one_turn_share_a_read_and_each_gets_its_row() -> None:
     reads = Reads()
     found = asyncio.gather(*(reads.find(value) for value in ("a", "b", "a", "unknown")))
     await turn()
@@ -44,7 +45,7 @@ async def test_callers_of_one_moment_share_a_read_and_each_gets_its_row() -> Non
     assert reads.asked == [["a", "b", "unknown"]]
 
 
-async def test_a_caller_never_joins_a_read_that_is_under_way() -> None:
+async def test_a_caller_never_joins_a_read_in_flight() -> None:
     reads = Reads()
     early = asyncio.create_task(reads.find("a"))
     await turn()
@@ -53,13 +54,13 @@ async def test_a_caller_never_joins_a_read_that_is_under_way() -> None:
     assert reads.asked == [["a"], ["a"]]
     latest = asyncio.create_task(reads.find("a"))
     await turn()
-    assert len(reads.asked) == 2  # it waits, for two are under way
+    assert len(reads.asked) == 2  # it waits, because two are in flight
     for _ in range(3):
         reads.gate.release()
     assert [await early, await late, await latest] == [("a", 1), ("a", 2), ("a", 3)]
 
 
-async def test_many_callers_are_served_in_bounded_reads() -> None:
+async def test_reads_are_bounded() -> None:
     reads = Reads()
     values = [str(number) for number in range(1300)]
     found = asyncio.gather(*(reads.find(value) for value in values))
@@ -93,7 +94,7 @@ async def test_each_caller_gets_an_error_of_its_own_and_the_next_read_goes_on(
     assert await reads.find("a") == ("a", 2)
 
 
-async def test_a_caller_that_went_away_keeps_nobody_else_from_its_row() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     reads = Reads()
     gone, stays = (asyncio.create_task(reads.find("a")) for _ in range(2))
     await turn()

@@ -3,12 +3,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tests import direct
 
-from openpns.core.context import Caller, Services
 from openpns.errors import GroupNotFound, OutcomeUnknown, ServiceUnavailable
-from openpns.groups import listing, service
-from openpns.groups.wire import CreateGroup, ListGroup
 from openpns.storage.postgres.write_batcher import (
     BatchMismatch,
     WriteBatcher,
@@ -33,14 +29,14 @@ def write(*names: str, then: Exception | None = None) -> Callable[[], Transactio
 
 
 class Engine:
-    """Runs writes as told, and notes which ran together."""
+    """Runs writes when it is released, and notes which ran together."""
 
     def __init__(self) -> None:
         self.together: list[int] = []
         self.alone = 0
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
-        self.pending = WriteBatcher(self.run_all, self.run_alone)
+        self.batcher = WriteBatcher(self.run_all, self.run_alone)
 
     async def run_all(self, writes: Sequence[Callable[[], Transaction[Any]]]) -> Sequence[Any]:
         self.together.append(len(writes))
@@ -64,14 +60,14 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_writes_that_come_while_one_is_under_way_go_together_after_it() -> None:
+async def test_writes_that_arrive_while_one_is_in_flight_run_together_after_it() -> None:
     engine = Engine()
-    first = asyncio.ensure_future(engine.pending.run("cus_1", write()))
+    first = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
     await turn()
-    behind = [asyncio.ensure_future(engine.pending.run("cus_1", write())) for _ in range(5)]
-    elsewhere = asyncio.ensure_future(engine.pending.run("cus_2", write()))
+    behind = [asyncio.ensure_future(engine.batcher.run("cus_1", write())) for _ in range(5)]
+    elsewhere = asyncio.ensure_future(engine.batcher.run("cus_2", write()))
     await turn()
-    assert (engine.alone, engine.together) == (2, [])  # another place waits for nobody
+    assert (engine.alone, engine.together) == (2, [])  # another key does not wait
     for _ in range(3):
         engine.gate.release()
         await turn()
@@ -80,9 +76,9 @@ async def test_writes_that_come_while_one_is_under_way_go_together_after_it() ->
     assert engine.together == [5]
 
 
-async def test_one_transaction_takes_so_many_and_no_more() -> None:
+async def test_one_transaction_takes_at_most_64_writes() -> None:
     engine = Engine()
-    all_ = asyncio.gather(*(engine.pending.run("cus_1", write()) for _ in range(150)))
+    all_ = asyncio.gather(*(engine.batcher.run("cus_1", write()) for _ in range(150)))
     for _ in range(3):
         await turn()
         engine.gate.release()
@@ -90,12 +86,12 @@ async def test_one_transaction_takes_so_many_and_no_more() -> None:
     assert engine.together == [64, 64, 22]
 
 
-async def test_where_one_of_them_fails_each_runs_by_itself() -> None:
+async def test_each_write_runs_alone_if_one_fails() -> None:
     engine = Engine()
     engine.error = BatchMismatch()
     bad = write(then=GroupNotFound("why"))
     writes = asyncio.gather(
-        *(engine.pending.run("cus_1", steps) for steps in (write(), bad, write())),
+        *(engine.batcher.run("cus_1", steps) for steps in (write(), bad, write())),
         return_exceptions=True,
     )
     for _ in range(4):
@@ -108,13 +104,13 @@ async def test_where_one_of_them_fails_each_runs_by_itself() -> None:
 
 
 @pytest.mark.parametrize("kind", [ServiceUnavailable, OutcomeUnknown])
-async def test_where_the_storage_is_lost_all_are_told_and_none_is_tried_again(
+async def test_a_lost_storage_is_raised_to_all_callers_and_no_write_is_repeated(
     kind: type[ServiceUnavailable | OutcomeUnknown],
 ) -> None:
     engine = Engine()
     engine.error = kind("lost")
     writes = asyncio.gather(
-        *(engine.pending.run("cus_1", write()) for _ in range(3)), return_exceptions=True
+        *(engine.batcher.run("cus_1", write()) for _ in range(3)), return_exceptions=True
     )
     await turn()
     engine.gate.release()
@@ -124,19 +120,19 @@ async def test_where_the_storage_is_lost_all_are_told_and_none_is_tried_again(
     assert engine.alone == 0
 
 
-async def test_a_write_whose_caller_left_does_not_hold_the_others() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     engine = Engine()
-    leaving = asyncio.ensure_future(engine.pending.run("cus_1", write()))
-    staying = asyncio.ensure_future(engine.pending.run("cus_1", write()))
+    leaving = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
+    staying = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
     await turn()
     leaving.cancel()
     engine.gate.release()
     assert await staying == 1
     engine.gate.release()
-    assert await engine.pending.run("cus_1", write()) == []
+    assert await engine.batcher.run("cus_1", write()) == []
 
 
-async def test_in_step_each_write_gets_the_rows_of_its_own_statements() -> None:
+async def test_lockstep_gives_each_write_the_rows_of_its_own_statements() -> None:
     ran: list[list[str]] = []
 
     async def run(steps: Sequence[Statement]) -> Sequence[Row]:
@@ -164,7 +160,7 @@ def many() -> Transaction[None]:
     ],
     ids=["one fails", "other statements", "more statements", "too few rows", "many at once"],
 )
-async def test_what_cannot_go_in_step_is_refused(
+async def test_lockstep_refuses_writes_that_differ(
     writes: list[Callable[[], Transaction[Any]]], rows: list[Row]
 ) -> None:
     async def run(_: Sequence[Statement]) -> Sequence[Row]:
@@ -174,32 +170,9 @@ async def test_what_cannot_go_in_step_is_refused(
         await run_lockstep(writes, run)
 
 
-async def test_groups_created_at_once_are_all_there_in_one_order(
-    services: Services, caller: Caller, query: direct.Query
-) -> None:
-    bodies = [
-        CreateGroup(phones=f"861380013{place:04}", groupName=str(place)) for place in range(90)
-    ]
-    long = CreateGroup(phones=",".join(f"8613900{place:06}" for place in range(300)))
-    created = await asyncio.gather(
-        *(service.create(services, caller, body) for body in (*bodies, long))
-    )
-    page = await listing.list(services, caller, ListGroup(limit=100, offset=0))
-    assert page.total == 91
-    assert {row[2] for row in page.rows} == {one.groupId for one in created}
-    assert await query("SELECT min(group_seq), max(group_seq) FROM number_group") == [(0, 90)]
-    assert await query("SELECT count(*) FROM group_member") == [(390,)]
-
-
-async def test_groups_of_a_customer_that_is_gone_fail_each_by_itself(
-    services: Services, caller: Caller
-) -> None:
-    body = CreateGroup(phones="8613800138000")
-    gone = Caller("some-key", "gone")
-    done = await asyncio.gather(
-        *(service.create(services, gone, body) for _ in range(5)),
-        service.create(services, caller, body),
-        return_exceptions=True,
-    )
-    assert all(isinstance(error, Exception) for error in done[:5])
-    assert not isinstance(done[5], BaseException)
+async def test_nothing_is_kept_once_every_write_is_done() -> None:
+    engine = Engine()
+    engine.gate.release()
+    await engine.batcher.run("cus_1", write())
+    await turn()
+    assert engine.batcher._batches == {}

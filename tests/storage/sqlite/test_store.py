@@ -21,6 +21,7 @@ from openpns.errors import (
     ServiceUnavailable,
 )
 from openpns.storage import connect
+from openpns.storage.migrations import Migration
 from openpns.storage.sqlite.store import SQLiteStore
 from openpns.storage.store import Statement, Transaction
 
@@ -194,7 +195,7 @@ async def test_a_database_that_another_holds_is_unavailable_until_it_is_free(
             await store.write(add("cus_2"))
         assert isinstance(caught.value.__cause__, apsw.BusyError)
         with pytest.raises(ServiceUnavailable):
-            await store.migrate([(99, "CREATE TABLE t (a)")])
+            await store.migrate([Migration(99, "CREATE TABLE t (a)")])
         assert await ids_in(store) == ["cus_1"]
     assert await store.write(add("cus_2")) == 1
 
@@ -349,9 +350,9 @@ async def in_memory() -> AsyncIterator[SQLiteStore]:
 
 async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) -> None:
     other = SQLiteStore(None, timeout_ms=1)
-    assert await other.schema_version() == 0
+    assert await other.applied_migrations() == []
     await other.close()
-    assert await in_memory.schema_version() > 0
+    assert await in_memory.applied_migrations()
     assert await ids_in(in_memory) == ["cus_1"]
 
 

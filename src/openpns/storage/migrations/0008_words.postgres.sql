@@ -19,6 +19,8 @@ ALTER INDEX group_gone_when RENAME TO group_tombstone_deleted;
 
 ALTER TABLE node_lease RENAME TO worker_lease;
 ALTER TABLE worker_lease RENAME COLUMN node_id TO worker_id;
+-- The newest migration that the worker knows; a step that it cannot run with waits for its end.
+ALTER TABLE worker_lease ADD COLUMN migration bigint NOT NULL DEFAULT 0;
 
 ALTER TABLE write_record RENAME TO idempotency_record;
 ALTER TABLE idempotency_record RENAME COLUMN record_key TO idempotency_key;
@@ -48,3 +50,15 @@ ALTER INDEX group_gone_pkey RENAME TO group_tombstone_pkey;
 ALTER INDEX node_lease_pkey RENAME TO worker_lease_pkey;
 ALTER INDEX write_record_pkey RENAME TO idempotency_record_pkey;
 ALTER TABLE customer_state RENAME CONSTRAINT group_counter_customer_id_fkey TO customer_state_customer_id_fkey;
+
+-- One row per applied step: a migration may have the steps pre and post.
+ALTER TABLE schema_migration
+    ADD COLUMN step text NOT NULL DEFAULT 'stop',
+    ADD COLUMN file text NOT NULL DEFAULT '',
+    -- SHA-256 of the file; a file that has changed since is refused.
+    ADD COLUMN checksum text NOT NULL DEFAULT '',
+    ADD COLUMN applied_ms bigint NOT NULL DEFAULT 0,
+    DROP CONSTRAINT schema_migration_pkey,
+    ADD PRIMARY KEY (number, step);
+UPDATE schema_migration SET applied_ms = CAST(extract(epoch FROM applied_at) * 1000 AS bigint);
+ALTER TABLE schema_migration DROP COLUMN applied_at;

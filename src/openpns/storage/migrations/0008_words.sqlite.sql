@@ -20,6 +20,8 @@ CREATE INDEX group_tombstone_deleted ON group_tombstone (deleted_ms);
 
 ALTER TABLE node_lease RENAME TO worker_lease;
 ALTER TABLE worker_lease RENAME COLUMN node_id TO worker_id;
+-- The newest migration that the worker knows; a step that it cannot run with waits for its end.
+ALTER TABLE worker_lease ADD COLUMN migration INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE write_record RENAME TO idempotency_record;
 ALTER TABLE idempotency_record RENAME COLUMN record_key TO idempotency_key;
@@ -42,3 +44,14 @@ ALTER TABLE master_key_check RENAME COLUMN sealed TO ciphertext;
 
 -- What an entry is about, such as a groupId.
 ALTER TABLE audit_entry RENAME COLUMN group_id TO subject;
+
+-- One row per applied step: a migration may have the steps pre and post.
+CREATE TABLE schema_migration (
+    number INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    file TEXT NOT NULL,
+    -- SHA-256 of the file; a file that has changed since is refused.
+    checksum TEXT NOT NULL,
+    applied_ms INTEGER NOT NULL,
+    PRIMARY KEY (number, step)
+) STRICT;

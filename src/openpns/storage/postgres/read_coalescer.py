@@ -1,92 +1,54 @@
-"""One statement for the reads of many callers: what PostgreSQL is asked for every call.
+"""One statement for the reads of many callers: PostgreSQL is asked for an access key every request.
 
-A caller joins only a statement that is sent after it asked, so what it gets is never older than
-its question. Under load the callers that wait for an answer gather behind it, and one round trip
-serves them all.
+A caller joins only a statement that is sent after it asked, so its row is never older than its
+question. Under load, the callers that arrive while a statement is in flight share the next one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
-from openpns.errors import InternalError, WireError
-from openpns.storage.store import Row
+from openpns.kit.in_flight import Batch, copy_error, settle
 
-_AT_ONCE_MAX: Final = 2
-"""How many statements may be under way: one being read here while the next runs there."""
+_IN_FLIGHT_MAX: Final = 2
+"""One statement's rows are read here while the database runs the next."""
 
-_VALUES_MAX: Final = 512
-"""How many values one statement asks for."""
+_CALLERS_MAX: Final = 512
+"""How many callers share a statement."""
+
+_Found = Mapping[str, Any] | None
 
 
 class ReadCoalescer:
-    """Look rows up by one value each, together.
+    """Finds rows by one value each, many callers with one statement.
 
     Args:
-        read: Reads the rows for some values; the first column of each tells its value.
+        read: Reads the rows of some values.
+        column: The column that holds the value.
     """
 
-    def __init__(self, read: Callable[[list[str]], Awaitable[Sequence[Row]]]) -> None:
+    def __init__(self, read: Callable[[list[str]], Awaitable[Sequence[Any]]], column: str) -> None:
         self._read = read
-        self._waiting: dict[str, list[asyncio.Future[Row | None]]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._column = column
+        self._batch = Batch(self._run, _CALLERS_MAX, _IN_FLIGHT_MAX)
 
-    def find(self, value: str) -> asyncio.Future[Row | None]:
-        """Return the row with this value, or None.
-
-        Args:
-            value: The value.
+    def find(self, value: str) -> "asyncio.Future[_Found]":
+        """Return the row with a value, or None.
 
         Raises:
             WireError: It cannot be read.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Row | None] = loop.create_future()
-        if value in self._waiting:
-            self._waiting[value].append(future)
-            return future
-        if not self._waiting:  # at the end of this turn of the loop, with all who ask in it
-            loop.call_soon(self._send)
-        self._waiting[value] = [future]
+        future: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
+        self._batch.add((value, future))
         return future
 
-    def _send(self) -> None:
-        if not self._waiting or len(self._under_way) >= _AT_ONCE_MAX:
-            return
-        asked, self._waiting = self._waiting, {}
-        if len(asked) > _VALUES_MAX:
-            values = list(asked)
-            self._waiting = {value: asked.pop(value) for value in values[_VALUES_MAX:]}
-        task = asyncio.create_task(self._serve(asked))
-        self._under_way.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._send()
-
-    async def _serve(self, asked: dict[str, list[asyncio.Future[Row | None]]]) -> None:
+    async def _run(self, batch: "list[tuple[str, asyncio.Future[_Found]]]") -> None:
+        values = list(dict.fromkeys(value for value, _ in batch))
         try:
-            rows = {row[0]: row for row in await self._read(list(asked))}
-        except BaseException as error:  # noqa: BLE001 - each caller is told
-            for futures in asked.values():
-                for future in futures:
-                    if not future.done():
-                        future.set_exception(_copy(error))
+            rows = {row[self._column]: row for row in await self._read(values)}
+        except BaseException as error:  # noqa: BLE001 - raised to each caller
+            for _, future in batch:
+                settle(future, error=copy_error(error))
             return
-        for value, futures in asked.items():
-            row = rows.get(value)
-            for future in futures:
-                if not future.done():  # else its caller was cancelled
-                    future.set_result(row)
-
-
-def _copy(error: BaseException) -> WireError:
-    """Return an error of a caller's own: raised in several places, one would mix its tracebacks."""
-    if isinstance(error, WireError):
-        copy = type(error)(error.detail)
-        copy.__cause__ = error.__cause__
-        return copy
-    copy = InternalError()
-    copy.__cause__ = error
-    return copy
+        for value, future in batch:
+            settle(future, rows.get(value))

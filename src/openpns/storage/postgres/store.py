@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg: prepared statements on a pool of connections."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -15,7 +15,8 @@ from openpns.errors import (
     ServiceUnavailable,
     WireError,
 )
-from openpns.storage import name_keys
+from openpns.storage.migrations import Applied, Migration
+from openpns.storage.postgres import migrate
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.write_batcher import (
@@ -25,6 +26,7 @@ from openpns.storage.postgres.write_batcher import (
 )
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
+    NamedRow,
     Params,
     ResultT,
     Row,
@@ -32,12 +34,6 @@ from openpns.storage.store import (
     StatementBatch,
     Transaction,
 )
-
-_MIGRATION_LOCK: Final = 0x6F70656E706E73
-"""The advisory lock under which migrations run: "openpns" in ASCII."""
-
-_MIGRATION_TIMEOUT_S: Final = 86_400.0
-"""Far longer than any other statement may take: a large table is not rewritten in seconds."""
 
 _WRITE_ATTEMPTS: Final = 3
 _READ_ATTEMPTS: Final = 2
@@ -48,7 +44,7 @@ _LOST: Final = (
     asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    # Raised where the server has said goodbye, but the end of the connection is yet to be seen.
+    # Raised if the server has announced its end, but the connection is still open.
     asyncpg.InternalClientError,
 )
 _UNAVAILABLE: Final = (
@@ -83,8 +79,8 @@ class PostgresStore:
         self._pool = pool
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
-        self._shared: dict[str, ReadCoalescer] = {}
-        self._pending = WriteBatcher(self._write_together, self._write_alone)
+        self._coalescers: dict[str, ReadCoalescer] = {}
+        self._batcher = WriteBatcher(self._write_together, self._write_alone)
 
     @classmethod
     async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
@@ -93,7 +89,7 @@ class PostgresStore:
         Args:
             url: `postgresql://user:password@host:port/name`; several hosts are separated by
                 commas.
-            timeout_ms: How long a statement or the wait for a connection may take.
+            timeout_ms: How long a statement, or the wait for a connection, may take.
             connections_max: How many connections this process may hold.
 
         Raises:
@@ -108,20 +104,20 @@ class PostgresStore:
                 timeout=timeout_ms / 1000,
                 command_timeout=timeout_ms / 1000,
                 reset=_keep,
-                # Every statement is short: compiling one would take longer than running it, and so
-                # would planning it anew for the values of each call.
+                # Every statement is short: compiling it, or planning it for each set of
+                # parameters, would take longer than running it.
                 server_settings={
                     "application_name": "openpns",
                     "jit": "off",
                     "plan_cache_mode": "force_generic_plan",
-                    # A plan made while a table is empty must fit the table that it becomes.
+                    # A plan that is made while a table is empty must fit the full table.
                     "enable_seqscan": "off",
                 },
             )
         except asyncpg.TargetServerAttributeNotMatched:
             raise ConfigError(
-                "database: PostgreSQL is a standby here, or takes no writes where the URL asks for "
-                "read-write; name the primary, or every host it may be on, separated by commas"
+                "database: PostgreSQL is a standby here, or takes no writes although the URL asks "
+                "for read-write; name the primary, or every host it may be on, separated by commas"
             ) from None
         except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise ConfigError(
@@ -140,14 +136,14 @@ class PostgresStore:
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
-    async def get_cached(  # noqa: D102
-        self, name: str, value: str
-    ) -> Mapping[str, Any] | None:
-        if name not in self._shared:
-            self._shared[name] = ReadCoalescer(
-                lambda values: self.fetch(name, {"values": values}),
-            )
-        return cast("Mapping[str, Any] | None", await self._shared[name].find(value))
+    async def get_cached(self, name: str, value: str) -> NamedRow | None:  # noqa: D102
+        coalescer = self._coalescers.get(name)
+        if coalescer is None:
+            key = self._statements[name].cache_key
+            assert key is not None
+            coalescer = ReadCoalescer(lambda values: self.fetch(name, {key: values}), key)
+            self._coalescers[name] = coalescer
+        return await coalescer.find(value)
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int
@@ -168,20 +164,22 @@ class PostgresStore:
         self, steps: Callable[[], Transaction[ResultT]], *, batch_key: str | None = None
     ) -> ResultT:
         if batch_key is not None:
-            return cast("ResultT", await self._pending.run(batch_key, steps))
+            return cast("ResultT", await self._batcher.run(batch_key, steps))
         return await self._write_alone(steps)
 
-    async def schema_version(self) -> int:  # noqa: D102
-        async def read() -> int:
+    async def applied_migrations(self) -> list[Applied]:  # noqa: D102
+        async def read() -> list[Applied]:
             async with self._connection() as connection:
-                return await _schema_version(connection)
+                return await migrate.read_applied(connection)
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
-    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+    async def migrate(  # noqa: D102
+        self, known: Sequence[Migration], *, with_post: bool = False
+    ) -> list[Migration]:
         try:
             async with self._connection() as connection, connection.transaction():
-                return await _migrate(connection, scripts)
+                return await migrate.migrate(connection, known, with_post=with_post)
         except _DRIVER as error:
             answer = _to_wire_error(error)
             if isinstance(answer, InternalError):
@@ -198,7 +196,7 @@ class PostgresStore:
         return PooledConnection(self._pool, self._timeout_s)
 
     async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
-        """Run work that leaves nothing behind when it fails, again where that may help."""
+        """Run work that leaves nothing behind if it fails; try again if that may help."""
         attempt = 1
         while True:
             try:
@@ -208,7 +206,7 @@ class PostgresStore:
                 if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
                     raise _to_wire_error(error) from error
                 if lost:
-                    # Where one connection is gone, those that lie in the pool are most likely too.
+                    # If one connection is gone, those in the pool most likely are, too.
                     await self._pool.expire_connections()
             attempt += 1
 
@@ -272,10 +270,10 @@ class PostgresStore:
 
 
 class PooledConnection:
-    """A connection of the pool, for the time of a block.
+    """A connection of the pool for the time of a block.
 
-    Whether the block did its work does not depend on how the connection takes its end: a commit
-    whose outcome is unknown stays unknown where the driver fails to put the connection in order.
+    An error while the connection is released does not replace the block's own result or error: a
+    commit whose outcome is unknown stays unknown.
     """
 
     __slots__ = ("_connection", "_pool", "_timeout_s")
@@ -292,16 +290,16 @@ class PooledConnection:
         try:
             await self._pool.release(self._connection)
         except _DRIVER:
-            # Only a server that is gone without a word does not even answer that a statement be
-            # given up. Then none of the pool's connections is worth waiting for.
+            # Only a server that has vanished does not answer when a statement is cancelled. Then
+            # all connections of the pool are lost.
             await self._pool.expire_connections()
 
 
 async def _keep(_: Any) -> None:
-    """Give a connection back as it is.
+    """Release a connection as it is.
 
-    No statement of ours leaves anything behind in it, and the driver's own clean-up would cost
-    each read a second round trip.
+    No statement of openpns leaves session state, and the driver's own reset would cost each read
+    a second round trip.
     """
 
 
@@ -312,37 +310,9 @@ async def _roll_back(transaction: Any) -> None:
         return  # the connection is gone, and the transaction with it
 
 
-async def _migrate(connection: Any, scripts: Sequence[tuple[int, str]]) -> list[int]:
-    applied = []
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=_MIGRATION_TIMEOUT_S
-    )
-    version = await _schema_version(connection)
-    if version == 0:
-        await connection.execute(
-            "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
-            "applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-    for number, sql in scripts:
-        if number > version:
-            await connection.execute(sql, timeout=_MIGRATION_TIMEOUT_S)
-            if number == name_keys.SINCE:
-                await name_keys.fill(connection)
-            await connection.execute("INSERT INTO schema_migration VALUES ($1)", number)
-            applied.append(number)
-    return applied
-
-
 def _is_lost(error: Exception) -> bool:
-    # To Python a TimeoutError is an OSError; but a server that is too slow is not helped by
-    # being asked again.
+    # To Python a TimeoutError is an OSError, but asking a slow server again does not help it.
     return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
-
-
-async def _schema_version(connection: Any) -> int:
-    if await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
-        return 0
-    return int(await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_migration"))
 
 
 def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
@@ -350,7 +320,7 @@ def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
 
 
 def _without_values(error: Exception) -> str:
-    """Return what PostgreSQL says, but for what may quote the values of a row."""
+    """Return what PostgreSQL says, unless it may quote the values of a row."""
     is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
     return type(error).__name__ if is_of_values else str(error.args[0])
 

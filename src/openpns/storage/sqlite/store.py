@@ -1,11 +1,11 @@
 """SQLite: reads on the event loop, writes in batches on one thread.
 
-A read takes microseconds, so it runs where it is asked for. A write waits for the disk, so one
-thread takes all the writes that wait, runs each under a savepoint of its own, and commits them
-together: many writes, one fsync. In WAL mode neither waits for the other.
+Most reads take microseconds, so they run on the event loop. A write waits for the disk, so one
+thread takes all waiting writes, runs each under a savepoint of its own, and commits them together:
+many writes, one fsync. In WAL mode reads and writes do not wait for each other.
 
-A database in memory has no WAL. There reads and batches take turns under a lock, so that none
-finds the database busy; a turn is short, for there is no disk to wait for.
+A database in memory has no WAL. Its reads and batches alternate under a lock, so that none finds
+the database busy. They hold it briefly, because there is no disk to wait for.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,17 +23,14 @@ import apsw.ext
 import msgspec
 
 from openpns.errors import ConfigError, InternalError
-from openpns.groups import order
-from openpns.storage import name_keys
+from openpns.storage.migrations import Applied, Migration
+from openpns.storage.sqlite import migrate
 from openpns.storage.sqlite.errors import to_wire_error
-from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, transaction
-from openpns.storage.statements import load_statements
-from openpns.storage.store import Params, ResultT, Row, Transaction
+from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters
+from openpns.storage.statements import load_attribute, load_statements
+from openpns.storage.store import NamedRow, Params, ResultT, Row, Transaction
 
 _OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-
-_PAGES: Final = frozenset({"group_list", "group_list_seek"})
-"""Statements with many rows and no bytes among them."""
 
 _decode_rows: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 
@@ -42,24 +39,27 @@ class SQLiteStore:
     """A store in one SQLite file, or in memory; see `openpns.storage.store.Store`.
 
     Args:
-        path: The file; None for a new database in memory, which goes with the store.
-        timeout_ms: How long a write waits for another process's.
-        create: Make the file where it is missing, readable by its owner alone.
-        cached_rows_max: How many rows that were looked up are kept until anything is committed.
+        path: The file; None for a new database in memory, which is gone with the store.
+        timeout_ms: How long a write waits for a write of another process.
+        create: Create a missing file, with mode 0600.
+        cached_rows_max: How many rows of `get_cached` are cached until anything is committed.
 
     Raises:
-        ConfigError: The file cannot be opened or is no database.
+        ConfigError: The file cannot be opened or is not a database.
     """
 
     def __init__(
         self, path: str | None, timeout_ms: int, *, create: bool = False, cached_rows_max: int = 0
     ) -> None:
-        # In memory, one name for all connections of this store, and for no others.
+        # In memory: one name for all connections of this store and for no others.
         self._path = path or f"file:/{secrets.token_hex(16)}?vfs=memdb"
         self._is_in_memory = path is None
         self._lock: Lock = threading.Lock() if path is None else contextlib.nullcontext()
         self._timeout_ms = timeout_ms
-        self._sql = {name: s.sql for name, s in load_statements("sqlite").items()}
+        self._statements = load_statements("sqlite")
+        self._sql = {name: one.sql for name, one in self._statements.items()}
+        functions = {one.function for one in self._statements.values() if one.function}
+        self._register_functions = [load_attribute(path) for path in sorted(functions)]
         if path is None:
             pass
         elif create:
@@ -74,53 +74,53 @@ class SQLiteStore:
                 "that can be written"
             ) from None
         self._version_cursor = self._reader.cursor()
-        self._rows: dict[tuple[str, str], Mapping[str, Any] | None] = {}
-        self._rows_version = 0
+        self._cached_rows: dict[tuple[str, str], NamedRow | None] = {}
+        self._cached_rows_max = cached_rows_max
+        self._cached_version = 0
         self._checked_in: asyncio.AbstractEventLoop | None = None
-        self._pages_sql: dict[str, str] = {}
-        self._rows_max = cached_rows_max
+        self._columns: dict[str, list[str]] = {}
+        self._json_sql: dict[str, str] = {}
         self._writer = Writer(self._connect, self._sql, self._lock)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         try:
             with self._lock:
-                if name in _PAGES or name.startswith("group_find:"):
-                    page = self._reader.execute(self._page_sql(name), params).get
+                if self._statements[name].has_json_rows:
+                    page = self._reader.execute(self._as_json(name), params).get
                     return cast("Sequence[Row]", _decode_rows(page))
                 return self._reader.execute(self._sql[name], as_parameters(params)).fetchall()
         except apsw.Error as error:
             raise to_wire_error(error) from error
 
-    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:  # noqa: D102
+    async def get_cached(self, name: str, value: str) -> NamedRow | None:  # noqa: D102
         key = (name, value)
-        if self._rows_max and self._is_unchanged() and key in self._rows:
-            return self._rows[key]
+        if self._cached_rows_max and self._is_unchanged() and key in self._cached_rows:
+            return self._cached_rows[key]
+        params = {str(self._statements[name].cache_key): value}
         try:
             with self._lock:
-                cursor = self._reader.execute(self._sql[name], {"value": value})
-                found = next(cursor, None)
-                names = [column[0] for column in cursor.get_description()] if found else ()
-                row = dict(zip(names, found, strict=True)) if found else None
+                row = self._reader.execute(self._sql[name], params).fetchone()
         except apsw.Error as error:
             raise to_wire_error(error) from error
-        if len(self._rows) >= self._rows_max:
-            self._rows.clear()
-        if self._rows_max:
-            self._rows[key] = row
-        return row
+        named = None if row is None else dict(zip(self._columns_of(name), row, strict=True))
+        if len(self._cached_rows) >= self._cached_rows_max:
+            self._cached_rows.clear()
+        if self._cached_rows_max:
+            self._cached_rows[key] = named
+        return named
 
     def _is_unchanged(self) -> bool:
-        """Tell whether nothing was committed since the rows were kept; if not, forget them.
+        """Return whether nothing was committed since the rows were cached; else drop them.
 
-        Looking costs more than all else that a kept page costs, for SQLite lets go of Python's
-        lock meanwhile. So one look serves all callers of a turn of the event loop: those that
-        are resumed before `_look_again` is. They were waiting in the loop's queue, each with its
-        whole request, before `_look_again` was put there, and so before the look.
+        The check costs more than the rest of a response from the cache, because SQLite releases
+        the GIL meanwhile. So one check serves all callers of a turn of the event loop: those that
+        are resumed before `_expire_check` is. They were in the loop's queue, each with its whole
+        request, before `_expire_check` was added to it, and so before the check.
         """
         loop = asyncio.get_running_loop()
         if self._checked_in is loop:
             return True
-        loop.call_soon(self._look_again)
+        loop.call_soon(self._expire_check)
         try:
             with self._lock:
                 # Changes with each commit of another connection, and this one never writes.
@@ -128,41 +128,47 @@ class SQLiteStore:
         except apsw.Error as error:
             raise to_wire_error(error) from error
         self._checked_in = loop
-        if version == self._rows_version:
+        if version == self._cached_version:
             return True
-        self._rows.clear()
-        self._rows_version = version
+        self._cached_rows.clear()
+        self._cached_version = version
         return False
 
-    def _look_again(self) -> None:
+    def _expire_check(self) -> None:
         self._checked_in = None
 
-    def _page_sql(self, name: str) -> str:
-        """Return a statement that brings all rows of another in one, as JSON.
+    def _as_json(self, name: str) -> str:
+        """Return a statement that returns all rows of another as one JSON text.
 
-        SQLite lets go of Python's lock for every row and must win it back from the HTTP server's
-        thread: for ten rows that takes ten times as long as reading them.
+        SQLite releases the GIL for every row and must win it back from the HTTP server's thread:
+        for ten rows that takes ten times as long as reading them.
         """
-        sql = self._pages_sql.get(name)
+        sql = self._json_sql.get(name)
         if sql is None:
             rows = self._sql[name]
-            columns = len(apsw.ext.query_info(self._reader, rows).description)
-            names = ", ".join(f"column_{place}" for place in range(columns))
+            names = ", ".join(f"column_{place}" for place in range(len(self._columns_of(name))))
             of_all = f"SELECT json_group_array(json_array({names})) FROM page"  # noqa: S608 - ours
-            sql = self._pages_sql[name] = f"WITH page ({names}) AS ({rows}) {of_all}"
+            sql = self._json_sql[name] = f"WITH page ({names}) AS ({rows}) {of_all}"
         return sql
+
+    def _columns_of(self, name: str) -> list[str]:
+        columns = self._columns.get(name)
+        if columns is None:
+            found = apsw.ext.query_info(self._reader, self._sql[name]).description
+            columns = self._columns[name] = [column[0] for column in found]
+        return columns
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int
     ) -> AsyncGenerator[Sequence[Row], None]:
-        if self._is_in_memory:  # a turn cannot wait for the caller, so it takes all rows at once
+        if self._is_in_memory:  # the lock is not held while the caller works: read all at once
             rows_left = iter(await self.fetch(name, params))
             while rows := list(itertools.islice(rows_left, rows_each)):
                 yield rows
                 await asyncio.sleep(0)
             return
-        # A connection of its own: the snapshot stays open as long as the cursor does, and other
-        # reads must not be held in it.
+        # A connection of its own: the cursor keeps its snapshot open, which other reads must not
+        # see.
         try:
             connection = self._connect()
             try:
@@ -184,19 +190,21 @@ class SQLiteStore:
         write = Write(steps, skip_savepoint=batch_key is not None)
         return cast("ResultT", await self._writer.run(write))
 
-    async def schema_version(self) -> int:  # noqa: D102
+    async def applied_migrations(self) -> list[Applied]:  # noqa: D102
         try:
             with self._lock:
-                return int(self._reader.pragma("user_version"))
+                return migrate.read_applied(self._reader)
         except apsw.Error as error:
             raise to_wire_error(error) from error
 
-    async def migrate(self, scripts: Sequence[tuple[int, str]]) -> list[int]:  # noqa: D102
+    async def migrate(  # noqa: D102
+        self, known: Sequence[Migration], *, with_post: bool = False
+    ) -> list[Migration]:
         try:
             connection = self._connect()
             try:
                 with self._lock:
-                    return _migrate(connection, scripts)
+                    return migrate.migrate(connection, known, with_post=with_post)
             finally:
                 connection.close(True)
         except apsw.Error as error:
@@ -212,21 +220,21 @@ class SQLiteStore:
     def _connect(self) -> apsw.Connection:
         flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_URI if self._is_in_memory else 0)
         connection = apsw.Connection(self._path, flags=flags)
-        # Plans must not depend on the values that are looked for: SQLite would plan most statements
-        # anew each time they run, which takes longer than running them.
+        # Plans must not depend on the parameters: SQLite would plan most statements again for each
+        # run, which takes longer than running them.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         connection.set_busy_timeout(self._timeout_ms)
         _enter_wal(connection, self._timeout_ms)
         connection.pragma("synchronous", "full")
-        connection.pragma("fullfsync", True)  # macOS; elsewhere it means nothing
+        connection.pragma("fullfsync", True)  # macOS; has no effect elsewhere
         connection.pragma("foreign_keys", True)
-        order.register(connection)
-        name_keys.register(connection)
+        for register in self._register_functions:
+            register(connection)
         return connection
 
 
 def _enter_wal(connection: apsw.Connection, timeout_ms: int) -> None:
-    """Turn WAL on; where two do so at once in a new file, SQLite lets one fail without waiting."""
+    """Turn WAL on; if two do so at once in a new file, SQLite fails one without waiting."""
     give_up_s = time.monotonic() + timeout_ms / 1000
     while True:
         try:
@@ -239,20 +247,8 @@ def _enter_wal(connection: apsw.Connection, timeout_ms: int) -> None:
             return
 
 
-def _migrate(connection: apsw.Connection, scripts: Sequence[tuple[int, str]]) -> list[int]:
-    applied = []
-    with transaction(connection):
-        version = int(connection.pragma("user_version"))
-        for number, sql in scripts:
-            if number > version:
-                connection.execute(sql)
-                connection.pragma("user_version", number)
-                applied.append(number)
-    return applied
-
-
 def _create_private(path: str) -> None:
-    """Make an empty file with mode 0600; SQLite gives its side files the same mode."""
+    """Create an empty file with mode 0600; SQLite gives its side files the same mode."""
     try:
         Path(path).touch(mode=0o600)
     except OSError as error:
@@ -263,7 +259,7 @@ def _create_private(path: str) -> None:
 
 
 def _require(path: str) -> None:
-    """Make sure that a file is there, so that a slip of the pen makes no new database."""
+    """Make sure that a file exists, so that a mistyped name does not create a database."""
     try:
         Path(path).stat()
     except FileNotFoundError:

@@ -1,27 +1,18 @@
-"""Filling in the folded names of groups that were there before names were folded.
+"""Fold the names of the groups that are there.
 
-Neither engine folds as Python does: SQLite knows ASCII alone, PostgreSQL what its version and
-locale know. So SQLite calls a function of ours, and on PostgreSQL the rows are gone over.
+Neither database folds as Python does: SQLite knows ASCII only, PostgreSQL what its version and
+locale know. SQLite calls a function of openpns; on PostgreSQL the rows are read and updated.
 """
 
 from typing import Any, Final
 
-import apsw
-
 from openpns.kit.casefold import fold_name
-
-SINCE: Final = 7
-"""The migration that brought the column."""
 
 _ROWS_EACH: Final = 5000
 
 
-def register(connection: apsw.Connection) -> None:
-    """Give a connection the function `name_key_of(name)`.
-
-    Args:
-        connection: The connection.
-    """
+def before_sqlite(connection: Any) -> None:
+    """Register the function `name_key_of(name)`, which the SQL calls."""
 
     def name_key_of(*values: Any) -> str:
         return fold_name(values[0])
@@ -29,12 +20,8 @@ def register(connection: apsw.Connection) -> None:
     connection.create_scalar_function("name_key_of", name_key_of, 1, deterministic=True)
 
 
-async def fill(connection: Any) -> None:
-    """Fold the name of every group, within a migration of PostgreSQL.
-
-    Args:
-        connection: The migration's connection.
-    """
+async def after_postgres(connection: Any) -> None:
+    """Fold the name of every group."""
     names = connection.cursor(
         "SELECT customer_id, group_id, group_name FROM number_group", prefetch=_ROWS_EACH
     )
@@ -50,8 +37,8 @@ async def fill(connection: Any) -> None:
 
 async def _write(connection: Any, rows: list[tuple[str, str, str]]) -> None:
     await connection.execute(
-        "UPDATE number_group AS g SET folded_name = n.folded_name "
-        "FROM unnest($1::text[], $2::text[], $3::text[]) AS n (customer_id, group_id, folded_name) "
+        "UPDATE number_group AS g SET name_key = n.name_key "
+        "FROM unnest($1::text[], $2::text[], $3::text[]) AS n (customer_id, group_id, name_key) "
         "WHERE g.customer_id = n.customer_id AND g.group_id = n.group_id",
         *[list(column) for column in zip(*rows, strict=True)],
     )

@@ -1,0 +1,143 @@
+"""listGroup with filters, in one of several orders, by offset or after a group.
+
+Source: docs/api/listGroup.md.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+from openpns import limits
+from openpns.core.context import Context, Services
+from openpns.errors import GroupNotFound, ParameterError
+from openpns.groups.order import SEQ_MAX, SEQ_MIN
+from openpns.groups.pages import FoundGroups, fetch_page, page_params, stream_page
+from openpns.groups.wire import BY_NAME, NEWEST, Group
+from openpns.kit.casefold import fold_name
+from openpns.phones import parse_phones
+from openpns.storage.store import Statement, Transaction
+
+_NAME_END: Final = "\U0010ffff"
+"""After every character of a name: names that start with a text come before text + this."""
+
+_TOMBSTONES_EACH: Final = 1000
+
+
+async def find_groups(
+    context: Context,
+    *,
+    limit: int,
+    offset: int | None,
+    after: str | None,
+    order: str,
+    group_id: str | None,
+    group_name: str | None,
+    phone: str | None,
+) -> FoundGroups:
+    """Return a page of the groups that match all filters; see `listing.list_group`.
+
+    Args:
+        limit: Groups in the page; not 0.
+    """
+    if after is not None and offset is not None:
+        raise ParameterError("after must be sent without offset")
+    params = page_params(context, limit, offset)
+    params |= _filters(group_id, group_name, phone)
+    params |= await _start(context, after, order, params["name_from"])
+    if after is not None:
+        params["limit"] = limit + 1  # one more shows whether there is a next page
+    statement = f"{_statement(group_id, group_name, phone)}:{order}"
+    found = await fetch_page(context, statement, params)
+    if after is not None:
+        _cut(found, limit)
+    if found.is_whole:
+        return found
+    found = await stream_page(context, statement, params)
+    if after is not None:
+        _cut(found, limit)
+    return found
+
+
+async def delete_expired_tombstones(services: Services) -> None:
+    """Delete the positions of groups that were deleted too long ago to page after them."""
+
+    def steps() -> Transaction[int]:
+        params = {
+            "deleted_ms": services.clock() - limits.GROUP_TOMBSTONE_MS,
+            "at_most": _TOMBSTONES_EACH,
+        }
+        return len((yield Statement("group_tombstone_clean", params)))
+
+    while await services.store.write(steps) == _TOMBSTONES_EACH:
+        pass
+
+
+def _statement(group_id: str | None, group_name: str | None, phone: str | None) -> str:
+    """Return the statement with the index that leaves the fewest groups; it has all filters."""
+    if group_id is not None:
+        return "group_find_by_id"
+    if phone is not None:
+        return "group_find_by_phone"
+    return "group_find_by_name" if group_name else "group_find_all"
+
+
+def _filters(group_id: str | None, group_name: str | None, phone: str | None) -> dict[str, Any]:
+    name_from = fold_name(group_name or "")
+    return {
+        "group_id": group_id,
+        "name_from": name_from,
+        "name_until": name_from + _NAME_END,
+        "phone": None if phone is None else _parse_phone(phone),
+    }
+
+
+def _parse_phone(text: str) -> str:
+    try:
+        (phone,) = parse_phones(text, 1)
+    except ParameterError:
+        raise ParameterError(
+            f"phone must be one phone number: {limits.PHONE_DIGITS_MIN} to "
+            f"{limits.PHONE_DIGITS_MAX} digits that begin with an assigned country code"
+        ) from None
+    return phone
+
+
+async def _start(context: Context, after: str | None, order: str, name_from: str) -> dict[str, Any]:
+    """Return where the page starts in its order."""
+    if not after:
+        seq = SEQ_MAX if order == NEWEST else SEQ_MIN
+        return {"after_seq": seq, "after_name": name_from, "page_from": name_from}
+    group = {"customer_id": context.customer_id, "group_id": after}
+    rows = await context.store.fetch("group_seq_find", group)
+    if not rows:
+        raise GroupNotFound(
+            "after must be the id of one of your groups, or of one that was deleted in the last 7 "
+            "days; begin again with an empty after"
+        )
+    seq, name = rows[0]
+    page_from = max(name_from, name) if order == BY_NAME else name_from
+    return {"after_seq": seq, "after_name": name, "page_from": page_from}
+
+
+def _cut(found: FoundGroups, limit: int) -> None:
+    """Remove the group after the page and set `next`."""
+    if found.rest is not None:
+        found.rest = _cut_rest(found, found.rest, limit)
+    has_more = len(found.groups) > limit
+    found.groups = found.groups[:limit]
+    found.next = found.groups[-1].group_id if has_more else None
+
+
+async def _cut_rest(
+    found: FoundGroups, rest: AsyncGenerator[list[Group], None], limit: int
+) -> AsyncGenerator[list[Group], None]:
+    last, left = found.groups[-1], limit - len(found.groups)
+    async with aclosing(rest):
+        async for groups in rest:
+            inside = groups[:left]
+            last = inside[-1] if inside else last
+            if len(inside) < len(groups):
+                found.next = last.group_id
+            left -= len(inside)
+            if inside:
+                yield inside

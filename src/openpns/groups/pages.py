@@ -1,0 +1,96 @@
+"""Pages of groups: what a statement finds, at once or in slices from one snapshot.
+
+Source: docs/decisions/0007-large-pages-in-slices.md.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+from msgspec import UNSET, UnsetType
+
+from openpns import limits
+from openpns.core.context import Context
+from openpns.errors import InternalError
+from openpns.groups.wire import Group
+from openpns.storage.store import Params, Row
+
+_OFFSET_MAX: Final = 2**62
+"""More groups than a customer can have; sums with it do not overflow."""
+
+
+class FoundGroups:
+    """A page of groups: its first groups and, for a large page, the rest of them.
+
+    Args:
+        revision: The revision of the customer's groups that the page was read at.
+        rest: More groups of the same page, from the same snapshot; None if there are none.
+        next: `data.next`; known only once `rest` was read to its end.
+    """
+
+    def __init__(
+        self,
+        revision: int,
+        total: int,
+        groups: list[Group],
+        rest: AsyncGenerator[list[Group], None] | None = None,
+        next: str | UnsetType | None = UNSET,  # noqa: A002 - the field's name
+    ) -> None:
+        self.revision = revision
+        self.total = total
+        self.groups = groups
+        self.rest = rest
+        self.next = next
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every group came with its phones: a group of many phones comes without."""
+        return all(group.phones is not None for group in self.groups)
+
+
+def page_params(context: Context, limit: int, offset: int | None) -> dict[str, Any]:
+    """Return the parameters that every statement of pages has."""
+    return {
+        "customer_id": context.customer_id,
+        "limit": limit,
+        "offset": min(offset or 0, _OFFSET_MAX),
+        "phones_max": limits.PHONES_IN_CHUNKED_PAGE_MIN // limit,
+        "phones_in_chunk": limits.PHONES_IN_CHUNK,
+    }
+
+
+async def fetch_page(context: Context, statement: str, params: Params) -> FoundGroups:
+    """Read a page at once; groups with more than `phones_max` phones come without them."""
+    return _read_page(await context.store.fetch(statement, params))
+
+
+async def stream_page(context: Context, statement: str, params: Params) -> FoundGroups:
+    """Read a page with all phones, in slices from one snapshot."""
+    slices = context.store.stream(
+        statement, {**params, "phones_max": limits.OFFSET_MAX}, limits.GROUPS_IN_SLICE
+    )
+    found = _read_page(await anext(slices, []))
+    found.rest = _read_rest(slices)
+    return found
+
+
+async def _read_rest(
+    slices: AsyncGenerator[Sequence[Row], None],
+) -> AsyncGenerator[list[Group], None]:
+    async with aclosing(slices):
+        async for rows in slices:
+            yield _groups_in(rows)
+
+
+def _read_page(rows: Sequence[Row]) -> FoundGroups:
+    if not rows:
+        # Every customer has a row of state: no row at all means that the customer is gone.
+        raise InternalError
+    revision, total, *_ = rows[0]
+    return FoundGroups(revision, total, _groups_in(rows))
+
+
+def _groups_in(rows: Sequence[Row]) -> list[Group]:
+    """Return the groups of rows; the only row of an empty page has no group."""
+    groups = [Group(*columns) for _revision, _total, *columns in rows]
+    return groups if groups[0].group_id is not None else []
