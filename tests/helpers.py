@@ -1,7 +1,7 @@
 """Shared by several tests: signed headers, the envelope of a response, a store that fails."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -73,7 +73,7 @@ class FailingStore:
         self._fail("fetch")
         return await self._store.fetch(name, params)
 
-    async def get_cached(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
         self._fail(name)
         return await self._store.get_cached(name, value)
 

@@ -99,7 +99,9 @@ def _wrong_in_sql(block: str, tenant_tables: str) -> Iterator[str]:
 
 
 def _unused_and_unknown_statements(source: str) -> Iterator[str]:
-    named = set(re.findall(r'"([a-z][a-z_]*)"', source))
+    named = set(re.findall(r'"([a-z][a-z0-9_]*)"', source))
+    # core.commit forms the names of these from the scope of a write.
+    named |= {f"{scope}_revision_change" for scope in re.findall(r'scope="([a-z_]+)"', source)}
     run = set(re.findall(r'(?:Statement|StatementBatch|fetch|stream)\(\s*"([a-z_]+)"', source))
     for loaded in (set(load_statements("sqlite")), set(load_statements("postgres"))):
         for name in {name.partition(":")[0] for name in loaded} - named:

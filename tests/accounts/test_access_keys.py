@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from tests import direct
 from tests.conftest import START_MS, FakeClock
@@ -110,10 +112,10 @@ async def test_create_refuses_an_unknown_customer(
     ],
 )
 async def test_create_refuses_a_value_that_is_not_allowed(
-    store: Store, secret_box: SecretBox, clock: FakeClock, given: dict[str, str], why: str
+    store: Store, secret_box: SecretBox, clock: FakeClock, given: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why) as caught:
-        await access_keys.create(store, secret_box, clock, "cus_1", **given)  # type: ignore[arg-type]
+        await access_keys.create(store, secret_box, clock, "cus_1", **given)
     assert given.get("access_secret", "nothing secret") not in str(caught.value)
     assert await access_keys.list_keys(store) == []
 

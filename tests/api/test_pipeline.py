@@ -1,7 +1,8 @@
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.api.conftest import Server
@@ -89,7 +90,7 @@ class SlowStore:
         await self.may_continue.wait()
         return await self._store.fetch(name, params)
 
-    async def get_cached(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
         await self.may_continue.wait()
         return await self._store.get_cached(name, value)
 
@@ -225,7 +226,7 @@ async def test_truncated_response_is_not_json_and_is_logged(server: Server) -> N
     store = FailingStore(server.services.store, "stream", RuntimeError(PHONE))
     server.make_api(replace(server.services, store=store))
     received: list[bytes] = []
-    with pytest.raises(InternalError, match="broken off") as raised:
+    with pytest.raises(InternalError, match="the response was truncated") as raised:
         await read_chunks(await server.send(), received)
     assert received
     assert raised.value.__suppress_context__  # who prints it must not print the cause's text

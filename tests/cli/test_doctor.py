@@ -113,7 +113,7 @@ def test_a_proxy_of_the_environment_is_what_is_reached(
 
 @on_sqlite_only
 @pytest.mark.parametrize(
-    ("page", "text"), [(b"<html>", "none of this API"), (b"[]", "none of this API")]
+    ("page", "text"), [(b"<html>", "not one of this API"), (b"[]", "not one of this API")]
 )
 def test_an_answer_that_is_none_of_this_api_is_told(
     run_anywhere: Run, proxy: Proxy, page: bytes, text: str

@@ -151,15 +151,15 @@ def test_what_the_server_refuses_is_told_by_line_and_the_others_are_done(
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
-@pytest.mark.parametrize("retry_creates", ["true", "false"])
+@pytest.mark.parametrize("retry_writes", ["true", "false"])
 def test_a_row_without_an_answer_is_in_doubt_and_never_done_twice(
     importing: Import,
     proxy: Proxy,
     lost: str,
-    retry_creates: str,
+    retry_writes: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OPENPNS_RETRY_CREATES", retry_creates)
+    monkeypatch.setenv("OPENPNS_RETRY_WRITES", retry_writes)
     importing.load(rows("b"))  # an equal group from before is not taken for it
     setattr(proxy, f"lose_{lost}", named("b"))
     done = importing.load(rows("abc"), code=6)
@@ -227,7 +227,7 @@ def test_an_answer_that_is_lost_now_and_then_leaves_nothing_in_doubt(
 def test_without_tokens_a_row_of_which_nothing_can_be_told_stays_in_doubt(
     importing: Import, proxy: Proxy, run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENPNS_RETRY_CREATES", "false")
+    monkeypatch.setenv("OPENPNS_RETRY_WRITES", "false")
     importing.load(rows("a"))
     (a,) = importing.groups()
     proxy.lose_answer = named("b")

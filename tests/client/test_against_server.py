@@ -163,8 +163,8 @@ def test_extensions_find_show_rename_and_change_groups(server: SharedServer, run
     assert (shown.phones, shown.count) == (PHONES, 2)
     assert 0 < shown.created.timestamp() <= shown.updated.timestamp() <= now_ms() / 1000
     assert results[10] == PHONES
-    assert results[11]["groups"] == openpns.Limit("groups", None, 3)
-    assert results[11]["groupsInPage"] == openpns.Limit("groupsInPage", 1000, None)
+    assert results[11]["groups"] == openpns.Limit(None, 3)
+    assert results[11]["groupsInPage"] == openpns.Limit(1000, None)
 
 
 # The request that is refused, and the class of the error.

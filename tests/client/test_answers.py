@@ -149,7 +149,9 @@ def test_redirect_says_what_to_do() -> None:
 
 
 def test_unknown_and_missing_fields_are_accepted() -> None:
-    content = b'{"code":0,"new":1,"data":{"groups":[{"groupId":"a","new":2}],"total":1,"new":3}}'
+    content = (
+        b'{"code":0,"new":1,"data":{"groups":[{"groupId":"a","new":2}],"total":1,"new":3,"next":4}}'
+    )
     page = read_result(READ, Response(200, {}, content))
     assert page.groups == [openpns.Group("a", "", [], "", "")]
 

@@ -87,7 +87,7 @@ METHODS: list[tuple[str, Use, httpx2.Response, Any]] = [
         "limits",
         lambda pns: pns.limits(),
         answer(data={"limits": [{"name": "a", "max": None, "used": 5}, {"name": "b", "max": 1}]}),
-        {"a": openpns.Limit("a", None, 5), "b": openpns.Limit("b", 1, None)},
+        {"a": openpns.Limit(None, 5), "b": openpns.Limit(1, None)},
     ),
     ("any", lambda pns: pns.send(RawRequest("newAction")), answer(new=1), OK | {"new": 1}),
 ]

@@ -356,9 +356,9 @@ async def test_operator_without_a_user_name_is_recorded_by_uid(
         raise KeyError(uid)
 
     audit._operator.cache_clear()
-    monkeypatch.setattr(audit.pwd, "getpwuid", unknown)
-    monkeypatch.setattr(audit.os, "geteuid", lambda: 4711)
-    monkeypatch.setattr(audit.socket, "gethostname", lambda: "node1")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    monkeypatch.setattr("socket.gethostname", lambda: "node1")
     await audit.record(store, "database.restore", {"file": "a.db"})
     audit._operator.cache_clear()
     (entry,) = await entries(store)

@@ -176,7 +176,7 @@ async def test_update_token_with_any_other_field_raises_client_token_reused(
     sign: Sign, mine: Groups, other: dict[str, Any]
 ) -> None:
     group_id = await create(sign("s1"))
-    sent = {"group_id": group_id, "operate_type": ADD, "phones": phone(2)}
+    sent: dict[str, Any] = {"group_id": group_id, "operate_type": ADD, "phones": phone(2)}
     await sign("s2", "t1").change(**sent)
     with pytest.raises(ClientTokenReused, match="another updateGroup was sent with"):
         await sign("s3", "t1").change(**(sent | other))
@@ -284,7 +284,7 @@ async def test_copies_at_once_with_one_token_are_one_write(sign: Sign, mine: Gro
     ids = await asyncio.gather(*(create(sign(f"s{n}", "t1")) for n in range(20)))
     assert await mine.ids() == [ids[0]]
     assert {*ids} == {ids[0]}
-    added = {"operate_type": ADD, "phones": phone(2), "detail": True}
+    added: dict[str, Any] = {"operate_type": ADD, "phones": phone(2), "detail": True}
     changes = await asyncio.gather(
         *(sign(f"s{n}", "t1").change(ids[0], **added) for n in range(20))
     )

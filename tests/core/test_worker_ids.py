@@ -8,6 +8,7 @@ from openpns import limits
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import SNOWFLAKE_EPOCH_MS
+from openpns.storage import connect, migrations
 from openpns.storage.store import Statement, Store, Transaction
 
 
@@ -123,20 +124,37 @@ async def test_take_raises_service_unavailable_if_all_ids_are_leased(
     assert (await worker_ids.take(store, clock, "one too many")).worker_id == 0
 
 
-async def test_require_none_counts_leases_until_they_are_released_or_expire(
+async def test_require_migration_counts_leases_until_they_are_released_or_expire(
     store: Store, clock: FakeClock
 ) -> None:
-    await worker_ids.require_none(store, clock)
+    newer = migrations.newest() + 1
+    await worker_ids.require_migration(store, clock, newer)
     first = await worker_ids.take(store, clock, "first")
     await worker_ids.take(store, clock, "crashed")
     first.request_id()
-    with pytest.raises(ConfigError, match="2 workers are running, or have crashed"):
-        await worker_ids.require_none(store, clock)
+    await worker_ids.require_migration(store, clock, newer - 1)
+    with pytest.raises(ConfigError, match="2 workers of an older version are running"):
+        await worker_ids.require_migration(store, clock, newer)
     await worker_ids.release(store, "first", first)
-    with pytest.raises(ConfigError, match=r"1 workers are running.* for 601 s more"):
-        await worker_ids.require_none(store, clock)
+    with pytest.raises(ConfigError, match=r"1 workers .* for 601 s more"):
+        await worker_ids.require_migration(store, clock, newer)
     clock.now_ms += limits.WORKER_LEASE_MS
+    await worker_ids.require_migration(store, clock, newer)
+
+
+async def test_require_none_counts_leases_of_before_migration_8(
+    database_url: str, clock: FakeClock
+) -> None:
+    store = await connect.open_store(database_url, create=True)
+    await store.migrate(migrations.load_migrations(connect.engine_of(database_url))[:7])
     await worker_ids.require_none(store, clock)
+    lease = f"INSERT INTO node_lease VALUES (0, 'owner', {clock.now_ms + 1000})"
+    await direct.run(database_url, lease)
+    with pytest.raises(ConfigError, match=r"1 workers .* for 2 s more"):
+        await worker_ids.require_none(store, clock)
+    clock.now_ms += 1000
+    await worker_ids.require_none(store, clock)
+    await store.close()
 
 
 async def test_request_ids_stay_unique_if_the_clock_jumps_back(

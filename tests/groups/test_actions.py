@@ -6,16 +6,17 @@ import pytest
 
 from openpns.core.actions import Fragment
 from openpns.groups.actions import encode_found
-from openpns.groups.listing import FoundGroups
+from openpns.groups.pages import FoundGroups
+from openpns.groups.wire import Group
 
-ROWS = [
-    ["cus_1", "Lieferung 🚚", "0" * 32, "85211111114,85235753351", 'a "remark"'],
-    ["cus_1", "牛", "1" * 32, "", ""],
-    ["cus_1", "c", "2" * 32, "85211111114", ""],
+GROUPS = [
+    Group("cus_1", "Lieferung 🚚", "0" * 32, "85211111114,85235753351", 'a "remark"'),
+    Group("cus_1", "牛", "1" * 32, "", ""),
+    Group("cus_1", "c", "2" * 32, "85211111114", ""),
 ]
 
 
-async def chunks(*parts: list[Any]) -> AsyncGenerator[list[Any], None]:
+async def chunks(*parts: list[Group]) -> AsyncGenerator[list[Group], None]:
     for part in parts:
         yield part
 
@@ -27,7 +28,7 @@ async def whole(fragment: Fragment) -> bytes:
 
 
 async def test_encode_found_writes_fields_in_documented_order() -> None:
-    written = await whole(encode_found(FoundGroups(1, 7, ROWS[:1])))
+    written = await whole(encode_found(FoundGroups(1, 7, GROUPS[:1])))
     assert written.decode() == (
         '"data":{"groups":[{"customerId":"cus_1","groupName":"Lieferung 🚚",'
         '"groupId":"00000000000000000000000000000000","phones":"85211111114,85235753351",'
@@ -51,11 +52,13 @@ async def test_encode_found_writes_next_after_total(following: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    "cut", [(ROWS[:1], [ROWS[1:2], ROWS[2:]]), (ROWS[:2], [ROWS[2:]]), (ROWS, [])], ids=str
+    "cut",
+    [(GROUPS[:1], [GROUPS[1:2], GROUPS[2:]]), (GROUPS[:2], [GROUPS[2:]]), (GROUPS, [])],
+    ids=str,
 )
 async def test_encode_found_writes_same_bytes_in_chunks(cut: tuple[Any, Any]) -> None:
     first, rest = cut
-    at_once = await whole(encode_found(FoundGroups(1, 3, ROWS)))
+    at_once = await whole(encode_found(FoundGroups(1, 3, GROUPS)))
     in_chunks = encode_found(FoundGroups(1, 3, first, chunks(*rest)))
     assert not isinstance(in_chunks, bytes)
     assert await whole(in_chunks) == at_once
@@ -63,8 +66,8 @@ async def test_encode_found_writes_same_bytes_in_chunks(cut: tuple[Any, Any]) ->
 
 
 async def test_encode_found_closes_rows_if_the_response_is_closed_early() -> None:
-    rest = chunks(ROWS[1:2], ROWS[2:])
-    fragment = encode_found(FoundGroups(1, 3, ROWS[:1], rest))
+    rest = chunks(GROUPS[1:2], GROUPS[2:])
+    fragment = encode_found(FoundGroups(1, 3, GROUPS[:1], rest))
     assert not isinstance(fragment, bytes)
     await anext(fragment)
     await fragment.aclose()

@@ -1,4 +1,4 @@
-"""Fixtures and steps for a store without the rules above it: customers are its test data."""
+"""Fixtures and steps for tests of a store without rules: customers are the test data."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +11,12 @@ from openpns.storage.store import Statement, Store, Transaction
 
 @pytest.fixture
 def query(database_url: str) -> direct.Query:
-    """Look into the test's database past the store."""
+    """Query the test's database past the store."""
     return partial(direct.query, database_url)
 
 
 def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Transaction[int]]:
-    """Return the steps that store customers and say how many, or that fail at their end."""
+    """Return steps that store customers and return their number, or fail at the end."""
 
     def steps() -> Transaction[int]:
         for customer_id in customer_ids:
@@ -31,5 +31,5 @@ def add(*customer_ids: str, then: Exception | None = None) -> Callable[[], Trans
 
 
 async def ids_in(store: Store) -> list[str]:
-    """Return the customers that a store shows."""
+    """Return the ids of all customers."""
     return [row[0] for row in await store.fetch("customer_list", {"customer_id": None})]

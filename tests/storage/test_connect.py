@@ -20,7 +20,7 @@ from openpns.storage.store import Store
         ("postgres://host/name", "postgres"),
     ],
 )
-def test_the_url_tells_the_engine(url: str, engine: str) -> None:
+def test_engine_of_reads_the_scheme(url: str, engine: str) -> None:
     assert connect.engine_of(url) == engine
 
 
@@ -36,7 +36,7 @@ def test_the_url_tells_the_engine(url: str, engine: str) -> None:
         "secret.db",
     ],
 )
-async def test_another_url_is_refused_without_repeating_it(url: str) -> None:
+async def test_open_store_refuses_unknown_url_without_repeating_it(url: str) -> None:
     with pytest.raises(
         ConfigError, match=r"^database: not a URL .* allowed are sqlite:///"
     ) as caught:
@@ -44,7 +44,7 @@ async def test_another_url_is_refused_without_repeating_it(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_an_sqlite_file_is_made_only_on_request(tmp_path: Path) -> None:
+async def test_open_store_creates_sqlite_file_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     url = f"sqlite:///{path}"
     with pytest.raises(ConfigError, match="does not exist; make it with: openpns migrate"):

@@ -206,7 +206,7 @@ async def test_schema_is_the_recorded_one(store: Store, database_url: str) -> No
 @pytest.mark.parametrize(
     "script", ["CREATE TABLE extra (a text); SELEC", "CREATE TABLE extra (a text, a text)"]
 )
-async def test_a_migration_that_fails_leaves_nothing(
+async def test_failing_migration_leaves_nothing(
     store: Store, database_url: str, script: str
 ) -> None:
     before = await store.applied_migrations()
@@ -224,7 +224,7 @@ async def test_a_migration_that_fails_leaves_nothing(
     assert await store.migrate([early]) == [early]
 
 
-async def test_a_migration_may_take_longer_than_other_statements(postgres_url: str) -> None:
+async def test_migration_may_take_longer_than_other_statements(postgres_url: str) -> None:
     store = await connect.open_store(postgres_url, timeout_ms=200)
     assert len(await store.migrate([Migration(1, "SELECT pg_sleep(0.5)")])) == 1
     await store.close()
@@ -307,7 +307,8 @@ VERSION_7 = """
 INSERT INTO customer VALUES ('cus_1', 'Example', 1, NULL);
 INSERT INTO access_key VALUES ('key-1', 'cus_1', 'label', {0}, {1}, 2, 3, 4, 5, 6, 7, 8, 9);
 INSERT INTO group_counter VALUES ('cus_1', 1, 3, 123);
-INSERT INTO number_group VALUES ('cus_1', 'g1', 2, 'Name', 'remark', 1, 1, 10, 11, '85211111114', 'name');
+INSERT INTO number_group
+VALUES ('cus_1', 'g1', 2, 'Name', 'remark', 1, 1, 10, 11, '85211111114', 'name');
 INSERT INTO group_member VALUES ('cus_1', 2, '85211111114', 0);
 INSERT INTO group_part VALUES ('cus_1', 2, 1, ',85211111115');
 INSERT INTO group_gap VALUES ('cus_1', 1, 0, 2), ('cus_1', 2, 0, 2);
@@ -317,7 +318,7 @@ INSERT INTO master_key_check VALUES (1, {0});
 INSERT INTO write_record VALUES ('cus_1', 'client:abc', 'digest', 0, 'answer', 14);
 INSERT INTO write_record VALUES ('cus_1', 'sign:0123', '', 19001, 'why', 15);
 INSERT INTO audit_entry VALUES ('cus_1', 16, 17, 'createGroup', NULL, 'key-1', 'g1', 'r1', '{{}}');
-"""  # noqa: E501
+"""
 VERSION_8 = {
     "customer": [("cus_1", "Example", 1, None)],
     "access_key": [("key-1", "cus_1", "label", b"\x01\x02", b"\x03", 2, 3, 4, 5, 6, 7, 8, 9, None)],

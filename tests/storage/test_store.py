@@ -12,13 +12,13 @@ from openpns.storage.store import Statement, StatementBatch, Store, Transaction
 ALL: dict[str, object] = {"customer_id": None}
 
 
-async def test_what_was_written_is_read(store: Store, query: direct.Query) -> None:
+async def test_fetch_sees_what_was_written(store: Store, query: direct.Query) -> None:
     assert await store.write(add("cus_1", "cus_2")) == 2
     assert await ids_in(store) == ["cus_1", "cus_2"]
     assert await query("SELECT count(*) FROM customer") == [(2,)]
 
 
-async def test_what_was_written_is_there_after_a_restart(store: Store, database_url: str) -> None:
+async def test_writes_survive_a_restart(store: Store, database_url: str) -> None:
     await store.write(add("cus_1"))
     again = await connect.open_store(database_url)
     assert await ids_in(again) == ["cus_1"]
@@ -28,7 +28,9 @@ async def test_what_was_written_is_there_after_a_restart(store: Store, database_
 @pytest.mark.parametrize(
     "failure", [GroupNotFound("why"), ConfigError("why"), ValueError("a bug")], ids=repr
 )
-async def test_steps_that_fail_leave_nothing_and_say_why(store: Store, failure: Exception) -> None:
+async def test_failing_steps_leave_nothing_and_raise_their_error(
+    store: Store, failure: Exception
+) -> None:
     await store.write(add("cus_1"))
     with pytest.raises(type(failure)) as caught:
         await store.write(add("cus_2", "cus_3", then=failure))
@@ -37,7 +39,7 @@ async def test_steps_that_fail_leave_nothing_and_say_why(store: Store, failure: 
     assert await store.write(add("cus_2")) == 1
 
 
-async def test_a_statement_that_the_database_refuses_leaves_nothing(store: Store) -> None:
+async def test_refused_statement_leaves_nothing(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def steps() -> Transaction[None]:
@@ -59,7 +61,7 @@ async def test_steps_see_what_they_wrote_before(store: Store) -> None:
     assert await store.write(steps) == ["cus_1"]
 
 
-async def test_one_statement_may_run_for_many_rows_or_none(
+async def test_statement_batch_runs_for_many_rows_or_none(
     store: Store, query: direct.Query
 ) -> None:
     def steps() -> Transaction[list[object]]:
@@ -75,7 +77,7 @@ async def test_one_statement_may_run_for_many_rows_or_none(
     assert await query("SELECT count(*) FROM group_member") == [(5,)]
 
 
-async def test_many_writes_at_once_all_arrive_and_only_the_bad_ones_fail(store: Store) -> None:
+async def test_of_many_writes_at_once_only_the_bad_ones_fail(store: Store) -> None:
     good = [add(f"cus_{n:03}") for n in range(150)]
     bad = [add(f"bad_{n:03}", then=GroupNotFound()) for n in range(20)]
     mixed = [steps for pair in zip(good, bad, strict=False) for steps in pair] + good[20:]
@@ -85,7 +87,7 @@ async def test_many_writes_at_once_all_arrive_and_only_the_bad_ones_fail(store: 
     assert await ids_in(store) == [f"cus_{n:03}" for n in range(150)]
 
 
-async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
+async def test_concurrent_writes_take_different_seqs(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def take() -> Transaction[int]:
@@ -97,7 +99,7 @@ async def test_writes_at_once_count_one_after_the_other(store: Store) -> None:
     assert sorted(places) == list(range(50))
 
 
-async def test_a_write_whose_caller_left_is_there_wholly_or_not_at_all(store: Store) -> None:
+async def test_cancelled_write_is_there_wholly_or_not_at_all(store: Store) -> None:
     for number in range(10):
         writing = asyncio.ensure_future(store.write(add(f"a_{number}", f"b_{number}")))
         for _ in range(number):
@@ -111,7 +113,7 @@ async def test_a_write_whose_caller_left_is_there_wholly_or_not_at_all(store: St
         assert (f"a_{number}" in shown) == (f"b_{number}" in shown)
 
 
-async def test_reads_go_on_while_somebody_writes(store: Store, database_url: str) -> None:
+async def test_reads_do_not_wait_for_writes(store: Store, database_url: str) -> None:
     await store.write(add("cus_1"))
     async with direct.holding(database_url, "UPDATE customer SET name = 'changed'"):
         (row,) = await store.fetch("customer_list", ALL)
@@ -120,7 +122,7 @@ async def test_reads_go_on_while_somebody_writes(store: Store, database_url: str
             assert [len(rows) async for rows in slices] == [1]
 
 
-async def test_a_write_waits_for_another_process(store: Store, database_url: str) -> None:
+async def test_write_waits_for_another_process(store: Store, database_url: str) -> None:
     await store.write(add("cus_1"))
 
     def rename() -> Transaction[int]:
@@ -133,7 +135,7 @@ async def test_a_write_waits_for_another_process(store: Store, database_url: str
     assert await writing == 1
 
 
-async def test_a_stream_has_the_rows_of_a_read_in_slices(store: Store) -> None:
+async def test_stream_has_the_rows_of_fetch_in_slices(store: Store) -> None:
     await store.write(add(*(f"cus_{n}" for n in range(10))))
     slices = [[*rows] async for rows in store.stream("customer_list", ALL, 3)]
     assert [len(rows) for rows in slices] == [3, 3, 3, 1]
@@ -141,11 +143,11 @@ async def test_a_stream_has_the_rows_of_a_read_in_slices(store: Store) -> None:
     assert rows == [tuple(row) for row in await store.fetch("customer_list", ALL)]
 
 
-async def test_a_stream_of_nothing_ends_at_once(store: Store) -> None:
+async def test_stream_of_no_rows_ends_at_once(store: Store) -> None:
     assert [rows async for rows in store.stream("customer_list", ALL, 3)] == []
 
 
-async def test_a_stream_stays_with_its_snapshot_while_writes_go_on(store: Store) -> None:
+async def test_stream_keeps_its_snapshot_while_writes_go_on(store: Store) -> None:
     await store.write(add(*(f"cus_{n}" for n in range(6))))
     seen: list[str] = []
     async for rows in store.stream("customer_list", ALL, 2):
@@ -155,7 +157,7 @@ async def test_a_stream_stays_with_its_snapshot_while_writes_go_on(store: Store)
     assert len(await ids_in(store)) == 9
 
 
-async def test_a_read_during_a_stream_sees_what_was_written_since(store: Store) -> None:
+async def test_fetch_during_a_stream_sees_newer_writes(store: Store) -> None:
     await store.write(add(*(f"cus_{n}" for n in range(6))))
     async with aclosing(store.stream("customer_list", ALL, 2)) as slices:
         await anext(slices)
@@ -163,7 +165,7 @@ async def test_a_read_during_a_stream_sees_what_was_written_since(store: Store) 
         assert "new" in await ids_in(store)
 
 
-async def test_a_stream_that_is_left_early_gives_its_connection_back(database_url: str) -> None:
+async def test_stream_that_is_closed_early_releases_its_connection(database_url: str) -> None:
     store = await connect.open_store(database_url, create=True, timeout_ms=2000, connections_max=1)
     await connect.migrate(store, database_url)
     await store.write(add(*(f"cus_{n}" for n in range(6))))
@@ -174,7 +176,7 @@ async def test_a_stream_that_is_left_early_gives_its_connection_back(database_ur
     await store.close()
 
 
-async def test_a_statement_that_cannot_run_is_told_as_a_bug(store: Store) -> None:
+async def test_wrong_parameters_raise_internal_error(store: Store) -> None:
     params = {"customer_id": "cus_1", "limit": "ten", "offset": 0}
     params |= {"phones_max": 1, "phones_in_chunk": 1, "phones_short": 1}
     with pytest.raises(InternalError):
@@ -184,7 +186,7 @@ async def test_a_statement_that_cannot_run_is_told_as_a_bug(store: Store) -> Non
     assert await ids_in(store) == []
 
 
-async def test_a_closed_store_is_away(store: Store) -> None:
+async def test_closed_store_raises_service_unavailable(store: Store) -> None:
     await store.write(add("cus_1"))
     await store.close()
     with pytest.raises(ServiceUnavailable):
@@ -195,7 +197,7 @@ async def test_a_closed_store_is_away(store: Store) -> None:
         await store.applied_migrations()
 
 
-async def test_closing_leaves_no_write_in_doubt(store: Store, query: direct.Query) -> None:
+async def test_close_leaves_no_write_in_doubt(store: Store, query: direct.Query) -> None:
     writing = [asyncio.ensure_future(store.write(add(f"cus_{n}"))) for n in range(20)]
     await asyncio.sleep(0)
     await store.close()

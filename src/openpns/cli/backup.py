@@ -120,7 +120,7 @@ def _note_restore(draft: Path, source: Path) -> None:
     from openpns.core import audit
     from openpns.storage import migrations
 
-    if _schema_version(draft) == migrations.newest():
+    if _schema_version(draft) >= migrations.newest():
         with_store(
             f"sqlite:///{draft}",
             lambda store: audit.record(store, "database.restore", {"file": source.name}),

@@ -3,20 +3,17 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
+from openpns.accounts.wire import LimitList
 from openpns.client.requests import Request
 
 
 class Limit(msgspec.Struct, frozen=True):
     """A bound that applies to the access key; None if there is no bound, or nothing to use up."""
 
-    name: str
     max: int | None
-    used: int | None = None
-
-
-class _LimitList(msgspec.Struct):
-    limits: list[Limit]
+    used: int | None
 
 
 def get_limits() -> Request[dict[str, Limit]]:
@@ -27,7 +24,9 @@ def get_limits() -> Request[dict[str, Limit]]:
     """
 
     def read(envelope: dict[str, Any]) -> dict[str, Limit]:
-        data = msgspec.convert(envelope.get("data"), _LimitList)
-        return {limit.name: limit for limit in data.limits}
+        return {
+            limit.name: Limit(limit.max, None if limit.used is UNSET else limit.used)
+            for limit in msgspec.convert(envelope.get("data"), LimitList).limits
+        }
 
     return Request("getLimits", {}, read, is_read=True, is_extension=True)

@@ -96,23 +96,12 @@ def page_after(
 ) -> Request[GroupPage]:
     """Return the page of groups after the group with the id `after`; empty for the first page.
 
-    Args:
-        after: The id.
-        limit: How many groups.
-        filters: Which groups.
-        may_be_plain: Accept the page of a server that ignores `after`: a GroupPage, not a
-            CursorPage.
+    With `may_be_plain`, also accept the page of a server that ignores `after`; it is not a
+    CursorPage.
     """
-
-    def read_any(envelope: dict[str, Any]) -> GroupPage:
-        try:
-            return _read_cursor_page(envelope)
-        except msgspec.ValidationError:
-            return _read_page(envelope)
-
     body = {"limit": limit, "after": after, **filters.body()}
     if may_be_plain:
-        return Request("listGroup", body, read_any, is_read=True)
+        return Request("listGroup", body, _read_any_page, is_read=True)
     return Request("listGroup", body, _read_cursor_page, is_read=True, is_extension=True)
 
 
@@ -315,6 +304,9 @@ class _WireDetails(_WireGroup, kw_only=True, rename="camel"):
 class _WirePage(msgspec.Struct):
     groups: list[_WireGroup]
     total: int
+
+
+class _WireNext(msgspec.Struct):
     next: str | UnsetType | None = UNSET
 
 
@@ -334,12 +326,17 @@ def _read_page(envelope: dict[str, Any]) -> GroupPage:
     return GroupPage([Group(*_fields(group)) for group in page.groups], page.total)
 
 
+def _read_any_page(envelope: dict[str, Any]) -> GroupPage:
+    page = _read_page(envelope)
+    after = _read_data(envelope, _WireNext).next
+    return page if after is UNSET else CursorPage(page.groups, page.total, after)
+
+
 def _read_cursor_page(envelope: dict[str, Any]) -> CursorPage:
-    page = _read_data(envelope, _WirePage)
-    if page.next is UNSET:
+    page = _read_any_page(envelope)
+    if not isinstance(page, CursorPage):
         raise msgspec.ValidationError("no data.next")
-    groups = [Group(*_fields(group)) for group in page.groups]
-    return CursorPage(groups, page.total, page.next)
+    return page
 
 
 def _read_data(envelope: dict[str, Any], data: type[DataT]) -> DataT:

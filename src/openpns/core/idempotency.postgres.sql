@@ -1,7 +1,7 @@
 -- idempotency_record_clean
--- Forget some notes whose time is over; returns a row for each. Those that another worker forgets at
--- the moment, or that a write puts a new note in the place of, are passed over: nobody waits.
--- cross-customer: every customer's notes run out alike
+-- Delete some expired records; returns a row for each. It skips those that another worker deletes
+-- or a write replaces at the moment, so that it waits for nobody.
+-- cross-customer: the records of all customers expire alike
 WITH over AS MATERIALIZED (
     SELECT customer_id, idempotency_key FROM idempotency_record
     WHERE expires_ms <= CAST(:now_ms AS bigint) ORDER BY expires_ms LIMIT CAST(:at_most AS bigint)

@@ -1,5 +1,5 @@
 -- idempotency_record_add
--- Note what a write is answered with; returns no row where a note of the same key still counts.
+-- Record the response of a write; returns no row if a record of the same key has not expired.
 INSERT INTO idempotency_record (customer_id, idempotency_key, fingerprint, code, answer, expires_ms)
 VALUES (:customer_id, :idempotency_key, :fingerprint, :code, :answer, :expires_ms)
 ON CONFLICT (customer_id, idempotency_key) DO UPDATE SET
@@ -8,12 +8,7 @@ ON CONFLICT (customer_id, idempotency_key) DO UPDATE SET
 WHERE idempotency_record.expires_ms <= CAST(:now_ms AS bigint)
 RETURNING idempotency_key
 
--- idempotency_record_amend
--- Write the answer into a note.
-UPDATE idempotency_record SET answer = :answer
-WHERE customer_id = :customer_id AND idempotency_key = :idempotency_key
-
 -- idempotency_record_find
--- What a write was answered with.
+-- The response that is recorded under a key.
 SELECT fingerprint, code, answer FROM idempotency_record
 WHERE customer_id = :customer_id AND idempotency_key = :idempotency_key

@@ -1,5 +1,5 @@
 -- group_seq_take
--- Take the next place in the customer's order and count the group; locks the counter.
+-- Take the next seqs of the customer's order and count the groups; locks the customer's state.
 UPDATE customer_state SET
     group_count = group_count + :groups, next_seq = next_seq + :groups
 WHERE customer_id = :customer_id
@@ -66,7 +66,7 @@ WHERE customer_id = :customer_id AND group_id = :group_id
 RETURNING group_seq, phone_count, folded_name
 
 -- group_count_down
--- Count a deleted group; its place in the order is never given again.
+-- Count a deleted group; its seq is never assigned again.
 UPDATE customer_state SET group_count = group_count - 1
 WHERE customer_id = :customer_id
 

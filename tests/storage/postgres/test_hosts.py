@@ -13,7 +13,7 @@ from openpns.storage.postgres.hosts import Hosts
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A host that takes connections and never says a word, as a frozen machine does."""
+    """A host that accepts connections and never answers, like a frozen machine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -28,15 +28,13 @@ def behind(first: str, url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{first},{host}"))
 
 
-async def test_a_host_that_is_silent_does_not_hide_the_one_behind_it(
-    postgres_url: str, silent: str
-) -> None:
+async def test_silent_host_does_not_hide_the_next_one(postgres_url: str, silent: str) -> None:
     store = await connect.open_store(behind(silent, postgres_url), timeout_ms=1000)
     assert await store.applied_migrations() == []
     await store.close()
 
 
-async def test_the_host_that_answered_is_asked_first_from_then_on(
+async def test_last_known_primary_is_tried_first(
     postgres_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -53,7 +51,7 @@ async def test_the_host_that_answered_is_asked_first_from_then_on(
     assert [silent in url for url in asked] == [True, False, False]
 
 
-async def test_hosts_of_which_none_answers_are_refused_without_the_password(silent: str) -> None:
+async def test_open_refuses_silent_hosts_without_the_password(silent: str) -> None:
     url = f"postgresql://user:geheim@{silent},{silent}/name"
     with pytest.raises(ConfigError, match="cannot connect to PostgreSQL") as caught:
         await connect.open_store(url, timeout_ms=200)
@@ -61,14 +59,14 @@ async def test_hosts_of_which_none_answers_are_refused_without_the_password(sile
 
 
 @pytest.mark.parametrize("wish", ["any", "standby", "prefer-standby", "read-only", "x"])
-async def test_a_url_that_asks_for_a_standby_is_refused(wish: str) -> None:
+async def test_url_that_asks_for_a_standby_is_refused(wish: str) -> None:
     url = f"postgresql://user:geheim@127.0.0.1:1/name?target_session_attrs={wish}"
     with pytest.raises(ConfigError, match="primary or read-write") as caught:
         await connect.open_store(url)
     assert "geheim" not in str(caught.value)
 
 
-async def test_a_server_that_is_not_as_asked_for_is_refused_and_the_text_says_what_to_name(
+async def test_open_refuses_read_only_server_and_says_what_to_name(
     postgres_url: str,
 ) -> None:
     name = urlsplit(postgres_url).path[1:]

@@ -36,7 +36,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_callers_of_one_turn_share_a_read_and_each_gets_its_row() -> None:
+async def test_callers_of_one_turn_share_a_read() -> None:
     reads = Reads()
     found = asyncio.gather(*(reads.find(value) for value in ("a", "b", "a", "unknown")))
     await turn()
@@ -45,7 +45,7 @@ async def test_callers_of_one_turn_share_a_read_and_each_gets_its_row() -> None:
     assert reads.asked == [["a", "b", "unknown"]]
 
 
-async def test_a_caller_never_joins_a_read_in_flight() -> None:
+async def test_caller_never_joins_a_read_in_flight() -> None:
     reads = Reads()
     early = asyncio.create_task(reads.find("a"))
     await turn()
@@ -75,7 +75,7 @@ async def test_reads_are_bounded() -> None:
     ("error", "kind"),
     [(ServiceUnavailable("away"), ServiceUnavailable), (KeyError(), InternalError)],
 )
-async def test_each_caller_gets_an_error_of_its_own_and_the_next_read_goes_on(
+async def test_failed_read_raises_an_error_of_its_own_to_each_caller(
     error: Exception, kind: type[Exception]
 ) -> None:
     reads = Reads()
@@ -94,7 +94,7 @@ async def test_each_caller_gets_an_error_of_its_own_and_the_next_read_goes_on(
     assert await reads.find("a") == ("a", 2)
 
 
-async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
+async def test_cancelled_caller_does_not_affect_the_others() -> None:
     reads = Reads()
     gone, stays = (asyncio.create_task(reads.find("a")) for _ in range(2))
     await turn()

@@ -33,7 +33,7 @@ END_ALL = (
 
 @pytest.fixture
 async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
-    """A store with two connections at most and one customer."""
+    """A store with at most two connections and one customer."""
     opened = await connect.open_store(postgres_url, timeout_ms=3000, connections_max=2)
     assert isinstance(opened, PostgresStore)
     await connect.migrate(opened, postgres_url)
@@ -44,7 +44,7 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 async def hasty(store: PostgresStore, postgres_url: str) -> AsyncIterator[PostgresStore]:
-    """A store on the same database, with one connection, that waits for nothing long."""
+    """A store on the same database with one connection and a short timeout."""
     opened = await connect.open_store(postgres_url, timeout_ms=300, connections_max=1)
     assert isinstance(opened, PostgresStore)
     yield opened
@@ -52,12 +52,12 @@ async def hasty(store: PostgresStore, postgres_url: str) -> AsyncIterator[Postgr
 
 
 def teach(store: PostgresStore, name: str, sql: str) -> None:
-    """Give a store a statement that openpns does not have."""
+    """Add a statement to a store."""
     store._statements[name] = prepare(name, sql, "postgres")
 
 
 def run(name: str, attempts: list[str] | None = None) -> Callable[[], Transaction[None]]:
-    """Return the step that runs one statement, and note each attempt."""
+    """Return the step that runs one statement and records each attempt."""
 
     def steps() -> Transaction[None]:
         if attempts is not None:
@@ -68,7 +68,7 @@ def run(name: str, attempts: list[str] | None = None) -> Callable[[], Transactio
 
 
 def fail_with(code: str) -> str:
-    """Return SQL that fails as PostgreSQL itself would."""
+    """Return SQL that fails with an error code of PostgreSQL."""
     return f"DO $do$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $do$"
 
 
@@ -82,7 +82,7 @@ def closed_port() -> int:
 @pytest.mark.parametrize(
     ("user", "name"), [("nobody_here", "postgres"), (None, "no_such_database")]
 )
-async def test_a_wrong_user_or_name_is_refused_without_the_password(
+async def test_open_refuses_wrong_user_or_database_without_the_password(
     postgres_server: str, user: str | None, name: str
 ) -> None:
     parts = urlsplit(postgres_server)
@@ -95,14 +95,14 @@ async def test_a_wrong_user_or_name_is_refused_without_the_password(
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1:{port}", "127.0.0.1:port", "[::1", "/no/folder"])
-async def test_a_wrong_place_is_refused_without_the_password(place: str) -> None:
+async def test_open_refuses_wrong_host_without_the_password(place: str) -> None:
     url = f"postgresql://user:geheim@{place.format(port=closed_port())}/name"
     with pytest.raises(ConfigError, match="cannot connect to PostgreSQL") as caught:
         await connect.open_store(url, timeout_ms=2000)
     assert "geheim" not in str(caught.value)
 
 
-async def test_a_read_survives_the_end_of_every_connection(
+async def test_fetch_survives_loss_of_every_connection(
     store: PostgresStore, postgres_url: str
 ) -> None:
     for _ in range(5):
@@ -112,7 +112,7 @@ async def test_a_read_survives_the_end_of_every_connection(
         assert (await store.applied_migrations())[-1].number == migrations.newest()
 
 
-async def test_a_write_survives_the_end_of_every_connection(
+async def test_write_survives_loss_of_every_connection(
     store: PostgresStore, postgres_url: str
 ) -> None:
     for number in range(5):
@@ -121,7 +121,7 @@ async def test_a_write_survives_the_end_of_every_connection(
     assert len(await ids_in(store)) == 6
 
 
-async def test_a_write_whose_connection_ends_half_way_is_made_once(
+async def test_write_takes_effect_once_if_connection_is_lost_half_way(
     store: PostgresStore, postgres_url: str
 ) -> None:
     teach(store, "end_me", "SELECT pg_terminate_backend(pg_backend_pid())")
@@ -138,7 +138,7 @@ async def test_a_write_whose_connection_ends_half_way_is_made_once(
     assert await ids_in(store) == ["cus_1", "cus_2"]
 
 
-async def test_a_write_that_loses_every_connection_gives_up(store: PostgresStore) -> None:
+async def test_write_gives_up_after_three_lost_connections(store: PostgresStore) -> None:
     teach(store, "end_me", "SELECT pg_terminate_backend(pg_backend_pid())")
     attempts: list[str] = []
     with pytest.raises(ServiceUnavailable, match="nothing was written"):
@@ -149,7 +149,7 @@ async def test_a_write_that_loses_every_connection_gives_up(store: PostgresStore
     assert await ids_in(store) == ["cus_1"]
 
 
-async def test_a_stream_whose_connection_ends_is_unavailable(
+async def test_stream_raises_service_unavailable_if_connection_is_lost(
     store: PostgresStore, postgres_url: str
 ) -> None:
     await store.write(add("cus_2", "cus_3"))
@@ -161,7 +161,7 @@ async def test_a_stream_whose_connection_ends_is_unavailable(
     assert len(await ids_in(store)) == 3
 
 
-async def test_a_slow_read_is_given_up_and_not_asked_again(
+async def test_fetch_gives_up_a_slow_statement_without_repeating_it(
     hasty: PostgresStore, postgres_url: str
 ) -> None:
     await direct.query(postgres_url, "CREATE SEQUENCE asked")
@@ -175,7 +175,7 @@ async def test_a_slow_read_is_given_up_and_not_asked_again(
     assert await ids_in(hasty) == ["cus_1"]
 
 
-async def test_a_write_that_waits_too_long_is_given_up_whole(
+async def test_write_that_waits_too_long_leaves_nothing(
     hasty: PostgresStore, postgres_url: str
 ) -> None:
     def steps() -> Transaction[None]:
@@ -190,7 +190,7 @@ async def test_a_write_that_waits_too_long_is_given_up_whole(
     assert await ids_in(hasty) == ["cus_1", "cus_2"]
 
 
-async def test_waiting_for_a_free_connection_has_an_end(hasty: PostgresStore) -> None:
+async def test_wait_for_a_free_connection_times_out(hasty: PostgresStore) -> None:
     async with aclosing(hasty.stream("customer_list", ALL, 1)) as slices:
         await anext(slices)
         with pytest.raises(ServiceUnavailable):
@@ -200,7 +200,7 @@ async def test_waiting_for_a_free_connection_has_an_end(hasty: PostgresStore) ->
     assert await hasty.write(add("cus_2")) == 1
 
 
-async def test_closing_does_not_wait_for_ever(hasty: PostgresStore) -> None:
+async def test_close_does_not_wait_for_open_streams(hasty: PostgresStore) -> None:
     slices = hasty.stream("customer_list", ALL, 1)
     await anext(slices)
     await hasty.close()
@@ -209,7 +209,7 @@ async def test_closing_does_not_wait_for_ever(hasty: PostgresStore) -> None:
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
-async def test_a_write_that_the_database_asks_for_again_is_tried_three_times(
+async def test_write_is_tried_three_times_after_serialization_failures(
     store: PostgresStore, code: str
 ) -> None:
     teach(store, "refused", fail_with(code))
@@ -219,7 +219,7 @@ async def test_a_write_that_the_database_asks_for_again_is_tried_three_times(
     assert len(attempts) == 3
 
 
-async def test_two_writes_that_wait_for_each_other_both_end_well(store: PostgresStore) -> None:
+async def test_write_recovers_from_deadlock(store: PostgresStore) -> None:
     await store.write(add("cus_2"))
     first_steps = asyncio.Barrier(2)
     plain = store._run_step
@@ -259,7 +259,7 @@ async def test_two_writes_that_wait_for_each_other_both_end_well(store: Postgres
         ("58030", ServiceUnavailable),  # io_error
     ],
 )
-async def test_a_failure_of_the_server_has_its_own_answer(
+async def test_server_failures_have_their_own_errors(
     store: PostgresStore, code: str, error: type[Exception]
 ) -> None:
     teach(store, "broken", fail_with(code))
@@ -270,9 +270,7 @@ async def test_a_failure_of_the_server_has_its_own_answer(
     assert await store.write(add("cus_2")) == 1
 
 
-async def test_a_server_that_only_reads_takes_no_writes(
-    store: PostgresStore, postgres_url: str
-) -> None:
+async def test_read_only_server_refuses_writes(store: PostgresStore, postgres_url: str) -> None:
     (name,) = (await direct.query(postgres_url, "SELECT current_database()"))[0]
     await direct.query(
         postgres_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on"
@@ -289,7 +287,7 @@ async def test_a_server_that_only_reads_takes_no_writes(
 def interrupt_commit(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, *, committed: bool
 ) -> None:
-    """Let the next commit be lost to us, before or after the server has made it."""
+    """Lose the connection at the next commit, before or after the server has committed."""
     plain = DriverTransaction.commit
 
     async def lose(self: DriverTransaction) -> None:
@@ -313,7 +311,7 @@ def interrupt_commit(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_commit_that_is_lost_is_neither_confirmed_nor_denied(
+async def test_lost_commit_raises_outcome_unknown(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch, error: Exception, *, committed: bool
 ) -> None:
     interrupt_commit(monkeypatch, error, committed=committed)
@@ -323,7 +321,7 @@ async def test_a_commit_that_is_lost_is_neither_confirmed_nor_denied(
     assert await store.write(add("cus_3")) == 1
 
 
-async def test_an_unknown_commit_stays_unknown_where_the_driver_cannot_clean_up(
+async def test_lost_commit_stays_unknown_if_release_fails(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_commit(monkeypatch, TimeoutError(), committed=True)
@@ -341,7 +339,7 @@ async def test_an_unknown_commit_stays_unknown_where_the_driver_cannot_clean_up(
     assert await ids_in(store) == ["cus_1", "cus_2"]
 
 
-async def test_a_connection_that_really_ends_at_the_commit_leaves_nothing(
+async def test_connection_lost_before_commit_leaves_nothing(
     store: PostgresStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = DriverTransaction.commit
@@ -357,7 +355,7 @@ async def test_a_connection_that_really_ends_at_the_commit_leaves_nothing(
     assert await ids_in(store) == ["cus_1"]
 
 
-async def test_a_commit_that_the_server_refuses_is_made_again(
+async def test_refused_commit_is_repeated(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_commit(monkeypatch, asyncpg.SerializationError("again"), committed=False)

@@ -14,7 +14,7 @@ from openpns.storage.store import Row, Statement, StatementBatch, Transaction
 
 
 def write(*names: str, then: Exception | None = None) -> Callable[[], Transaction[list[Any]]]:
-    """Return steps that run statements of these names and return what they got."""
+    """Return steps that run statements of these names and return their rows."""
 
     def steps() -> Transaction[list[Any]]:
         found = []
@@ -104,7 +104,7 @@ async def test_each_write_runs_alone_if_one_fails() -> None:
 
 
 @pytest.mark.parametrize("kind", [ServiceUnavailable, OutcomeUnknown])
-async def test_a_lost_storage_is_raised_to_all_callers_and_no_write_is_repeated(
+async def test_lost_storage_is_raised_to_all_callers_without_repeating_writes(
     kind: type[ServiceUnavailable | OutcomeUnknown],
 ) -> None:
     engine = Engine()
@@ -120,7 +120,7 @@ async def test_a_lost_storage_is_raised_to_all_callers_and_no_write_is_repeated(
     assert engine.alone == 0
 
 
-async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
+async def test_cancelled_caller_does_not_affect_the_others() -> None:
     engine = Engine()
     leaving = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
     staying = asyncio.ensure_future(engine.batcher.run("cus_1", write()))

@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    """An open database of some MiB with the customers cus_0 to cus_2."""
+    """An open database of a few MiB with the customers cus_0 to cus_2."""
     url = f"sqlite:///{path}"
     opened = SQLiteStore(str(path), 1000, create=True)
     await connect.migrate(opened, url)
@@ -43,7 +43,7 @@ def _copy(source: Path, target: Path) -> None:
         backup.publish(draft, target)
 
 
-async def test_a_copy_of_an_open_database_is_one_private_file(
+async def test_copy_of_an_open_database_is_one_private_file(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "copies" / "copy.db"
@@ -57,14 +57,14 @@ async def test_a_copy_of_an_open_database_is_one_private_file(
     assert _rows(target) == await ids_in(store)
 
 
-async def test_a_copy_under_steady_writes_ends_and_holds_none_of_them_up(
+async def test_copy_under_steady_writes_ends_and_blocks_none(
     store: SQLiteStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = 0
 
     def write_between_steps(_: float) -> None:
         nonlocal written
-        with closing(apsw.Connection(str(path))) as connection:  # waits for nobody
+        with closing(apsw.Connection(str(path))) as connection:  # waits for no other
             connection.execute(
                 "INSERT INTO customer VALUES (?, '', 1, NULL)", (f"late_{written:03}",)
             )
@@ -80,7 +80,7 @@ async def test_a_copy_under_steady_writes_ends_and_holds_none_of_them_up(
     assert len(_rows(path)) == 3 + written
 
 
-async def test_a_failed_copy_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_failed_copy_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database" * 100)
     for source, text in (("text.db", "file is not a database"), ("gone.db", "no such file")):
         with pytest.raises(ConfigError, match=text):
@@ -88,7 +88,7 @@ async def test_a_failed_copy_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["text.db"]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_copy_names_a_missing_folder(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"cannot create .*missing/copy\.db: No such file"),
         backup.draft_beside(tmp_path / "missing" / "copy.db"),
@@ -96,7 +96,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         pass
 
 
-async def test_damaged_pages_and_lost_rows_are_found(
+async def test_check_integrity_finds_damaged_pages_and_lost_rows(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "copy.db"
@@ -104,7 +104,7 @@ async def test_damaged_pages_and_lost_rows_are_found(
     with closing(apsw.Connection(str(target))) as connection:
         connection.execute("DELETE FROM customer WHERE customer_id = 'cus_1'")
     assert backup.check_integrity(target) == [
-        "row of customer_state refers to one of customer that is not there"
+        "row of customer_state refers to a missing row of customer"
     ]
     data = bytearray(target.read_bytes())
     data[4096:40960] = b"\x5a" * 36864
@@ -112,7 +112,7 @@ async def test_damaged_pages_and_lost_rows_are_found(
     assert backup.check_integrity(target) != []
 
 
-async def test_a_database_takes_anothers_place_and_the_old_one_is_kept(
+async def test_put_in_place_replaces_a_database_and_keeps_the_old_one(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target, aside = tmp_path / "copy.db", tmp_path / "aside.db"
@@ -125,7 +125,7 @@ async def test_a_database_takes_anothers_place_and_the_old_one_is_kept(
     assert not target.exists()
 
 
-async def test_an_open_database_is_not_replaced(
+async def test_put_in_place_refuses_an_open_database(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target, aside = tmp_path / "copy.db", tmp_path / "aside.db"
@@ -138,7 +138,7 @@ async def test_an_open_database_is_not_replaced(
     assert _rows(path)[-1] == "cus_3"
 
 
-async def test_what_is_left_of_an_old_log_does_not_reach_the_new_database(
+async def test_put_in_place_moves_the_old_log_away(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target, aside = tmp_path / "copy.db", tmp_path / "aside.db"
@@ -155,7 +155,7 @@ async def test_what_is_left_of_an_old_log_does_not_reach_the_new_database(
     assert Path(f"{aside}-wal").read_bytes() == left
 
 
-async def test_a_file_that_is_no_database_is_kept_as_it_is(
+async def test_put_in_place_keeps_a_file_that_is_not_a_database(
     store: SQLiteStore, path: Path, tmp_path: Path
 ) -> None:
     target, aside = tmp_path / "copy.db", tmp_path / "aside.db"
@@ -167,7 +167,7 @@ async def test_a_file_that_is_no_database_is_kept_as_it_is(
     assert aside.read_text() == "no database" * 1000
 
 
-def test_a_database_may_be_put_where_none_is(tmp_path: Path) -> None:
+def test_put_in_place_needs_no_old_database(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.touch()
     assert not backup.put_in_place(draft, tmp_path / "a.db", tmp_path / "aside")

@@ -40,7 +40,7 @@ def url(path: Path) -> str:
 
 @pytest.fixture
 async def store(path: Path, url: str) -> AsyncIterator[SQLiteStore]:
-    """A store with one customer, that waits for others only shortly and has yet to write."""
+    """A store with one customer and a short timeout that has not written yet."""
     made = await connect.open_store(url, create=True)
     await connect.migrate(made, url)
     await made.write(add("cus_1"))
@@ -51,7 +51,7 @@ async def store(path: Path, url: str) -> AsyncIterator[SQLiteStore]:
 
 
 def change_writer(store: SQLiteStore, change: Callable[[apsw.Connection], None]) -> None:
-    """Do something to the connection that will write from now on."""
+    """Change the connection of the writer, before its first write."""
     plain = store._writer._connect
 
     def connect_and_change() -> apsw.Connection:
@@ -63,7 +63,7 @@ def change_writer(store: SQLiteStore, change: Callable[[apsw.Connection], None])
 
 
 def leave_pages(count: int) -> Callable[[apsw.Connection], None]:
-    """Let the database grow by so many pages, as a disk does that is about to be full."""
+    """Let the database grow by this many pages only, like a disk that is nearly full."""
 
     def change(connection: apsw.Connection) -> None:
         connection.pragma("max_page_count", connection.pragma("page_count") + count)
@@ -72,7 +72,7 @@ def leave_pages(count: int) -> Callable[[apsw.Connection], None]:
 
 
 def add_group(group_id: str, phones: str) -> Callable[[], Transaction[None]]:
-    """Return the step that stores a group with so much text, whatever it says."""
+    """Return the step that stores a group with this text as its phones."""
     row = {
         "customer_id": "cus_1",
         "group_id": group_id,
@@ -96,7 +96,7 @@ async def group_ids(store: SQLiteStore) -> list[str]:
 
 
 def refuse_if_there(customer_id: str) -> Callable[[], Transaction[None]]:
-    """Return steps that fail for what another write has done."""
+    """Return steps that fail if another write has stored a customer."""
 
     def steps() -> Transaction[None]:
         if (yield Statement("customer_list", {"customer_id": customer_id})):
@@ -108,7 +108,7 @@ def refuse_if_there(customer_id: str) -> Callable[[], Transaction[None]]:
 async def write_together(
     store: SQLiteStore, *writes: Callable[[], Transaction[object]], then_close: bool = False
 ) -> list[object | BaseException]:
-    """Keep the writer busy until all writes wait, so that it takes them as one batch."""
+    """Block the writer until all writes wait, so that it takes them as one batch."""
     begun, go_on = threading.Event(), threading.Event()
 
     def wait() -> Transaction[None]:
@@ -131,7 +131,7 @@ async def write_together(
 
 @pytest.fixture
 async def read_only(store: SQLiteStore) -> AsyncIterator[str]:
-    """A database file that this process may read and not write, in a folder of its own."""
+    """A database file that this process may only read, in a folder of its own."""
     await store.close()
     folder = Path(tempfile.mkdtemp(prefix="openpns-read-only-"))
     file = folder / "test.db"
@@ -147,7 +147,7 @@ async def read_only(store: SQLiteStore) -> AsyncIterator[str]:
 
 @contextmanager
 def without_root() -> Iterator[None]:
-    """Give root's rights up for a while: to root no file is read-only."""
+    """Drop the rights of root, who can write read-only files, for the block."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)
@@ -157,19 +157,19 @@ def without_root() -> Iterator[None]:
         os.seteuid(user)
 
 
-async def test_a_new_file_and_its_side_files_are_private(store: SQLiteStore, path: Path) -> None:
+async def test_new_file_and_side_files_are_private(store: SQLiteStore, path: Path) -> None:
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
 @pytest.mark.parametrize("create", [True, False])
-async def test_a_file_in_a_missing_folder_is_refused(tmp_path: Path, *, create: bool) -> None:
+async def test_open_refuses_file_in_missing_folder(tmp_path: Path, *, create: bool) -> None:
     url = f"sqlite:///{tmp_path / 'missing' / 'test.db'}"
     with pytest.raises(ConfigError, match=r"missing/test\.db"):
         await connect.open_store(url, create=create)
 
 
-async def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, url: str) -> None:
+async def test_open_refuses_and_keeps_a_file_that_is_not_a_database(path: Path, url: str) -> None:
     text = "groupId,groupName,phones,remark\n" * 100
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"cannot open .*test\.db: file is not a database"):
@@ -177,17 +177,17 @@ async def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, url: s
     assert path.read_text() == text
 
 
-async def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+async def test_open_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot open"):
         await connect.open_store(f"sqlite:///{tmp_path}")
 
 
-async def test_acknowledged_writes_are_on_disk(store: SQLiteStore) -> None:
+async def test_connections_sync_each_commit_to_disk(store: SQLiteStore) -> None:
     assert store._connect().pragma("synchronous") == 2  # full
     assert store._reader.pragma("journal_mode") == "wal"
 
 
-async def test_a_database_that_another_holds_is_unavailable_until_it_is_free(
+async def test_write_raises_service_unavailable_while_database_is_locked(
     store: SQLiteStore, url: str
 ) -> None:
     async with direct.holding(url, "UPDATE customer SET name = 'changed'"):
@@ -200,7 +200,7 @@ async def test_a_database_that_another_holds_is_unavailable_until_it_is_free(
     assert await store.write(add("cus_2")) == 1
 
 
-async def test_a_full_disk_refuses_what_does_not_fit_and_nothing_else(store: SQLiteStore) -> None:
+async def test_full_disk_refuses_only_what_does_not_fit(store: SQLiteStore) -> None:
     change_writer(store, leave_pages(2))
     with pytest.raises(ServiceUnavailable, match="nothing was written") as caught:
         await store.write(add_group("1", "8" * 100_000))
@@ -210,7 +210,7 @@ async def test_a_full_disk_refuses_what_does_not_fit_and_nothing_else(store: SQL
     assert await group_ids(store) == ["2"]
 
 
-async def test_writes_that_wait_together_fail_alone(store: SQLiteStore) -> None:
+async def test_writes_of_a_batch_fail_alone(store: SQLiteStore) -> None:
     results = await write_together(
         store,
         add("cus_2"),
@@ -225,12 +225,12 @@ async def test_writes_that_wait_together_fail_alone(store: SQLiteStore) -> None:
     assert await ids_in(store) == ["cus_1", "cus_2", "cus_6"]
 
 
-async def test_writes_that_wait_together_see_each_other_in_order(store: SQLiteStore) -> None:
+async def test_writes_of_a_batch_see_each_other_in_order(store: SQLiteStore) -> None:
     results = await write_together(store, add("cus_2"), refuse_if_there("cus_2"))
     assert [type(result) for result in results] == [int, GroupNotFound]
 
 
-async def test_closing_lets_the_writes_that_wait_finish(store: SQLiteStore, path: Path) -> None:
+async def test_close_lets_waiting_writes_finish(store: SQLiteStore, path: Path) -> None:
     results = await write_together(store, add("cus_2"), add("cus_3"), then_close=True)
     assert results == [1, 1, None]
     again = SQLiteStore(str(path), 100)
@@ -238,12 +238,12 @@ async def test_closing_lets_the_writes_that_wait_finish(store: SQLiteStore, path
     await again.close()
 
 
-async def test_a_disk_that_fills_up_in_a_batch_takes_all_of_it_back(store: SQLiteStore) -> None:
+async def test_full_disk_rolls_the_whole_batch_back(store: SQLiteStore) -> None:
     change_writer(store, leave_pages(2))
     results = await write_together(
         store,
         add("cus_2"),
-        # Refused for the one before it, which is not there in the end: not to be told so.
+        # Refused because of the write before it, which is rolled back: that must not be the reason.
         refuse_if_there("cus_2"),
         add_group("1", "8" * 100_000),
         add("cus_3"),
@@ -253,7 +253,7 @@ async def test_a_disk_that_fills_up_in_a_batch_takes_all_of_it_back(store: SQLit
     assert await store.write(add("cus_2")) == 1
 
 
-async def test_a_commit_that_fails_takes_the_whole_batch_back(store: SQLiteStore) -> None:
+async def test_failed_commit_rolls_the_whole_batch_back(store: SQLiteStore) -> None:
     refuse = threading.Event()
     change_writer(store, lambda connection: connection.set_commit_hook(refuse.is_set))
     refuse.set()
@@ -264,7 +264,7 @@ async def test_a_commit_that_fails_takes_the_whole_batch_back(store: SQLiteStore
     assert await store.write(add("cus_2")) == 1
 
 
-async def test_a_writer_that_cannot_connect_tries_again(
+async def test_writer_connects_again_after_a_failure(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, store._path = store._path, "/missing/test.db"
@@ -276,7 +276,7 @@ async def test_a_writer_that_cannot_connect_tries_again(
     assert await store.write(add("cus_2")) == 1
 
 
-def test_the_writer_outlives_a_caller_whose_loop_has_ended(path: Path, url: str) -> None:
+def test_writer_outlives_a_caller_whose_loop_has_ended(path: Path, url: str) -> None:
     stores: list[SQLiteStore] = []
     left: list[object] = []
     begun, go_on = threading.Event(), threading.Event()
@@ -303,7 +303,7 @@ def test_the_writer_outlives_a_caller_whose_loop_has_ended(path: Path, url: str)
     assert asyncio.run(come_back()) == ["cus_1", "cus_2"]
 
 
-async def test_a_read_only_file_can_be_read_and_not_written(read_only: str) -> None:
+async def test_read_only_file_can_be_read_and_not_written(read_only: str) -> None:
     store = SQLiteStore(read_only, 100)
     with pytest.raises(ServiceUnavailable, match="nothing was written") as caught:
         await store.write(add("cus_2"))
@@ -312,14 +312,14 @@ async def test_a_read_only_file_can_be_read_and_not_written(read_only: str) -> N
     await store.close()
 
 
-async def test_a_folder_that_cannot_be_written_takes_no_new_file(path: Path) -> None:
+async def test_open_cannot_create_a_file_in_a_read_only_folder(path: Path) -> None:
     path.parent.chmod(0o555)
     expected = r"cannot create .*: Permission denied; allowed is"
     with without_root(), pytest.raises(ConfigError, match=expected):
         SQLiteStore(str(path), 100, create=True)
 
 
-async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: SQLiteStore) -> None:
+async def test_damaged_file_raises_read_failed(path: Path, store: SQLiteStore) -> None:
     await store.close()
     with closing(apsw.Connection(str(path))) as connection:
         tables = connection.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")
@@ -340,7 +340,7 @@ async def test_a_damaged_file_is_told_from_one_that_is_away(path: Path, store: S
 
 @pytest.fixture
 async def in_memory() -> AsyncIterator[SQLiteStore]:
-    """A store in memory with one customer, that would give up soon if it were ever busy."""
+    """A store in memory with one customer and a timeout of 1 ms."""
     store = SQLiteStore(None, timeout_ms=1)
     await connect.migrate(store, "sqlite:///memory")
     await store.write(add("cus_1"))
@@ -348,7 +348,7 @@ async def in_memory() -> AsyncIterator[SQLiteStore]:
     await store.close()
 
 
-async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) -> None:
+async def test_database_in_memory_belongs_to_one_store(in_memory: SQLiteStore) -> None:
     other = SQLiteStore(None, timeout_ms=1)
     assert await other.applied_migrations() == []
     await other.close()
@@ -356,7 +356,7 @@ async def test_a_database_in_memory_is_its_stores_own(in_memory: SQLiteStore) ->
     assert await ids_in(in_memory) == ["cus_1"]
 
 
-async def test_in_memory_a_read_waits_for_its_turn(in_memory: SQLiteStore) -> None:
+async def test_read_in_memory_waits_for_the_write_batch(in_memory: SQLiteStore) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slowly() -> Transaction[None]:
@@ -371,7 +371,7 @@ async def test_in_memory_a_read_waits_for_its_turn(in_memory: SQLiteStore) -> No
     await writing
 
 
-async def test_in_memory_writes_do_not_wait_for_a_slow_reader(in_memory: SQLiteStore) -> None:
+async def test_writes_in_memory_do_not_wait_for_a_slow_stream(in_memory: SQLiteStore) -> None:
     await in_memory.write(add("cus_2"))
     shown = []
     async with aclosing(in_memory.stream("customer_list", {"customer_id": None}, 1)) as slices:

@@ -1,4 +1,4 @@
-"""Which of a PostgreSQL URL's hosts to connect to: the primary, whichever it is just now."""
+"""Connecting to the primary, whichever host of a PostgreSQL URL it is at the moment."""
 
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -12,16 +12,16 @@ _ALLOWED: Final = ("primary", "read-write")
 
 
 class Hosts:
-    """The hosts of a URL, the one that was the primary last before the others.
+    """The hosts of a URL, the last known primary first.
 
-    A standby is never used, not even for reads: it may lag behind.
+    A standby is never used, not even for reads, because it may lag behind.
 
     Args:
         url: `postgresql://user:password@host1:port1,host2:port2/name`.
 
     Raises:
         ConfigError: The URL asks for a standby.
-        ValueError: It is no URL.
+        ValueError: It is not a URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -34,21 +34,21 @@ class Hosts:
         if self._attribute not in _ALLOWED:
             raise ConfigError(
                 f"database: {_ATTRIBUTE} of the URL may be {' or '.join(_ALLOWED)}; a standby "
-                "may lag behind, and no answer may be older than its call"
+                "may lag behind, and no response may be older than its request"
             )
 
     async def connect(self, _: object, *, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
         """Connect to the primary; the pool calls this for each connection that it opens.
 
         Args:
-            timeout: How long it may take in all, in seconds. The hosts share it: to the driver's
-                own search, one that does not answer at all would hide those behind it.
-            options: The driver's own.
+            timeout: How long it may take in all, in seconds. The hosts share it, so that one that
+                does not answer leaves time for those after it; the driver's own search does not.
+            options: Options of the driver.
 
         Raises:
             OSError: No host can be reached.
             asyncpg.PostgresError: A server refuses.
-            asyncpg.TargetServerAttributeNotMatched: There is no primary among them.
+            asyncpg.TargetServerAttributeNotMatched: None of them is the primary.
         """
         failure: Exception | None = None
         for url in tuple(self._urls):

@@ -1,7 +1,7 @@
-"""Copying an SQLite database while it is written to, and putting a copy in a database's place.
+"""Copying an SQLite database while it is written to, and replacing a database by a copy.
 
-A copy is one file in itself, without side files. It is made beside its target under another name
-and gets its name last, at once and after it is on disk: a file with the target's name is whole.
+A copy is a single file. It is written in the target's folder under another name, and renamed once
+it is on disk: a file with the target's name is complete.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import apsw
 from openpns.errors import ConfigError, ReadFailed
 
 _PAGES_EACH: Final = 256
-"""How much is copied between two looks at the clock: 1 MiB."""
+"""How much is copied at once: 1 MiB."""
 
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _ALLOWED: Final = "allowed is a file in a folder that exists and can be written"
@@ -27,13 +27,10 @@ _ALLOWED: Final = "allowed is a file in a folder that exists and can be written"
 
 @contextmanager
 def draft_beside(target: Path) -> Iterator[Path]:
-    """Make an empty file beside a target, with mode 0600; it is gone after the block.
-
-    Args:
-        target: What the draft is to become.
+    """Create an empty file in the target's folder, with mode 0600; deleted after the block.
 
     Raises:
-        ConfigError: No file can be made there.
+        ConfigError: No file can be created there.
     """
     try:
         descriptor, name = tempfile.mkstemp(".draft", f"{target.name}.", target.parent)
@@ -49,33 +46,33 @@ def draft_beside(target: Path) -> Iterator[Path]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a database as it is at one moment, in steps.
+    """Copy a snapshot of a database, in steps.
 
-    Others may read and write it meanwhile. They do not wait for the copy, and what they write
-    is not in it. The write-ahead log of the source grows until the copy is done.
+    Other processes may read and write it meanwhile. They do not wait for the copy, and their
+    writes are not in it. The write-ahead log of the source grows until the copy is done.
 
     Args:
         source: The database's file.
         target: An empty file.
 
     Raises:
-        ConfigError: The source is no database, or the target cannot be written.
+        ConfigError: The source is not a database, or the target cannot be written.
         ReadFailed: The source is damaged.
     """
     if not source.is_file():
         raise ConfigError(f"{source}: there is no such file; allowed is an SQLite database")
     try:
         with closing(_open(source)) as origin, closing(_open(target)) as made:
-            # One snapshot for all steps: without it, each write of another process would make
-            # the copy begin anew, and under steady writes it would never end.
+            # One snapshot for all steps: without it, each write of another process would restart
+            # the copy, and under steady writes it would never end.
             with _transaction(origin, "BEGIN"):
                 origin.execute("SELECT count(*) FROM sqlite_schema").fetchall()
                 with made.backup("main", origin, "main") as steps:
                     while not steps.done:
                         steps.step(_PAGES_EACH)
                         time.sleep(0)
-            # The copy says of itself that it has a write-ahead log, as the source does. Without
-            # one it can be read from a medium that cannot be written.
+            # The copy is in WAL mode, as the source is. In another mode it can also be read from a
+            # read-only medium.
             made.pragma("journal_mode", "delete")
     except apsw.CorruptError:
         raise ReadFailed(f"{source}: the storage is damaged") from None
@@ -84,16 +81,12 @@ def copy(source: Path, target: Path) -> None:
 
 
 def check_integrity(file: Path) -> list[str]:
-    """Have SQLite read every page of a database; return what it found wrong.
-
-    Args:
-        file: The database's file.
-    """
+    """Let SQLite read every page of a database; return what it found wrong."""
     try:
         with closing(_open(file)) as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
             found += [
-                f"row of {table} refers to one of {other} that is not there"
+                f"row of {table} refers to a missing row of {other}"
                 for table, _, other, _ in connection.execute("PRAGMA foreign_key_check")
             ]
     except apsw.Error as error:
@@ -102,11 +95,7 @@ def check_integrity(file: Path) -> list[str]:
 
 
 def seal(file: Path) -> int:
-    """Make a database that was opened one file in itself again, on disk; return its bytes.
-
-    Args:
-        file: The database's file.
-    """
+    """Make an opened database a single file again, on disk; return its bytes."""
     with closing(_open(file)) as connection:
         connection.pragma("journal_mode", "delete")
     descriptor = os.open(file, os.O_RDONLY)
@@ -120,11 +109,11 @@ def seal(file: Path) -> int:
 
 
 def publish(draft: Path, target: Path) -> None:
-    """Give a draft its name, and have the name on disk too.
+    """Rename a draft, and wait until the name is on disk, too.
 
     Args:
         draft: The file, on disk.
-        target: Its name; what stands there is replaced.
+        target: Its new name; an existing file is replaced.
     """
     draft.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
@@ -135,31 +124,31 @@ def publish(draft: Path, target: Path) -> None:
 
 
 def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
-    """Put a database in the place of another, which is kept; return whether there was one.
+    """Replace a database by another and keep the old one; return whether there was one.
 
     Args:
-        draft: The new database: one file in itself, on disk.
-        target: Where it goes.
-        aside: The name that the old database gets.
+        draft: The new database: a single file, on disk.
+        target: The name of the database.
+        aside: The new name of the old database.
 
     Raises:
-        ConfigError: Some process has the old database open.
+        ConfigError: A process has the old database open.
     """
     with _alone(target):
-        # What is left of an old log would be taken for the new database's.
+        # SQLite would take what is left of an old log as the new database's.
         for suffix in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{target}{suffix}").rename(f"{aside}{suffix}")
         was_there = target.exists()
         if was_there:
-            os.link(target, aside)  # so that at no moment there is none
+            os.link(target, aside)  # so that there is always one
         publish(draft, target)
     return was_there
 
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Keep everybody out of a database, having made it one file in itself."""
+    """Make a database a single file, and lock out every other process."""
     if not file.exists():
         yield
         return
@@ -173,7 +162,7 @@ def _alone(file: Path) -> Iterator[None]:
                 f"{file}: is open in another process; stop every server and command that uses it"
             ) from None
         except apsw.Error:
-            pass  # damaged, or no database at all: nothing works with it
+            pass  # damaged, or not a database: no process works with it
         yield
 
 

@@ -1,4 +1,4 @@
-"""What a failure of SQLite is answered with."""
+"""The API error for each failure of SQLite."""
 
 from typing import Final
 
@@ -22,11 +22,7 @@ _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 
 
 def to_wire_error(error: Exception) -> Exception:
-    """Return what a call is answered with; the cause is kept for the log.
-
-    Args:
-        error: What SQLite raised.
-    """
+    """Return the error of the API for one of SQLite, with it as the cause."""
     answer: Exception
     if isinstance(error, _UNAVAILABLE):
         answer = ServiceUnavailable("the storage is away, full or busy; nothing was written")
@@ -34,5 +30,5 @@ def to_wire_error(error: Exception) -> Exception:
         answer = ReadFailed("the storage is damaged")
     else:
         answer = InternalError()
-    answer.__cause__ = error  # told to the log where it is not raised from here
+    answer.__cause__ = error  # for the log, also if it is not raised here
     return answer

@@ -1,4 +1,4 @@
-"""SQLite's writer: one thread that commits the writes that wait together."""
+"""SQLite's writer: one thread that commits all waiting writes together."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,22 @@ from typing import Any, Final, TypeAlias
 import apsw
 
 from openpns.errors import ServiceUnavailable
+from openpns.kit.in_flight import settle
 from openpns.storage.sqlite.errors import to_wire_error
 from openpns.storage.store import Params, Row, Statement, StatementBatch, Transaction
 
 _BATCH_WRITES_MAX: Final = 256
 
 Lock: TypeAlias = contextlib.AbstractContextManager[Any]
-"""What a connection works under: a lock in memory, nothing on a disk, where WAL does without."""
+"""The lock around a connection's work; a no-op for databases on disk, which use WAL."""
 
 
 class Write:
-    """A write on its way: its steps, and the future that its caller waits for.
+    """A write in flight: its steps, and the future that its caller waits for.
 
     Args:
         steps: Makes the steps.
-        skip_savepoint: Whether it is not expected to fail, so that it needs no savepoint at first.
+        skip_savepoint: Run it without a savepoint at first, because it hardly ever fails.
     """
 
     def __init__(
@@ -38,23 +39,14 @@ class Write:
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def settle(self) -> None:
-        """Tell the caller how it went."""
-        if self.future.done():  # its caller was cancelled
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
 
 class Writer:
-    """The thread that writes; started by the first write.
+    """The thread that writes; the first write starts it.
 
     Args:
         connect: Opens the thread's own connection.
         sql: The statements by name.
-        lock: What it works under.
+        lock: The lock around a batch.
     """
 
     def __init__(
@@ -71,19 +63,17 @@ class Writer:
     async def run(self, write: Write) -> Any:
         """Return a write's result once it is on disk.
 
-        Args:
-            write: The write.
-
         Raises:
-            WireError: Whatever its steps raise, or the storage refuses; nothing is written then.
+            WireError: Whatever its steps raise, or the error of the storage; nothing is written
+                then.
         """
         if self._closed:
             raise ServiceUnavailable("the storage is closed; nothing was written")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
             self._thread.start()
-        # Callers who were answered together come again together: hand over at the end of this turn
-        # of the loop, so that the thread does not begin a batch with the first of them alone.
+        # Clients that got responses together send their next requests together. Hand writes over at
+        # the end of this turn of the loop, so that the thread does not start with the first alone.
         self._pending.append(write)
         if len(self._pending) == 1:
             write.loop.call_soon(self._hand_over)
@@ -110,18 +100,18 @@ class Writer:
                     connection = connection or self._connect()
                     self._run_batch(connection, batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
-                # Those that were refused too: they may have been refused for what another write
-                # of the batch had done, which is undone now.
+                # Also for writes that were refused: the reason may be what another write of the
+                # batch had done, which is undone now.
                 for write in batch:
                     write.error = to_wire_error(error)
             for loop in {write.loop for write in batch}:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
                     loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
         if connection is not None:
             connection.close(True)
 
     def _take_batch(self) -> list[Write]:
-        """Wait for a write and take those that wait behind it; nothing means the end."""
+        """Wait for a write and take those that wait after it; empty means the end."""
         batch: list[Write] = []
         while len(batch) < _BATCH_WRITES_MAX and (not batch or not self._queue.empty()):
             write = self._queue.get()
@@ -150,10 +140,10 @@ class Writer:
                         write.result = self._run_steps(connection, write.steps())
                 except Exception as error:
                     if not connection.in_transaction:
-                        raise  # SQLite gave the whole transaction up
+                        raise  # SQLite has rolled the whole transaction back
                     if is_bare:
                         raise SavepointRequired from error
-                    # Handed to its caller.
+                    # Raised to its caller.
                     write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
 
     def _run_steps(self, connection: apsw.Connection, steps: Transaction[Any]) -> Any:
@@ -174,46 +164,44 @@ class Writer:
 
 
 class SavepointRequired(Exception):
-    """A write failed that has no savepoint: the batch is undone, and run again with them."""
+    """A write without a savepoint failed: roll the batch back and run it with savepoints."""
 
 
 class TransactionScope:
-    """Statements that are kept together or undone together.
+    """A transaction or a savepoint: committed, or rolled back if the block raises.
 
-    apsw's own context manager would not do: where SQLite has given the whole transaction up, as
-    it does on a full disk, it hides that error behind one of its own.
+    apsw's own context manager hides the error if SQLite itself has rolled the transaction back, as
+    it does on a full disk.
     """
 
-    def __init__(self, connection: apsw.Connection, begin: str, keep: str, undo: str) -> None:
+    def __init__(
+        self, connection: apsw.Connection, begin: str, commit: str, roll_back: str
+    ) -> None:
         self._connection = connection
         self._begin = begin
-        self._keep = keep
-        self._undo = undo
+        self._commit = commit
+        self._roll_back = roll_back
 
     def __enter__(self) -> None:
         self._connection.execute(self._begin)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
-            self._undo_if_begun()
+            self._roll_back_if_begun()
             return
         try:
-            self._connection.execute(self._keep)
+            self._connection.execute(self._commit)
         except apsw.Error:
-            self._undo_if_begun()
+            self._roll_back_if_begun()
             raise
 
-    def _undo_if_begun(self) -> None:
+    def _roll_back_if_begun(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute(self._undo)
+            self._connection.execute(self._roll_back)
 
 
 def transaction(connection: apsw.Connection) -> TransactionScope:
-    """Return a transaction that holds the database from its beginning.
-
-    Args:
-        connection: The connection.
-    """
+    """Return a transaction that locks the database for writing at its beginning."""
     return TransactionScope(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 
 
@@ -225,15 +213,11 @@ def _savepoint(connection: apsw.Connection) -> TransactionScope:
 
 def _settle(batch: list[Write]) -> None:
     for write in batch:
-        write.settle()
+        settle(write.future, write.result, write.error)
 
 
 def as_parameters(params: Params) -> Params:
-    """Write a list as JSON, which `json_each` reads: SQLite has no arrays.
-
-    Args:
-        params: A statement's parameters.
-    """
+    """Write lists as JSON, which `json_each` reads: SQLite has no arrays."""
     for value in params.values():
         if isinstance(value, list):
             break

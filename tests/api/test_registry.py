@@ -1,0 +1,237 @@
+"""What holds for every action of the registry: its names, its parts, and what a write owes."""
+
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests import direct
+from tests.api.conftest import Server
+from tests.core.conftest import StatementLog
+from tests.helpers import envelope_of
+
+from openpns.accounts.access_keys import Revisions
+from openpns.api.registry import ACTIONS
+from openpns.core import audit
+from openpns.core.actions import Action, encode_members
+from openpns.core.commit import Effect, commit
+from openpns.core.context import Context
+from openpns.groups.service import group_row, take_seqs
+from openpns.groups.wire import CreateGroup, GroupCreated
+from openpns.protocol.fields import WriteBody
+from openpns.storage.store import Statement, Transaction
+
+ROOT = Path(__file__).parents[2]
+CONTRACT_ROWS = [
+    row
+    for file in (ROOT / "contract").glob("*.json")
+    if isinstance(document := json.loads(file.read_text("utf-8")), dict)
+    for row in document.get("rows", [])
+]
+WRITES = [name for name, action in ACTIONS.items() if action.is_write]
+HAS_TOKEN = pytest.mark.parametrize("token", ["t1", None])
+
+BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "createGroup": lambda _: {"phones": "85211111114"},
+    "updateGroup": lambda group_id: {
+        "groupId": group_id,
+        "operateType": 0,
+        "phones": "85211111115",
+        "detail": True,
+    },
+    "deleteGroup": lambda group_id: {"groupId": group_id},
+}
+"""For each action that writes, a body with an effect, given the id of a group of one phone."""
+
+
+def rule_of(action: Action) -> tuple[Callable[..., Awaitable[Any]], set[str]]:
+    """Return the rule's function, and the keyword parameters that the registry has set."""
+    if isinstance(action.rule, partial):
+        return action.rule.func, set(action.rule.keywords)
+    return action.rule, set()
+
+
+def check_names(name: str, action: Action) -> None:
+    """Check that one name leads from the wire to the rule, the docs and the contract."""
+    rule, bound = rule_of(action)
+    feature = rule.__module__.rpartition(".")[0]
+    assert rule.__name__ == re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    assert action.request is getattr(import_module(f"{feature}.wire"), name[0].upper() + name[1:])
+    assert issubclass(action.request, WriteBody) == action.is_write
+    parameters = inspect.signature(rule).parameters.values()
+    keywords = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    fields = {*action.request.__struct_fields__}
+    assert ("client_token" in fields) == action.is_write
+    assert keywords - bound == fields - {"client_token"}
+    assert (ROOT / "docs" / "api" / f"{name}.md").exists()
+    assert any(["action", name] in row["headers"] for row in CONTRACT_ROWS)
+    assert not (action.is_write and action.depends_on)
+    assert action.depends_on is None or action.depends_on in Revisions.__struct_fields__
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_action_has_one_name_from_the_wire_to_the_contract(name: str) -> None:
+    check_names(name, ACTIONS[name])
+
+
+class Sender:
+    """Sends an action through the pipeline, and looks at what it did."""
+
+    def __init__(self, server: Server, query: direct.Query) -> None:
+        self._server = server
+        self._query = query
+        self.statements = StatementLog(server.services.store)
+        server.make_api(replace(server.services, store=self.statements))
+
+    async def send(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the envelope of a request with a ts of its own, without its requestId."""
+        self._server.clock.now_ms += 1
+        envelope = envelope_of(await self._server.send(name, json.dumps(body).encode()))
+        assert envelope.pop("requestId")
+        return envelope
+
+    async def revisions(self) -> list[tuple[Any, ...]]:
+        columns = ", ".join(f"{scope}_revision" for scope in Revisions.__struct_fields__)
+        return await self._query(f"SELECT {columns} FROM customer_state")
+
+    async def entries(self, name: str) -> int:
+        rows = await self._query("SELECT action FROM audit_entry WHERE operator IS NULL")
+        return sum(action.partition(".")[0] == name for (action,) in rows)
+
+    async def records(self) -> int:
+        return len(await self._query("SELECT 1 FROM idempotency_record"))
+
+
+async def check_write(sender: Sender, name: str, token: str | None) -> None:
+    """Send a write twice; check that it owes nothing, and was carried out as often as it must."""
+    created = await sender.send("createGroup", {"phones": "85211111114"})
+    body = BODIES[name](created["groupId"]) | ({"clientToken": token} if token else {})
+    entries, revisions = await sender.entries(name), [await sender.revisions()]
+    first = await sender.send(name, body)
+    revisions.append(await sender.revisions())
+    assert first["code"] == 0
+    assert await sender.entries(name) == entries + 1
+    names = sender.statements.committed[-1]
+    changes = [n for n in names if n.endswith("_revision_change")]
+    assert len(changes) == 1
+    assert names[-1:] == changes
+    assert names.count("audit_add") == 1
+    assert names.count("idempotency_record_add") == await sender.records() == bool(token)
+    assert revisions[0] != revisions[1]
+    second = await sender.send(name, body)
+    revisions.append(await sender.revisions())
+    if token:
+        assert second == first
+        assert await sender.entries(name) == entries + 1
+        assert revisions[1] == revisions[2]
+    elif second["code"] == 0:
+        assert await sender.entries(name) == entries + 2
+        assert revisions[1] != revisions[2]
+    else:
+        assert second["code"] >= 19001
+        assert await sender.entries(name) == entries + 1
+        assert revisions[1] == revisions[2]
+
+
+@pytest.fixture
+def sender(server: Server, database_url: str) -> Sender:
+    return Sender(server, partial(direct.query, database_url))
+
+
+def test_every_write_has_a_body_in_this_test() -> None:
+    assert set(BODIES) == set(WRITES)
+
+
+@HAS_TOKEN
+@pytest.mark.parametrize("name", WRITES)
+async def test_write_sent_twice_has_one_effect_with_a_token_and_two_without(
+    sender: Sender, name: str, token: str | None
+) -> None:
+    await check_write(sender, name, token)
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_write_refreshes_cached_pages(sender: Sender, name: str) -> None:
+    created = await sender.send("createGroup", {"phones": "85211111114"})
+    page = {"limit": 10, "offset": 0}
+    before = await sender.send("listGroup", page)
+    assert await sender.send("listGroup", page) == before
+    assert (await sender.send(name, BODIES[name](created["groupId"])))["code"] == 0
+    assert await sender.send("listGroup", page) != before
+
+
+def _steps(context: Context, created: GroupCreated) -> Transaction[Effect[GroupCreated]]:
+    seq = (yield take_seqs(context.customer_id, 1))[0][0]
+    group = group_row(
+        context.customer_id, created.group_id, seq, 7, name="", remark="", phones=["85211111114"]
+    )
+    yield Statement("group_create", group)
+    return Effect(created, created.group_id, {})
+
+
+async def _without_commit(context: Context, **_: Any) -> GroupCreated:
+    created = GroupCreated(context.services.ids.group_id())
+    await context.store.write(lambda: _steps(context, created))
+    return created
+
+
+async def _with_entry_only(context: Context, **_: Any) -> GroupCreated:
+    created = GroupCreated(context.services.ids.group_id())
+
+    def steps() -> Transaction[None]:
+        yield from _steps(context, created)
+        yield audit.entry(context, 7, "createGroup", created.group_id, {})
+
+    await context.store.write(steps)
+    return created
+
+
+async def _right(context: Context, *, payload_id: str = "", **_: Any) -> GroupCreated:
+    created = GroupCreated(context.services.ids.group_id())
+    return await commit(
+        context,
+        "createGroup",
+        lambda: _steps(context, created),
+        scope="groups",
+        payload={"phones": payload_id},
+        result=GroupCreated,
+    )
+
+
+async def _with_a_payload_that_differs(context: Context, **_: Any) -> GroupCreated:
+    return await _right(context, payload_id=context.services.ids.group_id())
+
+
+async def _without_the_key(context: Context, **_: Any) -> GroupCreated:
+    request = structs.replace(context.request, client_token="")
+    return await _right(structs.replace(context, request=request))
+
+
+@HAS_TOKEN
+async def test_check_of_writes_passes_for_a_right_rule(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    right = Action(CreateGroup, _right, encode_members, is_write=True)
+    monkeypatch.setitem(ACTIONS, "createGroup", right)
+    await check_write(sender, "createGroup", token)
+
+
+@pytest.mark.parametrize(
+    "rule", [_without_commit, _with_entry_only, _with_a_payload_that_differs, _without_the_key]
+)
+async def test_check_of_writes_fails_for_a_wrong_rule(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Awaitable[Any]]
+) -> None:
+    wrong = Action(CreateGroup, rule, encode_members, is_write=True)
+    monkeypatch.setitem(ACTIONS, "createGroup", wrong)
+    with pytest.raises(AssertionError):
+        await check_write(sender, "createGroup", "t1")
+    with pytest.raises(AssertionError):
+        check_names("createGroup", wrong)
