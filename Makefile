@@ -43,7 +43,7 @@ test: $(VENV)/dev  ## every test, on SQLite and on a real PostgreSQL
 	$(BIN)/pytest -n 4 --dist worksteal
 
 test-fast: $(VENV)/dev  ## the same without what starts servers, tests/{acceptance,examples,promises,simulation}
-	$(BIN)/pytest -n 4 --dist worksteal -m "not slow"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 coverage: $(VENV)/dev  ## every test, with branch coverage, also of the processes that they start
 	@$(BIN)/coverage erase

