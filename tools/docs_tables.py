@@ -29,33 +29,6 @@ _BLOCK: Final = re.compile(
     r"(<!-- begin generated: ([A-Za-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL
 )
 
-ADVICE: Final = {
-    1001: "Send every header that the text names.",
-    1002: "Read what follows the colon and mend the call; sent again unchanged it fails again.",
-    1003: "Sign the bytes that you send; see [typical mistakes](api/signing.md#typical-mistakes).",
-    1004: "Set the clock by a time server; make `ts` just before sending.",
-    1005: "Ask the operator: `openpns keys list` and `openpns customers list` show the state.",
-    10009: "Tell the operator, with the `requestId`: the database needs care.",
-    10011: "Ask for 1 to 1000 groups, or 0 for 1000; of numbers, for up to 10 000.",
-    10012: "Begin at 0 and go on by the number of groups you got.",
-    19001: "Take a `groupId` from createGroup or listGroup.",
-    19002: "Delete numbers first, or create another group.",
-    19003: "Wait, then send it again.",
-    19004: "Send it again after the seconds in `Retry-After`.",
-    19005: "Tell the operator the `requestId`.",
-    19006: "Send it again byte for byte while its `ts` is fresh; or read, then decide.",
-    19007: "Use a new `clientToken` for each group; to look at the old one, use listGroup.",
-}
-"""What a caller does about each code."""
-
-TRANSPORT_ADVICE: Final = {
-    "ConnectFailed": "Check `base_url`, the network and the proxy; any call may be sent again.",
-    "ConnectionLost": "A write: read with listGroup, then decide. A read: send it again.",
-    "AnswerTooLate": "The same; give more time with `timeout_s` where answers are large.",
-    "AnswerUnreadable": "Check `base_url` and what stands between; `http_status` tells more.",
-}
-"""What a caller of the SDK does where no answer came."""
-
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
     ("Phones in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
@@ -133,7 +106,7 @@ def errors_table() -> str:
             error.text,
             ", ".join(map(str, _statuses(error))),
             error.when,
-            ADVICE[code],
+            error.advice,
         )
         for code, error in sorted(WIRE_ERRORS.items())
     ]
@@ -150,7 +123,7 @@ def transport_errors_table() -> str:
         (
             f"`{error.__name__}`",
             (error.__doc__ or "").split("\n", maxsplit=1)[0],
-            TRANSPORT_ADVICE[error.__name__],
+            error.advice,
         )
         for error in TransportError.__subclasses__()
     ]

@@ -39,9 +39,14 @@ from typing import Any, ClassVar
 class OpenPNSError(Exception):
     """The root of every error that openpns raises on purpose."""
 
+    exit_code: ClassVar[int] = 1
+    """With which code a command ends that this error stopped. Source: docs/cli.md."""
+
 
 class ConfigError(OpenPNSError):
     """A setting, an argument or a key file is wrong; the text names it and what is allowed."""
+
+    exit_code = 2
 
 
 class TransportError(OpenPNSError):
@@ -59,6 +64,9 @@ class TransportError(OpenPNSError):
     """
 
     code: None = None
+    exit_code = 6
+    advice: ClassVar[str]
+    """What a user of the SDK does about it: the sentence of docs/errors.md."""
 
     def __init__(
         self,
@@ -86,13 +94,21 @@ class TransportError(OpenPNSError):
 class ConnectFailed(TransportError):
     """The server could not be reached; the call never left."""
 
+    advice = "Check `base_url`, the network and the proxy. Every request may be sent again."
+
 
 class ConnectionLost(TransportError):
     """The connection broke; a write may or may not have been carried out."""
 
+    advice = (
+        "A write: read, then decide, or send it again with its clientToken. A read: send it again."
+    )
+
 
 class AnswerTooLate(TransportError):
     """No answer came in time; a write may or may not have been carried out."""
+
+    advice = "As for `ConnectionLost`; raise `timeout_s` if responses are large."
 
 
 class AnswerUnreadable(TransportError):
@@ -100,6 +116,8 @@ class AnswerUnreadable(TransportError):
 
     A write may or may not have been carried out.
     """
+
+    advice = "Check `base_url` and any proxy in between; see `http_status`."
 
 
 class WireError(OpenPNSError):
@@ -130,6 +148,8 @@ class WireError(OpenPNSError):
     """How `msg` begins; fixed for a code."""
     when: ClassVar[str]
     """When a caller sees this code: the sentence of docs/errors.md."""
+    advice: ClassVar[str]
+    """What a caller does about this code: the sentence of docs/errors.md."""
     http_status: int = 200
     retry_after_s: float | None = None
     request_id: str | None = None
@@ -154,6 +174,7 @@ class MissingHeaders(WireError):
 
     code, text = 1001, "Missing common parameters"
     when = "A required header is missing or empty; the text names every missing one."
+    advice = "Send every header that the text names."
 
 
 class ParameterError(WireError):
@@ -164,6 +185,7 @@ class ParameterError(WireError):
         "A header is wrong or sent twice, `bizType` or `action` is unknown, or something in the "
         "body is wrong; the text says what is allowed."
     )
+    advice = "Read the text after the colon and correct the request; unchanged, it fails again."
 
 
 class PathNotFound(ParameterError):
@@ -189,6 +211,11 @@ class InvalidSignature(WireError):
 
     code, text = 1003, "Invalid signature"
     when = "`sign` does not match the headers, the body as it arrived, and the key's secret."
+    advice = (
+        "Sign exactly the bytes that you send; see [typical mistakes]"
+        "(api/signing.md#typical-mistakes)."
+    )
+    exit_code = 4
 
 
 class TimestampExpired(WireError):
@@ -196,6 +223,8 @@ class TimestampExpired(WireError):
 
     code, text = 1004, "Timestamp has expired"
     when = "`ts` is not a number of ms, or more than 60 000 ms away from the server's clock."
+    advice = "Synchronise the clock with a time server; create `ts` just before sending."
+    exit_code = 4
 
 
 class PermissionDenied(WireError):
@@ -206,6 +235,8 @@ class PermissionDenied(WireError):
         "The access key is unknown, disabled or expired, or its customer is disabled; or the key "
         "may only read, and the action changes something: then the text says so."
     )
+    advice = "Ask the operator: `openpns keys list` and `openpns customers list` show the state."
+    exit_code = 4
 
 
 class ReadFailed(WireError):
@@ -213,6 +244,8 @@ class ReadFailed(WireError):
 
     code, text = 10009, "Failed to retrieve data"
     when = "The storage is there but could not read what was asked for."
+    advice = "Report the `requestId` to the operator: the database may be damaged."
+    exit_code = 6
 
 
 class LimitOutOfRange(WireError):
@@ -220,6 +253,8 @@ class LimitOutOfRange(WireError):
 
     code, text = 10011, "Incorrect list page capacity"
     when = "`limit` is an integer outside [0, 1000], for numbers outside [0, 10 000]."
+    advice = "Ask for 1 to 1000 groups, or 0 for 1000; for up to 10 000 phones."
+    exit_code = 5
 
 
 class OffsetOutOfRange(WireError):
@@ -227,6 +262,8 @@ class OffsetOutOfRange(WireError):
 
     code, text = 10012, "Incorrect list page starting point"
     when = "`offset` is an integer outside [0, 2^63 − 1]."
+    advice = "Begin at 0 and continue by the number of groups received."
+    exit_code = 5
 
 
 class GroupNotFound(WireError):
@@ -235,6 +272,8 @@ class GroupNotFound(WireError):
     code, text = 19001, "Number group does not exist"
     is_recorded = True
     when = "The caller has no group with this `groupId`; another customer's is the same."
+    advice = "Use a `groupId` from createGroup or listGroup."
+    exit_code = 3
 
 
 class GroupFull(WireError):
@@ -243,6 +282,8 @@ class GroupFull(WireError):
     code, text = 19002, "Number group is full"
     is_recorded = True
     when = "The change would pass the bound on numbers in a group; nothing was changed."
+    advice = "Remove phones first, or create another group."
+    exit_code = 5
 
 
 class RateLimited(WireError):
@@ -253,6 +294,8 @@ class RateLimited(WireError):
         "The rate limit of the access key is used up. Nothing was done: send it again after the "
         "seconds that `Retry-After` says."
     )
+    advice = "Wait, then send it again."
+    exit_code = 5
 
 
 class ServiceUnavailable(WireError):
@@ -260,6 +303,8 @@ class ServiceUnavailable(WireError):
 
     code, text = 19004, "Service unavailable"
     when = "The storage is away or the server is overloaded. Nothing was written: safe to retry."
+    advice = "Send it again after the seconds in `Retry-After`."
+    exit_code = 6
     http_status = 503
     retry_after_s = 1.0
 
@@ -273,6 +318,8 @@ class InternalError(WireError):
 
     code, text = 19005, "Internal error"
     when = "A bug. Nothing was written; the server's log has the request id."
+    advice = "Report the `requestId` to the operator."
+    exit_code = 6
     http_status = 500
 
 
@@ -284,6 +331,8 @@ class OutcomeUnknown(WireError):
         "The storage was lost during a commit. The change was written completely or not at all: "
         "read, or send it again with its `clientToken`."
     )
+    advice = "Read, or send it again with its clientToken."
+    exit_code = 6
     http_status = 503
 
 
@@ -295,12 +344,14 @@ class ClientTokenReused(WireError):
         "`clientToken` was sent with another body of this action in the last 24 hours. Nothing was "
         "written."
     )
+    advice = "Use a new clientToken for each write."
 
 
 class UnknownCode(WireError):
     """A code that this version does not know; it keeps everything it came with."""
 
     text = ""
+    advice = "See the documentation of that server."
     when = "Another server than openpns answered, or a newer version of it."
 
 

@@ -73,7 +73,7 @@ def test_an_import_that_is_killed_goes_on_without_a_group_twice_or_lost(
         importing.wait(30)
     refused = run_openpns(*command, **environ)
     assert refused.returncode == 2
-    assert "go on with it with --resume" in refused.stderr
+    assert "continue it with --resume" in refused.stderr
     done = run_openpns(*command, "--resume", **environ)
     assert done.returncode == 0, done.stderr
     before = int(re.findall(r"([0-9]+) rows were done before", done.stderr)[0])
@@ -104,7 +104,7 @@ def test_a_group_lives_through_all_commands(serve: Start, tmp_path: Path) -> Non
     assert json.loads(run("list", "--json")) == []
     moved = exported.read_text().replace(group_id, "")
     exported.write_text(moved)
-    assert "would import 1 groups with 1 numbers" in run("import", str(exported), "--dry-run")
+    assert "would import 1 groups with 1 phones" in run("import", str(exported), "--dry-run")
     assert json.loads(run("list", "--json")) == []
     run("import", str(exported))
     assert [group["groupName"] for group in json.loads(run("list", "--json"))] == ["销售一部"]
@@ -120,7 +120,7 @@ def test_deleting_asks_at_a_terminal(
     shown = _at_terminal(
         ["groups", "delete", group_id], _environ(server, tmp_path), [("[y/N]", f"{answer}\n")]
     )
-    assert f"Delete the group {group_id} with all numbers? [y/N]" in shown
+    assert f"Delete the group {group_id} with all phones? [y/N]" in shown
     assert (_names(server) == []) == is_deleted
 
 
@@ -134,11 +134,11 @@ def test_a_terminal_sees_a_bar_and_colours_and_a_pipe_does_not(
     file.write_text(f'{HEADER},销售,"{NUMBERS}",\n')
     assert "importing  [" in _at_terminal(["groups", "import", str(file)], environ)
     piped = run_openpns("groups", "import", str(file), **environ)
-    assert (piped.stdout, piped.stderr) == ("imported 1 groups with 2 numbers\n", "")
+    assert (piped.stdout, piped.stderr) == ("imported 1 groups with 2 phones\n", "")
     assert "\x1b[32m" in _at_terminal(["doctor"], environ)
     assert "\x1b" not in _at_terminal(["doctor"], environ | {"NO_COLOR": "1"})
     assert "\x1b" not in run_openpns("doctor", **environ).stdout
-    envelope = _at_terminal(["call", "listGroup", "--data", '{"limit":1,"offset":0}'], environ)
+    envelope = _at_terminal(["request", "listGroup", "--data", '{"limit":1,"offset":0}'], environ)
     assert '{\r\n  "code": 0,\r\n' in envelope
 
 
@@ -146,7 +146,9 @@ def test_a_terminal_sees_a_bar_and_colours_and_a_pipe_does_not(
 def test_the_printed_curl_command_is_answered(serve: Start, tmp_path: Path) -> None:
     server = serve()
     body = '{"limit": 1, "offset": 0, "note": "it\'s"}'
-    done = run_openpns("call", "listGroup", "--data", body, "--curl", **_environ(server, tmp_path))
+    done = run_openpns(
+        "request", "listGroup", "--data", body, "--curl", **_environ(server, tmp_path)
+    )
     words = shlex.split(done.stdout)
     headers = dict(
         word.split(": ", 1) for option, word in itertools.pairwise(words) if option == "-H"
@@ -170,7 +172,7 @@ def test_none_of_the_server_s_packages_is_needed(serve: Start, tmp_path: Path) -
         ["groups", "import", str(file)],
         ["groups", "list"],
         ["groups", "export"],
-        ["call", "listGroup", "--curl"],
+        ["request", "listGroup", "--curl"],
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *command],

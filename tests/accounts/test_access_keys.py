@@ -269,7 +269,7 @@ async def test_rotate_twice_ends_the_first_secret(
 async def test_unknown_key_is_refused_with_the_command_that_lists_all(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:
-    for call in (
+    for command in (
         access_keys.disable(store, "other", 5),
         access_keys.disable(store, "other", None),
         access_keys.rotate(store, secret_box, clock, "other", 0),
@@ -278,7 +278,7 @@ async def test_unknown_key_is_refused_with_the_command_that_lists_all(
         access_keys.expire(store, clock, "other", None),
     ):
         with pytest.raises(ConfigError, match="'other': not found; openpns keys list"):
-            await call
+            await command
 
 
 async def test_list_keys_returns_oldest_first_and_filters_by_customer(

@@ -70,13 +70,13 @@ async def test_disable_keeps_the_first_time_until_the_customer_is_enabled(
 async def test_unknown_customer_is_refused_with_the_command_that_lists_all(
     store: Store,
 ) -> None:
-    for call in (
+    for command in (
         customers.get(store, "nobody"),
         customers.disable(store, "nobody", 5),
         customers.disable(store, "nobody", None),
     ):
         with pytest.raises(ConfigError, match=r"'nobody': not found; openpns customers list"):
-            await call
+            await command
 
 
 async def test_list_customers_counts_groups(mine: Groups, theirs: Groups) -> None:

@@ -259,12 +259,12 @@ async def test_rotate_completes_an_interrupted_rotation(
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
     plain = getattr(master_key, step)
-    calls: list[object] = []
+    runs: list[object] = []
 
     def cut_off(*arguments: object) -> object:
-        calls.append(arguments)
+        runs.append(arguments)
         # The key file is written twice: it is the taking away of the old key that fails.
-        if step != "_write_private" or len(calls) == 2:
+        if step != "_write_private" or len(runs) == 2:
             raise ConnectionAbortedError("power cut")
         return plain(*arguments)
 

@@ -157,4 +157,6 @@ async def test_read_of_chunked_pages_that_end_in_any_order_answers_all() -> None
     await turn()
     assert [one.done() and one.exception() for one in asked] == [None] * 4
     for one in asked:
-        assert [chunk async for chunk in one.result()] == [b"page"]
+        fragment = one.result()
+        assert not isinstance(fragment, bytes)
+        assert [chunk async for chunk in fragment] == [b"page"]

@@ -17,6 +17,7 @@ from tests.api.conftest import Server
 from tests.core.conftest import StatementLog
 from tests.helpers import envelope_of
 
+from openpns.accounts import access_keys
 from openpns.accounts.access_keys import Revisions
 from openpns.api.registry import ACTIONS
 from openpns.core import audit
@@ -92,10 +93,25 @@ class Sender:
 
     async def send(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the envelope of a request with a ts of its own, without its requestId."""
+        return (await self.send_identical(name, body, times=1))[0]
+
+    async def send_identical(
+        self, name: str, body: dict[str, Any], times: int
+    ) -> list[dict[str, Any]]:
+        """Send the same bytes several times; return the envelopes without their requestIds."""
         self._server.clock.now_ms += 1
-        envelope = envelope_of(await self._server.send(name, json.dumps(body).encode()))
-        assert envelope.pop("requestId")
-        return envelope
+        sent = json.dumps(body).encode()
+        headers = self._server.headers(name, sent)
+        envelopes = [
+            envelope_of(await self._server.send(name, sent, headers=headers)) for _ in range(times)
+        ]
+        assert len({envelope.pop("requestId") for envelope in envelopes}) == times
+        return envelopes
+
+    async def require_unique_ts(self) -> None:
+        """Set the key to unique-ts."""
+        store = self._server.services.store
+        await access_keys.require_unique_ts(store, self._server.key.access_key, 1)
 
     async def revisions(self) -> list[tuple[Any, ...]]:
         columns = ", ".join(f"{scope}_revision" for scope in Revisions.__struct_fields__)
@@ -155,6 +171,49 @@ async def test_write_sent_twice_has_one_effect_with_a_token_and_two_without(
     sender: Sender, name: str, token: str | None
 ) -> None:
     await check_write(sender, name, token)
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_byte_identical_write_is_carried_out_each_time(sender: Sender, name: str) -> None:
+    created = await sender.send("createGroup", {"phones": "85211111114"})
+    entries = await sender.entries(name)
+    first, second = await sender.send_identical(name, BODIES[name](created["groupId"]), 2)
+    assert second != first
+    carried_out = sum(envelope["code"] == 0 for envelope in (first, second))
+    assert await sender.entries(name) == entries + carried_out
+    assert await sender.records() == 0
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_byte_identical_write_of_a_unique_ts_key_gets_the_first_response(
+    sender: Sender, name: str
+) -> None:
+    created = await sender.send("createGroup", {"phones": "85211111114"})
+    await sender.require_unique_ts()
+    entries = await sender.entries(name)
+    first, second = await sender.send_identical(name, BODIES[name](created["groupId"]), 2)
+    assert second == first
+    assert first["code"] == 0
+    assert await sender.entries(name) == entries + 1
+    assert await sender.records() == 1
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("token", ["t" * 65, "a\n", 5])
+async def test_wrong_client_token_is_refused_and_changes_nothing(
+    sender: Sender, name: str, token: object
+) -> None:
+    created = await sender.send("createGroup", {"phones": "85211111114"})
+    revisions = await sender.revisions()
+    body = BODIES[name](created["groupId"])
+    refused = await sender.send(name, body | {"clientToken": token})
+    assert refused == {
+        "code": 1002,
+        "msg": "Parameter error: clientToken must be text of at most 64 characters without control "
+        "characters",
+    }
+    assert await sender.revisions() == revisions
+    assert (await sender.send(name, body | {"clientToken": "t" * 64}))["code"] == 0
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -9,7 +9,8 @@ from tests.cli.conftest import Run
 
 import openpns
 from openpns import errors
-from openpns.cli.exit_codes import exit_code_of
+from openpns.cli.groups import groups
+from openpns.cli.lazy import LazyGroup
 from openpns.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -80,24 +81,44 @@ def test_without_the_servers_packages_the_line_says_what_to_install() -> None:
     )
 
 
-def test_help_works_without_the_servers_packages() -> None:
+def test_help_of_client_commands_works_without_the_servers_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extra = [
         line.split(">")[0].replace("-", "_") for line in project["optional-dependencies"]["server"]
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({extra!r}))\n"
     code += "from openpns.cli.main import main; main()"
-    for command in ([], ["serve"], ["groups", "import"], ["quickstart"]):
+    for command in ([], ["serve"], ["groups", "import"], ["doctor"], ["request"], ["sign"]):
         text = subprocess.check_output([sys.executable, "-c", code, *command, "--help"], text=True)
         assert "Usage: " in text
 
 
-def test_a_module_of_our_own_that_is_missing_is_a_bug_and_no_advice(
+def test_help_imports_no_command() -> None:
+    code = "import sys; from openpns.cli.main import cli; cli(['--help'], standalone_mode=False)\n"
+    code += "print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"asyncio", "msgspec", "httpx2", "openpns.cli.options"} & {*loaded}
+
+
+@pytest.mark.parametrize("group", [cli, groups], ids=["openpns", "groups"])
+def test_short_help_in_an_overview_agrees_with_the_command(group: LazyGroup) -> None:
+    for name, entry in [*group.commands.items()]:
+        command = group.get_command(click.Context(group), name)
+        assert command
+        assert command.name == name
+        assert command.help
+        assert entry.help
+        first = command.help.split("\n", maxsplit=1)[0].split(";")[0].split(" (")[0]
+        assert entry.help.split()[0] == first.split()[0]
+
+
+def test_missing_module_of_openpns_is_a_bug_without_advice(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "openpns.accounts.secret_box", None)
+    broken = LazyGroup("broken", lazy={"one": ("openpns.no_such_module:one", "Fail.")})
+    monkeypatch.setitem(cli.commands, "broken", broken)
     with pytest.raises(ModuleNotFoundError):
-        run_anywhere("master-key", "new")
+        run_anywhere("broken", "one")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ def test_an_error_is_one_line_and_the_exit_code_of_its_class(
         raise error
 
     monkeypatch.setitem(cli.commands, "fail", click.Command("fail", callback=fail))
-    done = run_anywhere("fail", code=exit_code_of(error))
+    done = run_anywhere("fail", code=error.exit_code)
     assert done.err == f"openpns: {error}\n"
     assert done.out == ""
 

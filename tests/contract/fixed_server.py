@@ -1,6 +1,7 @@
 """A real server process for the contract: Granian and the RSGI app, with fixed time and ids.
 
-Arguments: the port and the file that names a fault; settings come from the environment.
+Arguments: the port, and the folder with the files that name a fault and count the group ids. The
+settings come from the environment.
 """
 
 import sys
@@ -16,10 +17,12 @@ from openpns.server.rsgi import RsgiApp
 
 
 def load() -> Any:
-    fault = Path(sys.argv[2])
+    folder = Path(sys.argv[2])
     return RsgiApp(
         from_environ(
-            clock=clock, ids=FixedIds(), wrap_store=lambda store: FaultyStore(store, fault)
+            clock=clock,
+            ids=FixedIds(folder),
+            wrap_store=lambda store: FaultyStore(store, folder / "fault"),
         )
     )
 

@@ -28,17 +28,31 @@ def clock() -> int:
 
 
 class FixedIds:
-    """Every call has the same request id, every new group the same id."""
+    """Every request has the same id; the groups of a row get the given ids in their order.
+
+    Args:
+        folder: Has the file that counts the ids of a row. Another process may reset it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._count = folder / "group-ids"
 
     def request_id(self) -> str:
         return str(GIVEN["requestId"])
 
     def group_id(self) -> str:
-        return str(GIVEN["newGroupId"])
+        used = self._count.stat().st_size if self._count.exists() else 0
+        with self._count.open("a") as count:
+            count.write(".")
+        return str(GIVEN["newGroupIds"][used])
+
+    def reset(self) -> None:
+        """Begin another row."""
+        self._count.unlink(missing_ok=True)
 
 
 class FaultyStore:
-    """A store that fails as the row says: the fault's name stands in a file, if there is one."""
+    """A store that fails as the row says: a file holds the name of the fault, if there is one."""
 
     faults: ClassVar = {
         "storage_away": ServiceUnavailable(
@@ -69,8 +83,8 @@ class FaultyStore:
             raise self.faults[self._file.read_text()]
 
 
-async def fill(store: Store, url: str, master_key: str | None = None) -> None:
-    """Put in what every row starts from."""
+async def fill(store: Store, url: str, ids: FixedIds, master_key: str | None = None) -> None:
+    """Insert what every row starts from."""
     secret_box = await open_secret_box(store, url, master_key)
     for customer in GIVEN["customers"]:
         customer_id = customer["customerId"]
@@ -85,12 +99,13 @@ async def fill(store: Store, url: str, master_key: str | None = None) -> None:
                 access_secret=key["accessSecret"],
                 expires_ms=key.get("expiresMs"),
                 read_only=key.get("readOnly", False),
+                unique_ts=key.get("uniqueTs", False),
             )
             if key.get("disabled"):
                 await access_keys.disable(store, key["accessKey"], clock())
         rows = zip(itertools.count(2), customer["groups"], strict=False)
         done = await transfer.import_rows(
-            Services(store, FixedIds(), lambda: int(GIVEN["groupsCreatedMs"])),
+            Services(store, ids, lambda: int(GIVEN["groupsCreatedMs"])),
             customer_id,
             rows,
             on_bad=_refuse,

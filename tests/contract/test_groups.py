@@ -1,4 +1,4 @@
-"""The contract's rows: the core on both engines, a real server and the emulator."""
+"""The rows of the contract: the API in process on both engines, a real server, the emulator."""
 
 import http.client
 import json
@@ -39,17 +39,17 @@ SEED = ROOT / "contract" / "seed.json"
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
-def test_every_code_that_these_actions_give_has_a_row() -> None:
+def test_contract_has_a_row_for_every_code() -> None:
     shown = {json.loads(row["answer"])["code"] for row in ROWS}
-    # The servers of these rows have no rate limit, so that nothing can answer 19003.
+    # The servers of these rows have no rate limit, so that 19003 is impossible.
     assert shown == {0, *WIRE_ERRORS} - {19003}
 
 
-def test_names_of_rows_are_unique() -> None:
+def test_contract_row_names_are_unique() -> None:
     assert len({row["name"] for row in ROWS}) == len(ROWS)
 
 
-def test_the_vendor_example_is_answered_as_its_page_prints_it() -> None:
+def test_contract_answers_the_vendor_example_as_its_page_does() -> None:
     page = json.loads(SEED.read_text("utf-8"))
     row = ROWS[0]
     assert json.loads(row["body"]) == page["body"]
@@ -61,56 +61,59 @@ def test_the_vendor_example_is_answered_as_its_page_prints_it() -> None:
     assert ours == theirs
 
 
-async def test_the_core_answers_every_row(store: Store, database_url: str, tmp_path: Path) -> None:
-    fault = tmp_path / "fault"
+async def test_api_answers_every_row(store: Store, database_url: str, tmp_path: Path) -> None:
+    start = Start(store, database_url, tmp_path)
     secret_box = await open_secret_box(store, database_url, MASTER_KEY)
     services = Services(
-        FaultyStore(store, fault),  # type: ignore[arg-type]
-        FixedIds(),
+        FaultyStore(store, start.fault),  # type: ignore[arg-type]
+        start.ids,
         clock,
         SETTINGS["phones_in_group_max"],
         SETTINGS["phones_in_request_max"],
         SETTINGS["body_bytes_max"],
     )
     for row in ROWS:
-        await _reset(store, database_url, fault, row)
+        await start.reset(row)
         request_log = RequestLog(Counters(), logger())
         api = Api(services, secret_box, request_log, SETTINGS["body_bytes_max"])
-        for call in _calls(row):
-            reply = await _handle(api, call)
+        for request in _requests(row):
+            reply = await _handle(api, request)
             assert isinstance(reply.body, bytes)
-            assert (row["name"], reply.status, reply.body.decode()) == _expected(row, call)
+            assert (row["name"], reply.status, reply.body.decode()) == _expected(row, request)
         await _check_left(store, row)
 
 
-async def test_a_real_server_answers_every_row(server: "FixedServer") -> None:
+async def test_server_answers_every_row(server: "FixedServer") -> None:
     store = await connect.open_store(server.url)
+    start = Start(store, server.url, server.folder)
     try:
         for row in ROWS:
-            await _reset(store, server.url, server.fault, row)
-            for call in _calls(row):
-                assert (row["name"], *server.send(call)) == _expected(row, call)
+            await start.reset(row)
+            for request in _requests(row):
+                assert (row["name"], *server.send(request)) == _expected(row, request)
             await _check_left(store, row)
     finally:
         await store.close()
 
 
-def test_the_emulator_answers_every_row() -> None:
+def test_emulator_answers_every_row(tmp_path: Path) -> None:
     customer = GIVEN["customers"][0]
     untouched = {group["groupId"]: group["phones"] for group in customer["groups"]}
     state = {"customers": GIVEN["customers"]}
-    with Emulator(state=state, ids=FixedIds(), **SETTINGS) as pns:
+    ids = FixedIds(tmp_path)
+    with Emulator(state=state, ids=ids, **SETTINGS) as pns:
         port = int(pns.base_url.rpartition(":")[2])
         for row in ROWS:
             pns.reset()
+            ids.reset()
             pns.clock.freeze()
             pns.clock.set(GIVEN["nowMs"])
             if "fault" in row:
                 error = FaultyStore.faults[row["fault"]]
                 pns.faults.error(error.code, error.detail)
-            for call in _calls(row):
+            for request in _requests(row):
                 with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-                    assert (row["name"], *_send(connection, call)) == _expected(row, call)
+                    assert (row["name"], *_send(connection, request)) == _expected(row, request)
             left = {group.group_id: ",".join(group.phones) for group in pns.groups("cus_1")}
             assert (row["name"], left) == (row["name"], row.get("then", untouched))
 
@@ -120,28 +123,28 @@ class FixedServer:
 
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'contract.db'}"
-        self.fault = folder / "fault"
+        self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         settings = {"database": self.url, "log_level": "error"} | SETTINGS
         environ = {f"OPENPNS_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.fixed_server", str(self.port), str(self.fault)],
+            [sys.executable, "-m", "tests.contract.fixed_server", str(self.port), str(folder)],
             cwd=ROOT,
             env=os.environ | environ | {"OPENPNS_MASTER_KEY": MASTER_KEY},
         )
 
-    def send(self, call: dict[str, Any]) -> tuple[int, str]:
+    def send(self, request: dict[str, Any]) -> tuple[int, str]:
         with self._connect() as connection:
-            return _send(connection, call)
+            return _send(connection, request)
 
     def _connect(self) -> socket.socket:
         for _ in range(200):
             try:
                 return socket.create_connection(("127.0.0.1", self.port), timeout=10)
             except ConnectionRefusedError:
-                assert self.process.poll() is None, "the server has ended"
+                assert self.process.poll() is None, "the server has exited"
                 time.sleep(0.05)
         raise AssertionError("the server does not listen")
 
@@ -150,11 +153,11 @@ class FixedServer:
         assert self.process.wait(30) == 0
 
 
-def _send(connection: socket.socket, call: dict[str, Any]) -> tuple[int, str]:
-    """Send a call as it stands, byte for byte, and return status and answer."""
-    body = call["body"].encode()
-    lines = [f"{call['method']} {call['path']} HTTP/1.1", "Host: localhost"]
-    lines += [f"{name}: {value}" for name, value in call["headers"]]
+def _send(connection: socket.socket, request: dict[str, Any]) -> tuple[int, str]:
+    """Send a request byte for byte; return the status and the body of the response."""
+    body = request["body"].encode()
+    lines = [f"{request['method']} {request['path']} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in request["headers"]]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     connection.sendall("\r\n".join(lines).encode() + body)
     response = http.client.HTTPResponse(connection)
@@ -177,36 +180,50 @@ def server(_migrated: None, tmp_path: Path) -> Iterator[FixedServer]:
     running.stop()
 
 
-async def _reset(store: Store, url: str, fault: Path, row: dict[str, Any]) -> None:
-    fault.unlink(missing_ok=True)
-    await empty(url)
-    await fill(store, url, MASTER_KEY)
-    if "fault" in row:
-        fault.write_text(row["fault"])
+class Start:
+    """Puts a database into the state that every row starts from.
+
+    Args:
+        folder: For the files that name a fault and count the group ids.
+    """
+
+    def __init__(self, store: Store, url: str, folder: Path) -> None:
+        self._store = store
+        self._url = url
+        self.fault = folder / "fault"
+        self.ids = FixedIds(folder)
+
+    async def reset(self, row: dict[str, Any]) -> None:
+        self.fault.unlink(missing_ok=True)
+        await empty(self._url)
+        await fill(self._store, self._url, self.ids, MASTER_KEY)
+        self.ids.reset()
+        if "fault" in row:
+            self.fault.write_text(row["fault"])
 
 
-def _calls(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the calls that come before, and the row's own."""
+def _requests(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the requests that come before, and the row's own."""
     return [*row.get("before", []), row]
 
 
-async def _handle(api: Api, call: dict[str, Any]) -> Reply:
-    body = call["body"].encode()
+async def _handle(api: Api, request: dict[str, Any]) -> Reply:
+    body = request["body"].encode()
 
     async def read_body(bytes_max: int) -> bytes | None:
         return body if len(body) <= bytes_max else None
 
-    headers = [(name.lower(), value) for name, value in call["headers"]]
-    path = call["path"].partition("?")[0]
-    return await api.handle(call["method"], path, headers, read_body)
+    headers = [(name.lower(), value) for name, value in request["headers"]]
+    path = request["path"].partition("?")[0]
+    return await api.handle(request["method"], path, headers, read_body)
 
 
-def _expected(row: dict[str, Any], call: dict[str, Any]) -> tuple[str, int, str]:
-    return row["name"], call["status"], call["answer"]
+def _expected(row: dict[str, Any], request: dict[str, Any]) -> tuple[str, int, str]:
+    return row["name"], request["status"], request["answer"]
 
 
 async def _check_left(store: Store, row: dict[str, Any]) -> None:
-    """Look that a write did what the row says, and any other call nothing."""
+    """Check that a write did what the row says, and any other request nothing."""
     customer = GIVEN["customers"][0]
     untouched = {group["groupId"]: group["phones"] for group in customer["groups"]}
     rows = await store.fetch("group_export", {"customer_id": customer["customerId"]})

@@ -247,7 +247,7 @@ async def test_refused_operator_command_adds_no_entry(
 ) -> None:
     await customers.create(store, clock, "cus_1", "")
     await access_keys.create(store, secret_box, clock, "cus_1", access_key="key-1")
-    refused = [
+    refused: list[Callable[[], Awaitable[object]]] = [
         lambda: customers.create(store, clock, "cus_1", ""),
         lambda: customers.disable(store, "cus_9", None),
         lambda: access_keys.create(store, secret_box, clock, "cus_1", access_key="key-1"),

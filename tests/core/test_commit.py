@@ -328,3 +328,21 @@ async def test_token_without_a_signature_is_a_key_too(mine: Groups) -> None:
     assert await create(request) == group_id
     with pytest.raises(ClientTokenReused):
         await create(request, 2)
+
+
+@pytest.mark.parametrize("has_token", [False, True])
+async def test_writes_at_once_are_each_carried_out_or_refused(
+    sign: Sign, mine: Groups, *, has_token: bool
+) -> None:
+    def request(number: int) -> Groups:
+        return sign(f"s{number}", f"t{number // 2}" if has_token else None)
+
+    results = await asyncio.gather(
+        *(request(n).create(range(6 if n % 4 > 1 else 3)) for n in range(40)),
+        return_exceptions=True,
+    )
+    refused = [n for n, result in enumerate(results) if isinstance(result, GroupFull)]
+    assert refused == [n for n in range(40) if n % 4 > 1]
+    created = [str(result) for n, result in enumerate(results) if n % 4 <= 1]
+    assert sorted(await mine.ids()) == sorted({*created})
+    assert len({*created}) == (10 if has_token else 20)

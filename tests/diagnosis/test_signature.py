@@ -18,7 +18,7 @@ from openpns.diagnosis.signature.table import MISTAKES
 from openpns.protocol import signing
 
 VECTORS: list[dict[str, str]] = json.loads(
-    (Path(__file__).parent.parent / "contract" / "signing.json").read_text("utf-8")
+    (Path(__file__).parents[2] / "contract" / "signing.json").read_text("utf-8")
 )
 SECRET = "abciiiko2k3"
 BODY = '{"groupName":"牛小信","remark":"a/b"}'
@@ -156,12 +156,12 @@ def test_every_mistake_has_a_case_and_a_name_of_its_own() -> None:
     assert sorted(table) == sorted({name for name, _, _ in CASES})
 
 
-def test_every_mistake_is_a_part_of_a_sentence_and_every_mend_a_sentence() -> None:
+def test_every_mistake_is_a_part_of_a_sentence_and_every_fix_a_sentence() -> None:
     for mistake in MISTAKES:
         assert mistake.what[0].islower()
         assert not mistake.what.endswith(".")
-        assert mistake.mend[0].isupper()
-        assert mistake.mend.endswith(".")
+        assert mistake.fix[0].isupper()
+        assert mistake.fix.endswith(".")
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[row["source"] for row in VECTORS])

@@ -33,16 +33,16 @@ async def filled(mine: Groups, theirs: Groups, secret_box: SecretBox) -> Store:
 
 
 async def _wrong(store: Store) -> list[str]:
-    told: list[str] = []
-    counts = await verify(store, CHECKS, told.append)
-    assert counts["wrong"] == len(told)
-    return told
+    faults: list[str] = []
+    counts = await verify(store, CHECKS, faults.append)
+    assert counts["wrong"] == len(faults)
+    return faults
 
 
 async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None:
-    told: list[str] = []
+    faults: list[str] = []
     numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
-    assert await verify(filled, CHECKS, told.append) == {
+    assert await verify(filled, CHECKS, faults.append) == {
         "customers": 2,
         "accessKeys": 1,
         "groups": 19,
@@ -50,7 +50,7 @@ async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None
         "auditEntries": 25,
         "wrong": 0,
     }
-    assert told == []
+    assert faults == []
 
 
 async def test_check_finds_nothing_wrong_in_an_empty_database(store: Store) -> None:
@@ -141,9 +141,9 @@ async def test_check_reports_each_kind_of_damage_without_phones(
     if "secret_ciphertext" in damage and database_url.startswith("sqlite"):
         damage = damage.replace("''", "x''")
     await direct.query(database_url, damage)
-    told = await _wrong(filled)
-    assert any(expected in line for line in told), told
-    assert not any(re.search("852[0-9]{8}", line) for line in told)
+    faults = await _wrong(filled)
+    assert any(expected in line for line in faults), faults
+    assert not any(re.search("852[0-9]{8}", line) for line in faults)
 
 
 async def test_check_reports_phones_in_another_order_than_listed(
@@ -151,8 +151,8 @@ async def test_check_reports_phones_in_another_order_than_listed(
 ) -> None:
     group = await mine.create([1, 2, 3])
     await query(f"UPDATE group_member SET position = 2 - position WHERE {MEMBERS}")
-    (told,) = await _wrong(store)
-    assert told == (
+    (faults,) = await _wrong(store)
+    assert faults == (
         f"customer cus_1, group {group}: what listGroup shows is not its phones in their order"
     )
 
@@ -166,5 +166,5 @@ async def test_check_reports_phone_text_split_at_other_places(
         " || (SELECT phones FROM group_phone_chunk WHERE chunk = 1)"
     )
     await query("DELETE FROM group_phone_chunk WHERE chunk = 1")
-    (told,) = await _wrong(store)
-    assert told.endswith("its text is not cut into chunks of 128")
+    (faults,) = await _wrong(store)
+    assert faults.endswith("its text is not cut into chunks of 128")

@@ -76,8 +76,8 @@ async def test_list_in_chunks_returns_the_same_page(
     whole = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
     monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", limit or 1000)
     monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 4)
-    pieces = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
-    assert pieces == whole
+    in_chunks = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
+    assert in_chunks == whole
 
 
 async def test_list_in_chunks_reads_one_snapshot(

@@ -29,7 +29,7 @@ def row(number: int, numbers: Iterable[int] = (1,), name: str = "", remark: str 
 
 
 class Import:
-    """A run of the import over rows, and what it told on its way."""
+    """A run of the import over rows, and what it reported."""
 
     def __init__(self, services: Services, customer_id: str = "cus_1") -> None:
         self.services = services
@@ -38,7 +38,7 @@ class Import:
         self.batches = 0
 
     async def run(self, *rows: Columns, dry_run: bool = False) -> tuple[int, int, int]:
-        """Import rows that stand in lines 2 and following; return what was counted."""
+        """Import rows as lines 2 and following; return the counts."""
         done = await transfer.import_rows(
             self.services,
             self.customer_id,
@@ -151,10 +151,10 @@ async def test_import_skips_and_reports_bad_row_without_its_phones(
 ) -> None:
     run.services = replace(run.services, phones_in_group_max=5, phones_in_request_max=8)
     assert await run.run(row(1), row(2) | columns, row(3)) == (2, 2, 1)
-    ((line, told),) = run.bad
+    ((line, reason),) = run.bad
     assert line == 3
-    assert told.startswith(why)
-    assert "852" not in told
+    assert reason.startswith(why)
+    assert "852" not in reason
     assert await mine.ids() == [group_id(1), group_id(3)]
 
 

@@ -1,4 +1,4 @@
-"""Calls of every kind, good and bad, whose secrets and numbers must then stand nowhere."""
+"""Requests of every kind, good and bad, whose secrets and phones must not leak."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ HOLD = "UPDATE customer_state SET groups_revision = groups_revision"
 
 
 def all_marks() -> Leaks:
-    """Return a search for every secret and number that these calls use."""
+    """Return a search for every secret and phone that these requests use."""
     leaks = Leaks(master_key=MASTER_KEY, database_password=PASSWORD, name=NAME)
     for customer, (_, secret) in KEY_OF.items():
         leaks.mark(f"secret of {customer}", secret)
@@ -42,16 +42,15 @@ def all_marks() -> Leaks:
 
 
 def with_password(url: str) -> str:
-    """Return a database's URL with a password in it, where it is PostgreSQL's."""
+    """Return the URL of a database, with a password if it is PostgreSQL."""
     return url.replace("postgres:@", f"postgres:{PASSWORD}@")
 
 
-class Misuse:
-    """Sends calls to a server, and looks at every answer that is an error.
+class Abuse:
+    """Sends requests to a server, and searches every error response.
 
     Args:
-        port: Where the server listens.
-        url: Its database.
+        url: The server's database.
         leaks: What must not be found; every signature is added.
     """
 
@@ -63,16 +62,16 @@ class Misuse:
         self._leaks = leaks
 
     def run(self) -> None:
-        """Send all of them."""
-        group = self._call("createGroup", CREATE)["groupId"]
+        """Send all requests."""
+        group = self._post("createGroup", CREATE)["groupId"]
         for operation in range(3):
             change = {"groupId": group, "operateType": operation, "phones": PHONES}
-            self._call("updateGroup", change)
-        self._call("listGroup", {"limit": 10, "offset": 0})
+            self._post("updateGroup", change)
+        self._post("listGroup", {"limit": 10, "offset": 0})
         self._in_wrong_places(group)
-        self._broken_off()
+        self._aborted()
         asyncio.run(self._storage_errors())
-        self._call("deleteGroup", {"groupId": group})
+        self._post("deleteGroup", {"groupId": group})
 
     def _in_wrong_places(self, group: str) -> None:
         secret, number = KEY_OF["cus_1"][1], NUMBERS[0]
@@ -93,8 +92,8 @@ class Misuse:
         for headers in wrong:
             self._send(good | headers, text)
         self._send({name: value for name, value in good.items() if name != "ts"}, text)
-        self._call(number, CREATE)
-        self._call(secret, CREATE)
+        self._post(number, CREATE)
+        self._post(secret, CREATE)
         for fields in (
             {"phones": f"{PHONES},12345678901234567890"},
             {"phones": [*NUMBERS]},
@@ -103,26 +102,26 @@ class Misuse:
             {"phones": PHONES, "remark": f"{number}\n"},
             {"phones": PHONES, "clientToken": number * 10},
         ):
-            self._call("createGroup", fields)
+            self._post("createGroup", fields)
         for body in ({"groupId": number}, {"groupId": secret}, {"groupId": [number]}):
-            self._call("deleteGroup", body)
+            self._post("deleteGroup", body)
         change = {"groupId": group, "operateType": int(number), "phones": PHONES}
-        self._call("updateGroup", change)
-        self._call("listGroup", {"limit": int(number), "offset": 0})
-        self._call("listGroup", {"limit": number, "offset": secret})
-        self._call("listGroup", {"limit": 10, "offset": 0, "phone": number})
-        self._call("listGroup", {"limit": 10, "offset": 0, "phone": f"{number}{number}"})
-        self._call("listGroup", {"limit": 10, "after": number})
-        self._call("getGroup", {"groupId": number})
-        self._call("listGroupPhones", {"groupId": group, "limit": 1, "offset": number})
+        self._post("updateGroup", change)
+        self._post("listGroup", {"limit": int(number), "offset": 0})
+        self._post("listGroup", {"limit": number, "offset": secret})
+        self._post("listGroup", {"limit": 10, "offset": 0, "phone": number})
+        self._post("listGroup", {"limit": 10, "offset": 0, "phone": f"{number}{number}"})
+        self._post("listGroup", {"limit": 10, "after": number})
+        self._post("getGroup", {"groupId": number})
+        self._post("listGroupPhones", {"groupId": group, "limit": 1, "offset": number})
         for raw in (f'{{"phones":"{number}', number, f'{{"phones":"{number}\udcff"}}'):
-            self._call_raw("createGroup", raw.encode("utf-8", "surrogateescape"))
+            self._post_raw("createGroup", raw.encode("utf-8", "surrogateescape"))
         for path in (f"/api/pns/{number}", f"/{quote(secret)}?phones={number}"):
             self._send(good, text, path=path)
         self._send(good, text, method="PUT")
 
-    def _broken_off(self) -> None:
-        """Go away in the middle of a body, and before the answer."""
+    def _aborted(self) -> None:
+        """Close the connection in the middle of a body, and before the response."""
         text = json.dumps(CREATE).encode()
         head = "".join(
             f"{name}: {value}\r\n" for name, value in signed("cus_1", "createGroup", text).items()
@@ -135,28 +134,28 @@ class Misuse:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     async def _storage_errors(self) -> None:
-        """Have the database refuse what it is given, in words that quote it, and hold it up."""
+        """Let the database refuse rows with errors that quote them, and let it block."""
         refused = {"sqlite": REFUSED_BY_SQLITE.format(NAME), "postgres": REFUSED_BY_POSTGRESQL}
         await direct.run(self._url, refused[self._engine])
-        # Several at once: on PostgreSQL they would go in one transaction.
+        # Several at once: on PostgreSQL they would share a transaction.
         bodies = [CREATE | {"remark": f"{place}"} for place in range(4)]
-        calls = [asyncio.to_thread(self._call, "createGroup", body) for body in bodies]
-        answers = await asyncio.gather(*calls)
+        sending = [asyncio.to_thread(self._post, "createGroup", body) for body in bodies]
+        answers = await asyncio.gather(*sending)
         assert {answer["code"] for answer in answers} == {19005}
         await direct.run(self._url, ALLOWED_AGAIN[self._engine])
         await direct.run(self._url, "ALTER TABLE group_phone_chunk RENAME TO moved")
         many = ",".join(str(8613912340000 + place) for place in range(200))
-        answer = await asyncio.to_thread(self._call, "createGroup", {"phones": many})
+        answer = await asyncio.to_thread(self._post, "createGroup", {"phones": many})
         assert answer["code"] == 19005
         await direct.run(self._url, "ALTER TABLE moved RENAME TO group_phone_chunk")
         async with direct.holding(self._url, HOLD):
-            answer = await asyncio.to_thread(self._call, "createGroup", CREATE)
+            answer = await asyncio.to_thread(self._post, "createGroup", CREATE)
         assert answer["code"] == 19004
 
-    def _call(self, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._call_raw(action, json.dumps(body, ensure_ascii=False).encode())
+    def _post(self, action: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._post_raw(action, json.dumps(body, ensure_ascii=False).encode())
 
-    def _call_raw(self, action: str, text: bytes) -> dict[str, Any]:
+    def _post_raw(self, action: str, text: bytes) -> dict[str, Any]:
         return self._send(signed("cus_1", action, text), text)
 
     def _send(
@@ -171,7 +170,7 @@ class Misuse:
             connection.close()
         self.codes.add(answer["code"])
         if answer["code"]:
-            self._leaks.require_none("an answer", json.dumps(answer))
+            self._leaks.require_none("a response", json.dumps(answer))
         return answer
 
     def _mark_signature(self, signature: str) -> None:
@@ -180,4 +179,4 @@ class Misuse:
 
 
 Search = Callable[[str, str], None]
-"""Look at a text, under the name of where it is from."""
+"""Searches a text; the first argument says where it is from."""

@@ -1,25 +1,50 @@
-"""Bodies that no caller means to send: a list of the known bad ones, and strategies for more."""
+"""Bodies that no client sends on purpose: a list of known bad ones, and strategies for more."""
 
 import json
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from openpns import limits
+from openpns.api.registry import ACTIONS
 
-ACTIONS = ("listGroup", "createGroup", "updateGroup", "deleteGroup")
-FIELDS = ("limit", "offset", "phones", "groupName", "remark", "groupId", "operateType")
-GOOD: dict[str, dict[str, Any]] = {
-    "listGroup": {"limit": 1, "offset": 0},
-    "createGroup": {"phones": "85211111114", "groupName": "g", "remark": "r"},
-    "updateGroup": {"groupId": "deadbeef" * 4, "operateType": 0, "phones": "85211111114"},
-    "deleteGroup": {"groupId": "deadbeef" * 4},
+GOOD_VALUES: dict[str, Any] = {
+    "after": "deadbeef" * 4,
+    "clientToken": "a token",
+    "detail": True,
+    "dryRun": False,
+    "groupId": "deadbeef" * 4,
+    "groupName": "g",
+    "limit": 1,
+    "offset": 0,
+    "operateType": 0,
+    "order": "newest",
+    "phone": "85211111114",
+    "phones": "85211111114",
+    "remark": "r",
 }
+"""A value that each field accepts, by its name; every field of every action is here."""
+
+LEFT_OUT = {"after", "clientToken"}
+"""Fields that a good body does not have: one excludes offset, the other would make copies."""
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    name: tuple(field.encode_name for field in msgspec.structs.fields(action.request))
+    for name, action in ACTIONS.items()
+}
+"""The fields of every action."""
+
+GOOD: dict[str, dict[str, Any]] = {
+    name: {field: GOOD_VALUES[field] for field in fields if field not in LEFT_OUT}
+    for name, fields in FIELDS.items()
+}
+"""A good body of every action."""
 
 DEEP = 100_000
 DIGITS = "9" * 5000
 
-# JSON, or nearly: what stands in the place of a field's value.
+# JSON, or nearly: the values of a field.
 VALUES = [
     *("null", "true", "false", "0", "-0", "-1", "1.0", "1e0", "1e400", "-1E-400", "0x10", "01"),
     *("NaN", "Infinity", "-Infinity", "nan", "+1", ".5", "5.", "1_000", "1" * 20, str(2**63)),
@@ -52,15 +77,15 @@ HUGE = [
 
 
 def object_of(fields: dict[str, str]) -> bytes:
-    """Write an object whose values are JSON, or nearly, already."""
+    """Return an object whose values are JSON, or nearly, already."""
     members = ",".join(f"{json.dumps(name)}:{value}" for name, value in fields.items())
     return f"{{{members}}}".encode()
 
 
 def bodies_of(action: str) -> list[bytes]:
-    """Every known bad body for an action: each of its fields with each bad value, and the rest."""
+    """Return every known bad body of an action: each field with each bad value, and others."""
     good = {name: json.dumps(value) for name, value in GOOD[action].items()}
-    made = [object_of(good | {name: value}) for name in good for value in VALUES]
+    made = [object_of(good | {name: value}) for name in FIELDS[action] for value in VALUES]
     made += [object_of(good | {"unknown": value}) for value in VALUES]
     for name, value in good.items():
         made.append(object_of({other: text for other, text in good.items() if other != name}))
@@ -83,16 +108,16 @@ values = st.one_of(
 
 @st.composite
 def bodies(draw: st.DrawFn, action: str) -> bytes:
-    """A body of an action with bad fields, then perhaps with bad bytes as well."""
+    """A body of an action with bad fields, and perhaps with bad bytes as well."""
     fields = {name: json.dumps(value) for name, value in GOOD[action].items()}
-    fields |= draw(st.dictionaries(st.sampled_from((*GOOD[action], "x")), values, max_size=4))
+    fields |= draw(st.dictionaries(st.sampled_from((*FIELDS[action], "x")), values, max_size=4))
     body = object_of(fields) if draw(st.booleans()) else object_of(fields) * 2
     return draw(mangled(body)) if draw(st.booleans()) else body
 
 
 @st.composite
 def mangled(draw: st.DrawFn, good: bytes) -> bytes:
-    """Something good with pieces taken out, doubled or replaced by others."""
+    """Good bytes with pieces removed, doubled or replaced."""
     made = good
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(made)))

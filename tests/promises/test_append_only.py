@@ -27,7 +27,7 @@ async def entries(store: Store) -> list[Entry]:
         f"INSERT INTO audit_entry {ROW} {UPSERT}",
     ],
 )
-async def test_direct_sql_can_change_and_delete_no_entry(
+async def test_database_refuses_to_change_or_delete_an_entry(
     store: Store, database_url: str, sql: str
 ) -> None:
     await direct.run(database_url, f"INSERT INTO audit_entry {ROW}")
@@ -37,7 +37,9 @@ async def test_direct_sql_can_change_and_delete_no_entry(
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-async def test_postgresql_refuses_to_truncate_the_trail(store: Store, database_url: str) -> None:
+async def test_postgresql_refuses_to_truncate_the_audit_trail(
+    store: Store, database_url: str
+) -> None:
     await direct.run(database_url, f"INSERT INTO audit_entry {ROW}")
     for more in ("", " CASCADE"):
         with pytest.raises(Exception, match=APPEND_ONLY):

@@ -1,4 +1,4 @@
-"""Bad input is harmless: real bytes to a real server, whose other caller notices nothing.
+"""Bad input is harmless: real bytes to a real server, whose other client notices nothing.
 
 `make fuzz` tries more: it sets FUZZ_TIMES. Source: docs/operating/serving.md, "Malformed requests".
 """
@@ -15,22 +15,22 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.helpers import LIST_ALL
 from tests.processes import MASTER_KEY, Process, fill, signed
-from tests.promises.bad_bodies import ACTIONS, HUGE, bodies_of, mangled
+from tests.promises.bad_bodies import FIELDS, HUGE, bodies_of, mangled
 from tests.promises.wire import Answer, Bystander, Sending, send_all
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
 AT_ONCE = 32
 MEMORY_BYTES_MAX = 768 * 1024 * 1024
 
-# What the HTTP server answers on its own, without a body; docs/operating/serving.md lists them.
+# Responses of the HTTP server itself, without a body; docs/operating/serving.md lists them.
 WITHOUT_ENVELOPE = {400, 414, 431}
 WITH_ENVELOPE = {200, 404, 405, 413}
-REFUSED = {1001, 1002, 1003, 1004, 1005, 10011, 10012, 19001, 19002}
+REFUSED = {1001, 1002, 1003, 1004, 1005, 10011, 10012, 19001, 19002, 19007}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A server that waits for nobody long, and may not have more memory than it should need."""
+    """A server with short timeouts, and no more memory than it should need."""
     folder = tmp_path_factory.mktemp("bad-input")
     url = f"sqlite:///{folder / 'bad.db'}"
     asyncio.run(fill(url))
@@ -48,8 +48,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_is_harmed(server: Process) -> Iterator[None]:
-    """Another caller is answered all the while; the worker lives; nothing is logged as a bug."""
+def _others_are_not_harmed(server: Process) -> Iterator[None]:
+    """Another client gets its responses; the worker lives; no bug is logged."""
     workers = server.workers(1)
     with Bystander(server) as bystander:
         yield
@@ -65,7 +65,7 @@ def nobody_else_is_harmed(server: Process) -> Iterator[None]:
 def head(
     body: bytes = LIST_ALL, action: str = "listGroup", *more: bytes, length: bytes | None = None
 ) -> bytes:
-    """The head of a signed call, with more lines than it needs; nothing is to follow the call."""
+    """The head of a signed request, with more lines than it needs; it closes the connection."""
     own = [f"{name}: {value}".encode() for name, value in signed("cus_1", action, body).items()]
     own.append(b"Content-Length: %d" % len(body) if length is None else length)
     own.append(b"Connection: close")
@@ -73,18 +73,18 @@ def head(
     return b"\r\n".join(line for line in lines if line) + b"\r\n\r\n"
 
 
-def call(body: bytes = LIST_ALL, action: str = "listGroup", *more: bytes) -> bytes:
-    """A signed call."""
+def request(body: bytes = LIST_ALL, action: str = "listGroup", *more: bytes) -> bytes:
+    """A signed request."""
     return head(body, action, *more) + body
 
 
 def kept(body: bytes = LIST_ALL) -> bytes:
-    """A signed listGroup that another call may follow."""
-    return call(body).replace(b"Connection: close\r\n", b"")
+    """A signed listGroup that another request may follow."""
+    return request(body).replace(b"Connection: close\r\n", b"")
 
 
 def check(answer: Answer, *, is_head: bool = False) -> dict[str, Any]:
-    """Check that an answer is one that bad input may get; return its envelope."""
+    """Check that bad input may get a response; return its envelope."""
     if answer.status in WITHOUT_ENVELOPE:
         assert answer.body == b""
         return {}
@@ -106,12 +106,14 @@ def one(server: Process, sending: Sending | bytes) -> Answer:
 # -- bodies -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-def test_signed_calls_with_every_known_bad_body_are_answered(server: Process, action: str) -> None:
+@pytest.mark.parametrize("action", FIELDS)
+def test_server_answers_signed_requests_with_every_known_bad_body(
+    server: Process, action: str
+) -> None:
     known = [body for body in bodies_of(action) if len(body) < 200_000] + bodies_of(action)[-4:]
     for start in range(0, len(known), AT_ONCE):
         batch = known[start : start + AT_ONCE]
-        close = (call(body, action) for body in batch)
+        close = (request(body, action) for body in batch)
         for body, answers in zip(batch, send_all(server.port, close), strict=True):
             assert len(answers) == 1, body[:100]
             assert answers[0].status == 200
@@ -119,10 +121,10 @@ def test_signed_calls_with_every_known_bad_body_are_answered(server: Process, ac
 
 
 @pytest.mark.parametrize("body", HUGE, ids=["commas", "noise"])
-def test_a_body_one_byte_too_long_is_413_announced_or_not(server: Process, body: bytes) -> None:
+def test_server_answers_413_to_a_body_one_byte_too_long(server: Process, body: bytes) -> None:
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     in_chunks = head(body, "createGroup", b"Transfer-Encoding: chunked", length=b"") + chunks
-    for sent in (call(body, "createGroup"), in_chunks):
+    for sent in (request(body, "createGroup"), in_chunks):
         for answer in (found for found in send_all(server.port, [sent])[0]):
             assert answer.status == 413
             assert check(answer)["code"] == 1002
@@ -133,21 +135,21 @@ def test_a_body_one_byte_too_long_is_413_announced_or_not(server: Process, body:
 # -- HTTP -------------------------------------------------------------------------------------
 
 CHUNKED = b"Transfer-Encoding: chunked"
-NO_HTTP = {
+NOT_HTTP = {
     "binary": (bytes(range(256)) * 40, 400),
     "tls": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(500), 400),
     "http2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     "http0.9": (b"GET /\r\n\r\n", 400),
-    "nul in a value": (call(LIST_ALL, "listGroup", b"X: a\0b"), 400),
-    "folded": (call(LIST_ALL, "listGroup", b"X: a\r\n b"), 400),
-    "space before colon": (call(LIST_ALL, "listGroup", b"X : a"), 400),
-    "no colon": (call(LIST_ALL, "listGroup", b"X"), 400),
-    "non-ascii name": (call(LIST_ALL, "listGroup", b"X\xe4: a"), 400),
+    "nul in a value": (request(LIST_ALL, "listGroup", b"X: a\0b"), 400),
+    "folded": (request(LIST_ALL, "listGroup", b"X: a\r\n b"), 400),
+    "space before colon": (request(LIST_ALL, "listGroup", b"X : a"), 400),
+    "no colon": (request(LIST_ALL, "listGroup", b"X"), 400),
+    "non-ascii name": (request(LIST_ALL, "listGroup", b"X\xe4: a"), 400),
     "non-ascii path": (b"POST /\xff HTTP/1.1\r\n\r\n", 400),
     "long path": (b"POST /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", (414, 431)),
-    "long header": (call(LIST_ALL, "listGroup", b"X: " + b"a" * 200_000), 431),
-    "thousands of headers": (call(LIST_ALL, "listGroup", *[b"X: a"] * 5000), 431),
-    "two lengths": (call(LIST_ALL, "listGroup", b"Content-Length: 21"), 400),
+    "long header": (request(LIST_ALL, "listGroup", b"X: " + b"a" * 200_000), 431),
+    "thousands of headers": (request(LIST_ALL, "listGroup", *[b"X: a"] * 5000), 431),
+    "two lengths": (request(LIST_ALL, "listGroup", b"Content-Length: 21"), 400),
     "length list": (head(length=b"Content-Length: 22, 22") + LIST_ALL, 400),
     "length +22": (head(length=b"Content-Length: +22") + LIST_ALL, 400),
     "length -1": (head(length=b"Content-Length: -1") + LIST_ALL, 400),
@@ -158,29 +160,29 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_is_refused_without_an_envelope(server: Process, name: str) -> None:
-    sent, status = NO_HTTP[name]
+@pytest.mark.parametrize("name", NOT_HTTP)
+def test_server_refuses_what_is_not_http_without_an_envelope(server: Process, name: str) -> None:
+    sent, status = NOT_HTTP[name]
     (answers,) = send_all(server.port, [sent])
     allowed = status if isinstance(status, tuple) else (status,)
-    assert len(answers) <= 1  # none where the server closed with much left unread
+    assert len(answers) <= 1  # none if the server closed with much unread
     for answer in answers:
         assert (answer.status in allowed, answer.body) == (True, b"")
 
 
-def odd_calls() -> dict[str, tuple[bytes, int]]:
-    """Calls that are odd and yet HTTP, with the code of each; signed now, for a while."""
+def odd_requests() -> dict[str, tuple[bytes, int]]:
+    """Requests that are odd but valid HTTP, with the code of each; signed now."""
     return {
-        "non-ascii value": (call(LIST_ALL, "listGroup", b"X: \xff\xe4"), 0),
-        "64 KB less a little": (call(LIST_ALL, "listGroup", b"X: " + b"a" * 64_000), 0),
-        "90 headers": (call(LIST_ALL, "listGroup", *[b"X: a"] * 90), 0),
-        "same length twice": (call(LIST_ALL, "listGroup", b"Content-Length: 22"), 0),
-        "empty lines first": (b"\r\n" * 100 + call(), 0),
-        "absolute path": (call().replace(b"POST /", b"POST http://x/", 1), 0),
-        "http1.0": (call().replace(b"HTTP/1.1", b"HTTP/1.0", 1), 0),
-        "unknown expectation": (call(LIST_ALL, "listGroup", b"Expect: pigs"), 0),
-        "upgrade": (call(LIST_ALL, "listGroup", b"Connection: upgrade", b"Upgrade: h2c"), 0),
-        "length and chunks": (call(LIST_ALL, "listGroup", CHUNKED), 1003),
+        "non-ascii value": (request(LIST_ALL, "listGroup", b"X: \xff\xe4"), 0),
+        "64 KB less a little": (request(LIST_ALL, "listGroup", b"X: " + b"a" * 64_000), 0),
+        "90 headers": (request(LIST_ALL, "listGroup", *[b"X: a"] * 90), 0),
+        "same length twice": (request(LIST_ALL, "listGroup", b"Content-Length: 22"), 0),
+        "empty lines first": (b"\r\n" * 100 + request(), 0),
+        "absolute path": (request().replace(b"POST /", b"POST http://x/", 1), 0),
+        "http1.0": (request().replace(b"HTTP/1.1", b"HTTP/1.0", 1), 0),
+        "unknown expectation": (request(LIST_ALL, "listGroup", b"Expect: pigs"), 0),
+        "upgrade": (request(LIST_ALL, "listGroup", b"Connection: upgrade", b"Upgrade: h2c"), 0),
+        "length and chunks": (request(LIST_ALL, "listGroup", CHUNKED), 1003),
         "chunks of noise": (
             head(LIST_ALL, "listGroup", CHUNKED, length=b"") + b"zz\r\nx\r\n",
             1003,
@@ -201,24 +203,24 @@ def odd_calls() -> dict[str, tuple[bytes, int]]:
     }
 
 
-@pytest.mark.parametrize("name", odd_calls())
-def test_what_is_odd_but_http_is_answered_with_an_envelope(server: Process, name: str) -> None:
-    sent, code = odd_calls()[name]
+@pytest.mark.parametrize("name", odd_requests())
+def test_server_answers_odd_http_with_an_envelope(server: Process, name: str) -> None:
+    sent, code = odd_requests()[name]
     answer = one(server, sent)
     assert (answer.status, check(answer)["code"]) == (200, code)
 
 
-def test_pipelined_calls_are_answered_in_their_order(server: Process) -> None:
+def test_server_answers_pipelined_requests_in_order(server: Process) -> None:
     bodies = [b'{"limit":%d,"offset":0}' % limit for limit in (1, 1001, 2, 5000, 3)]
     (answers,) = send_all(server.port, [b"".join(kept(body) for body in bodies) + b"\0\r\n\r\n"])
     assert [check(answer).get("code") for answer in answers] == [0, 10011, 0, 10011, 0, None]
     assert answers[-1].status == 400
 
 
-# -- callers that are slow or go away -------------------------------------------------------------
+# -- clients that are slow or go away -------------------------------------------------------------
 
 
-def test_what_never_comes_to_its_end_is_ended(server: Process) -> None:
+def test_server_closes_connections_that_never_complete_a_request(server: Process) -> None:
     slow = [
         Sending([]),
         Sending([b"POST /api/pns/ HT"]),
@@ -236,7 +238,7 @@ def test_what_never_comes_to_its_end_is_ended(server: Process) -> None:
             check(answer)
 
 
-def test_a_body_that_never_comes_to_its_end_is_answered(server: Process) -> None:
+def test_server_answers_a_body_that_never_ends(server: Process) -> None:
     endless = head(LIST_ALL, "listGroup", CHUNKED, length=b"")
     slow = [
         Sending([head(), LIST_ALL[:9]]),
@@ -250,16 +252,16 @@ def test_a_body_that_never_comes_to_its_end_is_answered(server: Process) -> None
         assert check(answer)["msg"] == "Parameter error: the body must arrive within 1000 ms"
 
 
-def test_a_call_that_comes_byte_by_byte_is_a_call(server: Process) -> None:
-    sent = call()
+def test_server_answers_a_request_that_arrives_byte_by_byte(server: Process) -> None:
+    sent = request()
     pieces = [sent[place : place + 1] for place in range(len(sent))]
     assert check(one(server, Sending(pieces)))["code"] == 0
 
 
-def test_callers_that_close_their_half_or_reset_leave_nothing_behind(server: Process) -> None:
+def test_server_keeps_nothing_of_half_closed_or_reset_connections(server: Process) -> None:
     everything = {"limit": 0, "offset": 0}
     before = server.call("listGroup", everything)["data"]["groups"]
-    whole = call(b'{"phones":"85235753351"}', "createGroup")
+    whole = request(b'{"phones":"85235753351"}', "createGroup")
     cuts = range(0, len(whole) + 1, 16)
     send_all(server.port, [Sending([whole[:cut]], half_close=True) for cut in cuts])
     send_all(server.port, [Sending([whole[:cut]], reset=True) for cut in cuts])
@@ -269,7 +271,7 @@ def test_callers_that_close_their_half_or_reset_leave_nothing_behind(server: Pro
     assert page["total"] == len(page["groups"])
 
 
-def test_many_bodies_that_stop_short_of_their_end_fit_in_memory(server: Process) -> None:
+def test_server_has_memory_for_many_incomplete_bodies(server: Process) -> None:
     length = b"Content-Length: 1048576"
     sent = Sending([head(length=length) + b" " * 1_048_575])
     for answers in send_all(server.port, [sent] * AT_ONCE):
@@ -287,8 +289,13 @@ def test_many_bodies_that_stop_short_of_their_end_fit_in_memory(server: Process)
     phases=[Phase.generate],
 )
 @given(st.data())
-def test_anything_at_all_is_answered_or_ended(server: Process, data: st.DataObject) -> None:
-    good = [call(), call(b'{"phones":"1"}', "createGroup"), kept() * 3, b"GET / HTTP/1.1\r\n\r\n"]
+def test_server_answers_or_closes_any_input(server: Process, data: st.DataObject) -> None:
+    good = [
+        request(),
+        request(b'{"phones":"1"}', "createGroup"),
+        kept() * 3,
+        b"GET / HTTP/1.1\r\n\r\n",
+    ]
     sendings = data.draw(
         st.lists(
             st.one_of(st.binary(max_size=2000), st.sampled_from(good).flatmap(mangled)),

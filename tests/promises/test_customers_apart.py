@@ -1,4 +1,4 @@
-"""No hole: to each customer, another's groups are as if they were not there.
+"""No hole: a customer cannot tell the groups of another customer from groups that do not exist.
 
 Source: docs/api/README.md; docs/errors.md, 19001.
 """
@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, envelope_of
@@ -20,7 +21,7 @@ secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.ser
 
 PHONES = "85211111114"
 ABSENT = "deadbeef" * 4
-CALLS = [
+REQUESTS = [
     *(
         ("updateGroup", {"operateType": operate, "phones": phones})
         for operate in (0, 1, 2, 3, -1, None, "0")
@@ -42,20 +43,20 @@ SEARCHES = [
     {"offset": 0, "groupName": "v"},
     {"offset": 0, "phone": PHONES},
 ]
-"""listGroup's other fields, where it looks for a group."""
+"""The other fields of listGroup, if it searches for a group."""
 
 
 async def _answer(server: Server, action: str, fields: dict[str, Any], who: NewSecret) -> Any:
-    """All that an answer holds, but for its requestId."""
-    reply = await server.call(action, json.dumps(fields).encode(), key=who)
+    """Return a whole response without its requestId."""
+    reply = await server.send(action, json.dumps(fields).encode(), key=who)
     assert isinstance(reply.body, bytes)
     headers = [header for header in reply.headers if header[0] != "x-request-id"]
     return reply.status, headers, re.sub(rb'"requestId":"[0-9]+"', b"", reply.body)
 
 
 @pytest.fixture
-async def thief(server: Server) -> NewSecret:
-    """A key of another customer, who has a group of its own."""
+async def other_customer(server: Server) -> NewSecret:
+    """A key of another customer, which has a group."""
     store = server.services.store
     await customers.create(store, server.clock, "cus_2", "")
     made = await access_keys.create(store, server.secret_box, server.clock, "cus_2")
@@ -64,60 +65,70 @@ async def thief(server: Server) -> NewSecret:
 
 
 async def _group_of(server: Server, owner: NewSecret) -> str:
-    """Make a group for a customer; return its id."""
+    """Create a group of a customer; return its id."""
     body = json.dumps({"phones": PHONES, "groupName": "vip", "remark": "private"}).encode()
-    group_id: str = envelope_of(await server.call("createGroup", body, key=owner))["groupId"]
+    group_id: str = envelope_of(await server.send("createGroup", body, key=owner))["groupId"]
     return group_id
 
 
-def test_every_field_that_takes_an_id_is_tried_here() -> None:
-    taking = {
-        (name, field)
+def test_requests_use_every_field_that_accepts_an_id() -> None:
+    fields = {
+        (name, field.encode_name)
         for name, action in ACTIONS.items()
-        for field in action.request.__struct_fields__
-        if field.lower().endswith(("id", "ids"))
+        for field in msgspec.structs.fields(action.request)
+        if field.encode_name.lower().endswith(("id", "ids"))
     }
-    assert taking == {(action, "groupId") for action, _ in CALLS} | {("listGroup", "groupId")}
+    assert fields == {(action, "groupId") for action, _ in REQUESTS} | {("listGroup", "groupId")}
 
 
-async def test_anothers_group_is_as_if_absent_whatever_is_asked_of_it(
-    server: Server, thief: NewSecret
+async def test_actions_treat_the_group_of_another_customer_as_absent(
+    server: Server, other_customer: NewSecret
 ) -> None:
     owner = server.key
     group_id = await _group_of(server, owner)
     page = {"limit": 0, "offset": 0}
     before = await _answer(server, "listGroup", page, owner)
-    for action, others in CALLS:
+    for action, others in REQUESTS:
         for form in (str, str.upper, " {}".format, "{},".format, list, "{}\0".format):
-            theirs = await _answer(server, action, {"groupId": form(group_id)} | others, thief)
-            absent = await _answer(server, action, {"groupId": form(ABSENT)} | others, thief)
+            theirs = await _answer(
+                server, action, {"groupId": form(group_id)} | others, other_customer
+            )
+            absent = await _answer(
+                server, action, {"groupId": form(ABSENT)} | others, other_customer
+            )
             assert theirs == absent, (action, others)
             assert b'"code":0' not in theirs[2]
     assert await _answer(server, "listGroup", page, owner) == before
 
 
-async def test_no_search_finds_anothers_group(server: Server, thief: NewSecret) -> None:
+async def test_list_group_finds_no_group_of_another_customer(
+    server: Server, other_customer: NewSecret
+) -> None:
     group_id = await _group_of(server, server.key)
     for fields in SEARCHES:
         theirs, absent = [
-            await _answer(server, "listGroup", {"limit": 10, "groupId": named} | fields, thief)
+            await _answer(
+                server, "listGroup", {"limit": 10, "groupId": named} | fields, other_customer
+            )
             for named in (group_id, ABSENT)
         ]
         assert theirs == absent
         assert b'"groups":[],"total":0' in theirs[2]
     for fields in ({"groupName": "vip"}, {"phone": PHONES}):
-        found = await _answer(server, "listGroup", {"limit": 10, "offset": 0} | fields, thief)
+        found = await _answer(
+            server, "listGroup", {"limit": 10, "offset": 0} | fields, other_customer
+        )
         assert b'"groups":[],"total":0' in found[2]
     theirs, absent = [
-        await _answer(server, "listGroup", {"limit": 10, "after": named}, thief)
+        await _answer(server, "listGroup", {"limit": 10, "after": named}, other_customer)
         for named in (group_id, ABSENT)
     ]
     assert theirs == absent
     assert b'"code":19001' in theirs[2]
 
 
-async def test_ids_in_fields_that_an_action_does_not_have_open_nothing(
-    server: Server, thief: NewSecret
+async def test_actions_ignore_ids_in_unknown_fields(
+    server: Server, other_customer: NewSecret
 ) -> None:
     group_id = await _group_of(server, server.key)
     page = {"limit": 0, "offset": 0}
@@ -125,30 +136,56 @@ async def test_ids_in_fields_that_an_action_does_not_have_open_nothing(
         {"customerId": "cus_1"},
         {"customer_id": "cus_1", "accessKey": server.key.access_key},
     ):
-        own = await _answer(server, "listGroup", page, thief)
-        assert await _answer(server, "listGroup", page | fields, thief) == own
+        own = await _answer(server, "listGroup", page, other_customer)
+        assert await _answer(server, "listGroup", page | fields, other_customer) == own
         assert group_id.encode() not in own[2]
         assert b"cus_1" not in own[2]
     made = json.dumps({"phones": PHONES, "groupId": group_id, "customerId": "cus_1"}).encode()
-    assert envelope_of(await server.call("createGroup", made, key=thief))["groupId"] != group_id
-    ours = envelope_of(await server.call("listGroup", LIST_ALL))["data"]
+    assert (
+        envelope_of(await server.send("createGroup", made, key=other_customer))["groupId"]
+        != group_id
+    )
+    ours = envelope_of(await server.send("listGroup", LIST_ALL))["data"]
     assert [(group["groupId"], group["phones"]) for group in ours["groups"]] == [(group_id, PHONES)]
     stolen = {"groupId": group_id, "customerId": "cus_1"}
     absent = {"groupId": ABSENT, "customerId": "cus_1"}
-    assert await _answer(server, "deleteGroup", stolen, thief) == await _answer(
-        server, "deleteGroup", absent, thief
+    assert await _answer(server, "deleteGroup", stolen, other_customer) == await _answer(
+        server, "deleteGroup", absent, other_customer
     )
 
 
-async def test_the_log_of_a_call_on_anothers_group_is_that_of_an_absent_one(
-    server: Server, thief: NewSecret
+async def test_log_treats_the_group_of_another_customer_as_absent(
+    server: Server, other_customer: NewSecret
 ) -> None:
     group_id = await _group_of(server, server.key)
     for named in (group_id, ABSENT):
-        assert await server.code("deleteGroup", b'{"groupId":"%s"}' % named.encode(), key=thief)
+        assert await server.code(
+            "deleteGroup", b'{"groupId":"%s"}' % named.encode(), key=other_customer
+        )
     theirs, absent = (
         {name: value for name, value in line.items() if name not in ("request_id", "duration_ms")}
         for line in server.log.lines
     )
     assert theirs == absent
     assert theirs["code"] == 19001
+
+
+async def test_client_tokens_of_another_customer_are_unknown(
+    server: Server, other_customer: NewSecret
+) -> None:
+    owner = server.key
+    token = {"clientToken": "order-7"}
+    create = {"phones": PHONES, "groupName": "vip"} | token
+    ours = await _envelope(server, "createGroup", create, owner)
+    theirs = await _envelope(server, "createGroup", create, other_customer)
+    assert ours["code"] == theirs["code"] == 0
+    assert ours["groupId"] != theirs["groupId"]
+    for action, own in (("updateGroup", {"groupName": "mine"}), ("deleteGroup", {})):
+        sent = {"groupId": ours["groupId"]} | own | token
+        assert (await _envelope(server, action, sent, owner))["code"] == 0
+        # Neither the owner's first response nor 19007.
+        assert (await _envelope(server, action, sent, other_customer))["code"] == 19001
+
+
+async def _envelope(server: Server, action: str, fields: dict[str, Any], who: NewSecret) -> Any:
+    return envelope_of(await server.send(action, json.dumps(fields).encode(), key=who))

@@ -1,4 +1,4 @@
-"""Acknowledged is durable: what was answered with 0 outlives any crash, the rest is whole or not.
+"""Acknowledged is durable: a write that got code 0 survives any crash, any other is all or nothing.
 
 `OPENPNS_SOAK=1` kills many more times; `OPENPNS_SOAK_SEED` chooses other writes and moments.
 """
@@ -16,10 +16,10 @@ from tests.promises.conftest import Cluster
 from tests.promises.traffic import (
     SEED,
     Writer,
-    call,
     connect,
     rounds,
     running,
+    send,
     shown_groups,
     wait_until,
 )
@@ -34,7 +34,7 @@ WRITERS = 4
 
 
 def kill_all(server: Process, workers: int = 2) -> None:
-    """End a server's every process at once, as a power cut does."""
+    """Kill all processes of a server at once, as a power cut does."""
     pids = server.workers(workers)
     server.process.send_signal(signal.SIGKILL)
     for worker in pids:
@@ -43,13 +43,13 @@ def kill_all(server: Process, workers: int = 2) -> None:
 
 
 async def assert_sound(url: str) -> list[Entry]:
-    """Read every row of a database and see that all agree; return the entries of calls."""
+    """Check that all rows of a database agree; return the audit entries of requests."""
     store = await storage.open_store(url, timeout_ms=60_000)
-    told: list[str] = []
-    await verify(store, CHECKS, told.append)
+    wrong: list[str] = []
+    await verify(store, CHECKS, wrong.append)
     slices = [slice_ async for slice_ in audit.find(store, Filter(access_key=KEY_OF["cus_1"][0]))]
     await store.close()
-    assert told == []
+    assert wrong == []
     return [entry for slice_ in slices for entry in slice_ if entry.request_id is not None]
 
 
@@ -59,7 +59,7 @@ def check(writers: list[Writer], server: Process, url: str) -> None:
         writer.check(shown)
     entries = asyncio.run(assert_sound(url))
     # Each acknowledged write has one entry, and what was not done has none: the entries of a group
-    # tell how many numbers it has, unless it is older than the trail.
+    # add up to its phones, unless it is older than the trail.
     acknowledged = {request_id for writer in writers for request_id in writer.acknowledged}
     assert acknowledged <= {entry.request_id for entry in entries}
     assert len({entry.request_id for entry in entries}) == len(entries)
@@ -76,9 +76,7 @@ def check(writers: list[Writer], server: Process, url: str) -> None:
     }
 
 
-def test_a_server_killed_while_it_writes_keeps_what_it_acknowledged(
-    serve: Start, served_url: str
-) -> None:
+def test_killed_server_keeps_what_it_acknowledged(serve: Start, served_url: str) -> None:
     chance = random.Random(SEED)
     writers = [Writer(f"w{number}", SEED) for number in range(WRITERS)]
     for _ in rounds(quick=3, soak=40):
@@ -94,7 +92,7 @@ def test_a_server_killed_while_it_writes_keeps_what_it_acknowledged(
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
-def test_a_server_outlives_a_killed_postgresql_and_keeps_what_it_acknowledged(
+def test_server_survives_a_killed_postgresql_and_keeps_what_it_acknowledged(
     start: Start, cluster: Cluster, cluster_url: str, number: int
 ) -> None:
     asyncio.run(fill(cluster_url))
@@ -112,10 +110,10 @@ def test_a_server_outlives_a_killed_postgresql_and_keeps_what_it_acknowledged(
             time.sleep(chance.uniform(0.1, 0.5))
             cluster.kill(number)
             # A new client: the writers may all have been in the middle of a commit.
-            wait_until(lambda: _code(server) == 19004, "answered with 19004")
+            wait_until(lambda: _code(server) == 19004, "it is answered with 19004")
             refused += 1
             cluster.start()
-            wait_until(lambda: _code(server) == 0, "answered with 0 again")
+            wait_until(lambda: _code(server) == 0, "it is answered with 0 again")
         check(writers, server, cluster_url)
     assert refused > 0
     codes = {code for writer in writers for code in writer.codes}
@@ -126,10 +124,10 @@ def test_a_server_outlives_a_killed_postgresql_and_keeps_what_it_acknowledged(
 
 
 def _code(server: Process) -> int:
-    """Return what a new client's call is answered with."""
+    """Return the code that the request of a new client gets."""
     connection = connect(server.port)
     try:
-        code: int = call(connection, "listGroup", {"limit": 1, "offset": 0})["code"]
+        code: int = send(connection, "listGroup", {"limit": 1, "offset": 0})["code"]
         return code
     finally:
         connection.close()

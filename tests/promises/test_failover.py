@@ -1,6 +1,6 @@
 """Two nodes on one PostgreSQL whose primary is lost: the standby takes over, and nothing is lost.
 
-The commands are those that docs/scaling.md shows, with this test's places in them.
+The commands are those of docs/scaling.md, with the addresses of this test.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from tests.promises.test_durable import assert_sound
 from tests.promises.traffic import (
     SEED,
     Writer,
-    call,
     connect,
     rounds,
     running,
+    send,
     shown_groups,
     wait_until,
 )
@@ -184,7 +184,7 @@ def url(pair: Pair) -> str:
 
 @pytest.fixture
 def nodes(start: Start, url: str) -> list[Process]:
-    """Two nodes; what one's URL asks for is what the other does by itself."""
+    """Two nodes; the URL of the first asks for what the second does by default."""
     urls = [f"{url}?target_session_attrs=read-write", url]
     arguments = ("--port", "0", "--storage-timeout-ms", "1000")
     return [start("serve", "--database", each, *arguments) for each in urls]
@@ -207,17 +207,17 @@ def check(writers: list[Writer], nodes: list[Process], pair: Pair, url: str) -> 
 
 
 def code(node: Process, action: str = "listGroup", **body: Any) -> int:
-    """Return what a new client's call is answered with."""
+    """Return the code that the request of a new client gets."""
     connection = connect(node.port)
     try:
-        answered: int = call(connection, action, body or {"limit": 1, "offset": 0})["code"]
+        answered: int = send(connection, action, body or {"limit": 1, "offset": 0})["code"]
         return answered
     finally:
         connection.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_nodes_go_on_with_the_standby_and_nothing_acknowledged_is_lost(
+def test_nodes_continue_with_the_standby_and_keep_what_they_acknowledged(
     pair: Pair, nodes: list[Process], url: str, number: int
 ) -> None:
     workers = [node.workers(1) for node in nodes]
@@ -231,7 +231,7 @@ def test_nodes_go_on_with_the_standby_and_nothing_acknowledged_is_lost(
             pair.lose_primary(number)
             for node in nodes:
                 wait_until(lambda node=node: code(node) == 19004, "answered with 19004")
-            # The standby would answer reads now. It may lag, so nobody may ask it.
+            # The standby accepts reads now. It may lag, so no node may read from it.
             assert {code(node) for node in nodes for _ in range(2)} == {19004}
             pair.promote()
             for node in nodes:
@@ -248,7 +248,7 @@ def test_nodes_go_on_with_the_standby_and_nothing_acknowledged_is_lost(
     assert [node.workers(1) for node in nodes] == workers
 
 
-def test_what_the_standby_does_not_have_is_not_acknowledged(
+def test_nodes_acknowledge_nothing_that_the_standby_does_not_have(
     pair: Pair, nodes: list[Process]
 ) -> None:
     group = {"groupName": "a", "phones": "85211111111"}

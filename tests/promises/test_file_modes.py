@@ -1,4 +1,4 @@
-"""Private: whatever openpns creates can be read by its owner alone."""
+"""Private: only the owner can read the files that openpns creates."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.processes import OPENPNS, Process
 
 @pytest.mark.parametrize("umask", ["022", "000"])
 @on_sqlite_only
-def test_what_is_created_can_be_read_by_its_owner_alone(
+def test_files_are_readable_by_their_owner_only(
     tmp_path: Path, umask: str, database_url: str
 ) -> None:
     environ = {
@@ -21,7 +21,7 @@ def test_what_is_created_can_be_read_by_its_owner_alone(
         "OPENPNS_DATABASE": f"sqlite:///{tmp_path}/made/openpns.db",
     }
     log = (tmp_path / "log").open("w")
-    # A shell sets the mask: in this process it would be the other threads' as well.
+    # A shell sets the mask: in this process it would apply to other threads as well.
     shell = ["sh", "-c", 'umask "$0"; exec "$@"', umask]
     server = subprocess.Popen(
         [*shell, *OPENPNS, "quickstart", "--data", str(tmp_path / "made"), "--port", "0"],
@@ -36,14 +36,14 @@ def test_what_is_created_can_be_read_by_its_owner_alone(
     assert key is not None
 
     def openpns_under(*arguments: str, expected: int = 0) -> None:
-        call = environ | {
+        settings = environ | {
             "OPENPNS_BASE_URL": f"http://127.0.0.1:{port}",
             "OPENPNS_ACCESS_KEY": key[1],
             "OPENPNS_ACCESS_SECRET": key[2],
         }
         done = subprocess.run(
             [*shell, *OPENPNS, *arguments],
-            env=os.environ | call,
+            env=os.environ | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -53,7 +53,7 @@ def test_what_is_created_can_be_read_by_its_owner_alone(
 
     port = process.wait_for(r":([0-9]+)/api/pns/")[1]
     made = tmp_path / "made"
-    # The server refuses the first row alone, so that the import's state is kept.
+    # The server refuses the first row only, so that the state of the import is kept.
     (tmp_path / "rows.csv").write_text("phones\n99999999999\n85211111114\n")
     state = str(made / "state")
     openpns_under(*("groups", "import", str(tmp_path / "rows.csv"), "--state", state), expected=1)

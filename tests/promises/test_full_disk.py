@@ -1,4 +1,4 @@
-"""A full disk and a database that became read-only answer 19004 and lose nothing."""
+"""With a full disk or a read-only database, writes get 19004 and nothing is lost."""
 
 import asyncio
 import os
@@ -14,18 +14,18 @@ import asyncpg
 import pytest
 from tests.processes import Process, Start, fill
 from tests.promises.test_durable import check
-from tests.promises.traffic import Writer, call, connect, running, wait_until
+from tests.promises.traffic import Writer, connect, running, send, wait_until
 
 from openpns.storage.store import database_path
 
 DISK_BYTES = 8_000_000
 
 Switch = Callable[[bool], None]
-"""Make the disk full, or give it room again."""
+"""Fills the disk, or frees it again."""
 
 
 def write_code(server: Process) -> int:
-    """Create a group as a customer of its own, and return the code."""
+    """Create a group of another customer; return the code."""
     body = {"phones": "85211111114", "groupName": "probe"}
     code: int = server.call("createGroup", body, "cus_2")["code"]
     return code
@@ -34,14 +34,14 @@ def write_code(server: Process) -> int:
 def read_code(server: Process) -> int:
     connection = connect(server.port)
     try:
-        code: int = call(connection, "listGroup", {"limit": 1, "offset": 0})["code"]
+        code: int = send(connection, "listGroup", {"limit": 1, "offset": 0})["code"]
         return code
     finally:
         connection.close()
 
 
 def go_through(server: Process, url: str, fill_up: Switch) -> None:
-    """Write before, while and after nothing can be written; see what is there then."""
+    """Write before, while and after the disk is full; check what is there then."""
     writers = [Writer(f"w{number}", 1) for number in range(4)]
     with running(writers, server.port):
         time.sleep(0.3)
@@ -60,7 +60,7 @@ def go_through(server: Process, url: str, fill_up: Switch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes another process's limits")
-def test_files_that_may_not_grow(start: Start, tmp_path: Path) -> None:
+def test_server_survives_files_that_may_not_grow(start: Start, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'test.db'}"
     asyncio.run(fill(url))
     server = start("serve", "--database", url, "--port", "0", "--workers", "2")
@@ -68,7 +68,7 @@ def test_files_that_may_not_grow(start: Start, tmp_path: Path) -> None:
     log = Path(f"{database_path(url)}-wal")
 
     def fill_up(is_full: bool) -> None:
-        # Where the log begins anew there is room in it again: so nearly none at all.
+        # The log has room again when it is restarted, so the bound leaves it nearly none.
         size = 8192 if is_full else resource.RLIM_INFINITY
         assert log.stat().st_size > 8192
         for worker in workers:
@@ -86,12 +86,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root on Linux mounts a small disk")
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine lets nobody mount a disk")
+        pytest.skip("this machine allows no mount")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_disk_that_is_full(start: Start, small_disk: Path) -> None:
+def test_server_survives_a_full_disk(start: Start, small_disk: Path) -> None:
     url = f"sqlite:///{small_disk / 'test.db'}"
     asyncio.run(fill(url))
     server = start("serve", "--database", url, "--port", "0", "--workers", "2")
@@ -113,7 +113,7 @@ def test_a_disk_that_is_full(start: Start, small_disk: Path) -> None:
 
 
 def read_only_switch(url: str) -> Switch:
-    """Return what makes a PostgreSQL database refuse every write, or take them again."""
+    """Return a switch that makes a PostgreSQL database read-only, or writable again."""
     name = url.partition("?")[0].rpartition("/")[2]
 
     async def change(value: str) -> None:
@@ -132,13 +132,13 @@ def read_only_switch(url: str) -> Switch:
     return lambda is_read_only: asyncio.run(change("on" if is_read_only else "off"))
 
 
-def test_a_database_that_takes_no_writes(start: Start, postgres_url: str) -> None:
+def test_server_survives_a_read_only_database(start: Start, postgres_url: str) -> None:
     asyncio.run(fill(postgres_url))
     server = start("serve", "--database", postgres_url, "--port", "0", "--workers", "2")
     go_through(server, postgres_url, read_only_switch(postgres_url))
 
 
-def test_a_worker_that_dies_while_nothing_can_be_written_does_not_end_the_server(
+def test_server_survives_a_killed_worker_on_a_read_only_database(
     start: Start, postgres_url: str
 ) -> None:
     asyncio.run(fill(postgres_url))

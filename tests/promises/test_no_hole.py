@@ -1,4 +1,4 @@
-"""No hole: what was signed cannot be changed, and a key takes only what it should.
+"""No hole: what was signed cannot be changed, and a key accepts only what it should.
 
 Source: docs/api/README.md, "The order of checks"; docs/api/signing.md.
 """
@@ -31,15 +31,15 @@ with_server = settings(
 )
 
 
-def _call(server: Server, body: bytes, algorithm: str, action: str = "listGroup") -> HeaderBytes:
-    """A call's headers as bytes, signed now."""
+def _headers(server: Server, body: bytes, algorithm: str, action: str = "listGroup") -> HeaderBytes:
+    """The headers of a request as bytes, signed now."""
     sent = dict(server.headers(action, body, algorithm=algorithm))
     names = {name.lower(): name for name in SIGNED}
     return {names.get(name, name): value.encode() for name, value in sent.items()}
 
 
 async def _code(server: Server, headers: HeaderBytes, body: bytes) -> int:
-    """The code that a call is answered with, its headers handed on as the adapters do."""
+    """The code that a request gets; its headers are decoded as the adapters do."""
     sent = [(n.lower(), v.decode()) for n, v in headers.items() if v.isascii()]
     return await server.code(body=body, headers=sent)
 
@@ -49,8 +49,10 @@ async def _code(server: Server, headers: HeaderBytes, body: bytes) -> int:
 
 @on_sqlite_only
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_any_flipped_bit_of_a_small_call_is_refused(server: Server, algorithm: str) -> None:
-    headers = _call(server, LIST_ALL, algorithm)
+async def test_api_refuses_every_flipped_bit_of_a_small_request(
+    server: Server, algorithm: str
+) -> None:
+    headers = _headers(server, LIST_ALL, algorithm)
     assert await _code(server, headers, LIST_ALL) == 0
     for name in (*SIGNED, "sign"):
         for value in flips(headers[name]):
@@ -70,10 +72,10 @@ async def test_any_flipped_bit_of_a_small_call_is_refused(server: Server, algori
     part=st.sampled_from((*SIGNED, "sign", "body")),
     data=st.data(),
 )
-async def test_any_flipped_bits_of_any_call_are_refused(
+async def test_api_refuses_flipped_bits_of_any_request(
     server: Server, action: str, algorithm: str, body: bytes, part: str, data: st.DataObject
 ) -> None:
-    headers = _call(server, body, algorithm, action)
+    headers = _headers(server, body, algorithm, action)
     signed_value = body if part == "body" else headers[part]
     value = signed_value
     for bit in data.draw(st.sets(st.integers(0, len(value) * 8 - 1), min_size=1, max_size=9)):
@@ -81,29 +83,27 @@ async def test_any_flipped_bits_of_any_call_are_refused(
     sent_body = value if part == "body" else body
     sent = headers if part == "body" else headers | {part: value}
     code = await _code(server, sent, sent_body)
-    # In this process nobody takes white space off a value's ends.
+    # In this process nothing strips white space from values.
     assume(part == "body" or value == value.strip())
     assert code == expected_code(part, value, server.clock())
 
 
 @on_sqlite_only
-async def test_a_flip_that_makes_another_customers_key_gives_nothing(server: Server) -> None:
+async def test_api_refuses_a_flip_into_another_customers_key(server: Server) -> None:
     other = server.key.access_key[:-1] + chr(ord(server.key.access_key[-1]) ^ 1)
     store, clock = server.services.store, server.clock
     await customers.create(store, clock, "cus_2", "")
     await access_keys.create(store, server.secret_box, clock, "cus_2", access_key=other)
-    headers = _call(server, LIST_ALL, "md5")
+    headers = _headers(server, LIST_ALL, "md5")
     assert await _code(server, headers | {"accessKey": other.encode()}, LIST_ALL) == 1003
 
 
 @on_sqlite_only
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_the_digest_that_is_named_cannot_be_changed_either(
-    server: Server, algorithm: str
-) -> None:
-    headers = _call(server, LIST_ALL, algorithm)
+async def test_api_refuses_a_changed_algorithm(server: Server, algorithm: str) -> None:
+    headers = _headers(server, LIST_ALL, algorithm)
     for value in flips(algorithm.encode()):
-        # One that is no ASCII is as good as none, and none is md5.
+        # One that is not ASCII counts as missing, and missing means md5.
         allowed = {1002} if value.isascii() else {1003} if algorithm == "sha256" else {0}
         assert {await _code(server, headers | {"algorithm": value}, LIST_ALL)} == allowed
 
@@ -114,12 +114,12 @@ async def test_the_digest_that_is_named_cannot_be_changed_either(
     parts=st.lists(st.sampled_from(["", "listGroup", "&bizType=5", "&ts=", "&body=", "{}", "1"])),
     cuts=st.lists(st.integers(0, 200), min_size=3, max_size=3),
 )
-async def test_a_signature_fits_no_other_way_to_cut_its_text(
+async def test_signature_matches_no_other_split_of_its_text(
     server: Server, parts: list[str], cuts: list[int]
 ) -> None:
-    """The text to sign has no escapes: what follows from that must be nothing."""
+    """The text to sign has no escapes; nothing may follow from that."""
     body = "".join(parts).encode() + LIST_ALL
-    headers = _call(server, body, "md5")
+    headers = _headers(server, body, "md5")
     text = f"{headers['action'].decode()}&bizType=5&ts={server.clock()}&body={body.decode()}"
     first, second, third = sorted(min(cut, len(text)) for cut in cuts)
     pieces = [text[:first], text[first:second], text[second:third], text[third:]]
@@ -147,7 +147,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def _send(server: SharedServer, head: list[bytes], body: bytes) -> tuple[int, dict[str, Any]]:
-    """Send a call with these header lines; return the status and the envelope, if there is one."""
+    """Send a request with these header lines; return the status, and the envelope if any."""
     lines = [b"POST /api/pns/ HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *head]
     connection = server.process.connect()
     connection.connect()
@@ -164,7 +164,7 @@ def _lines(headers: HeaderBytes) -> list[bytes]:
 
 
 def _signed(body: bytes = LIST_ALL, algorithm: str = "md5", skew_ms: int = 0) -> HeaderBytes:
-    """The headers of a call of cus_1, signed now."""
+    """The headers of a request of cus_1, signed now."""
     access_key, secret = KEY_OF["cus_1"]
     made = NewSecret(access_key, secret, "cus_1")
     sent = signed_headers(made, "listGroup", body, now_ms() + skew_ms, algorithm)
@@ -172,7 +172,7 @@ def _signed(body: bytes = LIST_ALL, algorithm: str = "md5", skew_ms: int = 0) ->
     return {names.get(name, name): value.encode() for name, value in sent}
 
 
-def test_any_flipped_bit_on_the_wire_is_refused(shared: SharedServer) -> None:
+def test_server_refuses_every_flipped_bit_on_the_wire(shared: SharedServer) -> None:
     for part in (*SIGNED, "sign"):
         for bit in range(len(_signed()[part]) * 8):
             headers = _signed()
@@ -187,13 +187,13 @@ def test_any_flipped_bit_on_the_wire_is_refused(shared: SharedServer) -> None:
         assert _send(shared, _lines(_signed()), body)[1]["code"] == 1003
 
 
-def test_names_have_any_case_and_values_any_white_space_around(shared: SharedServer) -> None:
+def test_server_ignores_case_of_names_and_white_space_around_values(shared: SharedServer) -> None:
     for change in (str.upper, str.lower, str.swapcase):
         headers = {change(name): b" \t" + value + b"\t " for name, value in _signed().items()}
         assert _send(shared, _lines(headers), LIST_ALL)[1]["code"] == 0
 
 
-def test_a_value_that_is_folded_is_no_http(shared: SharedServer) -> None:
+def test_server_refuses_folded_header_values(shared: SharedServer) -> None:
     for name in (*SIGNED, "sign"):
         headers = _signed()
         value = headers[name]
@@ -202,7 +202,7 @@ def test_a_value_that_is_folded_is_no_http(shared: SharedServer) -> None:
             assert _send(shared, _lines(folded), LIST_ALL) == (400, {})
 
 
-def test_a_header_that_is_sent_twice_is_refused_on_the_wire(shared: SharedServer) -> None:
+def test_server_refuses_a_header_that_is_sent_twice(shared: SharedServer) -> None:
     for name in (*SIGNED, "sign", "algorithm"):
         headers = _signed(algorithm="sha256")
         for again in (headers[name], b"1"):
@@ -212,7 +212,7 @@ def test_a_header_that_is_sent_twice_is_refused_on_the_wire(shared: SharedServer
                 assert envelope["code"] == 1002
                 assert envelope["msg"].endswith(f"the header {name} must be sent once")
         code = _send(shared, [*_lines(headers), name.encode() + b":"], LIST_ALL)[1]["code"]
-        assert code in (1001, 1002)  # an empty one is a second one, and as good as none
+        assert code in (1001, 1002)  # an empty one is a second one, or counts as missing
 
 
 # -- time and signature -----------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_a_header_that_is_sent_twice_is_refused_on_the_wire(shared: SharedServer
 @pytest.mark.parametrize(
     ("skew_ms", "code"), [(-60_001, 1004), (-60_000, 0), (60_000, 0), (60_001, 1004)]
 )
-async def test_a_call_is_fresh_for_60_seconds_and_not_a_millisecond_more(
+async def test_api_accepts_a_ts_for_60_seconds_and_not_a_millisecond_more(
     server: Server, algorithm: str, skew_ms: int, code: int
 ) -> None:
     assert await server.code(ts=server.clock() + skew_ms, algorithm=algorithm) == code
@@ -231,10 +231,10 @@ async def test_a_call_is_fresh_for_60_seconds_and_not_a_millisecond_more(
 
 @on_sqlite_only
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_only_the_signature_itself_is_the_signature(server: Server, algorithm: str) -> None:
-    headers = _call(server, LIST_ALL, algorithm)
+async def test_api_accepts_only_the_exact_signature(server: Server, algorithm: str) -> None:
+    headers = _headers(server, LIST_ALL, algorithm)
     right = headers["sign"]
-    other = _call(server, LIST_ALL, "md5" if algorithm == "sha256" else "sha256")["sign"]
+    other = _headers(server, LIST_ALL, "md5" if algorithm == "sha256" else "sha256")["sign"]
     wrong = [right[:length] for length in range(1, len(right))]
     wrong += [right[start:] for start in range(1, len(right))]
     wrong += [
@@ -252,17 +252,17 @@ async def test_only_the_signature_itself_is_the_signature(server: Server, algori
     assert await _code(server, headers, LIST_ALL) == 0
 
 
-# -- a key that demands sha256 ----------------------------------------------------------------
+# -- a sha256-only key ------------------------------------------------------------------------
 
 
-async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
+async def test_sha256_only_key_refuses_md5_from_the_next_request_on(
     server: Server,
 ) -> None:
     store, name = server.services.store, server.key.access_key
     assert await server.code(algorithm="md5") == 0
     await access_keys.require_sha256(store, name, server.clock())
-    for call in ({}, {"algorithm": "md5"}, {"algorithm": ""}):
-        assert envelope_of(await server.call(**call))["msg"] == (
+    for sent in ({}, {"algorithm": "md5"}, {"algorithm": ""}):
+        assert envelope_of(await server.send(**sent))["msg"] == (
             "Invalid signature: this accessKey demands sha256; sign with it, and send the header "
             "algorithm: sha256"
         )
@@ -276,13 +276,13 @@ async def test_a_key_that_demands_sha256_takes_no_md5_from_the_next_call_on(
     assert await server.code(key=new) == 0
 
 
-async def test_a_stranger_is_not_told_that_a_key_demands_sha256(server: Server) -> None:
+async def test_wrong_signature_does_not_reveal_a_sha256_only_key(server: Server) -> None:
     store, name = server.services.store, server.key.access_key
     guessed = NewSecret(name, "a-guessed-secret", "cus_1")
     for algorithm in ALGORITHMS:
-        before = envelope_of(await server.call(key=guessed, algorithm=algorithm))
+        before = envelope_of(await server.send(key=guessed, algorithm=algorithm))
         await access_keys.require_sha256(store, name, server.clock())
-        after = envelope_of(await server.call(key=guessed, algorithm=algorithm))
+        after = envelope_of(await server.send(key=guessed, algorithm=algorithm))
         await access_keys.require_sha256(store, name, None)
         assert before["msg"] == after["msg"] == "Invalid signature"
     late = server.clock() - 60_001

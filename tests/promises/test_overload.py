@@ -1,4 +1,4 @@
-"""Overload is survived: bounds on calls in hand, rates of keys, and bad calls that cost little.
+"""Overload: bounds on requests in flight, rates of keys, and bad requests that cost little.
 
 No quick form asserts a time. The long form of the flood does: see "A flood" in
 bench/results/README.md.
@@ -37,14 +37,14 @@ FLOOD_CONNECTIONS = 32
 FLOOD_S = 10.0 if IS_SOAK else 1.0
 RATE = 100
 P99_FACTOR = 20
-"""How much longer a call of another key may take in a flood; stated in docs/promises.md."""
+"""How much longer a request of another key may take in a flood; docs/promises.md states it."""
 
 
-# -- too many calls in hand -------------------------------------------------------------------
+# -- too many requests in flight --------------------------------------------------------------
 
 
 def _create(server: Process, name: str, codes: list[int]) -> None:
-    """Create a group, again and again until there was a place for it."""
+    """Create a group; try again until the server has room for the request."""
     connection = connect(server.port)
     while True:
         body = CREATE | {"groupName": name}
@@ -56,7 +56,7 @@ def _create(server: Process, name: str, codes: list[int]) -> None:
     connection.close()
 
 
-async def test_calls_over_the_bound_are_refused_while_the_others_wait(
+async def test_server_refuses_requests_over_the_bound_while_others_wait(
     serve: Start, served_url: str
 ) -> None:
     server = serve("--requests-in-flight-max", "2", "--storage-timeout-ms", "60000")
@@ -67,12 +67,12 @@ async def test_calls_over_the_bound_are_refused_while_the_others_wait(
         for thread in waiting:
             thread.start()
         page = {"limit": 1, "offset": 0}
-        for _ in range(600):  # until both are in hand
+        for _ in range(600):  # until both are in flight
             if server.call("listGroup", page, "cus_2")["code"] == 19004:
                 break
             await asyncio.sleep(0.01)
         text = json.dumps(page).encode()
-        for _ in range(20):  # each is answered, though nothing that waits has gone on
+        for _ in range(20):  # each gets a response, although the others still wait
             connection = connect(server.port)
             connection.request("POST", "/api/pns/", text, signed("cus_2", "listGroup", text))
             answer = connection.getresponse()
@@ -87,19 +87,18 @@ async def test_calls_over_the_bound_are_refused_while_the_others_wait(
     assert len(shown_groups(server)) == 2
 
 
-def test_under_load_a_call_is_carried_out_or_refused_and_never_both(serve: Start) -> None:
+def test_server_under_load_carries_out_or_refuses_each_request(serve: Start) -> None:
     server = serve("--requests-in-flight-max", "2")
     codes: Counter[int] = Counter()
 
-    def write(writer: int) -> None:
+    def write() -> None:
         connection = connect(server.port)
-        for place in range(10):
-            # Two calls of the same bytes would be one write.
-            body = CREATE | {"remark": f"{writer} {place}"}
-            codes[server.call("createGroup", body, connection=connection)["code"]] += 1
+        for _ in range(10):
+            # Many of them have the same bytes; each is a request of its own.
+            codes[server.call("createGroup", CREATE, connection=connection)["code"]] += 1
         connection.close()
 
-    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(20)]
+    writers = [threading.Thread(target=write) for _ in range(20)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -110,11 +109,11 @@ def test_under_load_a_call_is_carried_out_or_refused_and_never_both(serve: Start
     assert server.call("createGroup", CREATE)["code"] == 0
 
 
-# -- bad calls --------------------------------------------------------------------------------
+# -- bad requests -----------------------------------------------------------------------------
 
 
 class CountingStore:
-    """A store that notes every statement that it is asked to run."""
+    """A store that records every statement that it runs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -133,7 +132,7 @@ class CountingStore:
         return await self._store.get_cached(name, value)
 
 
-async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Server) -> None:
+async def test_bad_requests_cost_one_read_of_the_key(server: Server) -> None:
     store = server.services.store
     counting = CountingStore(store)
     made = {
@@ -153,8 +152,8 @@ async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Serve
             dict(server.headers(key=made["disabled"])),
         ],
     }
-    for code, calls in bad.items():
-        for changed in calls:
+    for code, requests in bad.items():
+        for changed in requests:
             assert await server.code(headers=[*(right | changed).items()]) == code
             assert counting.ran == ["key_find"]
             counting.ran.clear()
@@ -174,7 +173,7 @@ async def test_bad_calls_cost_no_more_than_the_one_read_of_the_key(server: Serve
 
 @contextmanager
 def flood(server: Process, codes: Counter[int]) -> Iterator[None]:
-    """Let cus_1 call as fast as it can during the block; then note what it was answered."""
+    """Let cus_1 send requests as fast as it can during the block; then count the codes."""
     flooder = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.promises.flood", str(server.port)),
@@ -193,13 +192,13 @@ def flood(server: Process, codes: Counter[int]) -> Iterator[None]:
     finally:
         flooder.kill()
         flooder.wait()
-    told = json.loads(out)
-    assert told["ended early"] == 0
-    codes.update({int(code): count for code, count in told["codes"].items()})
+    counted = json.loads(out)
+    assert counted["ended early"] == 0
+    codes.update({int(code): count for code, count in counted["codes"].items()})
 
 
-def call_evenly(server: Process, times_s: list[float]) -> None:
-    """Let cus_2 call for a while, not fast; every call must succeed."""
+def send_evenly(server: Process, times_s: list[float]) -> None:
+    """Let cus_2 send requests for a while, not fast; every one must succeed."""
     connection = connect(server.port)
     end_s = time.perf_counter() + FLOOD_S
     while (begun_s := time.perf_counter()) < end_s:
@@ -210,28 +209,28 @@ def call_evenly(server: Process, times_s: list[float]) -> None:
     connection.close()
 
 
-def test_one_keys_flood_leaves_another_key_its_answers(
+def test_flood_of_one_key_leaves_another_key_its_responses(
     serve: Start, served_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = serve()
     times: dict[str, list[float]] = {"alone": [], "flood": [], "flood over its rate": []}
     free, limited = Counter[int](), Counter[int]()
-    call_evenly(server, times["alone"])
+    send_evenly(server, times["alone"])
     with flood(server, free):
-        call_evenly(server, times["flood"])
+        send_evenly(server, times["flood"])
     assert set(free) == {0}
     set_rate = ["keys", "set-rate", KEY_OF["cus_1"][0], "--per-s", str(RATE)]
     assert run_openpns(*set_rate, OPENPNS_DATABASE=served_url).returncode == 0
     begun_s = time.perf_counter()
     with flood(server, limited):
-        call_evenly(server, times["flood over its rate"])
+        send_evenly(server, times["flood over its rate"])
     took_s = time.perf_counter() - begun_s
     assert set(limited) == {0, 19003}
     assert RATE <= limited[0] <= RATE + RATE * took_s
     p99_ms = {kind: statistics.quantiles(taken, n=100)[-1] * 1e3 for kind, taken in times.items()}
     if IS_SOAK:
         shown = {kind: f"p99 {value:.1f} ms" for kind, value in p99_ms.items()}
-        flooded = f"{free.total() / FLOOD_S:.0f} and {limited.total() / took_s:.0f} calls/s"
+        flooded = f"{free.total() / FLOOD_S:.0f} and {limited.total() / took_s:.0f} requests/s"
         with capsys.disabled():
             sys.stdout.write(f"\n{served_url.partition(':')[0]}: {shown}, flood {flooded}\n")
         assert p99_ms["flood"] <= P99_FACTOR * p99_ms["alone"]

@@ -17,7 +17,7 @@ from tests.cli.conftest import Run, run_anywhere
 from tests.helpers import on_sqlite_only
 from tests.leaks import Leaks, LogWatch
 from tests.processes import KEY_OF, LEAKS, MASTER_KEY, Process, Start, client_environ
-from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Misuse, all_marks, with_password
+from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Abuse, all_marks, with_password
 
 import openpns
 from openpns.accounts.access_keys import NewSecret
@@ -65,21 +65,21 @@ def leaks() -> Leaks:
         f"/v1?key={MASTER_KEY.replace('=', '%3D')}",
     ],
 )
-def test_the_search_finds_what_is_planted(leaks: Leaks, text: str) -> None:
+def test_leaks_finds_every_form_of_a_secret(leaks: Leaks, text: str) -> None:
     with pytest.raises(AssertionError, match="a log shows "):
         leaks.require_none("a log", f"first line\n{text}\nlast line")
     leaks.require_none("a log", "8613912****71 secret-of-cus key-of-cus-1")
 
 
-def test_the_search_finds_what_a_process_logs(leaks: Leaks) -> None:
+def test_leaks_finds_what_a_process_logs(leaks: Leaks) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOG_A_NUMBER], capture_output=True, text=True, check=True
     )
     assert leaks.found_in(done.stderr) == {"phone number"}
 
 
-def test_the_watch_over_every_test_finds_what_is_logged() -> None:
-    watch = LogWatch(LEAKS, logging.LogRecord)  # past the one that watches this test
+def test_log_watch_finds_what_is_logged() -> None:
+    watch = LogWatch(LEAKS, logging.LogRecord)  # not the one that watches this test
     watch.begin()
     log = logging.getLogger("some.library")
     log.error("connecting with %s", SECRET)
@@ -90,7 +90,7 @@ def test_the_watch_over_every_test_finds_what_is_logged() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_no_log_answer_or_metric_of_a_server_shows_any(
+def test_server_leaks_nothing_in_logs_responses_and_metrics(
     start: Start, served_url: str, leaks: Leaks, log_format: str
 ) -> None:
     server = start(
@@ -99,9 +99,9 @@ def test_no_log_answer_or_metric_of_a_server_shows_any(
         *("--storage-timeout-ms", "400"),
         PYTHONASYNCIODEBUG="1",
     )
-    misuse = Misuse(server.port, served_url, leaks)
-    misuse.run()
-    assert misuse.codes >= EXPECTED_CODES
+    abuse = Abuse(server.port, served_url, leaks)
+    abuse.run()
+    assert abuse.codes >= EXPECTED_CODES
     admin = server.wait_for(r"http://127\.0\.0\.1:([0-9]+)/healthz")[1]
     for path in ("healthz", "readyz", "metrics"):
         with urllib.request.urlopen(f"http://127.0.0.1:{admin}/{path}") as answer:
@@ -109,15 +109,13 @@ def test_no_log_answer_or_metric_of_a_server_shows_any(
     assert server.stop() == 0
     text = server.log.read_text("utf-8")
     leaks.require_none("the log", text)
-    # What happened is told all the same.
+    # What happened is logged all the same.
     assert all(str(code) in text for code in EXPECTED_CODES - {0})
     assert "request slow" in text
     assert "CheckViolationError" in text or "ConstraintError" in text
 
 
-def test_no_log_of_the_app_under_another_server_shows_any(
-    served_url: str, leaks: Leaks, tmp_path: Path
-) -> None:
+def test_asgi_app_leaks_nothing_in_logs(served_url: str, leaks: Leaks, tmp_path: Path) -> None:
     environ = {
         "OPENPNS_DATABASE": with_password(served_url),
         "OPENPNS_MASTER_KEY": MASTER_KEY,
@@ -127,7 +125,7 @@ def test_no_log_of_the_app_under_another_server_shows_any(
         "PYTHONASYNCIODEBUG": "1",
     }
     log = tmp_path / "uvicorn.log"
-    # Its access log has the paths, which are the caller's own words.
+    # Its access log has the paths, which the client chose.
     uvicorn = [*("uvicorn", "openpns.server.asgi:app", "--port", "0"), "--no-access-log"]
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -140,18 +138,18 @@ def test_no_log_of_the_app_under_another_server_shows_any(
     server.log, server.process = log, process
     try:
         port = int(server.wait_for(r"running on http://127\.0\.0\.1:([0-9]+)")[1])
-        misuse = Misuse(port, served_url, leaks)
-        misuse.run()
+        abuse = Abuse(port, served_url, leaks)
+        abuse.run()
     finally:
         process.terminate()
         process.wait(30)
-    assert misuse.codes >= EXPECTED_CODES
+    assert abuse.codes >= EXPECTED_CODES
     text = log.read_text("utf-8")
     leaks.require_none("the log", text)
     assert text.count("request failed") > 20
 
 
-def test_no_command_shows_any_but_where_it_is_asked_to(
+def test_commands_leak_nothing_unless_asked_to(
     start: Start,
     run_anywhere: Run,
     served_url: str,
@@ -196,7 +194,7 @@ def test_no_command_shows_any_but_where_it_is_asked_to(
         ["migrate", "--check"],
         ["master-key", "rotate"],
         ["backup", "--to", str(tmp_path / "backup.db")],
-        ["call", "createGroup", "--data", f'{{"phones":"{PHONES}"'],
+        ["request", "createGroup", "--data", f'{{"phones":"{PHONES}"'],
     ]
     codes = set()
     for command in commands:
@@ -236,7 +234,7 @@ AWAY = f"postgresql://openpns:{PASSWORD}@127.0.0.1:1/openpns"
         (f"postgresql//openpns:{PASSWORD}@host/openpns", ["serve"]),
     ],
 )
-def test_no_error_of_a_database_that_is_away_shows_its_password(
+def test_errors_of_an_unreachable_database_do_not_show_its_password(
     run_anywhere: Run,
     leaks: Leaks,
     monkeypatch: pytest.MonkeyPatch,
@@ -251,7 +249,7 @@ def test_no_error_of_a_database_that_is_away_shows_its_password(
 
 @on_sqlite_only
 @pytest.mark.parametrize("command", [["verify"], ["audit"], ["customers", "list"], ["serve"]])
-def test_no_error_of_a_damaged_file_shows_what_is_in_it(
+def test_errors_of_a_damaged_file_do_not_show_its_content(
     run_anywhere: Run,
     served_url: str,
     leaks: Leaks,
@@ -269,9 +267,7 @@ def test_no_error_of_a_damaged_file_shows_what_is_in_it(
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_a_migration_that_meets_wrong_rows_does_not_quote_them(
-    served_url: str, leaks: Leaks
-) -> None:
+def test_errors_of_a_migration_do_not_quote_rows(served_url: str, leaks: Leaks) -> None:
     from openpns.errors import ConfigError
     from openpns.storage import connect
     from openpns.storage.migrations import Migration
@@ -298,7 +294,7 @@ def test_a_migration_that_meets_wrong_rows_does_not_quote_them(
         leaks.require_none("the error", str(caught.value))
 
 
-def test_no_repr_shows_any(leaks: Leaks) -> None:
+def test_reprs_leak_nothing(leaks: Leaks) -> None:
     leaks.mark("signature", "0f" * 16)
     group = openpns.Group("0" * 32, "name", [*NUMBERS], NAME, "cus_1")
     settings = load_settings({"database": f"postgresql://a:{PASSWORD}@host/b"}, {})
@@ -347,7 +343,7 @@ def test_no_repr_shows_any(leaks: Leaks) -> None:
 
 
 @pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
-def test_no_traceback_of_a_clients_error_shows_any(
+def test_tracebacks_of_client_errors_leak_nothing(
     leaks: Leaks, error: type[openpns.WireError]
 ) -> None:
     with Emulator(access_secret=SECRET) as pns:
@@ -355,5 +351,5 @@ def test_no_traceback_of_a_clients_error_shows_any(
         client = openpns.Client(pns.base_url, pns.access_key, SECRET, retries=0)
         with client, pytest.raises(openpns.OpenPNSError) as caught:
             client.groups.create(NUMBERS, name="name", remark=NAME)
-    told = "".join(traceback.format_exception(caught.value))
-    leaks.require_none("the traceback", f"{told}{caught.value!r}")
+    text = "".join(traceback.format_exception(caught.value))
+    leaks.require_none("the traceback", f"{text}{caught.value!r}")

@@ -1,4 +1,4 @@
-"""Two nodes behind HAProxy, restarted one after the other under load: no call fails.
+"""Two nodes behind HAProxy, restarted one after the other under load: no request fails.
 
 The configuration is the one that docs/operating/nodes.md shows, with this test's ports in it.
 """
@@ -51,7 +51,7 @@ class HAProxy:
     """HAProxy in front of two nodes.
 
     Args:
-        nodes: What it passes calls to.
+        nodes: Where it sends requests.
         folder: For its configuration and its socket.
     """
 
@@ -78,7 +78,7 @@ class HAProxy:
         for name in NODES:
             self.wait_until_up(name)
 
-    def tell(self, command: str) -> str:
+    def command(self, command: str) -> str:
         """Send a command to the runtime socket, and return its answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self._socket))
@@ -87,7 +87,7 @@ class HAProxy:
 
     def state(self, name: str) -> dict[str, str]:
         """Return what `show stat` says of a node."""
-        head, *lines = self.tell("show stat").removeprefix("# ").splitlines()
+        head, *lines = self.command("show stat").removeprefix("# ").splitlines()
         rows = [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines if line]
         (found,) = [row for row in rows if row["svname"] == name]
         return found
@@ -101,9 +101,9 @@ class HAProxy:
         wait_until(is_up, f"{name} is up")
 
     def drain(self, name: str) -> None:
-        """Give a node no more calls, and wait until it has none."""
-        self.tell(f"set server openpns/{name} state drain")
-        wait_until(lambda: self.state(name)["scur"] == "0", f"{name} has no call")
+        """Send a node no more requests, and wait until it has none."""
+        self.command(f"set server openpns/{name} state drain")
+        wait_until(lambda: self.state(name)["scur"] == "0", f"{name} has no request")
 
     def stop(self) -> None:
         self._process.terminate()
@@ -130,7 +130,7 @@ def haproxy(nodes: list[Node]) -> Iterator[HAProxy]:
         proxy.stop()
 
 
-def test_no_call_fails_while_nodes_are_restarted(
+def test_no_request_fails_while_nodes_restart(
     nodes: list[Node], haproxy: HAProxy, served_url: str
 ) -> None:
     writers = [Writer(f"w{number}", SEED) for number in range(6)]
@@ -141,11 +141,11 @@ def test_no_call_fails_while_nodes_are_restarted(
                 haproxy.drain(name)
                 assert node.server.stop() == 0
                 node.start()
-                haproxy.tell(f"set server openpns/{name} state ready")
+                haproxy.command(f"set server openpns/{name} state ready")
                 haproxy.wait_until_up(name)
             time.sleep(0.3)
         check(writers, nodes[0].server, served_url)
     assert [writer.lost for writer in writers] == [0] * len(writers)
     assert {code for writer in writers for code in writer.codes} == {0}
     answered = {name: int(haproxy.state(name)["hrsp_2xx"]) for name in NODES}
-    assert min(answered.values()) > 0, "calls went to both nodes"
+    assert min(answered.values()) > 0, "both nodes got requests"

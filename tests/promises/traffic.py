@@ -19,21 +19,21 @@ IS_SOAK = "OPENPNS_SOAK" in os.environ
 SEED = int(os.environ.get("OPENPNS_SOAK_SEED", "1"))
 NOT_WRITTEN = {19003, 19004, 19005}
 TIMEOUT_S = 20.0
-"""A call that takes longer hangs, which no test here puts up with."""
+"""A request that takes longer hangs, which fails a test."""
 
 Groups = dict[str, str]
 """The phones of each group, by the group's name."""
 
 
 def rounds(quick: int, soak: int) -> range:
-    """Return how often to do a thing: a few times, or many with OPENPNS_SOAK."""
+    """Return how often to repeat something: a few times, or many with OPENPNS_SOAK."""
     return range(soak if IS_SOAK else quick)
 
 
-def call(
+def send(
     connection: http.client.HTTPConnection, action: str, body: dict[str, Any]
 ) -> dict[str, Any]:
-    """Send one signed call of cus_1 and return the envelope."""
+    """Send one signed request of cus_1; return the envelope."""
     text = json.dumps(body).encode()
     connection.request("POST", "/api/pns/", text, signed("cus_1", action, text))
     answer: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -45,19 +45,19 @@ def connect(port: int) -> http.client.HTTPConnection:
 
 
 class Writer:
-    """A client with groups of its own: what it was told is what must be there.
+    """A client with its own groups: what was acknowledged is what must be there.
 
-    A write whose answer never came leaves two states that are both right; the writer ends with
-    it, and goes on after it was checked.
+    A write without a response leaves two states that are both right. The writer stops with it, and
+    continues after it was checked.
     """
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.codes: Counter[int] = Counter()
         self.acknowledged: list[str] = []
-        """The request id of every write that was answered with 0."""
+        """The request id of every write that got code 0."""
         self.lost = 0
-        """Calls that were never answered."""
+        """Requests without a response."""
         self._random = random.Random(f"{seed} {name}")
         self._groups: Groups = {}
         self._ids: dict[str, str] = {}
@@ -65,7 +65,7 @@ class Writer:
         self._made = 0
 
     def run(self, port: int, stop: threading.Event, pause_s: float = 0.0) -> None:
-        """Write until told to stop, or until a write's outcome is unknown."""
+        """Write until `stop` is set, or until the outcome of a write is unknown."""
         connection = connect(port)
         try:
             while not stop.wait(pause_s) and self._after_doubt is None:
@@ -84,8 +84,8 @@ class Writer:
     def _write(self, connection: http.client.HTTPConnection) -> None:
         action, body, name, after = self._choose()
         try:
-            answer = call(connection, action, body)
-        except ConnectionRefusedError:  # nobody there, so that nothing was written
+            answer = send(connection, action, body)
+        except ConnectionRefusedError:  # no server, so nothing was written
             connection.close()
             time.sleep(0.02)
             return
@@ -108,7 +108,7 @@ class Writer:
             assert code in NOT_WRITTEN, answer
 
     def _choose(self) -> tuple[str, dict[str, Any], str, Groups]:
-        """Return a call, the name of its group, and what is there once it was carried out."""
+        """Return a request, the name of its group, and the groups after it was carried out."""
         chance = self._random
         if len(self._groups) < 3 or chance.random() < 0.3:
             self._made += 1
@@ -144,7 +144,7 @@ def shown_groups(server: Process) -> dict[str, tuple[str, str]]:
     connection = connect(server.port)
     shown: dict[str, tuple[str, str]] = {}
     while True:
-        page = call(connection, "listGroup", {"limit": 500, "offset": len(shown)})["data"]
+        page = send(connection, "listGroup", {"limit": 500, "offset": len(shown)})["data"]
         shown |= {g["groupName"]: (g["groupId"], g["phones"]) for g in page["groups"]}
         if not page["groups"]:
             break
@@ -155,7 +155,7 @@ def shown_groups(server: Process) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def running(writers: list[Writer], port: int, pause_s: float = 0.0) -> Iterator[None]:
-    """Let writers write during the block; what fails in one fails here."""
+    """Let writers write during the block; a failure in one is raised here."""
     stop, failures = threading.Event(), []
 
     def run(writer: Writer) -> None:
@@ -178,12 +178,12 @@ def running(writers: list[Writer], port: int, pause_s: float = 0.0) -> Iterator[
 
 
 def wait_until(is_true: Callable[[], bool], what: str) -> None:
-    """Wait until something is so; fail where it never becomes so."""
+    """Wait until something is true; fail if it does not become true."""
     for _ in range(600):
         if is_true():
             return
         threading.Event().wait(0.05)
-    raise AssertionError(f"not so after 30 s: {what}")
+    raise AssertionError(f"not true after 30 s: {what}")
 
 
 def _difference(possible: list[Groups], mine: Groups) -> str:

@@ -1,4 +1,4 @@
-"""Bytes to a server and what comes back, past any HTTP client: many connections at once."""
+"""Bytes to a server and its responses, without an HTTP client: many connections at once."""
 
 import asyncio
 import contextlib
@@ -11,14 +11,14 @@ import msgspec
 from tests.processes import Process
 
 END_S = 30
-"""How long a connection may take to its end: it tells a hang, and measures nothing."""
+"""How long a connection may take until its end: a bound for hangs, not a measurement."""
 
 _HEAD = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) [^\r]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
 _LENGTH = re.compile(rb"^content-length: ([0-9]+)\r$", re.MULTILINE)
 
 
 class Answer(msgspec.Struct):
-    """One answer, as it stood on the wire."""
+    """One response, as on the wire."""
 
     status: int
     head: bytes
@@ -33,11 +33,11 @@ class Sending(msgspec.Struct):
     half_close: bool = False
     reset: bool = False
     goes_on: bytes = b""
-    """Sent again and again, after the pieces, until the server has had enough."""
+    """Sent repeatedly, after the pieces, until the server closes."""
 
 
 async def _exchange(port: int, sending: Sending) -> bytes:
-    """Send, then return all that comes until the server closes; fail where it never does."""
+    """Send, then return everything until the server closes; fail if it does not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(END_S):
@@ -49,7 +49,7 @@ async def _exchange(port: int, sending: Sending) -> bytes:
                     return b""
                 with contextlib.suppress(ConnectionError):
                     return await reader.read(-1)
-                return b""  # the server has closed with bytes of ours unread
+                return b""  # the server closed with unread bytes of ours
             finally:
                 send.cancel()
                 await asyncio.wait([send])
@@ -86,7 +86,7 @@ def send_all(port: int, sendings: Iterable[Sending | bytes]) -> list[list[Answer
 
 
 def answers_in(received: bytes) -> Iterator[Answer]:
-    """Take bytes from a server apart; fail where they are no HTTP."""
+    """Split bytes from a server into responses; fail if they are not HTTP."""
     while received:
         match = _HEAD.match(received)
         assert match, received[:500]
@@ -97,7 +97,7 @@ def answers_in(received: bytes) -> Iterator[Answer]:
 
 
 class Bystander:
-    """A caller of its own who goes on calling meanwhile, and must be answered each time."""
+    """Another client that sends requests meanwhile and must get a response each time."""
 
     def __init__(self, server: Process) -> None:
         self._server = server
@@ -117,11 +117,11 @@ class Bystander:
     def _run(self) -> None:
         try:
             while not self._stop.wait(0.02):
-                self.codes.append(self._call())
-        except Exception as error:  # noqa: BLE001 - told by the test's own thread
+                self.codes.append(self._send())
+        except Exception as error:  # noqa: BLE001 - raised by the thread of the test
             self.error = error
 
-    def _call(self) -> int:
+    def _send(self) -> int:
         page = {"limit": 1, "offset": 0}
         try:
             code: int = self._server.call("listGroup", page, "cus_2")["code"]

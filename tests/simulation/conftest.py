@@ -1,6 +1,6 @@
 """Fixtures: two nodes with three workers on one database of each engine, for all tests here.
 
-Each test has customers of its own, so that what others did before is not in its way.
+Each test has its own customers, so that the tests do not disturb each other.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ def start_nodes(request: pytest.FixtureRequest, folder: Path, **environ: str) ->
 
 @pytest.fixture(autouse=True)
 def _threads_take_turns_often() -> Iterator[None]:
-    """Let a caller's thread see its answer soon after it came."""
+    """Let a client's thread see its response soon after it arrived."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.0001)
     yield
@@ -89,13 +89,15 @@ async def store(nodes: Nodes) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def new_key(store: Store, url: str, customer: str | None = None) -> Key:
-    """Make an access key, of a customer or of a new one."""
+async def new_key(
+    store: Store, url: str, customer: str | None = None, *, unique_ts: bool = False
+) -> Key:
+    """Create an access key of a customer; None creates the customer."""
     secret_box = await open_secret_box(store, url, MASTER_KEY)
     if customer is None:
         customer = f"cus_{secrets.token_hex(8)}"
         await customers.create(store, now_ms, customer, "")
-    made = await access_keys.create(store, secret_box, now_ms, customer)
+    made = await access_keys.create(store, secret_box, now_ms, customer, unique_ts=unique_ts)
     return Key(customer, made.access_key, [made.access_secret])
 
 

@@ -1,13 +1,13 @@
-"""Could these answers have been given if each call took effect at one moment while it ran?
+"""Could these responses have been given if each request took effect at one moment while it ran?
 
 That is linearizability (Herlihy and Wing, "Linearizability: a correctness condition for
-concurrent objects", 1990). It holds all that is promised of a read: it misses no write that was
-acknowledged before it began, and shows nothing that a later read does not have.
+concurrent objects", 1990). It covers everything that is promised of a read: it misses no write that
+was acknowledged before it began, and shows nothing that a later read does not have.
 
 A history is checked object by object, which is enough: a history is linearizable if and only if
 what it holds of each object is (their theorem of locality). There are two kinds of objects, see
 `model`. All groups of one customer are one object, for a page shows many of them and their total
-at one moment. An access key with its customer's state is another. A call uses both, and counts
+at one moment. An access key with its customer's state is another. A request uses both, and counts
 as an operation of each: its check of the key and its action each have one moment.
 
 The search is that of Wing and Gong in Lowe's order ("Testing for linearizability", 2017): the
@@ -28,7 +28,7 @@ CONFIGURATIONS_MAX = 20_000
 
 
 class Act(Protocol):
-    """What an operation did, and what it was answered."""
+    """What an operation did, and the response to it."""
 
     @property
     def writes(self) -> bool:
@@ -36,13 +36,13 @@ class Act(Protocol):
         ...
 
     def step(self, state: Any) -> Any:
-        """Return the state after it; None where it is not answered like this in that state."""
+        """Return the state after it; None if it gets another response in that state."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """An act that began and ended, as the caller saw it."""
+    """An act that began and ended, as the client saw it."""
 
     start: int
     end: int
@@ -51,7 +51,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Violation:
-    """An operation whose answer fits no order, and what is known of the states around it."""
+    """An operation whose response fits no order, and what is known of the states around it."""
 
     operation: Operation
     possible: list[Any]
@@ -65,11 +65,11 @@ class TooManyOrders(Exception):
 
 
 def check(operations: Iterable[Operation], initial: Hashable) -> Violation | None:
-    """Return the first operation on an object whose answer fits no order; None where all fit."""
+    """Return the first operation on an object whose response fits no order; None if all fit."""
     events = []
     for number, operation in enumerate(operations):
         assert operation.start <= operation.end, operation
-        # Where times are equal, what begins comes before what ends: that orders less.
+        # If times are equal, a begin comes before an end: that orders less.
         events.append((operation.start, 0, number, operation))
         events.append((operation.end, 1, number, operation))
     search = _Search({(initial, frozenset())})
@@ -92,7 +92,7 @@ class _Search:
     past: list[tuple[Any, Operation]] = field(default_factory=list)
 
     def end(self, ended: Operation) -> bool:
-        """Keep the configurations that have an operation in them; False where none has."""
+        """Keep the configurations that include an operation; return whether there are any."""
         self.reached = set(self.configurations)
         to_do, kept = list(self.configurations), set()
         while to_do:

@@ -1,4 +1,4 @@
-"""What openpns promises, one call after the other; and words for what a history did instead."""
+"""What openpns promises, one request after the other; and words for what a history did instead."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
@@ -67,7 +67,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class NotFound:
-    """A change or a deletion was answered: there is no such group."""
+    """A change or a deletion was refused: there is no such group."""
 
     group_id: str
     writes: ClassVar = False
@@ -95,14 +95,14 @@ class Page:
 
 
 class Access(NamedTuple):
-    """What decides whether a key's calls are accepted; a secret is named by its number."""
+    """What decides whether a key's requests are accepted; a secret is named by its number."""
 
     secret: int = 0
     is_disabled: bool = False
     is_customer_disabled: bool = False
 
     def code(self, secret: int) -> int:
-        """The code that a call signed with a secret gets before its action is looked at."""
+        """The code that a request signed with a secret gets before its action is read."""
         if self.is_disabled:
             return NOT_PERMITTED
         if secret != self.secret:
@@ -123,8 +123,8 @@ class SetAccess:
 
 
 @dataclass(frozen=True)
-class Call:
-    """A call was signed with a secret; its code was 1003, 1005 or, where accepted, 0."""
+class Signed:
+    """A request was signed with a secret; its code was 1003, 1005, or 0 if it was accepted."""
 
     secret: int
     code: int
@@ -143,10 +143,10 @@ def find_violation(operations: list[Operation], initial: Groups | Access) -> str
     act = violation.operation.act
     if isinstance(act, Page):
         why = _explain_page(act, violation, zero)
-    elif isinstance(act, Call):
-        why = _explain_call(act, violation)
+    elif isinstance(act, Signed):
+        why = _explain_signed(act, violation)
     else:
-        why = "the answer fits no state that the groups can have had"
+        why = "the response fits no state that the groups can have had"
     could = "\n".join(f"  {_state(state)}" for state in violation.possible[:5])
     return f"{why}\n{_told(violation.operation, zero)}\npossible were:\n{could}"
 
@@ -175,12 +175,12 @@ def _explain_page(page: Page, violation: Violation, zero: int) -> str:
     return f"{what}\n{_told(older[-1], zero)}"
 
 
-def _explain_call(call: Call, violation: Violation) -> str:
-    codes = sorted({access.code(call.secret) for access in violation.possible})
-    if call.code == 0:
+def _explain_signed(request: Signed, violation: Violation) -> str:
+    codes = sorted({access.code(request.secret) for access in violation.possible})
+    if request.code == 0:
         what = "a key that was disabled" if NOT_PERMITTED in codes else "a secret that was replaced"
         return f"accepted with {what}"
-    return f"refused with {call.code} where only {codes} can have been"
+    return f"refused with {request.code}, possible were only {codes}"
 
 
 def _told(operation: Operation, zero: int) -> str:

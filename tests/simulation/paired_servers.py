@@ -1,4 +1,4 @@
-"""Two workers in this process on one database, called with the same steps as others."""
+"""Two workers in this process on one database, which get the same steps as another pair."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
 
-# The second key stops working as the clock moves on.
+# The second key expires as the clock moves on.
 KEYS = {"key-of-cus_1": None, "brief-of-cus_1": 100_000, "key-of-cus_2": None}
 PHONES_IN_GROUP_MAX = 700
 
@@ -28,7 +28,7 @@ Answers = list[Answer]
 
 
 class CountingIds:
-    """Identifiers that are the same for the same calls."""
+    """Identifiers that are the same for the same requests."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -44,8 +44,8 @@ def customer_of(key: str) -> str:
     return key.partition("-of-")[2]
 
 
-class Side:
-    """A database with two customers, two workers that answer calls, and an operator."""
+class Pair:
+    """A database with two customers, two workers, and an operator."""
 
     def __init__(self, url: str, wrap_store: Callable[[Store], Store], **settings: Any) -> None:
         self.url = url
@@ -101,7 +101,7 @@ class Side:
         body = {"phones": phones, "groupName": name, "remark": name}
         if name is None:
             del body["groupName"], body["remark"]
-        answer = await self.call(worker, key, "createGroup", body)
+        answer = await self.send(worker, key, "createGroup", body)
         group_id = json.loads(answer[2]).get("groupId")
         if group_id:
             self._group_ids.append(group_id)
@@ -111,23 +111,23 @@ class Side:
         self, worker: int, key: str, group: int, operate_type: int, phones: str
     ) -> Answers:
         body = {"groupId": self._group(group), "operateType": operate_type, "phones": phones}
-        return [await self.call(worker, key, "updateGroup", body)]
+        return [await self.send(worker, key, "updateGroup", body)]
 
     async def delete(self, worker: int, key: str, group: int) -> Answers:
-        return [await self.call(worker, key, "deleteGroup", {"groupId": self._group(group)})]
+        return [await self.send(worker, key, "deleteGroup", {"groupId": self._group(group)})]
 
     async def page(self, worker: int, key: str, limit: int, offset: int, times: int) -> Answers:
         page = {"limit": limit, "offset": offset}
-        return [await self.call(worker, key, "listGroup", page) for _ in range(times)]
+        return [await self.send(worker, key, "listGroup", page) for _ in range(times)]
 
     async def page_on_both(self, key: str, limit: int, offset: int) -> Answers:
         page = {"limit": limit, "offset": offset}
-        return [await self.call(worker, key, "listGroup", page) for worker in (0, 1, 0)]
+        return [await self.send(worker, key, "listGroup", page) for worker in (0, 1, 0)]
 
     async def mistake(self, worker: int, key: str, changes: dict[str, Any]) -> Answers:
-        """List a page with something wrong about the call."""
+        """List a page with a request that has a mistake."""
         given = {"action": "listGroup", "body": {"limit": 10, "offset": 0}} | changes
-        return [await self.call(worker, key, **given)]
+        return [await self.send(worker, key, **given)]
 
     async def disable_for_a_while(self, what: str, key: str) -> Answers:
         """Disable a key or its customer, and enable it again; both workers answer each time."""
@@ -150,7 +150,7 @@ class Side:
         self.clock.now_ms += ms
         return []
 
-    async def call(
+    async def send(
         self,
         worker: int,
         key: str,
@@ -165,7 +165,7 @@ class Side:
         path: str = "/api/pns/",
         changed: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
-        """Send a call, some of its headers changed after they were signed; read all its answer."""
+        """Send a request, some headers changed after signing; read the whole response."""
         text = json.dumps(body).encode() if raw is None else raw
         known = self._secrets[key]
         used = NewSecret(key, known[max(secret, -len(known))], "")
@@ -184,7 +184,7 @@ class Side:
 
 
 async def read_whole(reply: Reply) -> Answer:
-    """Return all of an answer: status, headers and body."""
+    """Return status, headers and body of a response."""
     body = reply.body if isinstance(reply.body, bytes) else b"".join(await read_chunks(reply))
     reply.close()
     return reply.status, reply.headers, body

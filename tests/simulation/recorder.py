@@ -1,6 +1,5 @@
-"""Callers whose calls to real servers are recorded as a history."""
+"""Clients whose requests to real servers are recorded as a history."""
 
-import itertools
 import json
 import socket
 from collections import defaultdict
@@ -16,11 +15,11 @@ from tests.simulation.model import (
     NOT_PERMITTED,
     SIGNATURE_WRONG,
     Access,
-    Call,
     Create,
     Delete,
     NotFound,
     Page,
+    Signed,
     Update,
     find_violation,
 )
@@ -32,12 +31,10 @@ from openpns.groups.wire import DELETE
 GROUP_NOT_FOUND = 19001
 _ANY_PAGE = {"limit": 1, "offset": 0}
 
-_write_numbers = itertools.count()
-
 
 @dataclass
 class Key:
-    """An access key, and every secret it was given so far."""
+    """An access key, and every secret that it has had."""
 
     customer: str
     name: str
@@ -50,14 +47,14 @@ class Key:
 
 @dataclass
 class Record:
-    """What every caller did, by customer and by access key; threads may add to it."""
+    """What every client did, by customer and by access key; threads may add to it."""
 
     groups: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
     access: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
     workers: set[int] = field(default_factory=set)
 
     def find_violations(self) -> list[str]:
-        """Say of each object whose history cannot be what is wrong with it."""
+        """Return what is wrong with each object whose history is impossible."""
         checked: list[tuple[str, list[Operation], Any]] = [
             *((name, operations, ()) for name, operations in self.groups.items()),
             *((name, operations, Access()) for name, operations in self.access.items()),
@@ -69,8 +66,8 @@ class Record:
 class Connection:
     """A connection that is kept open, to one worker.
 
-    It speaks HTTP by itself: the less a call takes here, the closer its times are to those of the
-    server, and the smaller the staleness that a history shows.
+    It implements HTTP itself: the less time a request takes here, the closer its times are to those
+    of the server, and the smaller the staleness that a history shows.
     """
 
     def __init__(self, port: int) -> None:
@@ -81,27 +78,26 @@ class Connection:
         """The worker number in the last answer's requestId."""
         self._start = 0
         self.times = (0, 0)
-        """When the last call began and ended, in ns."""
+        """When the last request began and ended, in ns."""
 
-    def call(self, key: Key, action: str, body: dict[str, Any], secret: int = -1) -> dict[str, Any]:
-        """Send one call, signed with the newest secret or another, and return the envelope."""
-        self.send(key, action, body, secret)
+    def exchange(
+        self, key: Key, action: str, body: dict[str, Any], secret: int = -1
+    ) -> dict[str, Any]:
+        """Send a request, signed with the newest secret or another; return the envelope."""
+        self.send(new_request(key, action, body, secret))
         return self.receive()
 
-    def send(self, key: Key, action: str, body: dict[str, Any], secret: int = -1) -> None:
-        self.send_request(new_request(key, action, body, secret))
-
-    def send_request(self, request: bytes) -> None:
+    def send(self, request: bytes) -> None:
         self._start = monotonic_ns()
         self._socket.sendall(request)
 
     def receive(self) -> dict[str, Any]:
-        """Wait for the answer to the call that was sent."""
+        """Wait for the response to the request that was sent."""
         self._received.peek(1)
         first_byte = monotonic_ns()
         size = self._read_head()
         content = self._received.read(size) if size is not None else self._read_chunks()
-        # An answer of known length was complete before its first byte; another one was not.
+        # A response of known length was complete before its first byte; another one was not.
         self.times = self._start, first_byte if size is not None else monotonic_ns()
         answer: dict[str, Any] = json.loads(content)
         self.worker = int(answer["requestId"]) >> 12 & 1023
@@ -109,14 +105,14 @@ class Connection:
 
     def code(self, key: Key, secret: int = -1) -> int:
         """List a page and return the code."""
-        return int(self.call(key, "listGroup", _ANY_PAGE, secret)["code"])
+        return int(self.exchange(key, "listGroup", _ANY_PAGE, secret)["code"])
 
     def close(self) -> None:
         self._received.close()
         self._socket.close()
 
     def _read_head(self) -> int | None:
-        """Read up to the body; returns its length, None where it comes in chunks."""
+        """Read up to the body; return its length, or None if it comes in chunks."""
         size = None
         while (line := self._received.readline()) != b"\r\n":
             assert line, "the server closed the connection"
@@ -135,27 +131,22 @@ class Connection:
 
 
 def new_request(key: Key, action: str, body: dict[str, Any], secret: int = -1) -> bytes:
-    """Return the bytes of a call, signed now.
-
-    Each write has a number that no other has. Else two callers who ask for the same within one ms
-    would send the same bytes, and to the server that is one write, which came twice.
-    """
-    sent = body if action == "listGroup" else body | {"n": next(_write_numbers)}
-    text = json.dumps(sent).encode()
+    """Return the bytes of a request, signed now."""
+    text = json.dumps(body).encode()
     lines = [f"{name}: {value}" for name, value in key.sign(action, text, secret).items()]
     head = ["POST /api/pns/ HTTP/1.1", "Host: test", f"Content-Length: {len(text)}", *lines]
     return "\r\n".join([*head, "", ""]).encode() + text
 
 
-class Caller:
-    """Calls in one customer's name, one after the other, each of them recorded."""
+class Client:
+    """Sends requests of one customer, one after the other; each is recorded."""
 
     def __init__(self, connection: Connection, key: Key, record: Record) -> None:
         self._connection = connection
         self._key = key
         self._record = record
         self.shown: dict[str, str] = {}
-        """The groups on the last page that showed this caller any: id and numbers."""
+        """The groups on the last page that had any: id and phones."""
 
     def page(self, limit: int, offset: int) -> None:
         body = {"limit": limit, "offset": offset}
@@ -181,7 +172,7 @@ class Caller:
         self._change("deleteGroup", {"groupId": group_id}, Delete(group_id))
 
     def forget(self, group_id: str) -> None:
-        """Delete a number that was shown in a group, if any was."""
+        """Delete a phone that was shown in a group, if there was one."""
         first = self.shown.get(group_id, "").partition(",")[0]
         if first:
             self.update(group_id, DELETE, first)
@@ -197,15 +188,15 @@ class Caller:
         self._record.groups[self._key.customer].append(Operation(start, end, act))
 
     def _send(self, action: str, body: dict[str, Any]) -> tuple[int, dict[str, Any], int]:
-        # Chosen before the call begins: the operator may give the key a new one meanwhile.
+        # Chosen before the request begins: the operator may rotate the key meanwhile.
         secret = len(self._key.secrets) - 1
-        answer = self._connection.call(self._key, action, body, secret)
+        answer = self._connection.exchange(self._key, action, body, secret)
         start, end = self._connection.times
         refused = answer["code"] in (SIGNATURE_WRONG, NOT_PERMITTED)
-        # Any other failure would leave open what was written.
+        # After another failure it would be unknown what was written.
         assert refused or answer["code"] in (0, GROUP_NOT_FOUND), answer
-        call = Call(secret, answer["code"] if refused else 0)
-        self._record.access[self._key.name].append(Operation(start, end, call))
+        signed = Signed(secret, answer["code"] if refused else 0)
+        self._record.access[self._key.name].append(Operation(start, end, signed))
         self._record.workers.add(self._connection.worker)
         return start, answer, end
 
@@ -225,5 +216,5 @@ def connect_to_every_worker(servers: Sequence[Process], workers: int, key: Key) 
             break
     for connection in spare:
         connection.close()
-    assert len(found) == workers, "some worker takes no connections"
+    assert len(found) == workers, "a worker accepts no connections"
     return list(found.values())

@@ -1,7 +1,7 @@
-"""What each action makes of a customer's groups: docs/api as plain Python.
+"""What each action does to a customer's groups: docs/api as plain Python.
 
-Nothing here is taken from the server: no struct, no parser, no bound. A number's country is the one
-thing that is left out; numbers begin with 852 or 86 here, or with what no country has.
+Nothing here comes from the server: no struct, no parser, no bound. Only the country codes are
+simpler: phones begin with 852 or 86 here, or with a code that no country has.
 """
 
 import re
@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 PHONES_IN_GROUP_MAX: Final = 300
 PHONES_IN_REQUEST_MAX: Final = 310
 
-_NUMBER: Final = re.compile(r"(?=[0-9]{5,15}\Z)(852|86)")
+_PHONE: Final = re.compile(r"(?=[0-9]{5,15}\Z)(852|86)")
+_GROUP_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -32,7 +33,7 @@ Change = Callable[[str, Groups], tuple[Any, Groups]]
 
 
 class Refused(Exception):
-    """A call is answered with this code, and changes nothing."""
+    """A request gets this code and changes nothing."""
 
     def __init__(self, code: int, status: int = 200) -> None:
         super().__init__(code)
@@ -41,15 +42,14 @@ class Refused(Exception):
 
 
 def read(action: str, body: Any, group_id: str) -> Change:
-    """Read a call's fields, in the order of the docs; return what the call does.
+    """Read the fields of a request, in the order of the docs; return what the request does.
 
     Args:
-        action: The action.
-        body: The body as JSON; None where it is none.
-        group_id: The id of the group that is made, if one is.
+        body: The body as JSON; bytes if it is not JSON.
+        group_id: The id of the group that it creates, if it creates one.
 
     Raises:
-        Refused: The call is refused, whatever groups there are.
+        Refused: The request is refused, whatever groups there are.
     """
     if not isinstance(body, dict):
         raise Refused(1002)
@@ -58,21 +58,26 @@ def read(action: str, body: Any, group_id: str) -> Change:
         return _list(limit or 1000, _integer(body, "offset", 2**63 - 1, 10012))
     if action == "createGroup":
         text = _text(body, "phones")
-        name, remark = _note(body, "groupName", 128), _note(body, "remark", 512)
-        _note(body, "clientToken", 64)
-        return _create(Group(group_id, name or group_id, _fitting(_numbers(text)), remark))
+        name, remark = _optional(body, "groupName", 128), _optional(body, "remark", 512)
+        _optional(body, "clientToken", 64)
+        return _create(Group(group_id, name or group_id, _phones(text), remark))
     named = _text(body, "groupId")
     if action == "deleteGroup":
-        return _delete(named)
-    operate = _integer(body, "operateType", 2, 1002)
-    return _update(named, operate, _numbers(_text(body, "phones")))
+        _optional(body, "clientToken", 64)
+        return _delete(_group_id(named))
+    operate, text = _integer(body, "operateType", 2, 1002), _text(body, "phones")
+    _optional(body, "clientToken", 64)
+    given = _phones(text)
+    return _update(_group_id(named), operate, given)
 
 
-def read_wish(action: str, body: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what a call with a client token asks for; nothing for any other call."""
-    if action != "createGroup" or not body.get("clientToken"):
-        return ()
-    return _numbers(body["phones"]), body.get("groupName") or "", body.get("remark") or ""
+def read_payload(action: str, body: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a write asks for; two bodies with equal payloads are the same body."""
+    if action == "createGroup":
+        return _phones(body["phones"]), body.get("groupName") or "", body.get("remark") or ""
+    if action == "deleteGroup":
+        return (body["groupId"],)
+    return body["groupId"], body["operateType"], _phones(body["phones"])
 
 
 def _integer(body: dict[str, Any], name: str, at_most: int, out_of_range: int) -> int:
@@ -91,7 +96,7 @@ def _text(body: dict[str, Any], name: str) -> str:
     return value
 
 
-def _note(body: dict[str, Any], name: str, chars_max: int) -> str:
+def _optional(body: dict[str, Any], name: str, chars_max: int) -> str:
     if body.get(name) is None:
         return ""
     text = _text(body, name)
@@ -100,15 +105,21 @@ def _note(body: dict[str, Any], name: str, chars_max: int) -> str:
     return text
 
 
-def _numbers(text: str) -> tuple[str, ...]:
+def _group_id(text: str) -> str:
+    if not _GROUP_ID.match(text):
+        raise Refused(19001)
+    return text
+
+
+def _phones(text: str) -> tuple[str, ...]:
     items = [item.strip().removeprefix("+") for item in text.split(",")]
-    if len(items) > PHONES_IN_REQUEST_MAX or not all(map(_NUMBER.match, items)):
+    if len(items) > PHONES_IN_REQUEST_MAX or not all(map(_PHONE.match, items)):
         raise Refused(1002)
-    return _once(*items)
+    return _distinct(*items)
 
 
-def _once(*numbers: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(numbers))
+def _distinct(*phones: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(phones))
 
 
 def _fitting(phones: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,7 +146,11 @@ def _list(limit: int, offset: int) -> Change:
 
 
 def _create(group: Group) -> Change:
-    return lambda _, groups: ({"groupId": group.group_id}, (*groups, group))
+    def create(_: str, groups: Groups) -> tuple[Any, Groups]:
+        _fitting(group.phones)
+        return {"groupId": group.group_id}, (*groups, group)
+
+    return create
 
 
 def _delete(group_id: str) -> Change:
@@ -151,9 +166,9 @@ def _delete(group_id: str) -> Change:
 def _update(group_id: str, operate: int, given: tuple[str, ...]) -> Change:
     def changed(there: tuple[str, ...]) -> tuple[str, ...]:
         if operate == 0:
-            return _fitting(_once(*there, *given))
+            return _fitting(_distinct(*there, *given))
         if operate == 1:
-            return tuple(number for number in there if number not in given)
+            return tuple(phone for phone in there if phone not in given)
         return _fitting(given)
 
     def update(_: str, groups: Groups) -> tuple[Any, Groups]:

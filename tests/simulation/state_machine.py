@@ -1,10 +1,11 @@
-"""Random lives of several customers: each answer must be that of a model in memory.
+"""Random requests of several customers: each response must be that of a model in memory.
 
-Two workers answer, each with a clock, a cache and a way to the one database of its own. Hypothesis
-draws what happens, and makes a sequence that fails as short as it can.
+Two workers respond, each with its own clock, cache and connections to the same database. Hypothesis
+draws the steps, and shrinks a sequence that fails.
 
-No two writes are the same bytes, for each carries a number of its own; but `repeat` sends the same
-bytes again.
+The clock stands still between steps, so that equal writes of a key have the same bytes. Keys that
+are set to unique-ts promise that theirs have not: each of their writes carries another number.
+`send_again` sends the bytes of an earlier write, `retry` its body with another ts.
 """
 
 import asyncio
@@ -23,30 +24,29 @@ from hypothesis.stateful import (
 from tests.conftest import FakeClock
 from tests.helpers import MASTER_KEY
 from tests.simulation.reference import Key, Reference
-from tests.simulation.reference_calls import Answer, Call
-from tests.simulation.reference_once import State
+from tests.simulation.reference_idempotency import State
+from tests.simulation.reference_requests import Answer, Request
 from tests.simulation.stores import Fault
 from tests.simulation.strategies import (
     BACK,
-    BAD_NUMBERS,
+    BAD_PHONES,
     CHANGED_FIELDS,
     FIELDS,
     GROUP,
     HOW,
     LIMIT,
     NAME,
-    NO_OBJECTS,
-    NUMBERS,
+    NOT_OBJECTS,
     OFFSET,
     PAGE_FAULT,
+    PHONES,
     READ_FAULT,
-    REPEAT_FAULT,
     RIGHT,
     TOKEN,
     UNKNOWN_IDS,
     WRITE_FAULT,
     How,
-    Numbers,
+    Phones,
 )
 from tests.simulation.workers import Ids, Worker, end_connections, migrate
 
@@ -55,25 +55,25 @@ from openpns.accounts.master_key import open_secret_box
 from openpns.storage import connect
 
 CACHES = [64 * 2**20, 4096, 16 * 2**10, 0]
-"""What a worker may keep, in bytes: all, a few small pages, some with one key, nothing."""
+"""How many bytes a worker may cache: all, a few small pages, some and one key, nothing."""
 
-KEYS = ((0, False), (0, False), (1, False), (2, True))
-"""Of each key, its customer, and whether it demands sha256."""
+KEYS = ((0, False, False), (0, False, True), (1, False, False), (2, True, True))
+"""Of each key: its customer, whether only sha256 is accepted, and whether it is unique-ts."""
 
 DAY_MS = 24 * 3_600_000
 
-_life_numbers = itertools.count()
+_run_numbers = itertools.count()
 _WORKER = st.integers(0, 1)
 _KEY = st.integers(0, len(KEYS) - 1)
 _RARELY = st.sampled_from([False, False, False, False, True])
 
 
-class Lives(RuleBasedStateMachine):
-    """What may happen; the calls first, then what an operator does, then accidents."""
+class StateMachine(RuleBasedStateMachine):
+    """What may happen: requests, then what an operator does, then accidents."""
 
     url: str
     seen: Counter[Any]
-    """How often each code was answered, each fault met, and each code answered to a repeat."""
+    """How often each code was returned, each fault met, and each code returned to a copy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,28 +82,29 @@ class Lives(RuleBasedStateMachine):
         self.reference = Reference()
         self.made: dict[str, list[str]] = {}
         """Every group that each customer may ever have had."""
-        self.sent: list[Call] = []
-        """Every write, and what was meant to be one."""
+        self.sent: list[Request] = []
+        """Every write, the malformed ones too."""
         self._numbers = itertools.count()
         self._workers = [Worker(self.url, self.time, self.ids) for _ in range(2)]
         self._runner = asyncio.Runner()
-        self._wait(self._begin(next(_life_numbers)))
+        self._wait(self._begin(next(_run_numbers)))
 
-    async def _begin(self, life: int) -> None:
-        """Make customers that are new, in a database that has those of earlier lives."""
+    async def _begin(self, run: int) -> None:
+        """Create new customers; the database still has those of earlier runs."""
         self.store = await connect.open_store(self.url)
         self.secret_box = await open_secret_box(self.store, self.url, MASTER_KEY)
-        for number, (owner, sha256_only) in enumerate(KEYS):
-            customer, name = f"cus_{life}_{owner}", f"key-{life}-{number}"
+        for number, (owner, sha256_only, unique_ts) in enumerate(KEYS):
+            customer, name = f"cus_{run}_{owner}", f"key-{run}-{number}"
             if customer not in self.made:
                 await customers.create(self.store, self.time, customer, "")
                 self.made[customer], self.reference.possible[customer] = [], [State()]
             made = await access_keys.create(
                 self.store, self.secret_box, self.time, customer,
                 access_key=name, access_secret=f"secret-of-{number}", sha256_only=sha256_only,
+                unique_ts=unique_ts,
             )  # fmt: skip
             self.reference.keys[name] = Key(
-                customer, [made.access_secret], demands_sha256=sha256_only
+                customer, [made.access_secret], sha256_only=sha256_only, unique_ts=unique_ts
             )
         for worker in self._workers:
             await worker.start(CACHES[0])
@@ -120,41 +121,47 @@ class Lives(RuleBasedStateMachine):
     @initialize(counts=st.tuples(*[st.sampled_from([1, 3, 128, 290])] * 3))
     def begin_with_groups(self, counts: tuple[int, ...]) -> None:
         for key, count in zip((0, 2, 3), counts, strict=True):
-            self.create(0, key, Numbers(0, count), None, RIGHT, None)
+            self.create(0, key, Phones(0, count), None, RIGHT, None)
 
-    @rule(worker=_WORKER, key=_KEY, numbers=NUMBERS, name=NAME, how=HOW,
-          fault=REPEAT_FAULT, token=TOKEN)  # fmt: skip
+    @rule(worker=_WORKER, key=_KEY, phones=PHONES, name=NAME, how=HOW,
+          fault=WRITE_FAULT, token=TOKEN)  # fmt: skip
     def create(
-        self, worker: int, key: int, numbers: Numbers, name: str | None, how: How,
+        self, worker: int, key: int, phones: Phones, name: str | None, how: How,
         fault: Fault | None, token: str | None = None,
     ) -> None:  # fmt: skip
-        body = {"phones": numbers.text, "groupName": name, "remark": name, "clientToken": token}
-        self._write(worker, key, "createGroup", body, how, fault)
+        body = {"phones": phones.text, "groupName": name, "remark": name}
+        self._write(worker, key, "createGroup", body, how, fault, token)
 
-    @rule(worker=_WORKER, key=_KEY, group=GROUP, numbers=NUMBERS, how=HOW,
-          fault=WRITE_FAULT)  # fmt: skip
-    def add(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-            fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 0, numbers.text, how, fault)
+    @rule(worker=_WORKER, key=_KEY, group=GROUP, phones=PHONES, how=HOW,
+          fault=WRITE_FAULT, token=TOKEN)  # fmt: skip
+    def add(
+        self, worker: int, key: int, group: Any, phones: Phones, how: How,
+        fault: Fault | None, token: str | None = None,
+    ) -> None:  # fmt: skip
+        self._update(worker, key, group, 0, phones.text, how, fault, token)
 
-    @rule(worker=_WORKER, key=_KEY, group=GROUP, numbers=NUMBERS, how=HOW,
-          fault=WRITE_FAULT)  # fmt: skip
-    def take_out(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-                 fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 1, numbers.text, how, fault)
+    @rule(worker=_WORKER, key=_KEY, group=GROUP, phones=PHONES, how=HOW,
+          fault=WRITE_FAULT, token=TOKEN)  # fmt: skip
+    def remove(
+        self, worker: int, key: int, group: Any, phones: Phones, how: How,
+        fault: Fault | None, token: str | None = None,
+    ) -> None:  # fmt: skip
+        self._update(worker, key, group, 1, phones.text, how, fault, token)
 
-    @rule(worker=_WORKER, key=_KEY, group=GROUP, numbers=NUMBERS, how=HOW,
-          fault=WRITE_FAULT)  # fmt: skip
-    def replace(self, worker: int, key: int, group: Any, numbers: Numbers, how: How,
-                fault: Fault | None) -> None:  # fmt: skip
-        self._update(worker, key, group, 2, numbers.text, how, fault)
+    @rule(worker=_WORKER, key=_KEY, group=GROUP, phones=PHONES, how=HOW,
+          fault=WRITE_FAULT, token=TOKEN)  # fmt: skip
+    def replace(
+        self, worker: int, key: int, group: Any, phones: Phones, how: How,
+        fault: Fault | None, token: str | None = None,
+    ) -> None:  # fmt: skip
+        self._update(worker, key, group, 2, phones.text, how, fault, token)
 
     @rule(worker=_WORKER, key=_KEY, group=GROUP, operate=st.integers(0, 2),
-          text=BAD_NUMBERS)  # fmt: skip
-    def update_with_bad_numbers(
+          text=BAD_PHONES)  # fmt: skip
+    def update_with_bad_phones(
         self, worker: int, key: int, group: Any, operate: int, text: str
     ) -> None:
-        self._update(worker, key, group, operate, text, RIGHT, None)
+        self._update(worker, key, group, operate, text, RIGHT, None, None)
 
     @rule(
         worker=_WORKER,
@@ -162,30 +169,59 @@ class Lives(RuleBasedStateMachine):
         group=GROUP,
         how=HOW,
         fault=WRITE_FAULT,
+        token=TOKEN,
     )
-    def delete(self, worker: int, key: int, group: Any, how: How, fault: Fault | None) -> None:
+    def delete(
+        self, worker: int, key: int, group: Any, how: How, fault: Fault | None,
+        token: str | None = None,
+    ) -> None:  # fmt: skip
         body = {"groupId": self._group(key, group)}
-        self._write(worker, key, "deleteGroup", body, how, fault)
+        self._write(worker, key, "deleteGroup", body, how, fault, token)
 
     @precondition(lambda self: self.sent)
-    @rule(worker=_WORKER, back=BACK, fault=REPEAT_FAULT)
-    def repeat(self, worker: int, back: int, fault: Fault | None) -> None:
+    @rule(worker=_WORKER, back=BACK, fault=WRITE_FAULT)
+    def send_again(self, worker: int, back: int, fault: Fault | None) -> None:
         """Send an earlier write again, byte for byte; see what it changed."""
-        call = self.sent[-1 - back % len(self.sent)]
-        self._send_again(worker, call, fault)
-        self.list_all_on_both(list(self.reference.keys).index(call.key), None)
+        request = self.sent[-1 - back % len(self.sent)]
+        self.send_copy(worker, request, fault)
+        self.list_all_on_both(list(self.reference.keys).index(request.key), None)
+
+    @precondition(lambda self: self.sent)
+    @rule(worker=_WORKER, key=_KEY, back=BACK, fault=WRITE_FAULT)
+    def retry(self, worker: int, key: int, back: int, fault: Fault | None) -> None:
+        """Send the body of an earlier write again, perhaps with another key; see what it changed.
+
+        It is one with a token, if there is one.
+        """
+        self.retry_of(worker, key, back, fault)
+        self.list_all_on_both(key, None)
+
+    def retry_of(
+        self, worker: int, key: int, back: int, fault: Fault | None = None
+    ) -> Request:  # fmt: skip
+        """Send the body of an earlier write again; return the request."""
+        with_token = [
+            request
+            for request in self.sent
+            if isinstance(request.body, dict) and request.body.get("clientToken")
+        ]
+        sent = with_token or self.sent
+        earlier = sent[-1 - back % len(sent)]
+        retry = self._request(worker, key, earlier.action, earlier.body)
+        self.send_copy(worker, retry, fault)
+        return retry
 
     @rule(worker=_WORKER, key=_KEY, limit=LIMIT, offset=OFFSET, how=HOW,
           fault=READ_FAULT)  # fmt: skip
     def list_page(
         self, worker: int, key: int, limit: int, offset: int, how: How, fault: Fault | None
     ) -> None:
-        self._call(worker, key, "listGroup", {"limit": limit, "offset": offset}, how, fault)
+        self._read(worker, key, limit, offset, how, fault)
 
     @rule(key=_KEY, fault=PAGE_FAULT)
     def list_all_on_both(self, key: int, fault: Fault | None) -> None:
         for worker, met in ((0, fault), (1, None), (0, None)):
-            self._call(worker, key, "listGroup", {"limit": 0, "offset": 0}, RIGHT, met)
+            self._read(worker, key, 0, 0, RIGHT, met)
 
     @rule(
         worker=_WORKER,
@@ -194,25 +230,23 @@ class Lives(RuleBasedStateMachine):
         changed=CHANGED_FIELDS,
         action=st.sampled_from(["listGroup", "createGroup", "updateGroup", "deleteGroup"]),
     )
-    def call_with_changed_fields(
+    def send_changed_fields(
         self, worker: int, key: int, group: Any, changed: dict[str, Any], action: str
     ) -> None:
         body = {"limit": 2, "offset": 1, "operateType": 0, "phones": "8615100000000"}
         sent = body | {"groupId": self._group(key, group)} | changed
         own = {name: sent[name] for name in FIELDS[action] if name in sent}
-        self._write(worker, key, action, own, RIGHT, None)
+        self._write(worker, key, action, own, RIGHT, None, None)
 
     @rule(
         worker=_WORKER,
         key=_KEY,
-        body=NO_OBJECTS,
+        body=NOT_OBJECTS,
         how=HOW,
         action=st.sampled_from(["listGroup", "createGroup", "updateGroup", "deleteGroup"]),
     )
-    def call_without_an_object(
-        self, worker: int, key: int, body: bytes, how: How, action: str
-    ) -> None:
-        self._call(worker, key, action, body, how, None)
+    def send_no_object(self, worker: int, key: int, body: bytes, how: How, action: str) -> None:
+        self._send_new(worker, self._request(worker, key, action, body, how), None)
 
     @rule(key=_KEY, is_disabled=_RARELY)
     def disable_key(self, key: int, is_disabled: bool) -> None:
@@ -243,23 +277,30 @@ class Lives(RuleBasedStateMachine):
         known.secrets.append(made.access_secret)
         known.previous_until_ms = self.time() + grace_ms
 
-    @rule(key=_KEY, is_demanded=_RARELY)
-    def demand_sha256(self, key: int, is_demanded: bool) -> None:
+    @rule(key=_KEY, is_required=_RARELY)
+    def require_sha256(self, key: int, is_required: bool) -> None:
         name, known = self._key(key)
-        refused_ms = self.time() if is_demanded else None
-        self._wait(access_keys.require_sha256(self.store, name, refused_ms))
-        known.demands_sha256 = is_demanded
+        since_ms = self.time() if is_required else None
+        self._wait(access_keys.require_sha256(self.store, name, since_ms))
+        known.sha256_only = is_required
+
+    @rule(key=_KEY, is_required=st.booleans())
+    def require_unique_ts(self, key: int, is_required: bool) -> None:
+        name, known = self._key(key)
+        since_ms = self.time() if is_required else None
+        self._wait(access_keys.require_unique_ts(self.store, name, since_ms))
+        known.unique_ts = is_required
 
     @rule(worker=_WORKER)
-    def forget_notes(self, worker: int) -> None:
-        """What a worker does every 30 s: other workers may have other clocks."""
+    def delete_expired_records(self, worker: int) -> None:
+        """Do what a worker does every 30 s; other workers may have other clocks."""
         self._wait(self._workers[worker].clean())
         self.reference.clean(self._workers[worker].clock())
 
     @rule(ms=st.sampled_from([1, 20_000, 60_000, 100_000, -30_000, DAY_MS]), key=_KEY)
     def move_time(self, ms: int, key: int) -> None:
         self.time.now_ms += ms
-        self._call(0, key, "listGroup", {"limit": 1, "offset": 0}, RIGHT, None)
+        self._read(0, key, 1, 0, RIGHT, None)
 
     @rule(worker=_WORKER, ms=st.sampled_from([0, 0, 5000, -5000, 60_000, -60_000, 60_001, -60_001]))
     def put_clock_wrong(self, worker: int, ms: int) -> None:
@@ -273,51 +314,61 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.url.startswith("postgresql"))
     @rule()
     def lose_every_connection(self) -> None:
-        """Between two calls: each is tried again on a new connection, and nobody notices."""
+        """Close the connections between two requests: each is retried on a new connection."""
         self._wait(end_connections(self.url))
 
     def _update(
         self, worker: int, key: int, group: Any, operate: int, text: str, how: How,
-        fault: Fault | None,
+        fault: Fault | None, token: str | None,
     ) -> None:  # fmt: skip
         body = {"groupId": self._group(key, group), "operateType": operate, "phones": text}
-        self._write(worker, key, "updateGroup", body, how, fault)
+        self._write(worker, key, "updateGroup", body, how, fault, token)
 
     def _write(
         self, worker: int, key: int, action: str, body: dict[str, Any], how: How,
-        fault: Fault | None,
+        fault: Fault | None, token: str | None,
     ) -> None:  # fmt: skip
         number = next(self._numbers)
-        self._call(worker, key, action, body | {"n": number}, how, fault)
+        body |= {} if token is None else {"clientToken": token}
+        self._send_new(worker, self._request(worker, key, action, body, how), fault)
         if number % 3 == 0 and action != "listGroup":
-            self._send_again(1 - worker, self.sent[-1], None)
-        if number % 2:  # not every time, so that several changes are met by one page too
+            self.send_copy(1 - worker, self.sent[-1], None)
+        if number % 2:  # not every time, so that one page also meets several changes
             self.list_all_on_both(key, None)
 
-    def _call(
-        self, worker: int, key: int, action: str, body: Any, how: How, fault: Fault | None
+    def _read(
+        self, worker: int, key: int, limit: int, offset: int, how: How, fault: Fault | None
     ) -> None:
+        body = {"limit": limit, "offset": offset}
+        self._send_new(worker, self._request(worker, key, "listGroup", body, how), fault)
+
+    def _request(self, worker: int, key: int, action: str, body: Any, how: How = RIGHT) -> Request:
         name, known = self._key(key)
+        if known.unique_ts and isinstance(body, dict) and action != "listGroup":
+            body = body | {"n": next(self._numbers)}
         secret = known.secrets[max(how.secret, -len(known.secrets))]
         clock = self._workers[worker].clock
         ts_ms = self.time() if how.late_ms is None else clock() - how.late_ms
-        own = "sha256" if known.demands_sha256 else "md5"
+        own = "sha256" if known.sha256_only else "md5"
         algorithm = {"the key's": own, "not sent": None}.get(how.algorithm, how.algorithm)
-        call = Call(action, body, name, secret, ts_ms, algorithm, how.flaws)
-        if action != "listGroup":
-            self.sent.append(call)
-        self._send(worker, call, fault)
+        return Request(action, body, name, secret, ts_ms, algorithm, how.flaws)
 
-    def _send_again(self, worker: int, call: Call, fault: Fault | None) -> None:
-        self.seen["repeated", self._send(worker, call, fault).code] += 1
+    def _send_new(self, worker: int, request: Request, fault: Fault | None) -> None:
+        if request.action != "listGroup":
+            self.sent.append(request)
+        self._send(worker, request, fault)
 
-    def _send(self, worker: int, call: Call, fault: Fault | None) -> Answer:
+    def send_copy(self, worker: int, request: Request, fault: Fault | None) -> None:
+        """Send a write that is a copy of an earlier one, or has its body."""
+        self.seen["copy", self._send(worker, request, fault).code] += 1
+
+    def _send(self, worker: int, request: Request, fault: Fault | None) -> Answer:
         now_ms = self._workers[worker].clock()
-        answer, met = self._wait(self._workers[worker].send(call, fault))
+        answer, met = self._wait(self._workers[worker].send(request, fault))
         self.seen.update([answer.code, met])
-        self.reference.accept(call, now_ms, met, self.ids.group, answer)
-        if call.action == "createGroup" and answer.code in (0, 19006):
-            made = self.made[self.reference.keys[call.key].customer]
+        self.reference.accept(request, now_ms, met, self.ids.group, answer)
+        if request.action == "createGroup" and answer.code in (0, 19006):
+            made = self.made[self.reference.keys[request.key].customer]
             group_id = answer.returned.get("groupId", self.ids.group)
             if group_id not in made:
                 made.append(group_id)
@@ -327,7 +378,7 @@ class Lives(RuleBasedStateMachine):
         return list(self.reference.keys.items())[number]
 
     def _group(self, key: int, group: tuple[str, int]) -> str:
-        """Choose an id: one that the key's customer was given, another's, or nobody's."""
+        """Return a group id of the key's customer, of another one, or of none."""
         whose, number = group
         customer = self._key(key)[1].customer
         others = itertools.chain(*(ids for name, ids in self.made.items() if name != customer))
@@ -338,7 +389,7 @@ class Lives(RuleBasedStateMachine):
         return self._runner.run(work)
 
 
-def lives_on(url: str) -> type[Lives]:
-    """Return lives in a new database."""
+def machine_on(url: str) -> type[StateMachine]:
+    """Return a state machine on a new database."""
     asyncio.run(migrate(url))
-    return type("Lives", (Lives,), {"url": url, "seen": Counter()})
+    return type("MachineOnDatabase", (StateMachine,), {"url": url, "seen": Counter()})

@@ -1,4 +1,4 @@
-"""Stores that do what no store should: show what was, or fail."""
+"""Stores that misbehave: one returns stale rows, the other fails."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -10,7 +10,7 @@ from openpns.storage.store import Params, Row, Store, Transaction
 
 
 class StaleStore:
-    """A store that never reads twice what it has read once."""
+    """A store that returns the rows of its first read again."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,18 +55,18 @@ FAULTS: Final = (
     Fault("write", OutcomeUnknown, "instead of commit"),
     Fault("write", OutcomeUnknown, "after commit"),
 )
-"""Of a lost commit's two outcomes the caller is told the same."""
+"""Both outcomes of a lost commit look the same to the client."""
 
 
 class FaultyStore:
-    """A store that fails when it is told to."""
+    """A store that fails once for each fault that is armed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.armed: Fault | None = None
-        """What the next call of that method meets."""
+        """What the next use of its method meets."""
         self.met: Fault | None = None
-        """The fault that was met last."""
+        """The last fault that was met."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -90,9 +90,7 @@ class FaultyStore:
     async def write(
         self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
     ) -> Any:
-        del (
-            batch_key
-        )  # by itself: of writes that run side by side, a failure makes the engine run all anew
+        del batch_key  # alone: if one write of a batch fails, the store runs all of them again
 
         def failing_at_their_end() -> Transaction[Any]:
             result = yield from steps()
@@ -108,4 +106,4 @@ class FaultyStore:
         fault = self.armed
         if fault is not None and (fault.method, fault.when) == (method, when):
             self.armed, self.met = None, fault
-            raise fault.error("a fault of the test's")
+            raise fault.error("a fault of the test")

@@ -1,4 +1,4 @@
-"""What the stateful test draws: numbers, groups, bodies, and what goes wrong with calls."""
+"""What the stateful test draws: phones, groups, bodies, and what is wrong with requests."""
 
 from typing import Any, NamedTuple
 
@@ -7,8 +7,8 @@ from tests.simulation.reference import FLAWS
 from tests.simulation.stores import FAULTS
 
 
-class Numbers(NamedTuple):
-    """A run of numbers, as a caller may spell it."""
+class Phones(NamedTuple):
+    """Consecutive phones, as a client may spell them."""
 
     first: int
     count: int
@@ -21,13 +21,13 @@ class Numbers(NamedTuple):
 
 
 class How(NamedTuple):
-    """How a call is made: what is wrong with it, if anything."""
+    """How a request is sent: what is wrong with it, if anything."""
 
     flaws: frozenset[str] = frozenset()
     late_ms: int | None = None
-    """By how much its ts lies before the worker's own time; None takes the true time."""
+    """How far its ts is behind the worker's own clock; None for the true time."""
     secret: int = -1
-    """Which of the key's secrets signs; -2 is the one before the newest."""
+    """Which of the key's secrets signs; -2 is the second newest."""
     algorithm: str = "the key's"
 
 
@@ -35,7 +35,7 @@ RIGHT = How()
 
 
 def _rarely(often: Any, other: st.SearchStrategy[Any], one_in: int) -> st.SearchStrategy[Any]:
-    """Draw one value most of the time, another one in so many times."""
+    """Draw one value most of the time, and another one once in `one_in` times."""
     return st.integers(1, one_in).flatmap(lambda n: other if n == one_in else st.just(often))
 
 
@@ -57,22 +57,21 @@ def _faults(*methods: str) -> st.SearchStrategy[Any]:
 
 
 READ_FAULT = _faults("get_cached", "fetch", "stream")
-WRITE_FAULT = _faults("get_cached", "write")
+WRITE_FAULT = _faults("get_cached", "fetch", "write")
 PAGE_FAULT = _faults("fetch", "stream")
-REPEAT_FAULT = _faults("get_cached", "fetch", "write")
 
-# How many calls were sent after the one that is sent again.
+# How many writes were sent after the one that is sent again.
 BACK = st.one_of(st.integers(0, 2), st.integers(0, 40))
 
-# Few numbers overlap others, so that some are added twice and some deleted; many numbers pass the
-# sizes from which on a group is stored or sent in another way, and then the bounds.
-NUMBERS = st.builds(
-    Numbers,
+# A few phones overlap with others, so that some are added twice and some deleted. Many phones pass
+# the sizes at which a group is stored or sent in another way, and the bounds.
+PHONES = st.builds(
+    Phones,
     st.integers(0, 6),
     st.sampled_from([1, 1, 2, 3, 5, 127, 128, 129, 263, 280, 290, 298, 300, 301, 310, 311]),
     st.sampled_from(["{}", "{}", "{}", "+{} ", "{0},{0}"]),
 )
-BAD_NUMBERS = st.sampled_from(
+BAD_PHONES = st.sampled_from(
     ["", ",", "85211111114,", "85211111114,,85211111115", "+", "++85211111114", "8521", "085211111",
      "8521111111111111", "9991234567", "852-1111114", "85211111114;85211111115",
      "８５２１１１１"]
@@ -84,7 +83,11 @@ GROUP = st.tuples(
 UNKNOWN_IDS = ("f" * 32, "0" * 31, "0" * 33, "F" * 32, "", "g" * 32)
 
 NAME = st.sampled_from([None, "", "a", "牛 🚚 \"quoted\" \\ 'é'", "n" * 128])
-TOKEN = st.sampled_from([None, None, None, None, "", "a", "a", "b", "t" * 64, "t" * 65])
+TOKEN = st.one_of(
+    st.none(),
+    st.sampled_from(["", "a", "a", "b", "t" * 64, "t" * 65]),
+    st.integers(0, 999).map("token-{}".format),
+)
 LIMIT = st.sampled_from([0, 0, 1, 2, 3, 10, 10, 1000, 1001, -1])
 OFFSET = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 100, 2**63 - 1, 2**63, -1])
 
@@ -95,11 +98,11 @@ _ODD_VALUES = st.sampled_from(
 FIELDS = {
     "listGroup": ("limit", "offset"),
     "createGroup": ("phones", "groupName", "remark", "clientToken"),
-    "updateGroup": ("groupId", "operateType", "phones"),
-    "deleteGroup": ("groupId",),
+    "updateGroup": ("groupId", "operateType", "phones", "clientToken"),
+    "deleteGroup": ("groupId", "clientToken"),
 }
-"""The fields of each action, but for extensions that the model does not know."""
+"""The fields of each action, without extensions that the model does not know."""
 
 _FIELDS = st.sampled_from(sorted({name for names in FIELDS.values() for name in names}))
 CHANGED_FIELDS = st.dictionaries(_FIELDS, _ODD_VALUES, min_size=1, max_size=2)
-NO_OBJECTS = st.sampled_from([b"", b"{", b"null", b"[]", b'"text"', b'{"limit": NaN}', b"{\xff}"])
+NOT_OBJECTS = st.sampled_from([b"", b"{", b"null", b"[]", b'"text"', b'{"limit": NaN}', b"{\xff}"])

@@ -1,7 +1,7 @@
-"""What a kept answer could miss, one case each: every worker shows each change at once.
+"""What a cached response could miss, one case each: every worker shows each change at once.
 
-Each worker answers the same question before and after, so that whatever it keeps is warm. What an
-operator changes in the tables by hand, past openpns, is not covered: nothing is promised of it.
+Each worker gets the same request before and after, so that its cache is warm. Changes that an
+operator makes to the tables by hand are not covered: nothing is promised for them.
 """
 
 import itertools
@@ -15,21 +15,21 @@ from typing import Any
 import pytest
 from tests.processes import run_openpns
 from tests.simulation.conftest import Nodes
-from tests.simulation.recorder import Connection, Key
+from tests.simulation.recorder import Connection, Key, new_request
 
 from openpns.accounts import access_keys
 from openpns.clock import now_ms
 from openpns.storage.store import Store
 
 ROUNDS = 100
-CONNECTIONS_ASKING = 6
+CONNECTIONS_READING = 6
 """On each worker."""
 ALL: dict[str, Any] = {"limit": 10, "offset": 0}
 
 
 def rows_of(connection: Connection, key: Key, page: dict[str, Any] = ALL) -> list[str]:
-    """The numbers of each group on a page; its total must fit."""
-    answer = connection.call(key, "listGroup", page)
+    """The phones of each group on a page; its total must fit."""
+    answer = connection.exchange(key, "listGroup", page)
     assert answer["code"] == 0
     rows = [row["phones"] for row in answer["data"]["groups"]]
     if page["offset"] == 0 and len(rows) < page["limit"]:
@@ -38,8 +38,8 @@ def rows_of(connection: Connection, key: Key, page: dict[str, Any] = ALL) -> lis
 
 
 def do(connection: Connection, key: Key, action: str, **body: Any) -> str:
-    """Make a change that must succeed; returns the new group's id, if it made one."""
-    answer = connection.call(key, action, body)
+    """Make a change that must succeed; return the new group's id, if it created one."""
+    answer = connection.exchange(key, action, body)
     assert answer["code"] == 0
     return str(answer.get("groupId", ""))
 
@@ -49,7 +49,7 @@ Operate = Callable[..., str]
 
 @pytest.fixture
 def operate(nodes: Nodes) -> Operate:
-    """Run a command of the operator's on the database, and return what it prints."""
+    """Run an operator command on the database; return its output."""
 
     def run(*arguments: str) -> str:
         done = run_openpns(*arguments, "--database", nodes.url)
@@ -60,29 +60,29 @@ def operate(nodes: Nodes) -> Operate:
 
 
 @pytest.fixture
-def _others_ask_meanwhile(nodes: Nodes, key: Key) -> Iterator[None]:
-    """Others ask all workers for the same page all the time, so that reads may be shared."""
+def _others_read_meanwhile(nodes: Nodes, key: Key) -> Iterator[None]:
+    """Others read the same page from all workers all the time, so that reads may be shared."""
     is_finished = threading.Event()
-    asking = [nodes.connect(key) for _ in range(CONNECTIONS_ASKING)]
+    reading = [nodes.connect(key) for _ in range(CONNECTIONS_READING)]
 
-    def ask() -> None:
+    def read() -> None:
         while not is_finished.is_set():
-            for connection in itertools.chain(*asking):
-                connection.send(key, "listGroup", ALL)
-            for connection in itertools.chain(*asking):
-                connection.receive()  # a page or a refusal: the test looks at its own
+            for connection in itertools.chain(*reading):
+                connection.send(new_request(key, "listGroup", ALL))
+            for connection in itertools.chain(*reading):
+                connection.receive()  # a page or a refusal: the test checks its own
 
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask)
+        done = pool.submit(read)
         yield
         is_finished.set()
-        asked.result()
-    for connection in itertools.chain(*asking):
+        done.result()
+    for connection in itertools.chain(*reading):
         connection.close()
 
 
-@pytest.mark.usefixtures("_others_ask_meanwhile")
-def test_what_one_worker_acknowledged_every_worker_shows_at_once(
+@pytest.mark.usefixtures("_others_read_meanwhile")
+def test_every_worker_shows_at_once_what_one_acknowledged(
     connections: list[Connection], key: Key, other_key: Key
 ) -> None:
     group_id = do(connections[0], key, "createGroup", phones="85211111114")
@@ -91,25 +91,25 @@ def test_what_one_worker_acknowledged_every_worker_shows_at_once(
         phones = f"852{number:08}"
         writer = connections[number % len(connections)]
         do(writer, key, "updateGroup", groupId=group_id, operateType=2, phones=phones)
-        # The others first: their next question is the same as in the round before.
+        # The others first: their next request is the same as in the round before.
         for reader in (*(other for other in connections if other is not writer), writer):
             assert rows_of(reader, key) == [phones]
             assert rows_of(reader, other_key) == ["85211111115"]
 
 
-@pytest.mark.usefixtures("_others_ask_meanwhile")
-async def test_a_disabled_key_is_refused_at_once_while_it_is_used(
+@pytest.mark.usefixtures("_others_read_meanwhile")
+async def test_every_worker_refuses_a_disabled_key_at_once_under_load(
     connections: list[Connection], key: Key, store: Store
 ) -> None:
     for number in range(ROUNDS // 2):
         for disabled_ms, code in ((now_ms(), 1005), (None, 0)):
             await access_keys.disable(store, key.name, disabled_ms)
-            # Another worker is the first to be asked each time.
+            # Another worker is the first each time.
             turned = [*connections[number % 3 :], *connections[: number % 3]]
             assert [connection.code(key) for connection in turned] == [code] * 3
 
 
-def test_groups_come_and_go_on_every_worker_at_once_and_offsets_move(
+def test_every_worker_shows_new_and_deleted_groups_at_once(
     connections: list[Connection], key: Key
 ) -> None:
     phones: list[str] = []
@@ -128,10 +128,10 @@ def test_groups_come_and_go_on_every_worker_at_once_and_offsets_move(
                 assert rows_of(reader, key, page) == phones[offset : offset + 5]
 
 
-def test_a_group_that_grew_long_and_short_again_is_shown_as_it_is(
+def test_every_worker_shows_a_group_that_grows_and_shrinks(
     connections: list[Connection], key: Key
 ) -> None:
-    """A page without a limit is sent in slices as soon as a group is long."""
+    """A page without a limit is sent in chunks if a group is long."""
     everything = {"limit": 0, "offset": 0}
     long = ",".join(f"8521{number:07}" for number in range(300))
     group_id = do(connections[0], key, "createGroup", phones="85211111114")
@@ -142,7 +142,7 @@ def test_a_group_that_grew_long_and_short_again_is_shown_as_it_is(
             assert [rows_of(reader, key, everything) for reader in connections] == [[phones]] * 3
 
 
-def test_groups_that_the_operator_imports_are_shown_at_once(
+def test_every_worker_shows_imported_groups_at_once(
     connections: list[Connection], key: Key, operate: Operate, tmp_path: Path
 ) -> None:
     file = tmp_path / "groups.csv"
@@ -154,7 +154,7 @@ def test_groups_that_the_operator_imports_are_shown_at_once(
 
 
 @pytest.mark.parametrize("what", ["keys", "customers"])
-def test_a_disabled_key_or_customer_is_refused_at_once_on_kept_connections(
+def test_every_worker_refuses_a_disabled_key_or_customer_on_open_connections(
     connections: list[Connection], key: Key, other_key: Key, operate: Operate, what: str
 ) -> None:
     name = key.name if what == "keys" else key.customer
@@ -164,7 +164,7 @@ def test_a_disabled_key_or_customer_is_refused_at_once_on_kept_connections(
         assert {connection.code(other_key) for connection in connections} == {0}
 
 
-def test_a_secret_that_was_replaced_without_grace_is_refused_at_once(
+def test_every_worker_refuses_a_replaced_secret_without_grace_at_once(
     connections: list[Connection], key: Key, operate: Operate
 ) -> None:
     old = {connection.code(key) for connection in connections}
@@ -175,7 +175,7 @@ def test_a_secret_that_was_replaced_without_grace_is_refused_at_once(
     assert {connection.code(key, 1) for connection in connections} == {0}
 
 
-def test_a_key_that_was_unknown_is_accepted_once_it_is_made(
+def test_every_worker_accepts_a_new_key_that_was_unknown_before(
     connections: list[Connection], key: Key, operate: Operate
 ) -> None:
     new = Key(key.customer, f"new-{key.name}", ["the-new-keys-secret"])

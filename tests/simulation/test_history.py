@@ -1,4 +1,4 @@
-"""The checker is checked: right histories pass, each kind of wrong one is caught and named."""
+"""The checker itself: right histories pass, each kind of wrong one is found and named."""
 
 from itertools import permutations
 from typing import Any
@@ -10,12 +10,12 @@ from tests.simulation import history
 from tests.simulation.history import Operation, TooManyOrders, check
 from tests.simulation.model import (
     Access,
-    Call,
     Create,
     Delete,
     NotFound,
     Page,
     SetAccess,
+    Signed,
     Update,
     find_violation,
 )
@@ -116,8 +116,8 @@ WRONG = {
         (0, 1, Create(*ONE)),
         (2, 3, listed(ONE, total=2)),
     ],
-    "the answer fits no state": [(0, 1, Create(*ONE)), (2, 3, NotFound("a"))],
-    "a lost write, or two moments on one page": [  # b's old numbers beside a's newer ones
+    "the response fits no state": [(0, 1, Create(*ONE)), (2, 3, NotFound("a"))],
+    "a lost write, or two moments on one page": [  # b's old numbers and a's newer ones
         (0, 1, Create(*ONE)),
         (2, 3, Create(*TWO)),
         (4, 5, Update("b", REPLACE, "20")),
@@ -127,56 +127,60 @@ WRONG = {
 }
 
 WRONG_ACCESS = {
-    "accepted with a key that was disabled": [(0, 1, DISABLE), (2, 3, Call(0, 0))],
-    "accepted with a key": [(0, 9, DISABLE), (1, 2, Call(0, 1005)), (3, 4, Call(0, 0))],
+    "accepted with a key that was disabled": [(0, 1, DISABLE), (2, 3, Signed(0, 0))],
+    "accepted with a key": [(0, 9, DISABLE), (1, 2, Signed(0, 1005)), (3, 4, Signed(0, 0))],
     "accepted with a secret that was replaced": [
         (0, 1, SetAccess("secret", 1)),
-        (2, 3, Call(1, 0)),
-        (4, 5, Call(0, 0)),
+        (2, 3, Signed(1, 0)),
+        (4, 5, Signed(0, 0)),
     ],
-    "refused with 1005 where only [0]": [(0, 1, DISABLE), (2, 3, ENABLE), (4, 5, Call(0, 1005))],
-    "refused with 1003 where only [0]": [(0, 1, Call(0, 1003))],
+    "refused with 1005, possible were only [0]": [
+        (0, 1, DISABLE),
+        (2, 3, ENABLE),
+        (4, 5, Signed(0, 1005)),
+    ],
+    "refused with 1003, possible were only [0]": [(0, 1, Signed(0, 1003))],
     "accepted with a key that was": [
         (0, 1, SetAccess("is_customer_disabled", 1)),
-        (2, 3, Call(0, 0)),
+        (2, 3, Signed(0, 0)),
     ],
 }
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_a_right_history_is_accepted(name: str) -> None:
+def test_find_violation_accepts_right_histories(name: str) -> None:
     assert find_violation(operations(*RIGHT[name]), ()) is None
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_history_is_caught_and_named(name: str) -> None:
+def test_find_violation_names_wrong_histories(name: str) -> None:
     found = find_violation(operations(*WRONG[name]), ())
     assert found is not None
     assert found.startswith(name)
 
 
-def test_a_disabled_key_may_be_accepted_only_while_it_is_being_disabled() -> None:
+def test_find_violation_accepts_a_key_only_while_it_is_being_disabled() -> None:
     right = operations(
-        (0, 1, Call(0, 0)),
+        (0, 1, Signed(0, 0)),
         (2, 9, DISABLE),
-        (3, 4, Call(0, 0)),
-        (5, 6, Call(0, 1005)),
-        (10, 11, Call(7, 1005)),
+        (3, 4, Signed(0, 0)),
+        (5, 6, Signed(0, 1005)),
+        (10, 11, Signed(7, 1005)),
         (12, 20, ENABLE),
-        (13, 14, Call(7, 1003)),
-        (15, 16, Call(0, 0)),
+        (13, 14, Signed(7, 1003)),
+        (15, 16, Signed(0, 0)),
     )
     assert find_violation(right, Access()) is None
 
 
 @pytest.mark.parametrize("name", WRONG_ACCESS)
-def test_a_wrong_history_of_a_key_is_caught_and_named(name: str) -> None:
+def test_find_violation_names_wrong_histories_of_a_key(name: str) -> None:
     found = find_violation(operations(*WRONG_ACCESS[name]), Access())
     assert found is not None
     assert found.startswith(name)
 
 
-def test_a_violation_tells_times_and_what_could_have_been() -> None:
+def test_find_violation_shows_times_and_possible_states() -> None:
     numbers = ",".join(f"8520000{number:04}" for number in range(200))
     found = find_violation(
         operations(
@@ -195,7 +199,7 @@ def test_a_violation_tells_times_and_what_could_have_been() -> None:
     )
 
 
-def test_a_history_with_too_many_writes_at_once_is_not_called_right(
+def test_check_raises_too_many_orders_for_many_concurrent_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(history, "CONFIGURATIONS_MAX", 100)
@@ -227,7 +231,7 @@ def _act(groups: Any, number: int, change: tuple[str, int, int]) -> Any:
 
 @given(st.lists(st.tuples(_CHANGES, _SPREAD, _SPREAD), max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_a_history_of_a_real_sequence_is_always_accepted(steps: list[Any]) -> None:
+def test_find_violation_accepts_histories_of_real_sequences(steps: list[Any]) -> None:
     groups: Any = ()
     made = []
     for number, (change, before, after) in enumerate(steps):
@@ -239,7 +243,7 @@ def test_a_history_of_a_real_sequence_is_always_accepted(steps: list[Any]) -> No
 
 @given(st.lists(st.tuples(st.booleans(), _SPREAD, _SPREAD), min_size=3, max_size=40), st.data())
 @settings(max_examples=100, deadline=None)
-def test_an_older_value_outside_its_window_is_always_caught(
+def test_find_violation_finds_every_older_value_outside_its_window(
     steps: list[Any], data: st.DataObject
 ) -> None:
     made = [Operation(-100, -99, Create("g", "start"))]
@@ -273,7 +277,7 @@ _ACTS = st.one_of(
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), _ACTS), max_size=5))
 @settings(max_examples=300, deadline=None)
-def test_the_search_agrees_with_trying_every_order(acts: list[tuple[int, int, Any]]) -> None:
+def test_check_agrees_with_trying_every_order(acts: list[tuple[int, int, Any]]) -> None:
     tried = [Operation(min(a, b), max(a, b), act) for a, b, act in acts]
     initial = (("g", "0"),)
     assert (check(tried, initial) is None) == any(

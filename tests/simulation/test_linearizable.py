@@ -1,7 +1,7 @@
-"""Several processes on one database, many callers: the record of their calls must be possible.
+"""Several processes on one database, many clients: the record of their requests must be possible.
 
-See `history` for what is checked. What an operator changes in the tables by hand, past openpns,
-is not covered: nothing is promised of it.
+See `history` for what is checked. Changes that an operator makes to the tables by hand are not
+covered: nothing is promised for them.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from tests.processes import MASTER_KEY
 from tests.simulation.conftest import Nodes, new_key
 from tests.simulation.effort import EFFORT, SEED, command
 from tests.simulation.history import Operation
-from tests.simulation.model import Call, Page, SetAccess
-from tests.simulation.recorder import Caller, Key, Record
+from tests.simulation.model import Page, SetAccess, Signed
+from tests.simulation.recorder import Client, Key, Record
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
@@ -26,18 +26,18 @@ from openpns.clock import now_ms
 from openpns.groups.wire import ADD, REPLACE
 from openpns.storage.store import Store
 
-CALLS_EACH = 400 * EFFORT
+REQUESTS_EACH = 400 * EFFORT
 GROUPS_ABOUT = 10
 LONG = 300
-"""So many numbers that a page without a limit is sent in slices."""
+"""So many phones that a page without a limit is sent in chunks."""
 
 # The same few pages over and over; offsets move when a group before them is deleted.
 PAGES = [(10, 0)] * 4 + [(0, 0)] * 2 + [(3, 2), (2, 9), (10, 500)]
 
 
-def make_calls(caller: Caller, number: int) -> None:
-    """Make one caller's calls; each of its numbers is sent once only, so that a read tells whose
-    write it shows.
+def send_requests(client: Client, number: int) -> None:
+    """Send the requests of one client. Each phone is sent once, so that a read shows whose write
+    it reflects.
     """
     choices = random.Random(f"{SEED}/{number}")
     numbers = (f"852{number:02}{count:06}" for count in itertools.count())
@@ -45,34 +45,34 @@ def make_calls(caller: Caller, number: int) -> None:
     def fresh(count: int) -> str:
         return ",".join(itertools.islice(numbers, count))
 
-    for _ in range(CALLS_EACH):
+    for _ in range(REQUESTS_EACH):
         if choices.random() < 0.75:
-            caller.page(*choices.choice(PAGES))
-        elif choices.random() * GROUPS_ABOUT > len(caller.shown):
-            caller.create(fresh(2))
+            client.page(*choices.choice(PAGES))
+        elif choices.random() * GROUPS_ABOUT > len(client.shown):
+            client.create(fresh(2))
         else:
-            _change(caller, choices.choice(list(caller.shown)), choices, fresh)
+            _change(client, choices.choice(list(client.shown)), choices, fresh)
 
 
 def _change(
-    caller: Caller, group_id: str, choices: random.Random, fresh: Callable[[int], str]
+    client: Client, group_id: str, choices: random.Random, fresh: Callable[[int], str]
 ) -> None:
-    """Change a group that the caller was shown; another caller may have deleted it."""
+    """Change a group that the client was shown; another client may have deleted it."""
     (kind,) = choices.choices(["add", "replace", "forget", "lengthen", "delete"], [3, 3, 2, 1, 3])
     if kind == "add":
-        caller.update(group_id, ADD, fresh(2))
+        client.update(group_id, ADD, fresh(2))
     elif kind == "replace":
-        caller.update(group_id, REPLACE, fresh(1))
+        client.update(group_id, REPLACE, fresh(1))
     elif kind == "forget":
-        caller.forget(group_id)
+        client.forget(group_id)
     elif kind == "lengthen":
-        caller.update(group_id, REPLACE, fresh(LONG))
+        client.update(group_id, REPLACE, fresh(LONG))
     else:
-        caller.delete(group_id)
+        client.delete(group_id)
 
 
 class Operator:
-    """Changes keys and customers straight at the database, from a process of its own."""
+    """Changes keys and customers in the database, from its own process."""
 
     def __init__(self, store: Store, secret_box: SecretBox, record: Record) -> None:
         self._store = store
@@ -114,7 +114,7 @@ class Operator:
         self._record.access[key.name].append(Operation(start, monotonic_ns(), act))
 
 
-async def test_every_answer_fits_one_order_of_all_calls(
+async def test_every_response_fits_one_order_of_all_requests(
     nodes: Nodes,
     store: Store,
     key: Key,
@@ -124,10 +124,10 @@ async def test_every_answer_fits_one_order_of_all_calls(
     record = Record()
     secret_box = await open_secret_box(store, nodes.url, MASTER_KEY)
     second = await new_key(store, nodes.url, key.customer)
-    # Each of the three workers gets three callers: two of one customer, one of another.
+    # Each of the three workers gets three clients: two of one customer, one of another.
     connections = [nodes.connect(key) for _ in range(3)]
-    callers = [
-        Caller(connection, used, record)
+    clients = [
+        Client(connection, used, record)
         for used, each in zip((key, second, other_key), connections, strict=True)
         for connection in each
     ]
@@ -136,34 +136,34 @@ async def test_every_answer_fits_one_order_of_all_calls(
         Operator(store, secret_box, record).work(second, other_key, is_finished)
     )
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(len(callers)) as pool:
-        calls = [
-            loop.run_in_executor(pool, make_calls, caller, number)
-            for number, caller in enumerate(callers)
+    with ThreadPoolExecutor(len(clients)) as pool:
+        requests = [
+            loop.run_in_executor(pool, send_requests, client, number)
+            for number, client in enumerate(clients)
         ]
-        await asyncio.gather(*calls)
+        await asyncio.gather(*requests)
     is_finished.set()
     await operating
     for connection in itertools.chain(*connections):
         connection.close()
-    again = f"again, with the same choices: {command(request.node.nodeid)}"
+    again = f"to repeat it: {command(request.node.nodeid)}"
     violations = record.find_violations()
     assert not violations, "\n".join([*violations, again])
     _check_that_enough_happened(record, again)
 
 
 def _check_that_enough_happened(record: Record, again: str) -> None:
-    """A record of too little would pass whatever the servers do."""
+    """With too few requests the test would pass whatever the servers do."""
     assert len(record.workers) == Nodes.workers, again
     codes = {
         operation.act.code
         for operations in record.access.values()
         for operation in operations
-        if isinstance(operation.act, Call)
+        if isinstance(operation.act, Signed)
     }
     assert codes >= {0, 1005}, again
     for operations in record.groups.values():
         acts = [operation.act for operation in operations]
         writes = sum(act.writes for act in acts)
-        assert min(writes, len(acts) - writes) > CALLS_EACH / 5, again
+        assert min(writes, len(acts) - writes) > REQUESTS_EACH / 5, again
         assert len({act.total for act in acts if isinstance(act, Page)}) > 3, again

@@ -1,4 +1,4 @@
-"""A server that keeps answers and one that keeps none answer every call alike, byte for byte."""
+"""A server with a cache and one without respond alike to every request, byte for byte."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import ENGINES, create_postgres_database
 from tests.simulation.effort import EFFORT
-from tests.simulation.paired_servers import KEYS, Side
+from tests.simulation.paired_servers import KEYS, Pair
 from tests.simulation.stores import StaleStore
 
 from openpns.storage import connect
@@ -43,8 +43,8 @@ def phones(first: int, count: int) -> str:
     return ",".join(f"8521{number:07}" for number in range(first, first + count))
 
 
-# Few numbers overlap others, so that some are added twice and some deleted; many numbers pass the
-# sizes from which on a group is stored or sent in another way.
+# A few phones overlap with others, so that some are added twice and some deleted. Many phones pass
+# the sizes at which a group is stored or sent in another way.
 _PHONES = st.builds(
     phones, st.integers(0, 6), st.sampled_from([1, 1, 2, 3, 5, 127, 128, 129, 256, 257, 300, 640])
 )
@@ -106,11 +106,11 @@ async def compare(
     steps: Sequence[tuple[Any, ...]],
     wrap_store: Callable[[Store], Store] = lambda store: store,
 ) -> Counter[int]:
-    """Do the same steps on both sides; returns how often each code was answered."""
+    """Do the same steps on both pairs; return how often each code was returned."""
     codes: Counter[int] = Counter()
     async with (
-        Side(urls[0], wrap_store) as kept,
-        Side(urls[1], lambda store: store, **WITHOUT_CACHE) as not_kept,
+        Pair(urls[0], wrap_store) as kept,
+        Pair(urls[1], lambda store: store, **WITHOUT_CACHE) as not_kept,
     ):
         for number, step in enumerate(steps):
             theirs = await not_kept.do(step)
@@ -126,13 +126,13 @@ async def compare(
     # Each example begins with two empty databases and four workers.
     suppress_health_check=[HealthCheck.too_slow],
 )
-def test_answers_are_the_same_as_without_a_cache(urls: Urls, steps: list[tuple[Any, ...]]) -> None:
+def test_cache_changes_no_response(urls: Urls, steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(compare(urls, steps))
 
 
 _KEY_1 = "key-of-cus_1"
-# Deletes in the middle, groups that grow past every size, and each page asked for again.
-_LONG_LIFE = [
+# Deletes in the middle, groups that grow past every size, and each page read again.
+_LONG_RUN = [
     *(("create", number % 2, _KEY_1, phones(number, number + 1), None) for number in range(6)),
     ("update", 0, _KEY_1, 2, 0, phones(0, 120)),
     *(("update", n % 2, _KEY_1, 2, 0, phones(120 + 30 * n, 30)) for n in range(20)),
@@ -142,9 +142,9 @@ _LONG_LIFE = [
 ]
 
 
-async def test_a_long_life_reaches_every_kind_of_answer(urls: Urls) -> None:
+async def test_cache_changes_no_response_in_a_long_run(urls: Urls) -> None:
     steps: list[tuple[Any, ...]] = []
-    for step in _LONG_LIFE:
+    for step in _LONG_RUN:
         pages = [(10, 0), (0, 0), (2, 1), (1, 4), (3, 100)]
         steps += [step, *(("page_on_both", _KEY_1, *page) for page in pages)]
     steps += [("mistake", 0, _KEY_1, mistake) for mistake in MISTAKES]
@@ -156,7 +156,7 @@ async def test_a_long_life_reaches_every_kind_of_answer(urls: Urls) -> None:
     assert codes[0] > 400
 
 
-async def test_a_stale_answer_is_noticed(urls: Urls) -> None:
+async def test_compare_notices_a_stale_response(urls: Urls) -> None:
     pages = [("page_on_both", _KEY_1, 10, 0)]
     with pytest.raises(AssertionError, match="step 2: "):
-        await compare(urls, [*pages, _LONG_LIFE[0], *pages], StaleStore)
+        await compare(urls, [*pages, _LONG_RUN[0], *pages], StaleStore)

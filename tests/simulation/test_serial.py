@@ -1,10 +1,11 @@
-"""Fifty clients at once on real servers: what is left is what some order of their calls leaves.
+"""Fifty clients at once on real servers: some order of their requests must explain the result.
 
-Each number is sent once only, and by one client. So each client's numbers tell what became of its
-own writes, and the replacement that came last is known by the number that it left.
+Each phone is sent once, by one client. So the phones of a client show what became of its writes,
+and the phone that a replacement left shows which one was last.
 """
 
 import random
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tests.simulation.effort import EFFORT, SEED, command
 from tests.simulation.recorder import Connection, Key, new_request
 
 from openpns.groups.wire import ADD, DELETE, REPLACE
+from openpns.storage.store import Store
 
 CLIENTS = 50
 PHONES_IN_GROUP_MAX = 60
@@ -51,7 +53,7 @@ class Update:
 
 
 class Client:
-    """One of many, with a connection of its own."""
+    """One of many, with its own connection."""
 
     def __init__(self, number: int, connection: Connection, key: Key) -> None:
         self.number = number
@@ -61,17 +63,14 @@ class Client:
         self._key = key
         self._sent = 0
 
-    def call(self, action: str, **body: Any) -> dict[str, Any]:
-        answer = self._connection.call(self._key, action, body)
+    def send(self, action: str, **body: Any) -> dict[str, Any]:
+        answer = self._connection.exchange(self._key, action, body)
         assert answer["code"] in (0, GROUP_FULL, GROUP_NOT_FOUND), answer
         return answer
 
-    def request(self, action: str, **body: Any) -> bytes:
-        return new_request(self._key, action, body)
-
     def answer(self, request: bytes) -> dict[str, Any]:
-        """Send a request that may have been sent before; return all but its own requestId."""
-        self._connection.send_request(request)
+        """Send a request that may have been sent before; return the envelope without requestId."""
+        self._connection.send(request)
         answer = self._connection.receive()
         del answer["requestId"]
         return answer
@@ -81,12 +80,12 @@ class Client:
         return self._connection.times
 
     def fresh(self, count: int) -> tuple[str, ...]:
-        """Return numbers that nobody has sent; the first digits tell the client."""
+        """Return phones that nobody has sent; the first digits identify the client."""
         first, self._sent = self._sent, self._sent + count
         return tuple(f"852{self.number:02}{n:06}" for n in range(first, self._sent))
 
     def update(self, group_id: str, operate_type: int, numbers: tuple[str, ...]) -> int:
-        answer = self.call(
+        answer = self.send(
             "updateGroup", groupId=group_id, operateType=operate_type, phones=",".join(numbers)
         )
         update = Update(*self.times, operate_type, numbers, answer["code"])
@@ -94,7 +93,7 @@ class Client:
         return update.code
 
     def page(self, limit: int = 0, offset: int = 0) -> dict[str, Any]:
-        data: dict[str, Any] = self.call("listGroup", limit=limit, offset=offset)["data"]
+        data: dict[str, Any] = self.send("listGroup", limit=limit, offset=offset)["data"]
         return data
 
     def numbers(self, group_id: str) -> list[str]:
@@ -117,7 +116,7 @@ def clients(nodes: Nodes, key: Key) -> Iterator[list[Client]]:
 
 @pytest.fixture
 def again(request: pytest.FixtureRequest) -> str:
-    return f"again, with the same choices: {command(request.node.nodeid)}"
+    return f"to repeat it: {command(request.node.nodeid)}"
 
 
 def at_once(clients: list[Client], work: Callable[[Client], Any]) -> list[Any]:
@@ -132,10 +131,8 @@ def at_once(clients: list[Client], work: Callable[[Client], Any]) -> list[Any]:
         return list(pool.map(begin, clients))
 
 
-def test_a_group_takes_as_many_numbers_as_it_may_hold_and_not_one_more(
-    clients: list[Client], again: str
-) -> None:
-    group_id = clients[0].call("createGroup", phones="8615100000000")["groupId"]
+def test_concurrent_adds_fill_a_group_exactly(clients: list[Client], again: str) -> None:
+    group_id = clients[0].send("createGroup", phones="8615100000000")["groupId"]
 
     def add(client: Client) -> Counter[int]:
         return Counter(client.update(group_id, ADD, client.fresh(1)) for _ in range(3))
@@ -154,10 +151,8 @@ def test_a_group_takes_as_many_numbers_as_it_may_hold_and_not_one_more(
     assert sorted(shown) == sorted(["8615100000000", *acknowledged]), again
 
 
-def test_changes_of_one_group_leave_what_some_order_of_them_leaves(
-    clients: list[Client], again: str
-) -> None:
-    group_id = clients[0].call("createGroup", phones="8615100000000")["groupId"]
+def test_concurrent_changes_of_a_group_have_an_order(clients: list[Client], again: str) -> None:
+    group_id = clients[0].send("createGroup", phones="8615100000000")["groupId"]
 
     def change(client: Client) -> None:
         added: list[str] = []
@@ -184,47 +179,105 @@ def test_changes_of_one_group_leave_what_some_order_of_them_leaves(
     assert codes[GROUP_FULL] > 0, again
 
 
-def test_the_same_bytes_from_all_clients_at_once_are_one_write(
-    clients: list[Client], again: str
+Prepare = Callable[[str, dict[str, Any]], Callable[[], bytes]]
+"""Takes an action and a body; returns what each client calls for the bytes that it sends."""
+
+
+def same_bytes(key: Key) -> Prepare:
+    """Let all clients send the same bytes."""
+
+    def prepare(action: str, body: dict[str, Any]) -> Callable[[], bytes]:
+        request = new_request(key, action, body)
+        return lambda: request
+
+    return prepare
+
+
+def same_token(key: Key) -> Prepare:
+    """Let all clients send the same clientToken, each in its own request."""
+
+    def prepare(action: str, body: dict[str, Any]) -> Callable[[], bytes]:
+        with_token = body | {"clientToken": secrets.token_hex(8)}
+        return lambda: new_request(key, action, with_token)
+
+    return prepare
+
+
+@pytest.fixture
+async def unique_ts_key(nodes: Nodes, store: Store, key: Key) -> Key:
+    """A key of the same customer that is set to unique-ts."""
+    return await conftest.new_key(store, nodes.url, key.customer, unique_ts=True)
+
+
+def test_identical_requests_of_a_unique_ts_key_at_once_are_one_write(
+    clients: list[Client], unique_ts_key: Key, again: str
 ) -> None:
     for _ in range(ROUNDS):
-        check_copies(clients, again)
+        check_copies(clients, same_bytes(unique_ts_key), again)
 
 
-def check_copies(clients: list[Client], again: str) -> None:
-    """Let all send the same few requests, of which not all can be carried out."""
+def test_requests_with_one_client_token_at_once_are_one_write(
+    clients: list[Client], key: Key, unique_ts_key: Key, again: str
+) -> None:
+    for number in range(ROUNDS):
+        check_copies(clients, same_token((key, unique_ts_key)[number % 2]), again)
+
+
+def check_copies(clients: list[Client], prepare: Prepare, again: str) -> None:
+    """Let all clients send copies of a few writes, of which not all can be carried out."""
     first = clients[0]
     full, one, other = first.fresh(PHONES_IN_GROUP_MAX), first.fresh(1), first.fresh(1)
     before = first.page(1)["total"]
-    create = first.request("createGroup", phones=",".join(full))
-    made = at_once(clients, lambda client: client.answer(create))
+    create = prepare("createGroup", {"phones": ",".join(full)})
+    made = at_once(clients, lambda client: client.answer(create()))
     assert made.count(made[0]) == CLIENTS, again
     group_id = made[0]["groupId"]
     assert first.page(1)["total"] == before + 1, again
 
-    def update(operate_type: int, numbers: tuple[str, ...]) -> bytes:
-        return first.request(
-            "updateGroup", groupId=group_id, operateType=operate_type, phones=",".join(numbers)
-        )
+    def update(operate_type: int, numbers: tuple[str, ...]) -> Callable[[], bytes]:
+        body = {"groupId": group_id, "operateType": operate_type, "phones": ",".join(numbers)}
+        return prepare("updateGroup", body)
 
-    # Of the two that add, one finds room at most, and only once the third has made it.
+    # Of the two that add, one finds room at most, and only after the third.
     sent = [update(ADD, one), update(ADD, other), update(DELETE, full[:1])]
-    answers = at_once(clients, lambda client: client.answer(sent[client.number % 3]))
+    answers = at_once(clients, lambda client: client.answer(sent[client.number % 3]()))
     codes = [{answer["code"] for answer in answers[number::3]} for number in range(3)]
     assert codes[2] == {0}, again
     assert codes[0] | codes[1] <= {0, GROUP_FULL}, again
     assert [len(each) for each in codes] == [1, 1, 1], again
     added = [*(one if codes[0] == {0} else ()), *(other if codes[1] == {0} else ())]
     assert first.numbers(group_id) == [*full[1:], *added], again
-    delete = first.request("deleteGroup", groupId=group_id)
-    assert at_once(clients, lambda client: client.answer(delete)["code"]) == [0] * CLIENTS, again
+    delete = prepare("deleteGroup", {"groupId": group_id})
+    assert at_once(clients, lambda client: client.answer(delete())["code"]) == [0] * CLIENTS, again
+
+
+def test_identical_requests_at_once_are_carried_out_each(
+    clients: list[Client], key: Key, again: str
+) -> None:
+    first, prepare = clients[0], same_bytes(key)
+    for _ in range(ROUNDS // 4):
+        before = first.page(1)["total"]
+        (phone,) = first.fresh(1)
+        create = prepare("createGroup", {"phones": phone})
+        made = at_once(clients, lambda client: client.answer(create()))  # noqa: B023 - ends first
+        assert {answer["code"] for answer in made} == {0}, again
+        ids = {answer["groupId"] for answer in made}
+        assert len(ids) == CLIENTS, again
+        assert first.page(1)["total"] == before + CLIENTS, again
+        body = {"groupId": min(ids), "operateType": ADD, "phones": first.fresh(1)[0]}
+        add, delete = prepare("updateGroup", body), prepare("deleteGroup", {"groupId": min(ids)})
+        answers = at_once(clients, lambda client: client.answer(add())["code"])  # noqa: B023
+        assert answers == [0] * CLIENTS, again
+        assert first.numbers(min(ids)) == [phone, body["phones"]], again
+        codes = Counter(at_once(clients, lambda client: client.answer(delete())["code"]))  # noqa: B023
+        assert codes == {0: 1, GROUP_NOT_FOUND: CLIENTS - 1}, again
 
 
 def check_outcome(clients: list[Client], shown: list[str], again: str) -> None:
-    """Make sure that some order of the acknowledged changes leaves these numbers."""
+    """Check that some order of the acknowledged changes leaves these phones."""
     done = [update for client in clients for update in client.updates if update.code == 0]
     replacements = [update for update in done if update.operate_type == REPLACE]
-    # Nobody deletes what a replacement brought: the last one's is there, and no other's.
+    # Nobody deletes the phone of a replacement: that of the last one is there, and no other.
     left = [update for update in replacements if set(update.numbers) & set(shown)]
     assert len(left) == 1, again
     last = left[0]
@@ -241,7 +294,7 @@ def check_outcome(clients: list[Client], shown: list[str], again: str) -> None:
 
 
 def outcomes(client: Client, last: Update) -> Iterator[set[str]]:
-    """Yield which numbers of a client's can be left where this was the last replacement."""
+    """Yield which phones of a client can be left if this was the last replacement."""
     done = [update for update in client.updates if update.code == 0]
     for cut in range(len(done) + 1):
         before, after = done[:cut], done[cut:]
@@ -258,22 +311,22 @@ def outcomes(client: Client, last: Update) -> Iterator[set[str]]:
             yield left
 
 
-def test_groups_come_and_go_and_each_is_there_once_or_gone(
+def test_concurrent_creates_and_deletes_leave_each_group_once_or_deleted(
     clients: list[Client], again: str
 ) -> None:
-    shared = [clients[0].call("createGroup", phones="8615100000000")["groupId"] for _ in range(10)]
+    shared = [clients[0].send("createGroup", phones="8615100000000")["groupId"] for _ in range(10)]
 
     def work(client: Client) -> tuple[dict[str, tuple[int, int]], Counter[str]]:
-        """Return the groups that were left, with the times of their making, and the deletions."""
+        """Return the groups that were left, with the times of their creation, and the deletions."""
         own: dict[str, tuple[int, int]] = {}
         deleted: Counter[str] = Counter()
         for group_id in client.chance.sample(shared, len(shared)):
-            made = client.call("createGroup", phones=client.fresh(1)[0])["groupId"]
+            made = client.send("createGroup", phones=client.fresh(1)[0])["groupId"]
             own[made] = client.times
-            deleted[group_id] += client.call("deleteGroup", groupId=group_id)["code"] == 0
+            deleted[group_id] += client.send("deleteGroup", groupId=group_id)["code"] == 0
             if client.chance.random() < 0.5:
                 gone = client.chance.choice(list(own))
-                assert client.call("deleteGroup", groupId=gone)["code"] == 0, again
+                assert client.send("deleteGroup", groupId=gone)["code"] == 0, again
                 del own[gone]
         return own, deleted
 
@@ -289,19 +342,19 @@ def test_groups_come_and_go_and_each_is_there_once_or_gone(
         assert not [other for other in shown[position:] if made[other][1] < begun], again
 
 
-def test_paging_skips_and_repeats_no_group_while_others_are_created(
+def test_paging_skips_and_repeats_no_group_during_creates(
     clients: list[Client], again: str
 ) -> None:
     creators, readers = clients[10:], clients[:10]
     walks: list[tuple[set[str], list[str]]] = []
     acknowledged: list[str] = []
-    # Every creator waits with its second group until a walk has begun, and that walk goes on only
-    # when a second group is there: at least one walk has groups created in its midst.
+    # Every creator waits with its second group until a walk has begun, and that walk continues only
+    # when a second group exists: groups are created during at least one walk.
     has_walk_begun, is_second_made = threading.Event(), threading.Event()
 
     def create(client: Client) -> None:
         for number in range(ROUNDS // 2):
-            made = client.call("createGroup", phones=client.fresh(1)[0])["groupId"]
+            made = client.send("createGroup", phones=client.fresh(1)[0])["groupId"]
             acknowledged.append(made)
             if number == 0:
                 assert has_walk_begun.wait(60), again

@@ -1,4 +1,4 @@
-"""Lives of several customers, random ones and two that were thought out, against the model."""
+"""Requests of several customers against the model: random sequences, and some written by hand."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,35 +9,46 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.promises.test_durable import assert_sound
 from tests.simulation.effort import EFFORT, SEED, command
 from tests.simulation.reference import FLAWS
-from tests.simulation.reference_calls import BROKEN_OFF, TEXTS
-from tests.simulation.state_machine import DAY_MS, Lives, lives_on
+from tests.simulation.reference_requests import TEXTS, TRUNCATED
+from tests.simulation.state_machine import DAY_MS, StateMachine, machine_on
 from tests.simulation.stores import FAULTS
-from tests.simulation.strategies import RIGHT, How, Numbers
+from tests.simulation.strategies import RIGHT, How, Phones
 
-LIVES = {"sqlite": 40 * EFFORT, "postgresql": 15 * EFFORT}
+from openpns import limits
+
+RUNS = {"sqlite": 40 * EFFORT, "postgresql": 15 * EFFORT}
 STEPS = 60
 
-FEW, MANY, MINE = Numbers(0, 3), Numbers(0, 290), ("own", 0)
-NOBODYS = ("unknown", 0)
+PLAIN_KEY, UNIQUE_TS_KEY = 0, 1
+"""Two keys of one customer."""
+
+FEW, MANY, OWN = Phones(0, 3), Phones(0, 290), ("own", 0)
+UNKNOWN = ("unknown", 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_periodic_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the tests delete expired records: the model must know when."""
+    monkeypatch.setattr(limits, "CLEAN_UP_S", 3600.0)
 
 
 @pytest.fixture
-def life(database_url: str) -> Iterator[Lives]:
-    """A life in which only what a test says happens."""
-    made = lives_on(database_url)()
+def machine(database_url: str) -> Iterator[StateMachine]:
+    """A state machine that does only what the test says."""
+    made = machine_on(database_url)()
     yield made
     made.teardown()
 
 
-def test_every_answer_is_the_models(
+def test_server_responds_as_the_model_to_random_requests(
     database_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # How long a failing life is made shorter; Hypothesis itself would take five minutes.
+    # How long a failing run is shrunk; the default of Hypothesis is five minutes.
     monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 15)
-    lives = seed(SEED)(lives_on(database_url))
-    again = f"again, with the same choices: {command(request.node.nodeid)}"
+    machine = seed(SEED)(machine_on(database_url))
+    again = f"to repeat it: {command(request.node.nodeid)}"
     tried = settings(
-        max_examples=LIVES[database_url.partition(":")[0]],
+        max_examples=RUNS[database_url.partition(":")[0]],
         stateful_step_count=STEPS,
         database=None,
         deadline=None,
@@ -46,117 +57,206 @@ def test_every_answer_is_the_models(
         suppress_health_check=list(HealthCheck),
     )
     try:
-        run_state_machine_as_test(lives, settings=tried)
+        run_state_machine_as_test(machine, settings=tried)
     except Exception as error:
         error.add_note(again)
         raise
     asyncio.run(assert_sound(database_url))
-    # Lives in which too little happened would agree whatever the server does.
-    assert {0, 1002, 1004, 1005, 19001, 19002, 19004, 19006} <= set(lives.seen), again
-    assert ("repeated", 0) in lives.seen, again
+    # Runs in which too little happens would agree whatever the server does.
+    assert {0, 1002, 1004, 1005, 19001, 19002, 19004, 19006} <= set(machine.seen), again
+    assert {("copy", 0), ("copy", 19001)} <= set(machine.seen), again
 
 
-def test_a_long_life_meets_every_code_and_every_fault(life: Lives) -> None:
-    """What random lives may do, nearly all of it is done once here."""
-    life.begin_with_groups((1, 290, 128))
+def test_server_responds_as_the_model_with_every_code_and_every_fault(
+    machine: StateMachine,
+) -> None:
+    """Nearly everything that random runs may do is done once here."""
+    machine.begin_with_groups((1, 290, 128))
     for flaw in FLAWS:
-        life.list_page(0, 0, 10, 0, How(frozenset([flaw])), None)
-        life.create(1, 0, FEW, None, How(frozenset([flaw])), None)
+        machine.list_page(0, 0, 10, 0, How(frozenset([flaw])), None)
+        machine.create(1, 0, FEW, None, How(frozenset([flaw])), None)
     for late_ms in (60_000, 60_001, -60_000, -60_001):
-        life.list_page(1, 0, 10, 0, How(late_ms=late_ms), None)
+        machine.list_page(1, 0, 10, 0, How(late_ms=late_ms), None)
     for limit, offset in ((1001, 0), (-1, 0), (0, -1), (0, 2**63), (0, 2**63 - 1)):
-        life.list_page(0, 0, limit, offset, RIGHT, None)
+        machine.list_page(0, 0, limit, offset, RIGHT, None)
     for fault in FAULTS:
-        life.create(1, 0, MANY, None, RIGHT, None)  # no page with so many numbers is kept
-        life.list_page(0, 0, 0, 0, RIGHT, fault)
-        life.add(0, 0, MINE, Numbers(290, 1), RIGHT, fault)
-        life.take_out(0, 0, MINE, Numbers(288, 9), RIGHT, fault)
-        life.create(0, 0, FEW, "a", RIGHT, fault)
-        life.delete(0, 0, ("own", 0), RIGHT, fault)
-        life.replace(0, 0, ("own", 1), MANY, RIGHT, fault)
-        life.list_all_on_both(0, None)
-    life.add(0, 0, ("another's", 0), FEW, RIGHT, None)
-    life.add(0, 2, MINE, Numbers(200, 290), RIGHT, None)
-    life.rotate_key(0, 20_000)
-    life.expire_key(1, 20_000)
+        machine.create(1, 0, MANY, None, RIGHT, None)  # a page with so many phones is not cached
+        machine.list_page(0, 0, 0, 0, RIGHT, fault)
+        machine.add(0, 0, OWN, Phones(290, 1), RIGHT, fault)
+        machine.remove(0, 0, OWN, Phones(288, 9), RIGHT, fault)
+        machine.create(0, 0, FEW, "a", RIGHT, fault)
+        machine.delete(0, 0, ("own", 0), RIGHT, fault)
+        machine.replace(0, 0, ("own", 1), MANY, RIGHT, fault)
+        machine.list_all_on_both(0, None)
+    machine.add(0, 0, ("another's", 0), FEW, RIGHT, None)
+    machine.add(0, 2, OWN, Phones(200, 290), RIGHT, None)
+    machine.rotate_key(0, 20_000)
+    machine.expire_key(1, 20_000)
     for ms in (0, 19_999, 1):
-        life.move_time(ms, 1)
-        life.list_page(0, 0, 10, 0, How(secret=-2), None)
-        life.list_all_on_both(1, None)
-    for change in (life.disable_key, life.disable_customer, life.demand_sha256):
+        machine.move_time(ms, 1)
+        machine.list_page(0, 0, 10, 0, How(secret=-2), None)
+        machine.list_all_on_both(1, None)
+    for change in (machine.disable_key, machine.disable_customer, machine.require_sha256):
         for is_so in (True, False):
             change(0, is_so)
-            life.list_page(1, 0, 10, 0, How(algorithm="md5"), None)
-    life.restart(0, 0)
-    life.list_all_on_both(0, None)
-    life.create(0, 0, FEW, "a", RIGHT, None, "a token")
-    life.create(0, 0, FEW, "another wish", RIGHT, None, "a token")
-    asyncio.run(assert_sound(life.url))
-    assert set(TEXTS) | {BROKEN_OFF.code} | set(FAULTS) <= set(life.seen)
+            machine.list_page(1, 0, 10, 0, How(algorithm="md5"), None)
+    machine.restart(0, 0)
+    machine.list_all_on_both(0, None)
+    machine.create(0, 0, FEW, "a", RIGHT, None, "a token")
+    machine.create(0, 0, FEW, "another name", RIGHT, None, "a token")
+    asyncio.run(assert_sound(machine.url))
+    assert set(TEXTS) | {TRUNCATED.code} | set(FAULTS) <= set(machine.seen)
 
 
-def test_a_write_sent_again_is_answered_as_it_was_and_changes_nothing(life: Lives) -> None:
-    life.begin_with_groups((1, 290, 128))
-    life.create(0, 0, FEW, None, RIGHT, None)
-    life.create(0, 0, FEW, None, RIGHT, None, "a token")
-    life.add(0, 1, MINE, Numbers(0, 290), RIGHT, None)
-    life.add(0, 1, MINE, Numbers(290, 20), RIGHT, None)  # there is no room for so many
-    life.take_out(1, 0, MINE, Numbers(0, 280), RIGHT, None)  # now there would be
-    life.replace(0, 0, MINE, FEW, RIGHT, None)
-    life.delete(1, 0, MINE, RIGHT, None)
-    life.delete(1, 0, NOBODYS, RIGHT, None)
-    writes = len(life.sent)
+def write_everything(machine: StateMachine, key: int, token: str | None = None) -> int:
+    """Send each kind of write, some that are refused; return how many were sent.
+
+    Args:
+        token: How the client token of each write begins; None sends none.
+    """
+    sent = len(machine.sent)
+
+    def own_token() -> str | None:
+        return None if token is None else f"{token}-{len(machine.sent)}"
+
+    machine.create(0, key, FEW, None, RIGHT, None, own_token())
+    machine.create(0, key, Phones(0, 301), None, RIGHT, None, own_token())  # too many phones
+    machine.add(0, key, OWN, Phones(0, 290), RIGHT, None, own_token())
+    machine.add(0, key, OWN, Phones(290, 20), RIGHT, None, own_token())  # the group is full
+    machine.remove(1, key, OWN, Phones(0, 280), RIGHT, None, own_token())  # now it is not
+    machine.replace(0, key, OWN, FEW, RIGHT, None, own_token())
+    machine.delete(1, key, OWN, RIGHT, None, own_token())
+    machine.delete(1, key, UNKNOWN, RIGHT, None, own_token())
+    return len(machine.sent) - sent
+
+
+def send_all_again(machine: StateMachine, writes: int, *, with_faults: bool) -> None:
+    for fault in (None, *FAULTS) if with_faults else (None,):
+        for back in range(writes):
+            machine.send_again(back % 2, back, fault)
+
+
+def test_server_carries_out_identical_requests_each_time(machine: StateMachine) -> None:
+    machine.begin_with_groups((1, 290, 128))
+    writes = write_everything(machine, PLAIN_KEY)
+    send_all_again(machine, writes, with_faults=True)
+    for _ in range(3):
+        machine.create(0, PLAIN_KEY, FEW, "the same", RIGHT, None)
+    for _ in range(3):
+        machine.delete(0, PLAIN_KEY, OWN, RIGHT, None)
+    assert {("copy", code) for code in (0, 19001, 19002)} <= set(machine.seen)
+
+
+def test_server_answers_copies_of_unique_ts_keys_as_first(machine: StateMachine) -> None:
+    machine.begin_with_groups((1, 290, 128))
+    writes = write_everything(machine, UNIQUE_TS_KEY)
+    writes += write_everything(machine, UNIQUE_TS_KEY, "token")
+    send_all_again(machine, writes, with_faults=True)
+    for worker in (0, 1):
+        machine.restart(worker, 0)
+    send_all_again(machine, writes, with_faults=False)
+    machine.put_clock_wrong(1, 59_999)
+    machine.move_time(60_000, 0)
+    machine.delete_expired_records(1)
+    for back in range(writes):
+        machine.send_again(0, back, None)
+    machine.move_time(1, 0)
+    for back in range(writes):
+        machine.send_again(0, back, None)
+    codes = (0, 1004, 19001, 19002, 19004, 19006)
+    assert {("copy", code) for code in codes} <= set(machine.seen)
+
+
+def test_server_follows_changes_of_unique_ts_from_the_next_request_on(
+    machine: StateMachine,
+) -> None:
+    machine.begin_with_groups((1, 3, 128))
+    for is_required in (False, True, False, True):
+        machine.require_unique_ts(UNIQUE_TS_KEY, is_required)
+        machine.create(0, UNIQUE_TS_KEY, FEW, None, RIGHT, None)
+        machine.delete(0, UNIQUE_TS_KEY, OWN, RIGHT, None)
+        for back in range(len(machine.sent)):
+            machine.send_again(1, back, None)
+            machine.send_again(0, back, None)
+    assert {("copy", 0), ("copy", 19001)} <= set(machine.seen)
+
+
+@pytest.mark.parametrize("key", [PLAIN_KEY, UNIQUE_TS_KEY])
+def test_server_answers_retries_with_client_tokens_as_first(
+    machine: StateMachine, key: int
+) -> None:
+    machine.begin_with_groups((1, 290, 128))
+    writes = write_everything(machine, key, "token")
     for fault in (None, *FAULTS):
         for back in range(writes):
-            life.repeat(back % 2, back, fault)
-    for worker in (0, 1):
-        life.restart(worker, 0)
-    life.put_clock_wrong(1, 59_999)
-    life.move_time(60_000, 0)
-    life.forget_notes(1)
+            retry = machine.retry_of(back % 2, key, back, fault)
+            machine.send_copy(1 - back % 2, retry, None)
+            machine.send_again(back % 2, back, fault)
+        machine.list_all_on_both(key, None)
     for back in range(writes):
-        life.repeat(0, back, None)
-    life.move_time(1, 0)
-    for back in range(writes):
-        life.repeat(0, back, None)
-    codes = (0, 1004, 19001, 19002, 19004)
-    assert {("repeated", code) for code in codes} <= set(life.seen)
+        machine.retry(0, PLAIN_KEY, back, None)
+        machine.retry(1, UNIQUE_TS_KEY, back, None)
+        machine.retry(1, 2, back, None)  # another customer's
+    assert {("copy", code) for code in (0, 19001, 19002, 19004, 19006)} <= set(machine.seen)
 
 
-def test_a_write_whose_storage_failed_is_sent_again(life: Lives) -> None:
-    life.begin_with_groups((1, 3, 128))
-    for fault in FAULTS:
-        life.create(0, 0, FEW, None, RIGHT, fault)
-        life.repeat(1, 0, None)
-        life.create(0, 0, FEW, None, RIGHT, fault, f"token {fault.error.code} {fault.when}")
-        life.repeat(1, 0, None)
-        life.add(0, 0, MINE, MANY, RIGHT, fault)
-        life.repeat(1, 0, None)
-        life.delete(0, 0, NOBODYS, RIGHT, fault)
-        life.repeat(1, 0, None)
-        life.delete(0, 0, MINE, RIGHT, fault)
-        life.repeat(1, 0, None)
-        life.repeat(0, 0, fault)
-    assert {19004, 19006, ("repeated", 0), ("repeated", 19001)} <= set(life.seen)
+@pytest.mark.parametrize("key", [PLAIN_KEY, UNIQUE_TS_KEY])
+def test_server_answers_copies_after_storage_faults_as_the_model(
+    machine: StateMachine, key: int
+) -> None:
+    machine.begin_with_groups((1, 3, 128))
+    for number, fault in enumerate(FAULTS):
+        for token in (None, f"token {number}"):
+            machine.create(0, key, FEW, None, RIGHT, fault, token)
+            machine.send_again(1, 0, None)
+            machine.add(0, key, OWN, MANY, RIGHT, fault, token)
+            machine.send_again(1, 0, None)
+            machine.delete(0, key, UNKNOWN, RIGHT, fault, token)
+            machine.send_again(1, 0, None)
+            machine.delete(0, key, OWN, RIGHT, fault, token and f"{token} again")
+            machine.send_again(1, 0, None)
+            machine.send_again(0, 0, fault)
+            retry = machine.retry_of(1, key, 0, fault)
+            machine.send_copy(0, retry, None)
+    assert {19004, 19006, ("copy", 0), ("copy", 19001)} <= set(machine.seen)
 
 
-def test_a_client_token_stands_for_one_group_for_a_day(life: Lives) -> None:
-    life.begin_with_groups((1, 3, 128))
-    for key in (0, 1, 2):  # the first two are one customer's
-        life.create(0, key, FEW, "a", RIGHT, None, "token")
+def test_server_recognises_a_client_token_for_a_day(machine: StateMachine) -> None:
+    machine.begin_with_groups((1, 3, 128))
+    for key in (0, 1, 2):  # the first two belong to one customer
+        machine.create(0, key, FEW, "a", RIGHT, None, "token")
     for fault in (None, *FAULTS):
-        life.create(1, 0, FEW, "a", RIGHT, fault, "token")
-        life.repeat(0, 0, None)
-        life.create(1, 0, FEW, "b", RIGHT, fault, "token")
-        life.repeat(0, 0, None)
-    life.move_time(DAY_MS - 60_000, 0)
-    life.create(0, 0, FEW, "a", RIGHT, None, "token")
-    life.create(0, 0, FEW, "b", RIGHT, None, "token")
-    life.move_time(60_000, 0)
-    # The token is free again, but not for requests that were answered while it was not.
-    life.repeat(1, 0, None)
-    life.repeat(1, 1, None)
-    life.create(0, 0, FEW, "b", RIGHT, None, "token")
-    life.create(0, 0, FEW, "a", RIGHT, None, "token")
-    life.list_all_on_both(0, None)
-    assert {19004, ("repeated", 0), ("repeated", 19007)} <= set(life.seen)
+        machine.create(1, 0, FEW, "a", RIGHT, fault, "token")
+        machine.send_again(0, 0, None)
+        machine.create(1, 0, FEW, "b", RIGHT, fault, "token")
+        machine.send_again(0, 0, None)
+    machine.move_time(DAY_MS - 60_000, 0)
+    machine.create(0, 0, FEW, "a", RIGHT, None, "token")
+    machine.create(0, 0, FEW, "b", RIGHT, None, "token")
+    machine.move_time(60_000, 0)
+    machine.send_again(1, 0, None)
+    machine.send_again(1, 1, None)
+    machine.create(0, 0, FEW, "b", RIGHT, None, "token")
+    machine.create(0, 0, FEW, "a", RIGHT, None, "token")
+    machine.list_all_on_both(0, None)
+    assert {19004, ("copy", 0), ("copy", 19007)} <= set(machine.seen)
+
+
+def test_server_keeps_the_record_of_a_signature_when_its_token_expires(
+    machine: StateMachine,
+) -> None:
+    """A write that found its token recorded stays a copy by its signature after that."""
+    machine.begin_with_groups((1, 290, 128))
+    key = UNIQUE_TS_KEY
+    machine.add(0, key, OWN, Phones(290, 9), RIGHT, None, "added")
+    machine.replace(0, key, OWN, Phones(0, 299), RIGHT, None, "replaced")
+    machine.delete(0, key, OWN, RIGHT, None, "deleted")
+    machine.create(0, key, Phones(0, 299), None, RIGHT, None)
+    machine.move_time(DAY_MS - 30_000, key)
+    retries = [machine.retry_of(0, key, back) for back in range(3)]
+    machine.move_time(60_000, key)
+    machine.seen.clear()
+    for retry in retries:
+        machine.send_copy(1, retry, None)
+    machine.list_all_on_both(key, None)
+    assert machine.seen["copy", 0] == len(retries)

@@ -1,4 +1,4 @@
-"""Workers in this process, each with a clock, a cache and a storage of its own that may fail."""
+"""Workers in this process, each with its own clock, cache and storage, which may fail."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -8,8 +8,8 @@ from tests.direct import query
 from tests.helpers import MASTER_KEY, signed_headers
 from tests.simulation.paired_servers import CountingIds, read_whole
 from tests.simulation.reference import BODY_BYTES_MAX
-from tests.simulation.reference_calls import BROKEN_OFF, Answer, Call
 from tests.simulation.reference_groups import PHONES_IN_GROUP_MAX, PHONES_IN_REQUEST_MAX
+from tests.simulation.reference_requests import TRUNCATED, Answer, Request
 from tests.simulation.stores import Fault, FaultyStore
 
 from openpns.accounts.access_keys import NewSecret
@@ -25,7 +25,7 @@ from openpns.storage import connect
 from openpns.storage.store import Store
 
 Handle = Callable[..., Awaitable[Reply]]
-"""Answers a call, as Api.handle does."""
+"""Responds to a request, as Api.handle does."""
 
 
 _CONNECTIONS = """
@@ -34,7 +34,7 @@ FROM pg_stat_activity WHERE datname = current_database() AND application_name = 
 
 
 class Ids(CountingIds):
-    """Identifiers that are the same for the same calls; the last group's is remembered."""
+    """Counted identifiers; the last group id is kept."""
 
     group = ""
 
@@ -44,7 +44,7 @@ class Ids(CountingIds):
 
 
 class Worker:
-    """A worker that can be started again, on a clock that may be wrong."""
+    """A worker that can be restarted; its clock may be wrong."""
 
     def __init__(self, url: str, true_time: Clock, ids: IdSource) -> None:
         self.skew_ms = 0
@@ -76,26 +76,27 @@ class Worker:
         await self._application.stop()
 
     async def clean(self) -> None:
-        """Forget the notes of writes whose time is over by this worker's clock."""
+        """Delete the idempotency records that have expired by this worker's clock."""
         await idempotency.clean(Services(self._store, self._ids, self.clock))
 
-    async def send(self, call: Call, fault: Fault | None) -> tuple[Answer, Fault | None]:
-        """Send a call into a storage that may fail; return the answer, and the fault if met."""
-        body = call.body if isinstance(call.body, bytes) else json.dumps(call.body).encode()
-        if "a body too large" in call.flaws:
+    async def send(self, request: Request, fault: Fault | None) -> tuple[Answer, Fault | None]:
+        """Send a request while the storage may fail; return the response, and the fault if met."""
+        sent = request.body
+        body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+        if "a body too large" in request.flaws:
             body += b" " * (BODY_BYTES_MAX + 1)
 
         async def read_body(bytes_max: int) -> bytes | None:
             return body if len(body) <= bytes_max else None
 
-        method = "GET" if "another method" in call.flaws else "POST"
-        path = "/api" if "another path" in call.flaws else "/api/pns/"
+        method = "GET" if "another method" in request.flaws else "POST"
+        path = "/api" if "another path" in request.flaws else "/api/pns/"
         self._store.armed, self._store.met = fault, None
-        reply = await self._handle(method, path, _headers(call, body), read_body)
+        reply = await self._handle(method, path, _headers(request, body), read_body)
         try:
             status, headers, content = await read_whole(reply)
         except InternalError:
-            answer = BROKEN_OFF
+            answer = TRUNCATED
         else:
             answer = _answer(status, dict(headers), json.loads(content))
         self._store.armed = None
@@ -106,21 +107,21 @@ class Worker:
         return self._store
 
 
-def _headers(call: Call, body: bytes) -> list[tuple[str, str]]:
-    key = "no-such-key" if "an unknown key" in call.flaws else call.key
-    action = "dropGroup" if "an unknown action" in call.flaws else call.action
-    biz_type = "6" if "another bizType" in call.flaws else "5"
-    signer = NewSecret(key, call.secret, "")
-    signed = signed_headers(signer, action, body, call.ts_ms, call.algorithm, biz_type)
+def _headers(request: Request, body: bytes) -> list[tuple[str, str]]:
+    key = "no-such-key" if "an unknown key" in request.flaws else request.key
+    action = "dropGroup" if "an unknown action" in request.flaws else request.action
+    biz_type = "6" if "another bizType" in request.flaws else "5"
+    signer = NewSecret(key, request.secret, "")
+    signed = signed_headers(signer, action, body, request.ts_ms, request.algorithm, biz_type)
     changes = {
         "another signature": ("sign", "0" * 32),
         "no sign": ("sign", ""),
         "ts in words": ("ts", "soon"),
         "an unknown algorithm": ("algorithm", "sha1"),
     }
-    changed = dict(change for flaw, change in changes.items() if flaw in call.flaws)
+    changed = dict(change for flaw, change in changes.items() if flaw in request.flaws)
     sent = list((dict(signed) | changed).items())
-    return [*sent, ("accesskey", key)] if "accessKey twice" in call.flaws else sent
+    return [*sent, ("accesskey", key)] if "accessKey twice" in request.flaws else sent
 
 
 def _answer(status: int, headers: dict[str, str], envelope: dict[str, Any]) -> Answer:
@@ -131,14 +132,14 @@ def _answer(status: int, headers: dict[str, str], envelope: dict[str, Any]) -> A
 
 
 async def migrate(url: str) -> None:
-    """Make the tables of a new database."""
+    """Create a database and its tables."""
     store = await connect.open_store(url, create=True)
     await connect.migrate(store, url)
     await store.close()
 
 
 async def end_connections(url: str) -> None:
-    """End every connection of openpns's to a PostgreSQL database, and wait until they are gone."""
+    """Close every connection of openpns to a PostgreSQL database, and wait until they are gone."""
     ended = await query(url, f"SELECT pid, pg_terminate_backend(pid) {_CONNECTIONS}")
     pids = {row[0] for row in ended}
     while pids & {row[0] for row in await query(url, f"SELECT pid {_CONNECTIONS}")}:

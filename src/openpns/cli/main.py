@@ -1,4 +1,4 @@
-"""`openpns`: the commands, and how every one of them fails: one clear line and an exit code."""
+"""`openpns`: the commands, and how a command fails: with one line and an exit code."""
 
 import os
 import sys
@@ -6,64 +6,77 @@ import sys
 import click
 
 from openpns import __version__
-from openpns.cli import (
-    audit,
-    backup,
-    call,
-    completion,
-    customers,
-    doctor,
-    emulator,
-    groups,
-    keys,
-    limits,
-    master_key,
-    migrate,
-    quickstart,
-    serve,
-    sign,
-    verify,
-)
-from openpns.cli.exit_codes import ExitCode, exit_code_of
+from openpns.cli.exit_codes import ExitCode
+from openpns.cli.lazy import LazyGroup
 from openpns.errors import OpenPNSError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "audit": ("openpns.cli.operator.audit:audit", "Show who changed what and when."),
+        "backup": ("openpns.cli.operator.backup:backup", "Copy an SQLite database to a file."),
+        "completion": ("openpns.cli.completion:completion", "Print a shell's completion script."),
+        "customers": (
+            "openpns.cli.operator.customers:customers",
+            "Create, list, disable and enable customers.",
+        ),
+        "doctor": (
+            "openpns.cli.diagnose.doctor:doctor",
+            "Check step by step whether requests work.",
+        ),
+        "emulator": ("openpns.cli.server.emulator:emulator", "Serve from memory, for tests."),
+        "groups": ("openpns.cli.groups:groups", "List, change, import and export number groups."),
+        "keys": (
+            "openpns.cli.operator.keys:keys",
+            "Create, list, change, disable, enable and rotate access keys.",
+        ),
+        "limits": (
+            "openpns.cli.diagnose.limits:limits",
+            "Show all limits of the access key, and their usage.",
+        ),
+        "master-key": (
+            "openpns.cli.operator.master_key:master_key",
+            "Create and rotate the key that encrypts access secrets.",
+        ),
+        "migrate": (
+            "openpns.cli.operator.migrate:migrate",
+            "Bring a database's tables up to date.",
+        ),
+        "quickstart": (
+            "openpns.cli.server.quickstart:quickstart",
+            "Serve a sample database and send one signed request.",
+        ),
+        "request": (
+            "openpns.cli.diagnose.request:request",
+            "Send a request with any action and body.",
+        ),
+        "restore": (
+            "openpns.cli.operator.backup:restore",
+            "Restore a backup of an SQLite database.",
+        ),
+        "serve": ("openpns.cli.server.serve:serve", "Run the server until Ctrl-C or SIGTERM."),
+        "sign": (
+            "openpns.cli.diagnose.sign:sign",
+            "Print the signature of a request, or explain why one does not match.",
+        ),
+        "verify": ("openpns.cli.operator.verify:verify", "Read and check every row of a database."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="openpns")
 def cli() -> None:
     """A self-hosted privacy number service."""
 
 
-for command in (
-    quickstart.quickstart,
-    serve.serve,
-    migrate.migrate,
-    backup.backup,
-    backup.restore,
-    verify.verify,
-    customers.customers,
-    keys.keys,
-    audit.audit,
-    groups.groups,
-    limits.limits,
-    call.call,
-    doctor.doctor,
-    emulator.emulator,
-    master_key.master_key,
-    sign.sign,
-    completion.completion,
-):
-    cli.add_command(command)
-
-
 def main() -> None:
     """Run the command line."""
     try:
-        # https://no-color.org: any value but an empty one; click does not look at it by itself.
+        # https://no-color.org: any value but an empty one. click itself does not look at it.
         cli(standalone_mode=True, color=False if os.environ.get("NO_COLOR") else None)
     except OpenPNSError as error:
         click.echo(f"openpns: {error}", err=True)
-        sys.exit(exit_code_of(error))
+        sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("openpns"):
             raise

@@ -1,99 +1,84 @@
-"""Printing results: tables that stay aligned, JSON, and text that fits a terminal."""
+"""Output: aligned tables, JSON, and text that fits a terminal."""
 
 import json
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+import msgspec
 
 GAP: Final = "  "
-"""What stands between two columns."""
+"""The space between two columns."""
 
-# Characters that take no cell: accents that combine, and marks that only direct or join.
-_NO_CELL: Final = frozenset({"Mn", "Me", "Cf"})
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DIRECTION_MARKS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_json(value: Any) -> None:
-    """Print a struct, or a list of them, as JSON.
-
-    Args:
-        value: What to print.
-    """
-    import msgspec
-
+    """Print a struct, or a list of structs, as JSON."""
     click.echo(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
 
 
+def print_json_array(texts: Iterable[Any]) -> None:
+    """Print a JSON array, each item on its own line as soon as it is there."""
+    before = "["
+    for text in texts:
+        click.echo(f"{before}\n  {json.dumps(text, ensure_ascii=False)}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Print rows under their columns' names, aligned; or a sentence where there are none.
+    """Print an aligned table.
 
     Args:
-        columns: The columns' names.
-        rows: The cells.
-        empty: What to say without rows; goes to stderr.
+        empty: The line for stderr if there are no rows.
     """
     if not rows:
         click.echo(empty, err=True)
         return
     table = [columns, *rows]
-    widths = [max(width(row[place]) for row in table) for place in range(len(columns))]
+    widths = [max(map(width, cells)) for cells in zip(*table, strict=True)]
     for row in table:
         print_row(row, widths)
 
 
 def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
-    """Print one row of a table.
-
-    Args:
-        cells: The cells.
-        widths: How many cells of the terminal each column takes.
-    """
+    """Print one row of a table; widths in terminal cells."""
     padded = (cell + " " * (taken - width(cell)) for cell, taken in zip(cells, widths, strict=True))
     click.echo(GAP.join(padded).rstrip())
 
 
 def width(text: str) -> int:
-    """Return how many cells a text takes in a terminal: a Chinese character takes two.
-
-    Args:
-        text: The text, without control characters.
-    """
+    """Return how many terminal cells a text without control characters takes."""
     if text.isascii():
         return len(text)
-    return sum(_cells(char) for char in text)
+    import wcwidth  # takes longer to import than the rest of this module
+
+    return wcwidth.width(text, control_codes="ignore")
 
 
 def cut(text: str, cells_max: int) -> str:
-    """Return a text that takes at most so many cells, with "…" in the place of what is left out.
-
-    Args:
-        text: The text.
-        cells_max: How many cells it may take; at least 1.
-    """
+    """Return a text of at most `cells_max` (1 or more) cells, "…" at the place of a cut."""
     if width(text) <= cells_max:
         return text
-    kept = []
-    room = cells_max - 1
-    for char in text:
-        room -= _cells(char)
-        if room < 0:
+    if text.isascii():
+        return text[: cells_max - 1] + "…"
+    import wcwidth
+
+    kept, cells = "", 0
+    for grapheme in wcwidth.iter_graphemes(text):
+        cells += width(grapheme)
+        if cells >= cells_max:
             break
-        kept.append(char)
-    return "".join(kept) + "…"
+        kept += grapheme
+    return kept + "…"
 
 
 def plain(text: str) -> str:
-    """Return a text that cannot move the cursor, change colours or turn the line around.
-
-    Args:
-        text: What a server sent.
-    """
+    """Replace characters that move the cursor, change colours or the direction of writing."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -103,11 +88,5 @@ def plain(text: str) -> str:
 
 
 def terminal_width() -> int:
-    """Return how many cells a line has: COLUMNS, else the terminal's width, else 80."""
+    """Return the cells of a line: COLUMNS, else the terminal's width, else 80."""
     return shutil.get_terminal_size().columns
-
-
-def _cells(char: str) -> int:
-    if unicodedata.category(char) in _NO_CELL:
-        return 0
-    return 1 + (unicodedata.east_asian_width(char) in "WF")

@@ -118,14 +118,12 @@ async def commit(
     except DryRunRollback as rollback:
         return cast("ResultT", rollback.result)
     except DuplicateRequest as duplicate:
-        response = await idempotency.find_response(context, duplicate.key)
-        unrecorded = keys[: keys.index(duplicate.key)]
+        response = await idempotency.replay(context, keys, duplicate.key, now_ms)
     except WireError as error:
         if not (keys and error.is_recorded):
             raise
-        response, unrecorded = Response(error.code, error.detail), keys
-    if unrecorded:
-        response = await idempotency.record_refusal(context, unrecorded, response, now_ms)
+        refusal = Response(error.code, error.detail)
+        response = await idempotency.record_response(context, keys, refusal, now_ms)
     if response.code:
         raise WIRE_ERRORS.get(response.code, InternalError)(response.answer)
     return cast("ResultT", msgspec.json.decode(response.answer, type=result))

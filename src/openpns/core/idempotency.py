@@ -5,7 +5,7 @@ its own for each request, the signature. The record of a key is written in the w
 with the response. INSERT … ON CONFLICT waits for a rival with the same key; the one that loses
 rolls back and is answered with the winner's response.
 
-Source: docs/api/README.md, "At most once"; docs/decisions/0023-idempotency-by-client-token.md.
+Source: docs/api/README.md, "At most once"; docs/decisions/0023-at-most-once-by-client-token.md.
 """
 
 import hashlib
@@ -113,7 +113,7 @@ def record(
             raise TimestampExpired("the write waited too long; nothing was written")
 
 
-async def record_refusal(
+async def record_response(
     context: Context, keys: Sequence[IdempotencyKey], response: Response, now_ms: int
 ) -> Response:
     """Record a response after its write was rolled back; return an earlier one if there is one.
@@ -123,11 +123,25 @@ async def record_refusal(
     try:
         await context.store.write(lambda: record(context, keys, response, now_ms))
     except DuplicateRequest as duplicate:
-        return await find_response(context, duplicate.key)
+        return await replay(context, keys, duplicate.key, now_ms)
     except OutcomeUnknown as error:
         # Whether the record exists is unknown, but the change itself was rolled back.
         raise ServiceUnavailable("the storage was lost; nothing was written") from error
     return response
+
+
+async def replay(
+    context: Context, keys: Sequence[IdempotencyKey], recorded: IdempotencyKey, now_ms: int
+) -> Response:
+    """Return the response that is recorded under one of the keys of a write.
+
+    The keys before it get the record as well: each may outlive the one that was found.
+    """
+    response = await find_response(context, recorded)
+    missing = keys[: keys.index(recorded)]
+    if not missing:
+        return response
+    return await record_response(context, missing, response, now_ms)
 
 
 async def find_response(context: Context, key: IdempotencyKey) -> Response:

@@ -78,3 +78,35 @@ def _refuse_repeated(names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         if name in _SPELLED and name in names[:index]:
             raise ParameterError(f"the header {_SPELLED[name]} must be sent once")
+
+
+def signed_headers(
+    access_key: str,
+    action: str,
+    ts_ms: int,
+    body: bytes,
+    access_secret: str,
+    algorithm: str = "md5",
+) -> dict[str, str]:
+    """Return the headers of a signed request.
+
+    Raises:
+        KeyError: The algorithm is unknown.
+    """
+    ts = str(ts_ms)
+    headers = {
+        "accessKey": access_key,
+        "action": action,
+        "bizType": BIZ_TYPE,
+        "ts": ts,
+        "sign": signing.sign(access_key, action, BIZ_TYPE, ts, body, access_secret, algorithm),
+        "Content-Type": "application/json",
+    }
+    if algorithm != "md5":
+        headers["algorithm"] = algorithm
+    return headers
+
+
+def host_in_url(host: str) -> str:
+    """Return a host as a URL has it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

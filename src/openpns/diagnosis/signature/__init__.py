@@ -1,9 +1,9 @@
-"""Why a signature does not match: named mistakes, tried one by one and two at a time.
+"""Explain why a signature does not match: try known mistakes, alone and in pairs.
 
-A hash cannot be read backwards, but what people get wrong is known. Each mistake is an entry of
-`table.MISTAKES`: a sentence, the mend, and a function that makes the text to sign as somebody
-who makes this mistake would. A mistake whose digest is the given signature is what happened.
+Each mistake is an entry of `table.MISTAKES`: a sentence, the fix, and a function that creates the
+text to sign as somebody who makes this mistake would. If its digest is the given signature, that
+mistake was made.
 
-`search.explain` is the entrance. Pure functions; nothing that they return shows the secret.
+The entry point is `search.explain`. Pure functions; nothing that they return contains the secret.
 Source: docs/api/signing.md.
 """

@@ -1,4 +1,4 @@
-"""A way to sign a call, right or wrong, and what a mistake is."""
+"""A way to sign a request, right or wrong, and the type of a mistake."""
 
 import base64
 import hashlib
@@ -38,18 +38,18 @@ FORMS: Final[dict[str, Callable[[bytes], str]]] = {
     "a line of openssl dgst -sha256": lambda digest: "SHA2-256(stdin)= " + digest.hex(),
     "a line of openssl dgst -sha256, older": lambda digest: "SHA256(stdin)= " + digest.hex(),
 }
-"""How a digest may be written; the first one is right."""
+"""How a digest may be written; the first form is right."""
 
 
 class Part(msgspec.Struct, frozen=True):
     """A name and a value of the text to sign."""
 
     role: str
-    """The right name, whatever `name` says."""
+    """The right name."""
     name: bytes
     value: bytes
     between: bytes = b"&"
-    """What stands before it, unless it is the first part."""
+    """The separator before it, unless it is the first part."""
     equals: bytes = b"="
     is_secret: bool = False
 
@@ -59,7 +59,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A text to sign, piece by piece, and what is made of it."""
+    """A text to sign in its parts, and how its signature is made."""
 
     parts: tuple[Part, ...]
     algorithm: str
@@ -82,11 +82,11 @@ class Attempt(msgspec.Struct, frozen=True):
         return b"".join(pieces)
 
     def value_bytes(self) -> int:
-        """Return how long all values are: about what this costs to make and to hash."""
+        """Return the length of all values: about the cost of hashing them."""
         return sum([len(part.value) for part in self.parts])
 
     def masked(self) -> bytes:
-        """Return the text to sign with `***` in the secret's place; an empty secret is shown."""
+        """Return the text to sign with `***` for the secret, unless it is empty."""
         return self.with_parts(
             replace(part, value=b"***") if part.is_secret and part.value else part
             for part in self.parts
@@ -102,12 +102,8 @@ class Attempt(msgspec.Struct, frozen=True):
             return FORMS[self.form](begin(text).digest())
         return FORMS[self.form](hmac.new(self.hmac_key, text, begin).digest())
 
-    def fits(self, signature: str) -> bool:
-        """Tell whether a signature looks like this one's, without making a digest.
-
-        Args:
-            signature: The signature: its length and its case count.
-        """
+    def looks_like(self, signature: str) -> bool:
+        """Return whether a signature has the length and case of this one's, without hashing."""
         if len(signature) != _signature_chars(self.algorithm, self.form):
             return False
         return {"hex": str.lower, "upper-case hex": str.upper}.get(self.form, str)(
@@ -115,20 +111,11 @@ class Attempt(msgspec.Struct, frozen=True):
         ) == signature
 
     def find(self, role: str) -> bytes | None:
-        """Return a part's value; None where the text has no such part.
-
-        Args:
-            role: The part's right name.
-        """
+        """Return a part's value; None if the text has no such part."""
         return next((part.value for part in self.parts if part.role == role), None)
 
     def with_value(self, role: str, value: bytes) -> "Attempt":
-        """Return this with another value of a part; a missing part is put before the secret.
-
-        Args:
-            role: The part's right name.
-            value: Its new value.
-        """
+        """Return a copy with another value; a missing part is inserted before the secret."""
         if self.find(role) is None:
             places = [place for place, part in enumerate(self.parts) if part.role == SECRET]
             place = places[0] if places else len(self.parts)
@@ -138,35 +125,21 @@ class Attempt(msgspec.Struct, frozen=True):
         )
 
     def with_part(self, place: int, role: str, value: bytes) -> "Attempt":
-        """Return this with a part more.
-
-        Args:
-            place: Where it is put in.
-            role: Its name.
-            value: Its value.
-        """
+        """Return a copy with another part at an index."""
         part = Part(role, role.encode(), value)
         return self.with_parts((*self.parts[:place], part, *self.parts[place:]))
 
     def without(self, *roles: str) -> "Attempt":
-        """Return this without some parts.
-
-        Args:
-            roles: Their right names.
-        """
+        """Return a copy without some parts."""
         return self.with_parts(part for part in self.parts if part.role not in roles)
 
     def with_parts(self, parts: "Iterator[Part] | tuple[Part, ...]") -> "Attempt":
-        """Return this with other parts.
-
-        Args:
-            parts: The new ones, in their order.
-        """
+        """Return a copy with other parts."""
         return replace(self, parts=tuple(parts))
 
 
 class Stage(IntEnum):
-    """When a mistake happens: of two at once, the one with the earlier stage is made first."""
+    """When a mistake happens: of a pair, the one with the earlier stage is applied first."""
 
     BODY = 1
     """The body is written."""
@@ -175,32 +148,30 @@ class Stage(IntEnum):
     BYTES = 3
     """The body becomes bytes."""
     VALUES = 4
-    """The values are put together."""
+    """The values are collected."""
     LAYOUT = 5
-    """The text is made of them."""
+    """The text is composed."""
     DIGEST = 6
     """The text is hashed, and the digest written."""
 
 
 Variants: TypeAlias = Iterator[tuple[str, Attempt]]
-"""What a mistake may make of an attempt, likely ones first, each with what is special in it."""
+"""The attempts that a mistake can lead to, likely ones first, each with a detail."""
 
 
 class Mistake(msgspec.Struct, frozen=True):
     """Something that people get wrong.
 
     Attributes:
-        name: Its name, for programs.
-        stage: When it happens.
-        what: What was done, as a part of a sentence.
-        mend: What to do, as a sentence.
-        variants: Makes this mistake; may also yield attempts that change nothing.
+        what: What was done, a part of a sentence.
+        fix: What to do, a sentence.
+        variants: Applies the mistake; may also yield attempts that change nothing.
     """
 
     name: str
     stage: Stage
     what: str
-    mend: str
+    fix: str
     variants: Callable[[Attempt], Variants]
 
 
@@ -213,17 +184,7 @@ def right_attempt(
     access_secret: str,
     algorithm: str,
 ) -> Attempt:
-    """Return the right way to sign a call.
-
-    Args:
-        access_key: The header accessKey.
-        action: The header action.
-        biz_type: The header bizType.
-        ts: The header ts, as sent.
-        body: The body exactly as sent.
-        access_secret: The secret that belongs to the access key.
-        algorithm: "md5" or "sha256".
-    """
+    """Return the right way to sign a request."""
     values = [
         (ACCESS_KEY, access_key.encode()),
         (ACTION, action.encode()),

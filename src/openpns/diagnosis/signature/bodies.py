@@ -1,4 +1,4 @@
-"""Mistakes about the body: it was written once to be signed, and once more to be sent."""
+"""Mistakes about the body: it was encoded once to be signed and again to be sent."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ _Bodies = Callable[[bytes], Iterator[tuple[str, bytes]]]
 
 
 def _of_body(bodies: _Bodies) -> Callable[[Attempt], Variants]:
-    """Make a mistake of a function that returns other bodies; it needs a body."""
+    """Turn a function that returns other bodies into a mistake that needs a body."""
 
     @wraps(bodies)
     def variants(attempt: Attempt) -> Variants:
@@ -40,7 +40,7 @@ def _of_body(bodies: _Bodies) -> Callable[[Attempt], Variants]:
 
 
 def _of_json(bodies: _Bodies) -> Callable[[Attempt], Variants]:
-    """The same, for the JSON alone: white space around it stays as it is."""
+    """The same, for the JSON without the white space around it, which stays."""
 
     def with_edges(body: bytes) -> Iterator[tuple[str, bytes]]:
         start, inner, end = _parted(body)
@@ -51,7 +51,7 @@ def _of_json(bodies: _Bodies) -> Callable[[Attempt], Variants]:
 
 
 def _parted(body: bytes) -> tuple[bytes, bytes, bytes]:
-    """Part a body in the white space before it, itself, and the white space after it."""
+    """Split a body into the white space before it, the content, and the white space after it."""
     bare = body.strip()
     start, _, end = body.partition(bare) if bare else (body, b"", b"")
     return start, bare, end
@@ -95,7 +95,7 @@ _ORDERS: Final[dict[str, Callable[[list[str]], list[str]]]] = {
 
 @_of_body
 def escaped_unicode(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Escape what is not ASCII."""
+    """Escape non-ASCII characters."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -117,7 +117,7 @@ def _escaped(text: str, form: str) -> str:
 
 @_of_body
 def raw_unicode(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Write escaped characters that are not ASCII as themselves."""
+    """Write escaped non-ASCII characters unescaped."""
 
     def char(unit: int) -> str | None:
         return chr(unit) if unit > _ASCII_MAX else None
@@ -127,7 +127,7 @@ def raw_unicode(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 @_of_body
 def other_escapes(body: bytes) -> Iterator[tuple[str, bytes]]:
-    r"""Escape characters that need no escape, as some libraries do, or do not escape them."""
+    r"""Escape characters that need no escape, as some libraries do, or unescape them."""
     yield "signed with \\/ for /, as PHP writes it", body.replace(b"/", b"\\/")
     yield "signed with / for \\/", body.replace(b"\\/", b"/")
     for chars, library in ((_HTML, "Go"), (_HTML_OF_GSON, "Gson")):
@@ -150,14 +150,14 @@ def _unescaped(
 
     try:
         text = _ESCAPE.sub(unescape, body.decode())
-        # Two halves of a surrogate pair become one character; a half alone cannot be sent.
+        # The halves of a surrogate pair become one character; a single half cannot be encoded.
         yield detail, text.encode("utf-16", "surrogatepass").decode("utf-16").encode()
     except UnicodeError:
         return
 
 
 def rewritten_body(attempt: Attempt) -> Variants:
-    """Write the body with another library: two or three of order, white space and escapes."""
+    """Write the body as another library: two or three of order, white space and escapes."""
     for order, ordered in _or_as_is(attempt, key_order(attempt)):
         for style, spaced in _or_as_is(ordered, islice(white_space(ordered), 2)):
             for escape, escaped in _or_as_is(spaced, _usual_escapes(spaced)):
@@ -185,14 +185,14 @@ def _usual_escapes(attempt: Attempt) -> Variants:
 
 
 def body_missing(attempt: Attempt) -> Variants:
-    """Leave the body out of the text."""
+    """Omit the body from the text."""
     if attempt.find(BODY):
         yield "signed without &body=", attempt.without(BODY)
         yield "signed with &body= and nothing after it", attempt.with_value(BODY, b"")
 
 
 def empty_body_signed(attempt: Attempt) -> Variants:
-    """Put a body in the text although none is sent."""
+    """Insert a body in the text although none is sent."""
     if attempt.find(BODY) is None:
         for value in (b"", b"{}", b"null", b'""', b"[]", b"undefined", b"None"):
             shown = value.decode() or "nothing after it"
@@ -201,7 +201,7 @@ def empty_body_signed(attempt: Attempt) -> Variants:
 
 @_of_body
 def body_edges(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Put a line end or spaces around the body, or take them away."""
+    """Add line ends or spaces around the body, or remove them."""
     stripped = body.strip()
     yield "signed with none at its edges", stripped
     yield "signed without the last line end", body.rstrip(b"\r\n")
@@ -222,7 +222,7 @@ def line_ends(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def byte_order_mark(attempt: Attempt) -> Variants:
-    """Begin the body or the whole text with a byte order mark, or take the body's away."""
+    """Add a byte order mark to the body or the text, or remove it from the body."""
     body = attempt.find(BODY)
     if body:
         yield "sent with it, signed without", attempt.with_value(BODY, body.removeprefix(_BOM))
@@ -233,7 +233,7 @@ def byte_order_mark(attempt: Attempt) -> Variants:
 
 @_of_body
 def printed_body(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Put what a language prints for the data in the body's place."""
+    """Replace the body with what a language prints for the data."""
     text = body.decode("utf-8", "replace")
     yield "as Python prints bytes", repr(body).encode()
     for ascii_only in (False, True):
@@ -257,7 +257,7 @@ def _printed(value: dict[str, Any], start: str, colon: str, comma: str, end: str
 
 @_of_body
 def digested_body(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Put a digest or base64 of the body in its place."""
+    """Replace the body with a digest or base64 of it."""
     for algorithm in ("md5", "sha256"):
         digest = hashlib.new(algorithm, body, usedforsecurity=False)
         yield f"its {algorithm} was signed", digest.hexdigest().encode()
@@ -278,7 +278,7 @@ def character_set(attempt: Attempt) -> Variants:
 
 
 def _in_charset(attempt: Attempt, charset: str) -> Attempt:
-    # Where all is ASCII these sets give the same bytes: that would be no mistake.
+    # These sets encode ASCII to the same bytes: not a mistake.
     if not charset.startswith("utf-16") and attempt.text().isascii():
         return attempt
     return replace(attempt, charset=charset)

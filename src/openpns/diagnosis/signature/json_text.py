@@ -1,6 +1,6 @@
-"""JSON as it is written: white space and the order of keys can change, and nothing else does.
+"""Rewrite white space and key order of JSON, and nothing else.
 
-Parsing and writing it with a JSON library would also change numbers and escapes.
+A JSON library would also change numbers and escapes.
 """
 
 import json
@@ -29,16 +29,16 @@ class Array(msgspec.Struct, frozen=True):
 
 
 Node: TypeAlias = Object | Array | str
-"""A value; a str is a text, a number or a word as written."""
+"""A value; a str is a string, a number or a literal as written."""
 
 
 class Style(msgspec.Struct, frozen=True):
-    """Where white space stands."""
+    """Where white space is written."""
 
     comma: str
     colon: str
     indent: str | None = None
-    """What a line begins with at each level; None where all is one line."""
+    """The indentation per level; None for a single line."""
 
 
 COMPACT: Final = Style(",", ":")
@@ -52,16 +52,12 @@ STYLES: Final[dict[str, Style]] = {
     "lines indented by a tab": Style(",", ": ", "\t"),
     "lines indented by 2 spaces, as Jackson writes it": Style(",", " : ", "  "),
 }
-"""How JSON libraries put white space."""
+"""How JSON libraries write white space."""
 
 
 @lru_cache(maxsize=16)
 def parse(body: bytes) -> Node | None:
-    """Return a body as it is written; None where it is no JSON, or very long.
-
-    Args:
-        body: The body.
-    """
+    """Parse a body; return None if it is not JSON or very long."""
     try:
         text = body.decode()
         json.loads(text)
@@ -72,7 +68,7 @@ def parse(body: bytes) -> Node | None:
 
 
 def _node(tokens: list[str]) -> Node:
-    """Take a value from the end of the reversed tokens."""
+    """Pop a value from the end of the reversed tokens."""
     first = tokens.pop()
     if first not in ("{", "["):
         return first
@@ -93,12 +89,7 @@ def _node(tokens: list[str]) -> Node:
 
 
 def write(node: Node, style: Style) -> bytes:
-    """Return a value's text.
-
-    Args:
-        node: The value.
-        style: Where white space goes.
-    """
+    """Return a value as JSON in a style."""
     return "".join(_write(node, style, "\n")).encode()
 
 
@@ -121,12 +112,7 @@ def _write(node: Node, style: Style, line: str) -> Iterator[str]:
 
 
 def styles_of(body: bytes, node: Node) -> list[Style]:
-    """Return the style in which a body is written; the two usual ones where it is none of ours.
-
-    Args:
-        body: The body.
-        node: What `parse` returned for it.
-    """
+    """Return the style of a body, or the two most usual styles if it has none of STYLES."""
     for style in STYLES.values():
         if write(node, style) == body:
             return [style]
@@ -134,12 +120,7 @@ def styles_of(body: bytes, node: Node) -> list[Style]:
 
 
 def with_keys(node: Node, order: Callable[[list[str]], list[str]]) -> Node:
-    """Return a value with the keys of every object in another order.
-
-    Args:
-        node: The value.
-        order: Returns an object's keys, as written, in their new order.
-    """
+    """Return a value with the keys of every object in another order."""
     if isinstance(node, str):
         return node
     if isinstance(node, Array):

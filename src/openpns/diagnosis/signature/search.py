@@ -1,4 +1,4 @@
-"""Try the mistakes: each alone, then two at a time, within a bounded number of digests."""
+"""Try all mistakes, alone and then in pairs, within a bounded number of digests."""
 
 from collections.abc import Iterator
 from itertools import combinations, islice, product
@@ -19,11 +19,11 @@ class Found(msgspec.Struct, frozen=True):
 
     mistake: Mistake
     detail: str
-    """What is special in it; may be empty."""
+    """Which variant of it; may be empty."""
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What leads to the given signature: one mistake, or two at once."""
+    """What explains the given signature: one mistake, or two at once."""
 
     found: tuple[Found, ...]
     text: str
@@ -31,26 +31,26 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What is known of a signature."""
+    """What is known about a signature."""
 
     matches: bool
     causes: tuple[Cause, ...]
-    """Each explains the signature fully; the most likely one first."""
+    """Each explains the signature completely; most likely first."""
     evident: tuple[Found, ...] | None
-    """What the signature's length and case give away even where nothing explains it; None where
-    no digest that is known looks like it."""
+    """What the length and case of the signature show, even without a cause; None if no known digest
+    looks like it."""
     digests: int
-    """How many were made."""
+    """How many were computed."""
     complete: bool
-    """Whether all was tried; not so for very long bodies."""
+    """Whether everything was tried; false for very long bodies."""
 
 
-class _SpentError(Exception):
-    """A bound on how much is tried is reached."""
+class _BudgetExhausted(Exception):
+    """The bound on bytes or digests is reached."""
 
 
 _Base: TypeAlias = tuple[tuple[Found, ...], Attempt]
-"""What is made already, and what came of it."""
+"""Mistakes made so far, and the attempt that results."""
 
 
 class _Search:
@@ -59,12 +59,12 @@ class _Search:
         self._bytes_left = limits.EXPLAIN_TEXT_BYTES_MAX
         self.digests = 0
 
-    def makes(self, attempt: Attempt) -> bool:
-        """Tell whether an attempt's signature is the given one."""
+    def matches(self, attempt: Attempt) -> bool:
+        """Return whether an attempt has the given signature."""
         self._bytes_left -= attempt.value_bytes()
         if self._bytes_left < 0 or self.digests == limits.EXPLAIN_DIGESTS_MAX:
-            raise _SpentError
-        if not attempt.fits(self._signature):
+            raise _BudgetExhausted
+        if not attempt.looks_like(self._signature):
             return False
         self.digests += 1
         return attempt.signature() == self._signature
@@ -72,7 +72,7 @@ class _Search:
     def find_alone(self, base: _Base, mistake: Mistake) -> _Base | None:
         found, start = base
         for detail, attempt in mistake.variants(start):
-            if attempt != start and self.makes(attempt):
+            if attempt != start and self.matches(attempt):
                 return (*found, Found(mistake, detail)), attempt
         return None
 
@@ -82,14 +82,14 @@ class _Search:
             if half == start:
                 continue
             for other_detail, attempt in _likely(second, half):
-                if attempt not in (half, start) and self.makes(attempt):
+                if attempt not in (half, start) and self.matches(attempt):
                     pair = (Found(first, detail), Found(second, other_detail))
                     return (*found, *pair), attempt
         return None
 
     def find_all(self, bases: list[_Base]) -> Iterator[_Base]:
-        """Yield every mistake that explains the signature; where none does, the first pair."""
-        made = [base for base in bases if base[0] and self.makes(base[1])]
+        """Yield every mistake that explains the signature; if there is none, the first pair."""
+        made = [base for base in bases if base[0] and self.matches(base[1])]
         yield from made[:1]  # two forms can be the same text
         if made:
             return
@@ -123,15 +123,15 @@ _PAIRS: Final = _by_rank()
 
 
 def _bases(right: Attempt, signature: str) -> list[_Base]:
-    """Return where to begin: what the signature's length and case already give away."""
-    if right.fits(signature):
+    """Return where to start, given the length and case of the signature."""
+    if right.looks_like(signature):
         return [((), right)]
     return [
         ((Found(mistake, detail),), attempt)
         for mistake in MISTAKES
         if mistake.stage == Stage.DIGEST
         for detail, attempt in mistake.variants(right)
-        if attempt.fits(signature)
+        if attempt.looks_like(signature)
     ]
 
 
@@ -145,21 +145,17 @@ def explain(
     algorithm: str,
     signature: str,
 ) -> Explanation:
-    """Tell whether a signature is a call's, and if not, what was most likely done wrong.
+    """Return whether a signature belongs to a request, and if not, the most likely mistakes.
 
     Args:
-        access_key: The header accessKey.
-        action: The header action.
-        biz_type: The header bizType.
         ts: The header ts, as sent.
         body: The body exactly as sent.
-        access_secret: The secret that belongs to the access key.
         algorithm: "md5" or "sha256".
         signature: The header sign.
     """
     right = right_attempt(access_key, action, biz_type, ts, body, access_secret, algorithm)
     signature = signature.strip()
-    if right.fits(signature) and right.signature() == signature:
+    if right.looks_like(signature) and right.signature() == signature:
         return Explanation(matches=True, causes=(), evident=(), digests=1, complete=True)
     search = _Search(signature)
     bases = _bases(right, signature)
@@ -170,7 +166,7 @@ def explain(
             text = attempt.masked().decode("utf-8", "backslashreplace")
             shown = tuple(Found(one.mistake, mask(one.detail, access_secret)) for one in found)
             causes.append(Cause(shown, mask(text, access_secret)))
-    except _SpentError:
+    except _BudgetExhausted:
         complete = False
     return Explanation(
         matches=False,
@@ -182,11 +178,6 @@ def explain(
 
 
 def mask(text: str, access_secret: str) -> str:
-    """Return a text with `***` wherever the secret stands in it.
-
-    Args:
-        text: A text to sign, in which the secret's own part is masked already.
-        access_secret: The secret; one of fewer than 4 characters is too short to look for.
-    """
+    """Replace the secret in a text with `***`; a secret of fewer than 4 characters stays."""
     secret = access_secret.strip()
     return text.replace(secret, _MASK) if len(secret) >= _SECRET_CHARS_MIN else text

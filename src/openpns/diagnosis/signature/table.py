@@ -1,45 +1,45 @@
-"""The mistakes, the most likely first. To add one: a function and an entry here, and its test."""
+"""All mistakes, most likely first. The table is frozen: do not add to it."""
 
 from typing import Final
 
 from openpns.diagnosis.signature import bodies, texts
 from openpns.diagnosis.signature.attempt import Mistake, Stage
 
-_BUILD_ONCE: Final = "Turn the data into bytes once, sign these bytes and send these bytes."
+_BUILD_ONCE: Final = "Encode the data once; sign these bytes and send the same bytes."
 
 MISTAKES: Final = (
     Mistake(
         "white-space",
         Stage.BODY,
-        "the body was signed with other white space than it is sent with",
+        "the signed body has other white space than the sent one",
         _BUILD_ONCE,
         bodies.white_space,
     ),
     Mistake(
         "key-order",
         Stage.BODY,
-        "the body was signed with its keys in another order than it is sent with",
+        "the signed body has its keys in another order than the sent one",
         _BUILD_ONCE,
         bodies.key_order,
     ),
     Mistake(
         "escaped-unicode",
         Stage.ESCAPES,
-        "non-ASCII text of the body was signed escaped as \\uXXXX and is sent as it is",
+        "non-ASCII text of the body was signed escaped as \\uXXXX but is sent unescaped",
         _BUILD_ONCE,
         bodies.escaped_unicode,
     ),
     Mistake(
         "raw-unicode",
         Stage.ESCAPES,
-        "non-ASCII text of the body was signed as it is and is sent escaped as \\uXXXX",
+        "non-ASCII text of the body was signed unescaped but is sent escaped as \\uXXXX",
         _BUILD_ONCE,
         bodies.raw_unicode,
     ),
     Mistake(
         "rewritten-body",
         Stage.ESCAPES,
-        "the body was signed as one JSON library writes it and is sent as another does",
+        "the body was signed as one JSON library writes it but is sent as another writes it",
         _BUILD_ONCE,
         bodies.rewritten_body,
     ),
@@ -47,21 +47,21 @@ MISTAKES: Final = (
         "body-missing",
         Stage.VALUES,
         "the body is not in the text",
-        "Put &body= and the body, as sent, between ts and accessSecret.",
+        "Insert &body= and the body, as sent, between ts and accessSecret.",
         bodies.body_missing,
     ),
     Mistake(
         "empty-body-signed",
         Stage.VALUES,
-        "no body is sent, but the text has one",
-        "Leave &body= out where the body is empty.",
+        "no body is sent, but the text contains one",
+        "Omit &body= if the body is empty.",
         bodies.empty_body_signed,
     ),
     Mistake(
         "secret-edges",
         Stage.VALUES,
         "white space or quotes around the secret, or a line end after the text",
-        "Strip the secret where it is read; print the text without a line end (printf '%s', not "
+        "Strip the secret when it is read; print the text without a line end (printf '%s', not "
         "echo).",
         texts.secret_edges,
     ),
@@ -69,7 +69,7 @@ MISTAKES: Final = (
         "other-algorithm",
         Stage.DIGEST,
         "the digest is not the one that the header algorithm names",
-        "Send the header algorithm that fits; without it, the digest is md5.",
+        "Send the matching header algorithm; without it, the digest is md5.",
         texts.other_algorithm,
     ),
     Mistake(
@@ -83,20 +83,20 @@ MISTAKES: Final = (
         "ts-in-seconds",
         Stage.VALUES,
         "ts is in seconds in one place and in ms in the other",
-        "Take the time in ms once, as 13 digits, for the header and for the text.",
+        "Read the time in ms once, as 13 digits, for both the header and the text.",
         texts.ts_in_seconds,
     ),
     Mistake(
         "ts-taken-twice",
         Stage.VALUES,
-        "the ts of the text is not the one of the header",
-        "Take the time once, for the header and for the text.",
+        "the ts of the text differs from the header",
+        "Read the time once, for both the header and the text.",
         texts.ts_taken_twice,
     ),
     Mistake(
         "body-edges",
         Stage.BYTES,
-        "the signed body and the sent one differ in line ends or spaces at the edges",
+        "the signed body and the sent one differ in line ends or spaces at their edges",
         "Sign the bytes that are sent; with curl, send a file with --data-binary.",
         bodies.body_edges,
     ),
@@ -110,7 +110,7 @@ MISTAKES: Final = (
     Mistake(
         "part-order",
         Stage.LAYOUT,
-        "the parts of the text stand in another order",
+        "the parts of the text are in another order",
         "The order is accessKey, action, bizType, ts, body, accessSecret.",
         texts.part_order,
     ),
@@ -125,20 +125,20 @@ MISTAKES: Final = (
         "hmac",
         Stage.DIGEST,
         "the signature is an HMAC",
-        "Take a plain hash of the text, with the secret as its last part.",
+        "Use a plain hash of the text, with the secret as its last part.",
         texts.hmac_for_hash,
     ),
     Mistake(
         "separators",
         Stage.LAYOUT,
-        "the parts of the text are not joined as name=value with & between them",
+        "the parts of the text are not name=value, joined with &",
         "Join them as accessKey=…&action=…, with nothing before the first and after the last.",
         texts.separators,
     ),
     Mistake(
         "secret-without-name",
         Stage.LAYOUT,
-        "the secret stands in the text without its name",
+        "the secret is in the text without its name",
         "End the text with &accessSecret= and the secret.",
         texts.secret_without_name,
     ),
@@ -146,35 +146,35 @@ MISTAKES: Final = (
         "url-encoded",
         Stage.VALUES,
         "values of the text are URL-encoded",
-        "Put them in the text as they are.",
+        "Insert them unencoded.",
         texts.url_encoded,
     ),
     Mistake(
         "name-case",
         Stage.VALUES,
-        "the names in the text are not written as they should be",
+        "the names in the text are not spelled correctly",
         "They are accessKey, action, bizType, ts, body and accessSecret.",
         texts.name_case,
     ),
     Mistake(
         "algorithm-in-text",
         Stage.LAYOUT,
-        "the text has a part for algorithm",
-        "Leave it out: algorithm is a header only.",
+        "the text contains algorithm",
+        "Omit it: algorithm is only a header.",
         texts.algorithm_in_text,
     ),
     Mistake(
         "secret-empty",
         Stage.VALUES,
         "the text has no secret",
-        "Check that the secret was loaded before it is used.",
+        "Check that the secret is loaded before it is used.",
         texts.secret_empty,
     ),
     Mistake(
         "header-values",
         Stage.VALUES,
-        "the text has another value of a header than is sent",
-        "Take each value once, for the header and for the text.",
+        "the text has another value of a header than the request",
+        "Use the same value for the header and the text.",
         texts.header_values,
     ),
     Mistake(
@@ -194,22 +194,22 @@ MISTAKES: Final = (
     Mistake(
         "byte-order-mark",
         Stage.BYTES,
-        "a UTF-8 byte order mark is signed and not sent, or the other way round",
+        "a UTF-8 byte order mark is signed but not sent, or sent but not signed",
         "Write UTF-8 without a byte order mark.",
         bodies.byte_order_mark,
     ),
     Mistake(
         "printed-body",
         Stage.BYTES,
-        "the text has the data as the language prints it in the body's place",
+        "the text has the data as the language prints it, not the body",
         _BUILD_ONCE,
         bodies.printed_body,
     ),
     Mistake(
         "digested-body",
         Stage.BYTES,
-        "the text has a digest or base64 of the body in its place",
-        "Put the body itself in the text.",
+        "the text has a digest or base64 of the body, not the body",
+        "Insert the body itself.",
         bodies.digested_body,
     ),
     Mistake(
@@ -222,23 +222,23 @@ MISTAKES: Final = (
     Mistake(
         "swapped",
         Stage.VALUES,
-        "the access key and the secret are mixed up",
+        "the access key and the secret are confused",
         "Send the access key as accessKey, and end the text with its secret.",
         texts.swapped,
     ),
     Mistake(
         "unknown-digest",
         Stage.DIGEST,
-        "the signature is made with a digest that the API does not know",
+        "the signature uses a digest that the API does not know",
         "Use md5, or sha256 with the header algorithm.",
         texts.unknown_digest,
     ),
     Mistake(
         "other-form",
         Stage.DIGEST,
-        "the signature is not written as plain hex, or has something around it",
+        "the signature is not plain hex, or has something around it",
         "Send all hex digits in lower case and nothing else.",
         texts.other_form,
     ),
 )
-"""Every mistake that is looked for."""
+"""Every mistake that is tried."""

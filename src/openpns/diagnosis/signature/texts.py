@@ -1,4 +1,4 @@
-"""Mistakes about the headers' values, the secret, the text to sign and its digest."""
+"""Mistakes about header values, the secret, the text to sign and its digest."""
 
 import hashlib
 from itertools import permutations
@@ -43,7 +43,7 @@ _OTHER_DIGESTS: Final = ("sha1", "sha512", "sha384", "sha224", "sha3_256", "sha5
 
 
 def secret_edges(attempt: Attempt) -> Variants:
-    """Sign with white space or quotes around the secret, or with those that belong there left."""
+    """Add white space or quotes around the secret, or remove those that belong to it."""
     secret = attempt.find(SECRET)
     if not secret:
         return
@@ -60,7 +60,7 @@ def secret_edges(attempt: Attempt) -> Variants:
 
 
 def secret_empty(attempt: Attempt) -> Variants:
-    """Sign without a secret, or with a language's word for nothing."""
+    """Omit the secret, or use a language's word for nothing."""
     yield "nothing in its place", attempt.with_value(SECRET, b"")
     yield "no &accessSecret= at all", attempt.without(SECRET)
     for word in _EMPTY_SECRETS:
@@ -68,7 +68,7 @@ def secret_empty(attempt: Attempt) -> Variants:
 
 
 def swapped(attempt: Attempt) -> Variants:
-    """Sign with the access key as the secret."""
+    """Use the access key as the secret."""
     key, secret = attempt.find(ACCESS_KEY), attempt.find(SECRET)
     if key and secret:
         one_for_both = attempt.with_value(SECRET, key)
@@ -83,7 +83,7 @@ def swapped(attempt: Attempt) -> Variants:
 
 
 def ts_in_seconds(attempt: Attempt) -> Variants:
-    """Have seconds in one of the header and the text, and ms in the other."""
+    """Use seconds in either the header or the text, and ms in the other."""
     ts = (attempt.find(TS) or b"").decode()
     if not (ts.isascii() and ts.isdigit()):
         return
@@ -99,7 +99,7 @@ def ts_in_seconds(attempt: Attempt) -> Variants:
 
 
 def ts_taken_twice(attempt: Attempt) -> Variants:
-    """Take the time once for the text and once for the header."""
+    """Read the time once for the text and once for the header."""
     ts = (attempt.find(TS) or b"").decode()
     if not (ts.isascii() and ts.isdigit() and len(ts) == _TS_DIGITS):
         return
@@ -128,13 +128,13 @@ def _shown(value: bytes) -> str:
 
 
 def header_missing(attempt: Attempt) -> Variants:
-    """Leave one of the four headers out of the text."""
+    """Omit one of the four headers from the text."""
     for role in HEADERS:
         yield f"{role} is missing", attempt.without(role)
 
 
 def url_encoded(attempt: Attempt) -> Variants:
-    """URL-encode values: only the body's, only the secret's, or all."""
+    """URL-encode the body, the secret, or all values."""
     encoders: tuple[tuple[str, Callable[[bytes], str]], ...] = (
         ("+ for a space", quote_plus),
         ("%20 for a space", lambda value: quote(value, safe="")),
@@ -155,7 +155,7 @@ def url_encoded(attempt: Attempt) -> Variants:
 
 
 def algorithm_in_text(attempt: Attempt) -> Variants:
-    """Put `algorithm` in the text."""
+    """Insert `algorithm` in the text."""
     value = attempt.algorithm.encode()
     places = range(len(attempt.parts) + 1)
     likely = [place for place in places if attempt.parts[place - 1].role == TS]
@@ -164,7 +164,7 @@ def algorithm_in_text(attempt: Attempt) -> Variants:
 
 
 def name_case(attempt: Attempt) -> Variants:
-    """Write the names in another way."""
+    """Spell the names differently."""
     writings: dict[str, Callable[[str], str]] = {
         "lower case": str.lower,
         "upper case": str.upper,
@@ -199,7 +199,7 @@ def _renamed(attempt: Attempt, names: dict[str, str]) -> Attempt:
 
 
 def part_order(attempt: Attempt) -> Variants:
-    """Put the parts in another order."""
+    """Change the order of the parts."""
     parts = attempt.parts
     yield "in alphabetical order", attempt.with_parts(_alphabetical(parts))
     at_start = tuple(part for part in parts if part.role == SECRET)
@@ -219,7 +219,7 @@ def _alphabetical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def separators(attempt: Attempt) -> Variants:
-    """Forget `&` or `=`, put others, or leave the names out."""
+    """Omit `&`, `=` or the names, or use other separators."""
 
     def joined(between: bytes, equals: bytes, *, named: bool = True) -> Attempt:
         return attempt.with_parts(
@@ -243,7 +243,7 @@ def separators(attempt: Attempt) -> Variants:
 
 
 def secret_without_name(attempt: Attempt) -> Variants:
-    """Put the secret after or before the text without `&accessSecret=`."""
+    """Add the secret after or before the text without `&accessSecret=`."""
     secret, others = attempt.find(SECRET), attempt.without(SECRET).parts
     if not secret or not others:
         return
@@ -257,7 +257,7 @@ def secret_without_name(attempt: Attempt) -> Variants:
 
 
 def hmac_for_hash(attempt: Attempt) -> Variants:
-    """Make an HMAC with the secret as its key."""
+    """Compute an HMAC with the secret as its key."""
     secret = attempt.find(SECRET)
     if secret:
         without = attempt.without(SECRET)
@@ -268,18 +268,18 @@ def hmac_for_hash(attempt: Attempt) -> Variants:
 
 
 def other_algorithm(attempt: Attempt) -> Variants:
-    """Take sha256 where the header says md5, or the other way round."""
+    """Use sha256 if the header says md5, and md5 if it says sha256."""
     other = "sha256" if attempt.algorithm == "md5" else "md5"
     yield (
-        f"it is made with {other}, and the header algorithm says {attempt.algorithm}",
+        f"it uses {other}, but the header algorithm says {attempt.algorithm}",
         replace(attempt, algorithm=other),
     )
 
 
 def unknown_digest(attempt: Attempt) -> Variants:
-    """Take a digest that the API does not know."""
+    """Use a digest that the API does not know."""
     for name in _OTHER_DIGESTS:
-        # What there is depends on how Python was built.
+        # Which digests exist depends on how Python was built.
         if name in hashlib.algorithms_available:
             yield f"made with {name}", replace(attempt, algorithm=name)
 
@@ -297,7 +297,7 @@ def base64_for_hex(attempt: Attempt) -> Variants:
 
 
 def other_form(attempt: Attempt) -> Variants:
-    """Write the digest in another form, or send what a tool prints around it."""
+    """Write the digest in another form, or with what a tool prints around it."""
     for form in FORMS:
         if "base64" not in form and form != "upper-case hex":
             yield form, replace(attempt, form=form)

@@ -1,0 +1,1 @@
+"""Import of many groups through the API, and the file formats. No command-line code."""

@@ -1,0 +1,200 @@
+"""Files of number groups: CSV with a header line, or JSON lines. Rows are read one by one."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from openpns.errors import ConfigError
+from openpns.groups.rows import COLUMNS, RawRow
+from openpns.kit import atomic_file
+
+# All phones of a group are one field: the largest setting, 16 characters per phone.
+_FIELD_CHARS_MAX: Final = 16 * 1_000_000
+_OPTIONAL: Final = "groupId, groupName and remark"
+
+
+@contextmanager
+def open_source(file: str) -> Iterator[IO[bytes]]:
+    """Open a file that can be read more than once; a pipe is copied to a temporary file.
+
+    Args:
+        file: Its name; - for stdin.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            if file == "-":
+                source: IO[bytes] = sys.stdin.buffer
+            else:
+                source = stack.enter_context(Path(file).open("rb"))
+            if file == "-" or not source.seekable():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(source, copy)
+                source = copy
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
+        yield source
+
+
+@contextmanager
+def open_target(file: str) -> Iterator[IO[str]]:
+    """Open a file to write, with mode 0600; it gets its name when it is complete.
+
+    Args:
+        file: Its name; - for stdout.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    if file == "-":
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            yield out
+        finally:
+            out.detach()
+        return
+    target = Path(file).resolve()  # a link stays, its target is replaced
+    try:
+        if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
+            with target.open("w", encoding="utf-8", newline="") as out:
+                yield out
+            return
+        with atomic_file.draft_beside(target) as draft:
+            with draft.open("w", encoding="utf-8", newline="") as out:
+                yield out
+            atomic_file.publish(draft, target)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot write it ({error.strerror})") from None
+
+
+def form_of(file: str, form: str | None) -> str:
+    """Return "csv" or "jsonl": `form` if given, else by the file's extension."""
+    return form or ("jsonl" if file.endswith((".jsonl", ".ndjson")) else "csv")
+
+
+@contextmanager
+def open_rows(source: IO[bytes], name: str, form: str = "csv") -> Iterator[Iterator[RawRow]]:
+    """Read an open file from its beginning.
+
+    Args:
+        source: The file; stays open.
+        name: Its name, for error texts.
+        form: "csv" or "jsonl".
+
+    Raises:
+        ConfigError: See `read_csv`.
+    """
+    source.seek(0)
+    if form == "jsonl":
+        yield read_json_lines(source)
+        return
+    text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield read_csv(text, name)
+    finally:
+        text.detach()
+
+
+def row_writer(out: IO[str], form: str) -> Callable[[Sequence[str]], object]:
+    """Return a function that writes one row of COLUMNS, so that an import can read it."""
+    if form == "csv":
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        return writer.writerow
+
+    def write(row: Sequence[str]) -> None:
+        group: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+        group["phones"] = group["phones"].split(",") if group["phones"] else []
+        out.write(json.dumps(group, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def read_json_lines(file: IO[bytes]) -> Iterator[RawRow]:
+    """Return the rows of a file with one JSON object per line."""
+    for line, content in enumerate(file, start=1):
+        text = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
+        if text.strip():
+            yield line, _object_columns(text)
+
+
+def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
+    """Return the rows of a CSV file.
+
+    Args:
+        file: Opened with `newline=""`; with `errors="surrogateescape"`, rows that are not UTF-8
+            are reported with their line.
+        name: Its name, for error texts.
+
+    Raises:
+        ConfigError: The header line is wrong, or the file is not CSV.
+    """
+    csv.field_size_limit(_FIELD_CHARS_MAX)
+    reader = csv.reader(file, strict=True)
+    line = 1
+    try:
+        header = next(reader, [])
+        _check_header(header, name)
+        line = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                yield line, _columns(header, cells)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ConfigError(f"{name}: line {line}: not CSV ({error})") from None
+
+
+def _check_header(header: list[str], name: str) -> None:
+    if "phones" not in header or not set(header) <= set(COLUMNS) or len(set(header)) < len(header):
+        raise ConfigError(
+            f"{name}: the first line must be the names of the columns, in UTF-8 and joined with "
+            f"commas; allowed are {', '.join(COLUMNS)}; phones is required"
+        )
+
+
+def _columns(header: list[str], cells: list[str]) -> dict[str, str]:
+    """Return a row's columns, or the error to report with its line."""
+    if len(cells) != len(header):
+        return {"error": f"has {len(cells)} columns, the first line {len(header)}"}
+    if not all(cell.isascii() or _is_unicode(cell) for cell in cells):
+        return {"error": "is not UTF-8"}
+    return dict(zip(header, cells, strict=True))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object_columns(text: bytes) -> dict[str, str]:
+    """Return a line's columns, or the error to report with its line."""
+    try:
+        values = json.loads(text.decode())
+    except UnicodeDecodeError:
+        return {"error": "is not UTF-8"}
+    except (ValueError, RecursionError):
+        return {"error": "is not JSON"}
+    if not isinstance(values, dict):
+        return {"error": "is not a JSON object"}
+    # Lines of groups list --json contain the customer; the import has its own.
+    values.pop("customerId", None)
+    if "phones" not in values or not values.keys() <= set(COLUMNS):
+        return {"error": f"must have phones and may have {_OPTIONAL}, nothing else"}
+    if isinstance(values["phones"], list) and all(isinstance(p, str) for p in values["phones"]):
+        values["phones"] = ",".join(values["phones"])
+    columns = {name: "" if value is None else value for name, value in values.items()}
+    if not all(isinstance(value, str) and _is_unicode(value) for value in columns.values()):
+        return {"error": "phones must be a text or an array of texts, the others texts"}
+    return columns

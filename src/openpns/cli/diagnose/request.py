@@ -1,0 +1,88 @@
+"""`openpns request`."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from openpns.cli.options import ServerOptions, server_options
+from openpns.client.exchange import Exchanger
+from openpns.client.requests import Request
+from openpns.clock import now_ms
+from openpns.errors import ConfigError, WireError
+
+
+@click.command()
+@click.argument("action")
+@click.option(
+    "--data",
+    default="{}",
+    show_default=True,
+    metavar="JSON",
+    help="The body, sent byte for byte; @FILE for a file, - for stdin.",
+)
+@click.option("--curl", "as_curl", is_flag=True, help="Send nothing; print a curl command.")
+@server_options
+def request(action: str, data: str, *, as_curl: bool, server: ServerOptions) -> None:
+    """Send a request with any ACTION, such as listGroup, and print the envelope.
+
+    The envelope is indented on a terminal, else in one line. The command that --curl prints is
+    valid for 60 s, because its signature contains the time. It does not contain the secret.
+    """
+    body = _read_body(data)
+    made: Request[dict[str, Any]] = Request(action, msgspec.Raw(body), lambda envelope: envelope)
+    if as_curl:
+        click.echo(curl_command(made, server))
+        return
+    with server.open() as client:
+        try:
+            _print(client.send(made))
+        except WireError as error:
+            _print(error.answer or {"code": error.code, "msg": error.msg})
+            raise
+
+
+def curl_command(made: Request[Any], server: ServerOptions) -> str:
+    """Return a curl command that sends a request, signed now.
+
+    Raises:
+        ConfigError: A setting is missing or not allowed.
+    """
+    config = server.load()
+    step = Exchanger(config, now_ms).sign(made)
+    lines = [f"curl -sS {shlex.quote(config.url)}"]
+    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in step.headers.items()]
+    lines.append(f"--data-raw {shlex.quote(step.content.decode())}")
+    return " \\\n  ".join(lines)
+
+
+def _read_body(data: str) -> bytes:
+    try:
+        if data == "-":
+            body = sys.stdin.buffer.read()
+        elif data.startswith("@"):
+            body = Path(data[1:]).read_bytes()
+        else:
+            body = data.encode()
+    except OSError as error:
+        raise ConfigError(f"--data: cannot read {data[1:]} ({error.strerror})") from None
+    except UnicodeEncodeError:
+        raise ConfigError("--data: is not UTF-8") from None
+    try:
+        body.decode()
+        msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        example = '{"limit":10,"offset":0}'
+        raise ConfigError(f"--data: must be a JSON object in UTF-8, such as {example}") from None
+    return body
+
+
+def _print(envelope: dict[str, Any]) -> None:
+    if sys.stdout.isatty():
+        click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
+    else:
+        click.echo(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))

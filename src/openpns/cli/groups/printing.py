@@ -1,0 +1,155 @@
+"""Number groups as a table, JSON, CSV or ids; page by page, so that memory stays small."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+from openpns import limits
+from openpns.bulk.files import open_target, row_writer
+from openpns.cli.output import GAP, cut, plain, print_json_array, print_row, terminal_width, width
+from openpns.client.group_types import Group
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+Pages = Iterable[Sequence[Group]]
+
+_HEAD: Final = ("groupId", "name", "count", "phones", "remark")
+_TEXT_CELLS_MIN: Final = 7
+_TEXT_CELLS_MAX: Final = 24
+_PHONES_CELLS_MIN: Final = 19
+
+
+def format_options(command: CommandT) -> CommandT:
+    """Add the options that select the format; the command gets its name as `form`."""
+    decorated: Any = command
+    for option in (
+        click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
+        click.option("--csv", "form", flag_value="csv", help="Print CSV that groups import reads."),
+        click.option(
+            "--json", "form", flag_value="json", default="table", help="Print a JSON array."
+        ),
+    ):
+        decorated = option(decorated)
+    made: CommandT = decorated
+    return made
+
+
+def as_dict(group: Group) -> dict[str, Any]:
+    """Return a group as its JSON shows it: with the names of the wire, phones as a list."""
+    return {
+        "groupId": group.group_id,
+        "groupName": group.name,
+        "phones": group.phones,
+        "remark": group.remark,
+        "customerId": group.customer_id,
+    }
+
+
+def as_row(group: Group) -> tuple[str, ...]:
+    """Return a group as a row of `openpns.groups.rows.COLUMNS`."""
+    return group.group_id, group.name, ",".join(group.phones), group.remark
+
+
+def print_group(group: Group) -> None:
+    """Print one group for people, one phone per line."""
+    print_facts(
+        (
+            ("groupId", group.group_id),
+            ("name", group.name),
+            ("remark", group.remark),
+            ("customer", group.customer_id),
+            ("phones", str(len(group.phones))),
+        )
+    )
+    for phone in group.phones:
+        click.echo(GAP + plain(phone))
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, one pair per line."""
+    for name, value in facts:
+        shown = plain(value)
+        print_row((name, shown), (width("customer"), width(shown)))
+
+
+def cut_phones(phones: Sequence[str], cells_max: int) -> str:
+    """Return as many phones as fit into `cells_max` cells, and how many more there are."""
+    if not phones:
+        return "-"
+    shown = [plain(phone) for phone in phones[: cells_max // (limits.PHONE_DIGITS_MIN + 1) + 1]]
+    while shown:
+        more = len(phones) - len(shown)
+        text = ",".join(shown) + (f" +{more}" if more else "")
+        if width(text) <= cells_max:
+            return text
+        shown.pop()
+    return cut(f"+{len(phones)}", cells_max)
+
+
+def _print_table(pages: Pages, empty: str) -> None:
+    line = terminal_width()
+    widths: list[int] = []
+    for page in pages:
+        wanted = _widths(page, line)
+        if not widths:
+            print_row(_HEAD, widths := wanted)
+        # A later page may need wider columns. They never become narrower.
+        widths = [max(*both) for both in zip(widths, wanted, strict=True)]
+        for group in page:
+            print_row(_cells(group, widths), widths)
+    if not widths:
+        click.echo(empty, err=True)
+
+
+def _widths(page: Sequence[Group], line: int) -> list[int]:
+    """Share a line among the columns: the phones get what the others leave."""
+    name, remark = (
+        min(_TEXT_CELLS_MAX, max(width(head), *(width(plain(text)) for text in texts)))
+        for head, texts in (
+            (_HEAD[1], [group.name for group in page]),
+            (_HEAD[4], [group.remark for group in page]),
+        )
+    )
+    group_id = max(width(_HEAD[0]), *(width(plain(group.group_id)) for group in page))
+    room = line - group_id - width(_HEAD[2]) - len(GAP) * (len(_HEAD) - 1)
+    while room - name - remark < _PHONES_CELLS_MIN and max(name, remark) > _TEXT_CELLS_MIN:
+        name, remark = (name - 1, remark) if name > remark else (name, remark - 1)
+    wanted = max(width(_HEAD[3]), *(width(",".join(group.phones)) for group in page))
+    phones = min(wanted, max(_PHONES_CELLS_MIN, room - name - remark))
+    return [group_id, name, width(_HEAD[2]), phones, remark]
+
+
+def _cells(group: Group, widths: Sequence[int]) -> tuple[str, ...]:
+    return (
+        plain(group.group_id),
+        cut(plain(group.name), widths[1]),
+        str(len(group.phones)).rjust(widths[2]),
+        cut_phones(group.phones, widths[3]),
+        cut(plain(group.remark), widths[4]),
+    )
+
+
+def _print_json(pages: Pages, _: str) -> None:
+    print_json_array(as_dict(group) for page in pages for group in page)
+
+
+def _print_csv(pages: Pages, _: str) -> None:
+    with open_target("-") as out:
+        write = row_writer(out, "csv")
+        for page in pages:
+            for group in page:
+                write(as_row(group))
+
+
+def _print_ids(pages: Pages, _: str) -> None:
+    for page in pages:
+        click.echo("".join(f"{group.group_id}\n" for group in page), nl=False)
+
+
+PRINTERS: Final[dict[str, Callable[[Pages, str], None]]] = {
+    "table": _print_table,
+    "json": _print_json,
+    "csv": _print_csv,
+    "ids": _print_ids,
+}
+"""By format, the function that prints pages; a table prints its second argument if it is empty."""

@@ -1,0 +1,1 @@
+"""`openpns` commands for operators, on the database."""

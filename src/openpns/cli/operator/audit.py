@@ -1,0 +1,157 @@
+"""`openpns audit`."""
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+import msgspec
+
+from openpns.accounts import customers
+from openpns.cli.operator.keys import Duration, Moment
+from openpns.cli.options import database_option, format_time, with_store
+from openpns.cli.output import plain, print_row, width
+from openpns.clock import now_ms
+from openpns.core import audit as trail
+from openpns.core.audit import UNBOUNDED, Entry, Filter
+from openpns.storage.store import Store
+
+_HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
+_TIMEOUT_MS: Final = 600_000
+_HAS_UNIT: Final = re.compile(r"[0-9]+[a-z]")
+
+
+class PastMoment(click.ParamType[int]):
+    """A date, a date and time, or a span before now; its value is in ms since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the moment in ms since 1970 UTC."""
+        if _HAS_UNIT.fullmatch(str(value)):
+            return now_ms() - Duration().convert(value, param, ctx)
+        return Moment().convert(value, param, ctx)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--customer", "customer_id", help="Only changes of this customer.")
+@click.option(
+    "--since", type=PastMoment(), help="Entries from then on, e.g. 2027-01-31 or 7d (7 days ago)."
+)
+@click.option("--until", type=PastMoment(), help="Entries before then.")
+@click.option(
+    "--key", "access_key", help="Only changes by this access key, and commands that changed it."
+)
+@click.option("--action", help="Only this action, e.g. deleteGroup or keys.rotate.")
+@click.option("--group", "subject", help="Only changes of this group.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest entries, at most this many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one entry per line.")
+@database_option
+@click.pass_context
+def audit(
+    context: click.Context,
+    /,
+    database: str,
+    limit: int | None,
+    *,
+    as_json: bool,
+    since: int | None,
+    until: int | None,
+    **narrowed: str | None,
+) -> None:
+    """Show who changed what and when, newest first.
+
+    Each change by a request or a command has one entry. Of phones, an entry has their number and
+    some digits of the first three.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    wanted = Filter(
+        since_ms=since or 0,
+        until_ms=UNBOUNDED if until is None else until,
+        at_most=limit or UNBOUNDED,
+        **narrowed,
+    )
+    with_store(
+        database, lambda store: _print(store, wanted, as_json=as_json), timeout_ms=_TIMEOUT_MS
+    )
+
+
+@audit.command()
+@click.option(
+    "--before", type=PastMoment(), required=True, help="e.g. 2027-01-31 or 365d (365 days ago)."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@database_option
+def prune(before: int, database: str, *, yes: bool) -> None:
+    """Delete the entries before a time permanently, and add an entry about it."""
+    if before > now_ms():
+        raise click.BadParameter("must be in the past", param_hint="'--before'")
+    if not yes:
+        click.confirm(f"Delete every entry before {format_time(before)}?", abort=True, err=True)
+    pruned = with_store(database, lambda store: trail.prune(store, before), timeout_ms=_TIMEOUT_MS)
+    click.echo(f"entries deleted: {pruned}")
+
+
+async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
+    """Print entries slice by slice, to bound memory."""
+    if wanted.customer_id is not None:
+        await customers.get(store, wanted.customer_id)
+    is_empty = True
+    widths: list[int] = []
+    async with aclosing(trail.find(store, wanted)) as slices:
+        async for entries in slices:
+            is_empty = False
+            if as_json:
+                _print_json(entries)
+            else:
+                widths = _print_rows(entries, widths)
+    if is_empty:
+        click.echo("no entry matches", err=True)
+
+
+def _print_json(entries: Sequence[Entry]) -> None:
+    click.echo(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries), nl=False)
+
+
+def _print_rows(entries: Sequence[Entry], before: Sequence[int]) -> list[int]:
+    """Print entries as a table; return the column widths, which never become narrower."""
+    rows = [_row(entry) for entry in entries]
+    shown = rows if before else [_HEAD, *rows]
+    wanted = [max(map(width, cells)) for cells in zip(*shown, strict=True)]
+    widths = [max(*both) for both in zip(wanted, before, strict=True)] if before else wanted
+    for row in shown:
+        print_row(row, widths)
+    return widths
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    about = entry.subject or (entry.access_key if entry.actor != entry.access_key else None)
+    cells = (
+        _time(entry.at_ms),
+        entry.customer_id or "-",
+        entry.actor,
+        entry.action,
+        about or "-",
+        _format_details(entry.details),
+    )
+    return tuple(plain(cell) for cell in cells)
+
+
+def _format_details(details: dict[str, Any]) -> str:
+    """Return details as `added=2 phones=8613800****00,8613800****01`."""
+    return " ".join(f"{name}={_value(value)}" for name, value in details.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return json.dumps(value)
+
+
+def _time(at_ms: int) -> str:
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return at.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,141 @@
+"""`openpns backup` and `openpns restore`, for SQLite."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from openpns.accounts import master_key
+from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
+from openpns.cli.options import database_option, master_key_variable, with_store
+from openpns.core import audit
+from openpns.errors import ConfigError
+from openpns.storage import connect, migrations
+from openpns.storage.sqlite import backup as files
+from openpns.storage.store import database_path
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@database_option
+@click.option("--to", "target", required=True, type=_file, help="The file to create.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def backup(database: str, target: Path, *, force: bool) -> None:
+    """Copy an SQLite database to a file.
+
+    Servers may run meanwhile. The copy is one snapshot; it gets its name after every row was
+    checked and it is on disk. Phones are in clear text, access secrets are encrypted. The master
+    key is not in it: store it in another place.
+    """
+    source = _sqlite_file(database)
+    if target.exists() and not force:
+        raise ConfigError(f"--to: {target} exists; --force replaces it")
+    with files.draft_beside(target) as draft:
+        files.copy(source, draft)
+        counts = _check_copy(draft, source)
+        size = files.seal(draft)
+        files.publish(draft, target)
+    click.echo(f"backed up to {target}: {size} bytes, every row checked: {format_counts(counts)}")
+    key = master_key.key_file_of(database)
+    where = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key
+    click.echo(f"the master key ({where}) is not in it: store a copy in another place", err=True)
+
+
+@click.command()
+@click.option("--from", "source", required=True, type=_file, help="The backup.")
+@database_option
+@click.option("--force", is_flag=True, help="Replace an existing database, which is renamed.")
+def restore(source: Path, database: str, *, force: bool) -> None:
+    """Restore a backup of an SQLite database, after checking every row of it.
+
+    First stop every server that uses the database: the command fails while one has it open. An
+    existing database needs --force; it is kept under another name. The master key is not in a
+    backup: restore the one that belongs to it.
+    """
+    target = _sqlite_file(database)
+    if target.exists() and not force:
+        raise ConfigError(f"database: {target} exists; --force renames it first")
+    aside = Path(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    with files.draft_beside(target) as draft:
+        files.copy(source, draft)
+        counts = _check_copy(draft, source)
+        _note_restore(draft, source)
+        files.seal(draft)
+        was_there = files.put_in_place(draft, target, aside)
+    click.echo(f"restored {target}; every row checked: {format_counts(counts)}")
+    if was_there:
+        click.echo(f"the old database is kept as {aside}")
+    _print_remaining_steps(database)
+
+
+def _sqlite_file(database: str) -> Path:
+    path = database_path(database)
+    if path is None:
+        raise ConfigError(
+            "database: must be SQLite; for PostgreSQL use its own tools, see "
+            "docs/operating/backup.md"
+        )
+    return Path(path)
+
+
+def _check_copy(file: Path, name: Path) -> Mapping[str, int]:
+    """Check every row of a copy; for an older version, of a migrated copy of it."""
+    have = _schema_version(file)
+    if have == 0:
+        raise ConfigError(f"{name}: is not a database of openpns")
+    if have >= migrations.newest():
+        return _read(file)
+
+    async def migrate(url: str) -> None:
+        store = await connect.open_store(url)
+        try:
+            await connect.migrate(store, url)
+        finally:
+            await store.close()
+
+    with files.draft_beside(file) as scratch:
+        files.copy(file, scratch)
+        asyncio.run(migrate(f"sqlite:///{scratch}"))
+        return _read(scratch)
+
+
+def _read(file: Path) -> Mapping[str, int]:
+    counts = read_every_row(f"sqlite:///{file}")
+    require_sound(counts)
+    return counts
+
+
+def _note_restore(draft: Path, source: Path) -> None:
+    """Add an audit entry, unless the copy is of an older version, which may have no trail."""
+    if _schema_version(draft) >= migrations.newest():
+        with_store(
+            f"sqlite:///{draft}",
+            lambda store: audit.record(store, "database.restore", {"file": source.name}),
+        )
+
+
+def _schema_version(file: Path) -> int:
+    async def read() -> int:
+        store = await connect.open_store(f"sqlite:///{file}")
+        try:
+            return max((one.number for one in await store.applied_migrations()), default=0)
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
+
+
+def _print_remaining_steps(database: str) -> None:
+    """Print what a restored database needs before a server can use it."""
+    try:
+        mistake = with_store(
+            database,
+            lambda store: master_key.find_mistake(store, database, master_key_variable()),
+        )
+    except ConfigError as error:  # not migrated; the text names the command
+        mistake = str(error)
+    if mistake is not None:
+        click.echo(f"before a server can use it: {mistake}", err=True)

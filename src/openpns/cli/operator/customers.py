@@ -1,0 +1,91 @@
+"""`openpns customers`."""
+
+from collections.abc import Sequence
+
+import click
+
+from openpns.accounts import customers as service
+from openpns.accounts.customers import Customer
+from openpns.cli.options import database_option, format_time, json_option, with_store
+from openpns.cli.output import print_json, print_table
+from openpns.clock import now_ms
+
+
+@click.group()
+def customers() -> None:
+    """Create, list, disable and enable customers."""
+
+
+@customers.command()
+@click.argument("customer_id")
+@click.option("--name", default="", help="A display name.")
+@database_option
+@json_option
+def create(customer_id: str, name: str, database: str, *, as_json: bool) -> None:
+    """Create a customer; its id cannot be changed."""
+    made = with_store(database, lambda store: service.create(store, now_ms, customer_id, name))
+    _print([made], as_json=as_json, single=True)
+
+
+@customers.command("list")
+@database_option
+@json_option
+def list_(database: str, *, as_json: bool) -> None:
+    """List all customers, oldest first."""
+    _print(with_store(database, service.list_customers), as_json=as_json)
+
+
+@customers.command()
+@click.argument("customer_id")
+@database_option
+@json_option
+def show(customer_id: str, database: str, *, as_json: bool) -> None:
+    """Show one customer."""
+    found = with_store(database, lambda store: service.get(store, customer_id))
+    _print([found], as_json=as_json, single=True)
+
+
+@customers.command()
+@click.argument("customer_id")
+@database_option
+@json_option
+def disable(customer_id: str, database: str, *, as_json: bool) -> None:
+    """Disable a customer: all its requests are answered 1005 from now on."""
+    _set_disabled(customer_id, database, now_ms(), as_json=as_json)
+
+
+@customers.command()
+@click.argument("customer_id")
+@database_option
+@json_option
+def enable(customer_id: str, database: str, *, as_json: bool) -> None:
+    """Enable a customer again."""
+    _set_disabled(customer_id, database, None, as_json=as_json)
+
+
+def _set_disabled(
+    customer_id: str, database: str, disabled_ms: int | None, *, as_json: bool
+) -> None:
+    changed = with_store(database, lambda store: service.disable(store, customer_id, disabled_ms))
+    _print([changed], as_json=as_json, single=True)
+
+
+def _print(found: Sequence[Customer], *, as_json: bool, single: bool = False) -> None:
+    if as_json:
+        print_json(found[0] if single else found)
+        return
+    rows = [
+        (
+            customer.customer_id,
+            str(customer.group_count),
+            format_time(customer.created_ms),
+            "disabled" if customer.disabled_ms is not None else "active",
+            customer.name,
+        )
+        for customer in found
+    ]
+    print_table(
+        ("customer", "groups", "created", "state", "name"),
+        rows,
+        empty="no customers; create one with: openpns customers create",
+    )

@@ -1,0 +1,111 @@
+"""`openpns migrate`."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from openpns.cli.options import database_option
+from openpns.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openpns.storage.migrations import Applied, Migration
+    from openpns.storage.store import Store
+
+_CURRENT = "nothing to do: the migrations are current"
+
+
+@click.command()
+@database_option
+@click.option("--post", is_flag=True, help="Apply post steps, too: no older server is left.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a step is missing.")
+@click.option("--sql", is_flag=True, help="Change nothing; print the SQL of every step.")
+@click.option("--force", is_flag=True, help="Go on although older workers seem to run.")
+def migrate(database: str, *, post: bool, check: bool, sql: bool, force: bool) -> None:
+    """Bring a database's tables up to date; creates a missing SQLite file.
+
+    Servers of the older version may go on running, unless the database is older than migration 8.
+    Once all of them are restarted with the new version, run it again with --post: that removes
+    what only the older version needs. It refuses to while a worker of an older version holds a
+    lease. A worker that crashed holds its lease for ten minutes.
+    """
+    if sql and check:
+        raise click.UsageError("--check and --sql exclude each other")
+    if sql:
+        _print_sql(database)
+    elif check:
+        _check(database)
+    else:
+        labels = [one.label for one in asyncio.run(_migrate(database, post=post, force=force))]
+        click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
+
+
+def _print_sql(database: str) -> None:
+    from openpns.storage import connect, migrations
+
+    click.echo("-- for reading: openpns migrate applies it and records what it applied")
+    for one in migrations.load_migrations(connect.engine_of(database)):
+        click.echo(f"-- migration {one.label}\n{one.sql}")
+
+
+def _check(database: str) -> None:
+    try:
+        missing = asyncio.run(_find_missing(database))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None  # exit code 1
+    if missing:
+        is_post = all(one.step == "post" for one in missing)
+        raise click.ClickException(
+            f"migrations are missing: {', '.join(one.label for one in missing)}; run: openpns "
+            f"migrate{' --post' if is_post else ''}"
+        )
+    click.echo(_CURRENT)
+
+
+async def _find_missing(database: str) -> "Sequence[Migration]":
+    from openpns.storage import connect, migrations
+
+    known = migrations.load_migrations(connect.engine_of(database))
+    store = await connect.open_store(database)
+    try:
+        missing = migrations.find_missing(known, await store.applied_migrations(), with_post=True)
+        if not missing:
+            await connect.check_current(store, database)
+        return missing
+    finally:
+        await store.close()
+
+
+async def _migrate(database: str, *, post: bool, force: bool) -> "Sequence[Migration]":
+    from openpns.storage import connect, migrations
+
+    known = migrations.load_migrations(connect.engine_of(database))
+    store = await connect.open_store(database, create=True)
+    try:
+        applied = await store.applied_migrations()
+        if not force:
+            missing = migrations.find_missing(known, applied, with_post=post)
+            await _require_no_older_worker(store, applied, missing)
+        done = await store.migrate(known, with_post=post)
+        await connect.check_current(store, database)
+        return done
+    finally:
+        await store.close()
+
+
+async def _require_no_older_worker(
+    store: "Store", applied: "Sequence[Applied]", missing: "Sequence[Migration]"
+) -> None:
+    """Make sure that no worker runs that could not work with the tables after these steps."""
+    from openpns.clock import now_ms
+    from openpns.core import worker_ids
+
+    if not applied:
+        return
+    if any(one.step == "stop" for one in missing):
+        await worker_ids.require_none(store, now_ms)
+    newest_post = max((one.number for one in missing if one.step == "post"), default=0)
+    if newest_post:
+        await worker_ids.require_migration(store, now_ms, newest_post)

@@ -1,0 +1,71 @@
+"""`openpns verify`, and the check that backup and restore run too."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+
+from openpns.api.registry import CHECKS
+from openpns.cli.options import database_option, json_option, with_store
+from openpns.cli.output import print_json
+from openpns.core.verify import verify as run_checks
+from openpns.storage.sqlite import backup
+from openpns.storage.store import database_path
+
+_SHOWN_MAX: Final = 20
+_TIMEOUT_MS: Final = 600_000
+
+
+@click.command()
+@database_option
+@json_option
+def verify(database: str, *, as_json: bool) -> None:
+    """Read and check every row of a database; exit with 1 if something is wrong.
+
+    Servers may run meanwhile. Totals must match the rows, and listGroup must show each group's
+    phones in their order. An SQLite file is also checked page by page.
+    """
+    counts = read_every_row(database)
+    if as_json:
+        print_json(counts)
+    require_sound(counts)
+    if not as_json:
+        click.echo(f"verified: {format_counts(counts)}")
+
+
+def read_every_row(database: str) -> Mapping[str, int]:
+    """Read and check every row, and every page of an SQLite file; print the first problems.
+
+    Raises:
+        ConfigError: The database cannot be opened, or its migrations are not current.
+        ReadFailed: It is too damaged to be read.
+    """
+    path = database_path(database)
+    problems = 0
+
+    def report(text: str) -> None:
+        nonlocal problems
+        problems += 1
+        if problems <= _SHOWN_MAX:
+            click.echo(text, err=True)
+
+    counts = with_store(
+        database, lambda store: run_checks(store, CHECKS, report), timeout_ms=_TIMEOUT_MS
+    )
+    for line in backup.check_integrity(Path(path)) if path else []:
+        report(line)
+    return counts | {"wrong": problems}
+
+
+def require_sound(counts: Mapping[str, int]) -> None:
+    """End the command with exit code 1 if a check found problems."""
+    if counts["wrong"]:
+        raise click.ClickException(f"wrong: {counts['wrong']}, in {format_counts(counts)}")
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Return what a check has read, as text."""
+    words = {name: re.sub("[A-Z]", lambda upper: f" {upper[0].lower()}", name) for name in counts}
+    return ", ".join(f"{words[name]} {count}" for name, count in counts.items() if name != "wrong")

@@ -1,0 +1,162 @@
+"""Options that several commands share: which server, as whom; which database."""
+
+import asyncio
+import functools
+import os
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from openpns import limits
+
+if TYPE_CHECKING:
+    from openpns.client.config import ClientConfig
+    from openpns.client.http import AsyncClient, Client
+    from openpns.storage.store import Store
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+ResultT = TypeVar("ResultT")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), help="At most this many; all if not given."
+)
+phones_file_option = click.option(
+    "--phones-file", metavar="FILE", help="Also read phones from a file; - for stdin."
+)
+database_option = click.option(
+    "--database",
+    envvar="OPENPNS_DATABASE",
+    required=True,
+    metavar="URL",
+    show_envvar=True,
+    help="sqlite:///file.db or postgresql://…",
+)
+
+
+class ServerOptions(msgspec.Struct, frozen=True):
+    """Which server to use and as whom, as far as the command line says.
+
+    There is no option for the secret: other users of the machine can read arguments.
+    """
+
+    profile: str | None
+    base_url: str | None
+    access_key: str | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any option is given."""
+        return any((self.profile, self.base_url, self.access_key))
+
+    def load(self) -> "ClientConfig":
+        """Return the client's settings.
+
+        Raises:
+            ConfigError: A setting is missing or not allowed.
+        """
+        from openpns.client.config import load_config
+
+        return load_config(self.base_url, self.access_key, profile=self.profile)
+
+    @contextmanager
+    def open(self) -> "Iterator[Client]":
+        """Open a client; its warnings about the clock are one line on stderr.
+
+        Raises:
+            ConfigError: A setting is missing or not allowed.
+        """
+        from openpns.client.http import Client
+
+        with (
+            clock_warning(),
+            Client(self.base_url, access_key=self.access_key, profile=self.profile) as client,
+        ):
+            yield client
+
+    def async_client(self, retries: int) -> "AsyncClient":
+        """Return a client for concurrent requests.
+
+        Raises:
+            ConfigError: A setting is missing or not allowed.
+        """
+        from openpns.client.http import AsyncClient
+
+        return AsyncClient(
+            self.base_url, access_key=self.access_key, profile=self.profile, retries=retries
+        )
+
+
+def server_options(command: CommandT) -> CommandT:
+    """Add the options that select the server; the command gets them as `server`."""
+
+    @functools.wraps(command)
+    def with_server(
+        *args: Any, profile: str | None, base_url: str | None, access_key: str | None, **others: Any
+    ) -> Any:
+        return command(*args, server=ServerOptions(profile, base_url, access_key), **others)
+
+    decorated: Any = with_server
+    for option in (
+        click.option("--access-key", metavar="KEY", help="The access key; never its secret."),
+        click.option("--base-url", metavar="URL", help="The server, e.g. https://pns.example.com."),
+        click.option("--profile", metavar="NAME", help="A profile of the configuration file."),
+    ):
+        decorated = option(decorated)
+    made: CommandT = decorated
+    return made
+
+
+@contextmanager
+def clock_warning() -> Iterator[None]:
+    """Print a warning about a wrong clock as one line on stderr."""
+    from openpns.client.timestamps import ClockSkewWarning
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        click.echo(f"openpns: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", ClockSkewWarning)
+        warnings.showwarning = show
+        yield
+
+
+def with_store(
+    database: str,
+    work: Callable[["Store"], Awaitable[ResultT]],
+    *,
+    timeout_ms: int = limits.STORAGE_TIMEOUT_MS,
+) -> ResultT:
+    """Run `work` on an open database whose migrations are current.
+
+    Args:
+        timeout_ms: How long one statement may take.
+    """
+    from openpns.storage import connect
+
+    async def run() -> ResultT:
+        store = await connect.open_store(database, timeout_ms=timeout_ms)
+        try:
+            await connect.check_current(store, database)
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def master_key_variable() -> str | None:
+    """Return the value of OPENPNS_MASTER_KEY; None if it is not set."""
+    return os.environ.get("OPENPNS_MASTER_KEY") or None
+
+
+def format_time(ms: int | None) -> str:
+    """Return a time in ms since 1970 as text, in UTC; "-" for None."""
+    if ms is None:
+        return "-"
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""`openpns` commands that serve."""

@@ -1,0 +1,55 @@
+"""`openpns emulator`."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from openpns.bulk.files import open_target
+from openpns.core import logs
+from openpns.errors import ConfigError
+from openpns.testing.emulator import Emulator
+from openpns.testing.state_file import to_text
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    help="The port; 0, the default, picks a free one.",
+)
+@click.option(
+    "--load",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Start with the customers, keys and groups of this JSON file.",
+)
+@click.option(
+    "--dump",
+    metavar="FILE",
+    help="Write customers, keys and groups to this JSON file at the end.",
+)
+def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
+    """Serve from memory, for tests in any language, until Ctrl-C or SIGTERM."""
+    if dump is not None and not os.access(Path(dump).resolve().parent, os.W_OK):
+        raise ConfigError(f"--dump: cannot write in the folder of {dump}")
+    logs.configure("console", "info")
+    is_finished = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: is_finished.set())
+    with Emulator(host=host, port=port, state=load) as pns:
+        click.echo(f"base URL       {pns.base_url}")
+        click.echo(f"API            {pns.base_url}/api/pns/")
+        click.echo(f"access key     {pns.access_key}")
+        click.echo(f"access secret  {pns.access_secret}")
+        click.echo(f"customer       {pns.customer_id}")
+        click.echo("Serving until Ctrl-C.")
+        is_finished.wait()
+        if dump is not None:
+            with open_target(dump) as out:
+                out.write(to_text(pns.dump()))
+            click.echo(f"wrote {dump}")

@@ -1,0 +1,257 @@
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+
+from openpns import limits
+from openpns.cli.diagnose import sign
+from openpns.protocol import signing
+
+ROOT = Path(__file__).parents[3]
+KEY, SECRET = "fme2na3kdi3ki", "abciiiko2k3"
+TS = "1655710885431"
+BODY = '{"limit":3,"offset":0}'
+CALL = ("sign", "--action", "listGroup", "--ts", TS)
+HEAD = f"accessKey={KEY}&action=listGroup&bizType=5&ts={TS}"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", KEY)
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", SECRET)
+
+
+def signature(body: bytes = BODY.encode(), secret: str = SECRET, algorithm: str = "md5") -> str:
+    return signing.sign(KEY, "listGroup", "5", TS, body, secret, algorithm)
+
+
+def test_it_prints_the_masked_text_and_the_signature(run_anywhere: Run) -> None:
+    done = run_anywhere(*CALL, "--body", BODY)
+    assert done.out.splitlines() == [
+        f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
+        f"ts            {TS}",
+        f"sign          {signature()}",
+    ]
+    assert done.err == ""
+
+
+def test_json_has_every_header(run_anywhere: Run) -> None:
+    done = run_anywhere(*CALL, "--body", BODY, "--algorithm", "sha256", "--json")
+    assert done.json == {
+        "accessKey": KEY,
+        "action": "listGroup",
+        "bizType": "5",
+        "ts": TS,
+        "algorithm": "sha256",
+        "text": f"{HEAD}&body={BODY}&accessSecret=***",
+        "sign": signature(algorithm="sha256"),
+    }
+
+
+def test_options_come_before_the_environment(run_anywhere: Run) -> None:
+    options = ("--access-key", "k2", "--access-secret", "other", "--biz-type", "1", "--json")
+    done = run_anywhere(*CALL, *options)
+    assert done.json["sign"] == signing.sign("k2", "listGroup", "1", TS, b"", "other")
+    assert "bizType is not 5" in done.err
+
+
+def test_without_ts_it_is_the_time_now(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign, "now_ms", lambda: int(TS))
+    done = run_anywhere("sign", "--action", "listGroup", "--body", BODY, "--json")
+    assert done.json["ts"] == TS
+    assert done.json["sign"] == signature()
+
+
+@pytest.mark.parametrize("body", [b"{}\r\n", b"\xff\x00", b"", b" \xef\xbb\xbf"])
+def test_a_file_and_stdin_are_signed_byte_for_byte(
+    run_anywhere: Run, tmp_path: Path, body: bytes
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_bytes(body)
+    expected = signature(body)
+    assert run_anywhere(*CALL, "--body-file", str(file), "--json").json["sign"] == expected
+    assert run_anywhere(*CALL, "--body-file", "-", "--json", stdin=body).json["sign"] == expected
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_secret_can_come_from_stdin_with_one_line_end(run_anywhere: Run, end: bytes) -> None:
+    done = run_anywhere(
+        *CALL, "--access-secret", "-", "--body", BODY, "--json", stdin=b"another-one" + end
+    )
+    assert done.json["sign"] == signature(secret="another-one")
+    assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--body", "a", "--body-file", "-"], "--body and --body-file exclude each other"),
+        (["--access-secret", "-", "--body-file", "-"], "only one of"),
+        (["--explain"], "--explain, --sign and --ts go together"),
+        (["--sign", "a"], "--explain, --sign and --ts go together"),
+        (["--body-file", "/no/such/file"], "does not exist"),
+        (["--algorithm", "sha1"], "'sha1' is not one of"),
+        (["--access-key", "\udcff"], "must be UTF-8"),
+        (["--access-secret", "se\udcffcret"], "must be UTF-8"),
+    ],
+)
+def test_a_wrong_use_is_told(run_anywhere: Run, arguments: list[str], text: str) -> None:
+    done = run_anywhere(*CALL, *arguments, code=2)
+    assert text in done.err
+    assert "cret\n" not in done.err
+    assert done.out == ""
+
+
+def test_explaining_needs_the_ts_that_was_sent(run_anywhere: Run) -> None:
+    done = run_anywhere("sign", "--action", "a", "--explain", "--sign", "0", code=2)
+    assert "--explain, --sign and --ts go together" in done.err
+
+
+def test_a_secret_from_stdin_must_be_utf_8(run_anywhere: Run) -> None:
+    done = run_anywhere(*CALL, "--access-secret", "-", stdin=b"\xff", code=2)
+    assert "must be UTF-8" in done.err
+
+
+@pytest.mark.parametrize("name", ["OPENPNS_ACCESS_KEY", "OPENPNS_ACCESS_SECRET"])
+def test_a_missing_key_or_secret_names_option_and_variable(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    assert f"(env var: '{name}')" in run_anywhere(*CALL, code=2).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--ts", "1655710885"], "ts is not a time in ms"),
+        (["--biz-type", "1"], "bizType is not 5"),
+        (["--access-secret", "a-secret "], "the secret has white space"),
+        (["--body", "{}\n"], "the body has white space"),
+        (["--body", "\ufeff{}"], "byte order mark"),
+    ],
+)
+def test_what_will_fail_all_the_same_is_a_hint_on_stderr(
+    run_anywhere: Run, arguments: list[str], hint: str
+) -> None:
+    done = run_anywhere(*CALL, *arguments)
+    assert done.err.startswith("hint: ")
+    assert hint in done.err
+    assert hint not in done.out
+
+
+def test_a_signature_that_matches_is_said_to(run_anywhere: Run) -> None:
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", f" {signature()}\n")
+    assert done.out.splitlines() == [
+        "the signature matches",
+        f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
+    ]
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", signature(), "--json")
+    assert done.json["matches"] is True
+    assert done.json["causes"] == []
+
+
+def test_a_mistake_is_one_line_with_its_fix_and_exit_code_4(run_anywhere: Run) -> None:
+    wrong = signature(b'{"limit": 3, "offset": 0}')
+    line = (
+        "1. the signed body has other white space than the sent one (signed with a space after "
+        "each comma and colon, as Python writes it). Encode the data once; sign these bytes and "
+        "send the same bytes."
+    )
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, code=4)
+    assert done.out.splitlines() == [
+        "the signature does not match",
+        f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
+        f"sign          {signature()}",
+        "",
+        line,
+        f'   what was signed: {HEAD}&body={{"limit": 3, "offset": 0}}&accessSecret=***',
+    ]
+    assert done.err == ""
+
+
+def test_two_mistakes_at_once_are_one_line(run_anywhere: Run) -> None:
+    wrong = signature(b"", SECRET + "\n").upper()
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, code=4)
+    (line,) = [line for line in done.out.splitlines() if line.startswith("1. ")]
+    assert line.startswith("1. 3 mistakes at once: the signature is in upper-case hex; ")
+    assert "the body is not in the text (signed without &body=)" in line
+    assert "\n2. " not in done.out
+
+
+def test_what_cannot_be_seen_is_shown_as_an_escape(run_anywhere: Run) -> None:
+    wrong = signature(b"\xef\xbb\xbf{}")
+    done = run_anywhere(*CALL, "--body", "{}", "--explain", "--sign", wrong, code=4)
+    assert "&body=\\ufeff{}&" in done.out
+
+
+def test_json_names_each_mistake(run_anywhere: Run) -> None:
+    wrong = signature(algorithm="sha256")
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, "--json", code=4)
+    assert done.json["matches"] is False
+    assert done.json["right"]["sign"] == signature()
+    (cause,) = done.json["causes"]
+    (mistake,) = cause["mistakes"]
+    assert mistake["name"] == "other-algorithm"
+    assert mistake["fix"].startswith("Send the matching header algorithm")
+    assert done.json["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ("0" * 32, "most likely another secret, body or header value"),
+        ("0" * 64, "its form shows: the digest is not the one that the header algorithm names"),
+        ("F" * 32, "its form shows: the signature is in upper-case hex"),
+        ("hello", "it does not look like a hex digest"),
+    ],
+)
+def test_where_nothing_explains_it_that_is_said(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, wrong: str, text: str
+) -> None:
+    monkeypatch.setattr(limits, "EXPLAIN_VARIANTS_IN_PAIR_MAX", 2)  # for speed
+    done = run_anywhere(*CALL, "--explain", "--sign", wrong, code=4)
+    assert text in done.out
+    assert "no known mistake explains it" in done.out
+    assert "not everything was tried" not in done.out
+
+
+def test_a_search_that_was_cut_short_is_said_to_be(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "EXPLAIN_TEXT_BYTES_MAX", 1000)
+    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", "0" * 32, code=4)
+    assert "not everything was tried" in done.out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize("secret", [SECRET, f" {SECRET}\n", "s&=+%é secret"])
+def test_the_secret_is_never_shown(run_anywhere: Run, secret: str, form: list[str]) -> None:
+    call = (*CALL, "--access-secret", secret, "--body", f'"{secret}"', *form)
+    body = f'"{secret}"'.encode()
+    shown = [run_anywhere(*call)]
+    for other in (signature(body, secret), signature(body, KEY), signature(b"", secret), "x" * 32):
+        code = 0 if other == signature(body, secret) else 4
+        shown.append(run_anywhere(*call, "--explain", "--sign", other, code=code))
+    for done in shown:
+        assert secret.strip() not in done.out + done.err
+
+
+def test_it_works_without_the_servers_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extra = [
+        line.split(">")[0].replace("-", "_") for line in project["optional-dependencies"]["server"]
+    ]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({extra!r}))\n"
+        "from openpns.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *CALL, "--body", BODY],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith(f"sign          {signature()}\n")

@@ -1,0 +1,191 @@
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run, SharedServer, call_as
+from tests.cli.proxy import Proxy
+from tests.helpers import on_sqlite_only
+
+pytestmark = [on_sqlite_only, pytest.mark.usefixtures("server")]
+
+NO_GROUP = "0" * 32
+
+
+@pytest.fixture
+def group_id(run_anywhere: Run, server: SharedServer) -> str:
+    """A group of two numbers."""
+    done = run_anywhere(
+        "groups", "create", "85211111114", "+85235753351", "--name", "销售一部", "--remark", "备注"
+    )
+    assert done.err == ""
+    return done.out.strip()
+
+
+def _phones(run: Run, group_id: str) -> list[str]:
+    found: list[str] = run("groups", "get", group_id, "--json").json["phones"]
+    return found
+
+
+def test_a_group_is_shown_with_all_its_numbers(run_anywhere: Run, group_id: str) -> None:
+    assert run_anywhere("groups", "get", group_id).out.splitlines() == [
+        f"groupId   {group_id}",
+        "name      销售一部",
+        "remark    备注",
+        "customer  cus_1",
+        "phones    2",
+        "  85211111114",
+        "  85235753351",
+    ]
+    assert run_anywhere("groups", "get", group_id, "--json").json == {
+        "groupId": group_id,
+        "groupName": "销售一部",
+        "phones": ["85211111114", "85235753351"],
+        "remark": "备注",
+        "customerId": "cus_1",
+    }
+
+
+def test_creating_prints_the_id_for_scripts(run_anywhere: Run) -> None:
+    made = run_anywhere("groups", "create", "85211111114,8613800138000", "--json").json
+    assert list(made) == ["groupId"]
+    assert run_anywhere("groups", "list", "-q").out == made["groupId"] + "\n"
+    assert _phones(run_anywhere, made["groupId"]) == ["85211111114", "8613800138000"]
+
+
+def test_creating_with_a_token_of_ones_own_makes_one_group(run_anywhere: Run) -> None:
+    create = ("groups", "create", "--client-token", "order-7")
+    made = [run_anywhere(*create, "85211111114").out for _ in range(2)]
+    assert made[0] == made[1] == run_anywhere("groups", "list", "-q").out
+    refused = run_anywhere(*create, "8613800138000", code=1)
+    assert refused.err.startswith("openpns: Client token reused: another createGroup was sent")
+
+
+def test_numbers_are_added_removed_and_replaced(
+    run_anywhere: Run, group_id: str, tmp_path: Path
+) -> None:
+    done = run_anywhere("groups", "add", group_id, "8613800138000")
+    assert (done.out, done.err) == ("", f"{group_id}: added\n")
+    assert _phones(run_anywhere, group_id)[-1] == "8613800138000"
+    run_anywhere("groups", "remove", group_id, "-", stdin=b"85211111114,\r\n+8613800138000\n")
+    assert _phones(run_anywhere, group_id) == ["85235753351"]
+    numbers = tmp_path / "numbers.txt"
+    numbers.write_bytes("\ufeff442071838750\n 85211111114 ".encode())
+    run_anywhere("groups", "replace", group_id, "--phones-file", str(numbers))
+    assert _phones(run_anywhere, group_id) == ["442071838750", "85211111114"]
+
+
+@pytest.mark.parametrize("command", ["create", "add", "remove", "replace"])
+def test_without_numbers_the_command_says_where_they_may_come_from(
+    run_anywhere: Run, command: str
+) -> None:
+    arguments = [] if command == "create" else [NO_GROUP]
+    done = run_anywhere("groups", command, *arguments, "-", stdin=b"\n", code=2)
+    assert "give phones, --phones-file FILE, or - for stdin" in done.err
+
+
+def test_a_file_of_numbers_that_cannot_be_read_is_one_line(
+    run_anywhere: Run, tmp_path: Path
+) -> None:
+    done = run_anywhere("groups", "create", "--phones-file", str(tmp_path / "none"), code=2)
+    assert "cannot read it (No such file" in done.err
+    (tmp_path / "gbk").write_bytes("号码".encode("gbk"))
+    done = run_anywhere("groups", "create", "--phones-file", str(tmp_path / "gbk"), code=2)
+    assert "is not UTF-8" in done.err
+
+
+@pytest.mark.parametrize("group_id", [NO_GROUP, "groupA"])
+@pytest.mark.parametrize("command", ["get", "add", "remove", "replace", "delete"])
+def test_a_group_that_is_not_there_is_exit_code_3(
+    run_anywhere: Run, command: str, group_id: str
+) -> None:
+    rest = {"get": [], "delete": ["--yes"]}.get(command, ["85211111114"])
+    done = run_anywhere("groups", command, group_id, *rest, code=3)
+    assert "openpns: Number group does not exist" in done.err
+    assert ("32 lower-case hex characters" in done.err) == (group_id == "groupA")
+    assert done.out == ""
+
+
+def test_a_server_without_extensions_is_listed_and_searched_by_offset(
+    run_anywhere: Run, group_id: str, proxy: Proxy
+) -> None:
+    proxy.refuse = lambda body: "after" in body or [*body] == ["groupId"]
+    other = run_anywhere("groups", "create", "85211111114").out.strip()
+    assert _phones(run_anywhere, other) == ["85211111114"]
+    assert run_anywhere("groups", "list", "-q").out.split() == [group_id, other]
+    assert run_anywhere("groups", "export").out.count("\n") == 3
+    run_anywhere("groups", "get", NO_GROUP, code=3)
+    for command in (["find", "--order", "newest"], ["show", group_id]):
+        done = run_anywhere("groups", *command, code=1)
+        assert "openpns: Parameter error: not known" in done.err
+
+
+def test_what_the_server_refuses_is_told_without_the_number(run_anywhere: Run) -> None:
+    done = run_anywhere("groups", "create", "85211111114", "0123", code=1)
+    assert "Parameter error: phones: item 2 must be 5 to 15 digits" in done.err
+    assert "0123" not in done.err
+    assert run_anywhere("groups", "list", "--json").json == []
+
+
+def test_deleting_takes_several_ids_and_needs_a_yes(run_anywhere: Run, group_id: str) -> None:
+    done = run_anywhere("groups", "delete", group_id, stdin=b"y\n", code=2)
+    assert "Without a terminal for the confirmation, --yes is needed" in done.err
+    other = run_anywhere("groups", "create", "85211111114").out.strip()
+    done = run_anywhere("groups", "delete", group_id, other, "--yes")
+    assert (done.out, done.err) == ("", f"{group_id}: deleted\n{other}: deleted\n")
+    assert run_anywhere("groups", "list", "--json").json == []
+
+
+def test_the_profile_says_who_calls_and_options_come_before_it(
+    run_anywhere: Run,
+    server: SharedServer,
+    group_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("BASE_URL", "ACCESS_KEY", "ACCESS_SECRET"):
+        monkeypatch.delenv(f"OPENPNS_{name}")
+    file = tmp_path / "openpns" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(
+        f'[other]\nbase_url = "http://127.0.0.1:{server.port}"\n'
+        'access_key = "key-of-cus-2"\naccess_secret = "secret-of-2"\n'
+    )
+    assert run_anywhere("groups", "list", "--profile", "other", "--json").json == []
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "secret-of-cus-1")
+    done = run_anywhere(
+        "groups", "list", "--profile", "other", "--access-key", "key-of-cus-1", "-q"
+    )
+    assert done.out == group_id + "\n"
+    done = run_anywhere("groups", "list", "--profile", "none", code=2)
+    assert "profile 'none': not in" in done.err
+
+
+def test_the_secret_is_no_option_and_never_shown(
+    run_anywhere: Run, server: SharedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "secret" not in run_anywhere("groups", "list", "--help").out.replace("its secret", "")
+    call_as("cus_1", server.port, monkeypatch, tmp_path)
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "hunter22")
+    done = run_anywhere("groups", "list", code=4)
+    assert done.err.startswith("openpns: Invalid signature")
+    assert "hunter22" not in done.err
+
+
+def test_a_group_s_json_can_be_imported_again(
+    run_anywhere: Run, group_id: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "one.jsonl"
+    group = run_anywhere("groups", "get", group_id, "--json").json
+    file.write_text(json.dumps(group | {"phones": ["442071838750"]}))
+    assert "changed 1 (+1 -2 phones)" in run_anywhere("groups", "import", str(file)).out
+    assert _phones(run_anywhere, group_id) == ["442071838750"]
+
+
+def test_a_clock_that_is_off_is_one_line(run_anywhere: Run, proxy: Proxy) -> None:
+    refusal = {"code": 1004, "msg": "Timestamp has expired", "requestId": "1"}
+    proxy.page = json.dumps(refusal).encode()
+    proxy.date_moved_s = 300
+    done = run_anywhere("groups", "list", code=4)
+    clock, refused = done.err.splitlines()
+    assert clock.startswith("openpns: this machine's clock is ")
+    assert refused.startswith("openpns: Timestamp has expired")

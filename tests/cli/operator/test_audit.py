@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.helpers import on_sqlite_only
+
+from openpns.core import audit
+
+KEY = ("keys", "create", "--customer", "cus_1", "--access-key", "key-1", "--json")
+
+
+@pytest.fixture
+def changed(openpns: Run) -> Run:
+    """Runs `openpns` on a database with two customers, a key that was disabled, and a group."""
+    openpns("customers", "create", "cus_2")
+    openpns(*KEY)
+    openpns("keys", "disable", "key-1")
+    rows = b'{"phones":"8613800138000,85211111114"}\n'
+    openpns("groups", "import", "-", "--format", "jsonl", "--customer", "cus_1", stdin=rows)
+    return openpns
+
+
+def test_the_trail_is_a_table_with_the_newest_first(changed: Run) -> None:
+    done = changed("audit")
+    head, *lines = done.out.splitlines()
+    assert head.split() == ["time", "customer", "actor", "action", "about", "details"]
+    assert [line.split()[4] for line in lines] == [
+        "groups.import",
+        "keys.disable",
+        "keys.create",
+        "customers.create",
+        "customers.create",
+    ]
+    first = lines[0].split()
+    assert first[1].endswith("Z")
+    assert first[2] == "cus_1"
+    assert first[3].startswith("operator:")
+    assert first[5:] == ["-", "groups=1", "added=2"]
+    assert lines[1].split()[5] == "key-1"
+    assert done.err == ""
+
+
+def test_json_is_one_entry_a_line(changed: Run) -> None:
+    entries = [json.loads(line) for line in changed("audit", "--json").out.splitlines()]
+    assert len(entries) == 5
+    assert list(entries[0]) == [
+        *("atMs", "customerId", "actor", "accessKey", "action", "subject", "requestId", "details")
+    ]
+    assert entries[0]["details"] == {"groups": 1, "added": 2}
+    assert "8613800138000" not in str(entries)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--customer", "cus_2"], 1),
+        (["--key", "key-1"], 2),
+        (["--action", "keys.create"], 1),
+        (["--group", "0" * 32], 0),
+        (["--limit", "2"], 2),
+        (["--since", "1h"], 5),
+        (["--until", "1h"], 0),
+        (["--since", "2020-01-31", "--until", "2020-02-01T00:00+08:00"], 0),
+        (["--customer", "cus_1", "--since", "1d", "--limit", "1"], 1),
+    ],
+)
+@on_sqlite_only
+def test_entries_can_be_narrowed_down(changed: Run, options: list[str], count: int) -> None:
+    done = changed("audit", "--json", *options)
+    assert len(done.out.splitlines()) == count
+    assert done.err == ("" if count else "no entry matches\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--since", "yesterday"], "'yesterday': allowed is a date such as"),
+        (["--since", "7y"], "'7y': allowed is a number with s, m, h or d"),
+        (["--limit", "0"], "0 is not in the range x>=1"),
+        (["--customer", "cus_9"], "customer 'cus_9': not found"),
+        (["prune", "--before", "2099-01-31"], "must be in the past"),
+        (["prune"], "Missing option '--before'"),
+    ],
+)
+@on_sqlite_only
+def test_what_is_wrong_is_said_with_what_is_allowed(
+    openpns: Run, options: list[str], text: str
+) -> None:
+    assert text in openpns("audit", *options, code=2).err
+
+
+def test_pruning_asks_first_and_leaves_an_entry(changed: Run) -> None:
+    refused = changed("audit", "prune", "--before", "0s", code=1)
+    assert "Delete every entry before 20" in refused.err
+    assert len(changed("audit", "--json").out.splitlines()) == 5
+    done = changed("audit", "prune", "--before", "0s", "--yes")
+    assert done.out == "entries deleted: 5\n"
+    left = [json.loads(line) for line in changed("audit", "--json").out.splitlines()]
+    assert {entry["action"] for entry in left} == {"audit.prune"}
+    assert sum(entry["details"]["entries"] for entry in left) == 5
+
+
+@on_sqlite_only
+def test_columns_stay_where_they_are_over_slices(
+    openpns: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_ROWS_EACH", 1)
+    openpns("customers", "create", "a-customer-with-a-longer-name")
+    openpns("customers", "create", "cus_2")
+    lines = openpns("audit").out.splitlines()
+    assert len(lines) == 4
+    assert lines[2].index("operator:") == lines[3].index("operator:") > lines[1].index("operator:")
+
+
+@on_sqlite_only
+def test_a_restored_database_says_that_it_was(openpns: Run, tmp_path: Path) -> None:
+    database = tmp_path / "test.db"
+    copy = database.with_name("copy.db")
+    openpns("backup", "--to", str(copy))
+    openpns("customers", "create", "cus_2")
+    target = f"sqlite:///{database.with_name('new.db')}"
+    openpns("restore", "--from", str(copy), "--database", target)
+    entries = openpns("audit", "--json", "--database", target).out.splitlines()
+    found = [json.loads(line) for line in entries]
+    assert [entry["action"] for entry in found] == ["database.restore", "customers.create"]
+    assert found[0]["details"] == {"file": "copy.db"}

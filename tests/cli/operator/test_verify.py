@@ -1,0 +1,46 @@
+import asyncio
+
+from tests import direct
+from tests.cli.conftest import Run
+
+PHONES = "groupName,phones\na,85211111114\nb,\n"
+
+
+def test_a_sound_database_is_counted(openpns: Run) -> None:
+    openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
+    openpns("keys", "create", "--customer", "cus_1")
+    done = openpns("verify")
+    assert done.out == "verified: customers 1, access keys 1, groups 2, phones 1, audit entries 3\n"
+    assert openpns("verify", "--json").json == {
+        "customers": 1,
+        "accessKeys": 1,
+        "groups": 2,
+        "phones": 1,
+        "auditEntries": 3,
+        "wrong": 0,
+    }
+
+
+def test_what_is_wrong_is_told_and_the_exit_code_is_1(openpns: Run, database_url: str) -> None:
+    openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
+    asyncio.run(direct.query(database_url, "UPDATE number_group SET phone_count = 7"))
+    done = openpns("verify", code=1)
+    assert done.out == ""
+    assert "says 7 phones, has 1" in done.err
+    assert done.err.splitlines()[-1] == (
+        "Error: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, audit entries 2"
+    )
+    assert openpns("verify", "--json", code=1).json["wrong"] == 2
+
+
+def test_only_the_first_of_many_mistakes_are_shown(openpns: Run, database_url: str) -> None:
+    rows = "phones\n" + "85211111114\n" * 50
+    openpns("groups", "import", "-", "--customer", "cus_1", stdin=rows.encode())
+    asyncio.run(direct.query(database_url, "UPDATE number_group SET phone_count = 7"))
+    done = openpns("verify", code=1)
+    assert len(done.err.splitlines()) == 21
+    assert "wrong: 50," in done.err
+
+
+def test_a_database_without_migrations_is_refused(run: Run) -> None:
+    assert "openpns migrate" in run("verify", code=2).err
