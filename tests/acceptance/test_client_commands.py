@@ -44,7 +44,7 @@ def _names(server: Process) -> list[str]:
 
 def _wait_for_acknowledged(state: Path, count: int, importing: subprocess.Popen[bytes]) -> None:
     for _ in range(3000):
-        if state.exists() and state.read_bytes().count(b'"groupId"') >= count:
+        if state.exists() and state.read_bytes().count(b'"done"') >= count:
             return
         assert importing.poll() is None, "the import ended before it was killed"
         time.sleep(0.01)

@@ -21,7 +21,7 @@ def run_curl(server: Process) -> str:
     server.wait_for("Serving until Ctrl-C")
     text = server.log.read_text("utf-8")
     begin = text.index("curl ")
-    command = shlex.split(text[begin : text.index("\n\nand its answer")].replace("\\\n", " "))
+    command = shlex.split(text[begin : text.index("\n\nand its response")].replace("\\\n", " "))
     url = urlsplit(next(word for word in command if word.startswith("http")))
     headers = {}
     body = ""
@@ -45,7 +45,7 @@ def test_quickstart_answers_its_own_call_and_keeps_the_data(start: Start, tmp_pa
     assert answer["code"] == 0
     assert answer["data"]["total"] == 300
     assert answer["data"]["groups"][0]["groupName"] == "groupA"
-    assert "good for 60 s" in first.log.read_text("utf-8")
+    assert "valid for 60 s" in first.log.read_text("utf-8")
     assert answer["data"] == _printed_answer(first)["data"]
     assert first.stop(signal.SIGINT) == 0
     second = start("quickstart", "--data", str(data), "--port", "0")
@@ -103,6 +103,6 @@ def test_the_sample_is_what_it_promises() -> None:
 
 def _printed_answer(server: Process) -> dict[str, dict[str, object]]:
     text = server.log.read_text("utf-8")
-    lines = text[text.index("and its answer:") :].splitlines()
+    lines = text[text.index("and its response:") :].splitlines()
     answer: dict[str, dict[str, object]] = json.loads(lines[2])
     return answer

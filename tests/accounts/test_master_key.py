@@ -1,6 +1,7 @@
 import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ async def test_open_secret_box_makes_a_private_key_file_for_a_new_sqlite_databas
     file = tmp_path / "file.db.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(read_master_keys(file.read_text(), "test")) == 1
-    assert [one.name for one in tmp_path.glob("*.new")] == []
+    assert [one.name for one in tmp_path.glob("*.draft")] == []
 
 
 async def test_open_secret_box_uses_an_existing_key_file(
@@ -147,18 +148,18 @@ async def test_open_secret_box_uses_the_key_file_of_a_faster_process(
     sqlite: Store, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = new_master_key()
-    plain = master_key._write_draft
+    plain = master_key._draft
 
-    def lose_the_race(file: Path, own: str) -> Path:
+    def lose_the_race(file: Path, own: str) -> AbstractContextManager[Path]:
         file.write_text(text)
         return plain(file, own)
 
-    monkeypatch.setattr(master_key, "_write_draft", lose_the_race)
+    monkeypatch.setattr(master_key, "_draft", lose_the_race)
     ciphertext = (await master_key.open_secret_box(sqlite, sqlite_url, None)).encrypt(
         b"secret", "key"
     )
     assert SecretBox(read_master_keys(text, "test")).decrypt(ciphertext, "key") == b"secret"
-    assert [one.name for one in tmp_path.glob("*.new")] == []
+    assert [one.name for one in tmp_path.glob("*.draft")] == []
 
 
 @pytest.fixture

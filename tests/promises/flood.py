@@ -2,7 +2,8 @@
 
     python -m tests.promises.flood PORT CONNECTIONS ACCESS_KEY SECRET
 
-It prints "flooding" when every connection has had a response, and the count of each code at the end.
+It prints "flooding" when every connection has had a response, and at the end how often each code
+came.
 """
 
 import asyncio

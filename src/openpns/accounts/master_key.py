@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from openpns.accounts.secret_box import ALLOWED, SecretBox, new_master_key, read
 from openpns.core import audit
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError, InternalError
+from openpns.kit import atomic_file
 from openpns.storage.store import Statement, Store, Transaction, database_path
 
 VARIABLE: Final = "OPENPNS_MASTER_KEY"
@@ -85,7 +85,7 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
                 f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
             )
         return await _commit_rotation(store, secret_box)
-    with _alone(file):
+    with _exclusive_rotation(file):
         await open_secret_box(store, url, variable)
         text = file.read_text("ascii")
         if len(read_master_keys(text, str(file))) == 1:
@@ -174,7 +174,7 @@ def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def _exclusive_rotation(file: Path) -> Iterator[None]:
     """Keep other rotations of the same key file out; the lock goes with its process."""
     lock = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -187,39 +187,22 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _create_private(file: Path, text: str) -> None:
-    """Make a file with mode 0600 and its whole text at once, unless it is there already."""
-    draft = _write_draft(file, text)
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        return  # another process was faster
-    finally:
-        draft.unlink()
-    _sync_folder(file)
+    """Create a file with mode 0600 and its complete text, unless it exists already."""
+    with _draft(file, text) as draft:
+        atomic_file.publish_new(draft, file)
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Put a new text in a file's place at once: a reader sees the old one or the new one."""
-    _write_draft(file, text).replace(file)
-    _sync_folder(file)
+    """Replace a file's text at once: a reader sees the old text or the new one."""
+    with _draft(file, text) as draft:
+        atomic_file.publish(draft, file)
 
 
-def _write_draft(file: Path, text: str) -> Path:
+@contextmanager
+def _draft(file: Path, text: str) -> Iterator[Path]:
     try:
-        descriptor, draft = tempfile.mkstemp(".new", f"{file.name}.", file.parent)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(descriptor)
+        with atomic_file.draft_beside(file) as draft:
+            draft.write_text(text, "ascii")
+            yield draft
     except OSError as error:
         raise ConfigError(f"{file}: cannot write the master key ({error.strerror})") from None
-    return Path(draft)
-
-
-def _sync_folder(file: Path) -> None:
-    """Have the file's name on disk too: the database must never be ahead of its key."""
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

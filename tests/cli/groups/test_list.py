@@ -52,7 +52,7 @@ def test_on_a_wide_terminal_nothing_is_cut(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     rows = run_anywhere("groups", "list", "--limit", "2").out.splitlines()
-    assert rows[2] == f"{ids[1]}  销售一部        6  {','.join(PHONES[:6])}  部一售销"
+    assert rows[2] == f"{ids[1]}  销售一部      6  {','.join(PHONES[:6])}  部一售销"
 
 
 @on_sqlite_only

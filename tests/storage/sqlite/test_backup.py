@@ -8,6 +8,7 @@ import pytest
 from tests.storage.conftest import add, ids_in
 
 from openpns.errors import ConfigError
+from openpns.kit.atomic_file import publish
 from openpns.storage import connect
 from openpns.storage.sqlite import backup
 from openpns.storage.sqlite.store import SQLiteStore
@@ -40,7 +41,7 @@ def _copy(source: Path, target: Path) -> None:
     with backup.draft_beside(target) as draft:
         backup.copy(source, draft)
         backup.seal(draft)
-        backup.publish(draft, target)
+        publish(draft, target)
 
 
 async def test_copy_of_an_open_database_is_one_private_file(

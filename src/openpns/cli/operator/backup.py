@@ -12,6 +12,7 @@ from openpns.cli.operator.verify import format_counts, read_every_row, require_s
 from openpns.cli.options import database_option, master_key_variable, with_store
 from openpns.core import audit
 from openpns.errors import ConfigError
+from openpns.kit import atomic_file
 from openpns.storage import connect, migrations
 from openpns.storage.sqlite import backup as files
 from openpns.storage.store import database_path
@@ -37,7 +38,7 @@ def backup(database: str, target: Path, *, force: bool) -> None:
         files.copy(source, draft)
         counts = _check_copy(draft, source)
         size = files.seal(draft)
-        files.publish(draft, target)
+        atomic_file.publish(draft, target)
     click.echo(f"backed up to {target}: {size} bytes, every row checked: {format_counts(counts)}")
     key = master_key.key_file_of(database)
     where = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key

@@ -5,9 +5,7 @@ it is on disk: a file with the target's name is complete.
 """
 
 import contextlib
-import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +15,7 @@ from typing import Final
 import apsw
 
 from openpns.errors import ConfigError, ReadFailed
+from openpns.kit import atomic_file
 
 _PAGES_EACH: Final = 256
 """How much is copied at once: 1 MiB."""
@@ -33,16 +32,10 @@ def draft_beside(target: Path) -> Iterator[Path]:
         ConfigError: No file can be created there.
     """
     try:
-        descriptor, name = tempfile.mkstemp(".draft", f"{target.name}.", target.parent)
+        with atomic_file.draft_beside(target, _SIDE_FILES) as draft:
+            yield draft
     except OSError as error:
         raise ConfigError(f"cannot create {target}: {error.strerror}; {_ALLOWED}") from None
-    os.close(descriptor)
-    draft = Path(name)
-    try:
-        yield draft
-    finally:
-        for suffix in ("", *_SIDE_FILES):
-            Path(f"{draft}{suffix}").unlink(missing_ok=True)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -98,29 +91,8 @@ def seal(file: Path) -> int:
     """Make an opened database a single file again, on disk; return its bytes."""
     with closing(_open(file)) as connection:
         connection.pragma("journal_mode", "delete")
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, where fsync does not reach the disk
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
-
-
-def publish(draft: Path, target: Path) -> None:
-    """Rename a draft, and wait until the name is on disk, too.
-
-    Args:
-        draft: The file, on disk.
-        target: Its new name; an existing file is replaced.
-    """
-    draft.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    atomic_file.sync(file)
+    return file.stat().st_size
 
 
 def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
@@ -134,7 +106,7 @@ def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
     Raises:
         ConfigError: A process has the old database open.
     """
-    with _alone(target):
+    with _exclusive(target):
         # SQLite would take what is left of an old log as the new database's.
         for suffix in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
@@ -142,12 +114,12 @@ def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
         was_there = target.exists()
         if was_there:
             os.link(target, aside)  # so that there is always one
-        publish(draft, target)
+        atomic_file.publish(draft, target)
     return was_there
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def _exclusive(file: Path) -> Iterator[None]:
     """Make a database a single file, and lock out every other process."""
     if not file.exists():
         yield
