@@ -2,12 +2,12 @@
 
     OpenPNSError
     ├── ConfigError                a setting, an argument or a key file is wrong
-    ├── TransportError             no answer came, or none that can be read; seen by clients only
-    │   ├── ConnectFailed          the call never left
+    ├── TransportError             no response, or none of this API; only clients see it
+    │   ├── ConnectFailed          the request was not sent
     │   ├── ConnectionLost         it may or may not have been carried out
     │   ├── AnswerTooLate          it may or may not have been carried out
-    │   └── AnswerUnreadable       what came is no answer of this API: a proxy's page, say
-    └── WireError                  anything a call can be answered with; has a code
+    │   └── AnswerUnreadable       not a response of this API, for example a proxy's page
+    └── WireError                  a response with a code other than 0
         ├── MissingHeaders         1001
         ├── ParameterError         1002
         │   ├── PathNotFound       1002, HTTP 404
@@ -27,9 +27,9 @@
         ├── InternalError          19005, HTTP 500
         ├── OutcomeUnknown         19006, HTTP 503
         ├── ClientTokenReused      19007
-        └── UnknownCode            any other code; keeps everything it came with
+        └── UnknownCode            any other code
 
-A text never holds a secret, a phone number or a part of a body. Source: docs/errors.md.
+No text contains a secret, a phone number or a part of a body. Source: docs/errors.md.
 """
 
 from datetime import datetime
@@ -50,17 +50,15 @@ class ConfigError(OpenPNSError):
 
 
 class TransportError(OpenPNSError):
-    """No answer came, or none that can be read. Only clients see it.
+    """There was no response, or not one of this API. Only clients see it.
 
     It has the attributes of `WireError`, so that both can be logged alike.
 
     Args:
-        action: The action that was called.
-        msg: What happened, without a secret, a phone number or a part of a body.
-        http_status: The status of what came; None where nothing did.
-        server_time: The server's clock when it answered, in UTC; None where it did not say.
-        retry_after_s: After how many seconds to try again; None where nobody said.
-        request_id: What the header X-Request-Id of the answer said.
+        http_status: The status of the response; None without one.
+        server_time: The server's clock in the response, in UTC; None if unknown.
+        retry_after_s: When to try again, in seconds; None if unknown.
+        request_id: The header X-Request-Id of the response.
     """
 
     code: None = None
@@ -87,12 +85,12 @@ class TransportError(OpenPNSError):
         super().__init__(action, msg)  # what pickle hands to __init__
 
     def __str__(self) -> str:
-        """Return what was called, and what happened."""
+        """Return the action and what happened."""
         return f"{self.action}: {self.msg}"
 
 
 class ConnectFailed(TransportError):
-    """The server could not be reached; the call never left."""
+    """The server could not be reached; the request was not sent."""
 
     advice = "Check `base_url`, the network and the proxy. Every request may be sent again."
 
@@ -106,38 +104,29 @@ class ConnectionLost(TransportError):
 
 
 class AnswerTooLate(TransportError):
-    """No answer came in time; a write may or may not have been carried out."""
+    """No response arrived in time; a write may or may not have been carried out."""
 
     advice = "As for `ConnectionLost`; raise `timeout_s` if responses are large."
 
 
 class AnswerUnreadable(TransportError):
-    """What came is no answer of this API: a proxy's error page, say.
-
-    A write may or may not have been carried out.
-    """
+    """The response is not of this API; a write may or may not have been carried out."""
 
     advice = "Check `base_url` and any proxy in between; see `http_status`."
 
 
 class WireError(OpenPNSError):
-    """An answer with a code other than 0.
+    """A response with a code other than 0.
 
-    A client's error also knows the call it answers, so that a support ticket writes itself.
+    Attributes that a server does not know are None there: request_id, action, answer.
 
     Args:
         detail: What was wrong and what is allowed; follows the code's own text after ": ".
 
     Attributes:
-        code: The envelope's `code`.
-        msg: The envelope's `msg`.
-        request_id: The call's id; None on the server's own side, or where there was none.
-        action: The action that was called; None on the server's own side.
-        http_status: The answer's HTTP status.
-        server_time: The server's clock when it answered, in UTC, to the second; None where it
-            did not say.
-        retry_after_s: After how many seconds to try again; None where the server did not say.
-        answer: The whole envelope as it came; None on the server's own side.
+        server_time: The server's clock in the response, in UTC, to the second; None if unknown.
+        retry_after_s: When to try again, in seconds; None if unknown.
+        answer: The whole envelope as received.
     """
 
     code: int
@@ -145,7 +134,7 @@ class WireError(OpenPNSError):
     """Whether a refusal of a write with an idempotency key is recorded: it depends on the state, so
     that the same request could succeed later."""
     text: ClassVar[str]
-    """How `msg` begins; fixed for a code."""
+    """How `msg` begins; it never changes for a code."""
     when: ClassVar[str]
     """When a caller sees this code: the sentence of docs/errors.md."""
     advice: ClassVar[str]
@@ -163,7 +152,7 @@ class WireError(OpenPNSError):
         super().__init__(self.msg)
 
     def __str__(self) -> str:
-        """Return the message; with what a support ticket needs, where a call was answered."""
+        """Return the message; on a client, with what a support ticket needs."""
         if self.action is None:
             return self.msg
         return f"{self.msg} [{self.action}, code {self.code}, requestId {self.request_id}]"
@@ -233,17 +222,17 @@ class PermissionDenied(WireError):
     code, text = 1005, "Insufficient permissions"
     when = (
         "The access key is unknown, disabled or expired, or its customer is disabled; or the key "
-        "may only read, and the action changes something: then the text says so."
+        "is read-only and the action writes: then the text says so."
     )
     advice = "Ask the operator: `openpns keys list` and `openpns customers list` show the state."
     exit_code = 4
 
 
 class ReadFailed(WireError):
-    """The storage answered, but what it read is damaged."""
+    """The stored data is damaged."""
 
     code, text = 10009, "Failed to retrieve data"
-    when = "The storage is there but could not read what was asked for."
+    when = "The database is reachable, but the stored data cannot be read."
     advice = "Report the `requestId` to the operator: the database may be damaged."
     exit_code = 6
 
@@ -252,7 +241,7 @@ class LimitOutOfRange(WireError):
     """`limit` is an integer outside its range."""
 
     code, text = 10011, "Incorrect list page capacity"
-    when = "`limit` is an integer outside [0, 1000], for numbers outside [0, 10 000]."
+    when = "`limit` is an integer outside [0, 1000], for phones outside [0, 10 000]."
     advice = "Ask for 1 to 1000 groups, or 0 for 1000; for up to 10 000 phones."
     exit_code = 5
 
@@ -271,38 +260,38 @@ class GroupNotFound(WireError):
 
     code, text = 19001, "Number group does not exist"
     is_recorded = True
-    when = "The caller has no group with this `groupId`; another customer's is the same."
+    when = "The customer has no group with this `groupId`, whether or not another customer has."
     advice = "Use a `groupId` from createGroup or listGroup."
     exit_code = 3
 
 
 class GroupFull(WireError):
-    """The change would pass the bound on numbers in a group."""
+    """The change would exceed the maximum of phones in a group."""
 
     code, text = 19002, "Number group is full"
     is_recorded = True
-    when = "The change would pass the bound on numbers in a group; nothing was changed."
+    when = "The change would exceed the maximum of phones in a group; nothing was changed."
     advice = "Remove phones first, or create another group."
     exit_code = 5
 
 
 class RateLimited(WireError):
-    """The key has used up its rate."""
+    """The rate limit of the key is exceeded."""
 
     code, text = 19003, "Too many requests"
     when = (
-        "The rate limit of the access key is used up. Nothing was done: send it again after the "
-        "seconds that `Retry-After` says."
+        "The rate limit of the access key is exceeded. Nothing was done: send it again after the "
+        "seconds in `Retry-After`."
     )
     advice = "Wait, then send it again."
     exit_code = 5
 
 
 class ServiceUnavailable(WireError):
-    """The storage is away or the server has too much to do. Nothing was written."""
+    """The database is unavailable or the server is overloaded. Nothing was written."""
 
     code, text = 19004, "Service unavailable"
-    when = "The storage is away or the server is overloaded. Nothing was written: safe to retry."
+    when = "The database is unavailable or the server is overloaded. Nothing was written."
     advice = "Send it again after the seconds in `Retry-After`."
     exit_code = 6
     http_status = 503
@@ -310,7 +299,7 @@ class ServiceUnavailable(WireError):
 
 
 class Overloaded(ServiceUnavailable):
-    """The server has too much to do. Nothing was written."""
+    """The server is overloaded. Nothing was written."""
 
 
 class InternalError(WireError):
@@ -348,11 +337,11 @@ class ClientTokenReused(WireError):
 
 
 class UnknownCode(WireError):
-    """A code that this version does not know; it keeps everything it came with."""
+    """A code that this version does not know; `answer` is the whole envelope."""
 
     text = ""
     advice = "See the documentation of that server."
-    when = "Another server than openpns answered, or a newer version of it."
+    when = "The server is not openpns, or a newer version of it."
 
 
 WIRE_ERRORS: dict[int, type[WireError]] = {
@@ -387,15 +376,10 @@ def error_of_answer(
     retry_after_s: float | None = None,
     request_id: str | None = None,
 ) -> WireError:
-    """Return the error that a failed answer means.
+    """Return the error of an envelope whose code is an integer other than 0.
 
     Args:
-        answer: The envelope; its code is an integer.
-        action: The action that was called.
-        http_status: The answer's HTTP status.
-        server_time: The server's clock when it answered.
-        retry_after_s: What the header Retry-After says.
-        request_id: What the header X-Request-Id says, where the envelope has no requestId.
+        request_id: The header X-Request-Id, used if the envelope has no requestId.
     """
     code, msg = answer["code"], _text(answer.get("msg"))
     kind = WIRE_ERRORS.get(code, UnknownCode)
@@ -411,5 +395,5 @@ def error_of_answer(
 
 
 def _text(value: Any) -> str:
-    """Return what another server sent where a text is due."""
+    """Return a value of another server as text."""
     return "" if value is None else str(value)

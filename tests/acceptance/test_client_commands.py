@@ -51,9 +51,7 @@ def _wait_for_acknowledged(state: Path, count: int, importing: subprocess.Popen[
     raise AssertionError("the import does not go on")
 
 
-def test_an_import_that_is_killed_goes_on_without_a_group_twice_or_lost(
-    serve: Start, tmp_path: Path
-) -> None:
+def test_killed_import_resumes_without_duplicates_or_losses(serve: Start, tmp_path: Path) -> None:
     server = serve()
     environ = _environ(server, tmp_path)
     names = [f"group {number:04}" for number in range(1500)]
@@ -85,7 +83,7 @@ def test_an_import_that_is_killed_goes_on_without_a_group_twice_or_lost(
 
 
 @on_sqlite_only
-def test_a_group_lives_through_all_commands(serve: Start, tmp_path: Path) -> None:
+def test_all_group_commands(serve: Start, tmp_path: Path) -> None:
     environ = _environ(serve(), tmp_path)
 
     def run(*arguments: str) -> str:
@@ -112,7 +110,7 @@ def test_a_group_lives_through_all_commands(serve: Start, tmp_path: Path) -> Non
 
 @on_sqlite_only
 @pytest.mark.parametrize(("answer", "is_deleted"), [("n", False), ("", False), ("y", True)])
-def test_deleting_asks_at_a_terminal(
+def test_delete_asks_on_a_terminal(
     serve: Start, tmp_path: Path, answer: str, is_deleted: bool
 ) -> None:
     server = serve()
@@ -125,9 +123,7 @@ def test_deleting_asks_at_a_terminal(
 
 
 @on_sqlite_only
-def test_a_terminal_sees_a_bar_and_colours_and_a_pipe_does_not(
-    serve: Start, tmp_path: Path
-) -> None:
+def test_only_a_terminal_gets_progress_bar_and_colours(serve: Start, tmp_path: Path) -> None:
     server = serve()
     environ = _environ(server, tmp_path) | {"TERM": "xterm", "COLUMNS": "120"}
     file = tmp_path / "in.csv"
@@ -143,7 +139,7 @@ def test_a_terminal_sees_a_bar_and_colours_and_a_pipe_does_not(
 
 
 @on_sqlite_only
-def test_the_printed_curl_command_is_answered(serve: Start, tmp_path: Path) -> None:
+def test_printed_curl_command_works(serve: Start, tmp_path: Path) -> None:
     server = serve()
     body = '{"limit": 1, "offset": 0, "note": "it\'s"}'
     done = run_openpns(
@@ -160,7 +156,7 @@ def test_the_printed_curl_command_is_answered(serve: Start, tmp_path: Path) -> N
 
 
 @on_sqlite_only
-def test_none_of_the_server_s_packages_is_needed(serve: Start, tmp_path: Path) -> None:
+def test_client_commands_need_no_server_packages(serve: Start, tmp_path: Path) -> None:
     server = serve()
     heavy = ["apsw", "asyncpg", "granian", "cryptography", "phonenumbers", "structlog", "uvloop"]
     code = f"import sys; sys.modules.update(dict.fromkeys({heavy!r}))\n"
@@ -186,9 +182,7 @@ def test_none_of_the_server_s_packages_is_needed(serve: Start, tmp_path: Path) -
 
 
 @on_sqlite_only
-def test_a_server_that_went_away_is_exit_code_6_and_nothing_is_lost(
-    serve: Start, tmp_path: Path
-) -> None:
+def test_lost_server_is_exit_code_6_and_loses_nothing(serve: Start, tmp_path: Path) -> None:
     server = serve()
     environ = _environ(server, tmp_path)
     server.stop()

@@ -11,9 +11,7 @@ from openpns import limits
 GROUPS = 40
 
 
-def test_a_large_page_comes_whole_and_in_order(
-    serve: Start, served_url: str, tmp_path: Path
-) -> None:
+def test_large_page_is_complete_and_in_order(serve: Start, served_url: str, tmp_path: Path) -> None:
     numbers_each = limits.PHONES_IN_CHUNKED_PAGE_MIN // limits.GROUPS_IN_PAGE_MAX + 1
     file = tmp_path / "groups.csv"
     expected = []
@@ -42,7 +40,7 @@ def test_a_large_page_comes_whole_and_in_order(
     assert [(g["groupName"], g["phones"]) for g in answer["data"]["groups"]] == expected
 
 
-def test_a_reader_that_goes_away_leaves_the_server_well(serve: Start) -> None:
+def test_server_survives_a_client_that_disconnects(serve: Start) -> None:
     server = serve()
     phones = ",".join(f"8613{place:09d}" for place in range(5000))
     for _ in range(60):

@@ -38,7 +38,9 @@ def run_curl(server: Process) -> str:
     return answer
 
 
-def test_quickstart_answers_its_own_call_and_keeps_the_data(start: Start, tmp_path: Path) -> None:
+def test_quickstart_answers_its_own_request_and_keeps_the_data(
+    start: Start, tmp_path: Path
+) -> None:
     data = tmp_path / "deep" / "var"
     first = start("quickstart", "--data", str(data), "--port", "0")
     answer = json.loads(run_curl(first))
@@ -56,7 +58,7 @@ def test_quickstart_answers_its_own_call_and_keeps_the_data(start: Start, tmp_pa
     assert (data / "openpns.db.key").exists() is False  # the variable holds the master key here
 
 
-def test_quickstart_without_a_master_key_makes_a_private_key_file(
+def test_quickstart_without_master_key_creates_a_private_key_file(
     start: Start, tmp_path: Path
 ) -> None:
     data = tmp_path / "var"
@@ -66,7 +68,7 @@ def test_quickstart_without_a_master_key_makes_a_private_key_file(
     assert server.stop() == 0
 
 
-def test_quickstart_says_what_keeps_it_from_starting(start: Start, tmp_path: Path) -> None:
+def test_quickstart_reports_why_it_cannot_start(start: Start, tmp_path: Path) -> None:
     server = start("quickstart", "--data", str(tmp_path / "var"), "--port", "0")
     (tmp_path / "file").touch()
     for arguments, text in (
@@ -86,7 +88,7 @@ def test_quickstart_says_what_keeps_it_from_starting(start: Start, tmp_path: Pat
         assert len(failed.stderr.splitlines()) == 1
 
 
-def test_the_sample_is_what_it_promises() -> None:
+def test_sample_groups_are_valid() -> None:
     with SAMPLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     sizes = [len(row["phones"].split(",")) for row in rows]

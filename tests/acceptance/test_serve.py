@@ -55,7 +55,7 @@ def test_two_workers_keep_every_acknowledged_write(serve: Start) -> None:
     assert server.stop() == 0
 
 
-def test_one_customer_cannot_see_or_change_anothers_groups(serve: Start) -> None:
+def test_customers_cannot_see_or_change_each_others_groups(serve: Start) -> None:
     server = serve()
     group = {"groupId": server.call("createGroup", {"phones": PHONES})["groupId"]}
     change = group | {"operateType": 2, "phones": "8613800138000"}
@@ -74,7 +74,7 @@ def test_one_customer_cannot_see_or_change_anothers_groups(serve: Start) -> None
     assert [g["phones"] for g in ours["groups"]] == [PHONES]
 
 
-async def test_a_disabled_key_or_customer_is_refused_by_every_worker_at_once(
+async def test_every_worker_refuses_a_disabled_key_or_customer_at_once(
     serve: Start, served_url: str
 ) -> None:
     server = serve("--workers", "2")
@@ -99,7 +99,7 @@ async def test_a_disabled_key_or_customer_is_refused_by_every_worker_at_once(
     await store.close()
 
 
-async def test_a_call_in_hand_is_answered_when_the_server_stops(
+async def test_request_in_flight_is_answered_when_the_server_stops(
     serve: Start, served_url: str
 ) -> None:
     server = serve()
@@ -154,7 +154,7 @@ def test_ctrl_c_stops_the_server_with_exit_code_0(serve: Start) -> None:
     assert "Unexpected exit" not in log
 
 
-def test_a_worker_that_was_killed_is_replaced(serve: Start) -> None:
+def test_killed_worker_is_replaced(serve: Start) -> None:
     server = serve("--workers", "2")
     killed = server.workers(2)[0]
     os.kill(killed, signal.SIGKILL)
@@ -164,7 +164,7 @@ def test_a_worker_that_was_killed_is_replaced(serve: Start) -> None:
     assert server.stop() == 0
 
 
-def test_workers_end_when_their_parent_was_killed(serve: Start) -> None:
+def test_workers_stop_after_their_parent_was_killed(serve: Start) -> None:
     server = serve()
     assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     for _ in range(200):
@@ -176,7 +176,7 @@ def test_workers_end_when_their_parent_was_killed(serve: Start) -> None:
     raise AssertionError("a worker still has the port")
 
 
-def test_the_settings_may_come_from_a_file_and_the_environment(
+def test_settings_come_from_a_file_and_the_environment(
     start: Start, served_url: str, tmp_path: Path
 ) -> None:
     config = tmp_path / "openpns.toml"
@@ -192,7 +192,7 @@ def test_the_settings_may_come_from_a_file_and_the_environment(
     assert "85211111114" not in server.log.read_text("utf-8")
 
 
-def test_metrics_add_up_over_all_workers(serve: Start) -> None:
+def test_metrics_cover_all_workers(serve: Start) -> None:
     server = serve("--workers", "2", "--admin-port", "0")
     admin = int(server.wait_for(r":([0-9]+)/healthz")[1])
     for _ in range(20):
@@ -213,7 +213,7 @@ def _get(port: int, path: str) -> str:
         connection.close()
 
 
-def test_what_keeps_the_server_from_starting_is_one_clear_line(
+def test_serve_reports_why_it_cannot_start_in_one_line(
     serve: Start, served_url: str, tmp_path: Path
 ) -> None:
     server: Process = serve()
@@ -234,7 +234,7 @@ def test_what_keeps_the_server_from_starting_is_one_clear_line(
         assert len(failed.stderr.splitlines()) == 1
 
 
-def test_bodies_that_do_not_come_end_and_keep_nobody_out(serve: Start) -> None:
+def test_bodies_that_do_not_arrive_time_out_and_block_nobody(serve: Start) -> None:
     server = serve("--requests-in-flight-max", "2", "--body-timeout-ms", "1500")
     waiting = []
     for _ in range(4):
@@ -252,7 +252,7 @@ def test_bodies_that_do_not_come_end_and_keep_nobody_out(serve: Start) -> None:
 
 
 @on_sqlite_only
-def test_a_worker_waits_for_a_database_that_is_away(start: Start, served_url: str) -> None:
+def test_worker_waits_for_an_unreachable_database(start: Start, served_url: str) -> None:
     path = str(database_path(served_url))
     server = start("serve", "--database", served_url, "--port", "0", "--workers", "2")
     killed = server.workers(2)[0]
@@ -267,6 +267,6 @@ def test_a_worker_waits_for_a_database_that_is_away(start: Start, served_url: st
     assert server.stop() == 0
 
 
-def test_a_closed_terminal_stops_the_server(serve: Start) -> None:
+def test_closed_terminal_stops_the_server(serve: Start) -> None:
     server = serve()
     assert server.stop(signal.SIGHUP) == 0

@@ -8,7 +8,7 @@ from openpns.bulk.files import open_source, open_target
 from openpns.errors import ConfigError
 
 
-def test_a_target_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+def test_open_target_renames_a_complete_file(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     target.write_text("old")
     with open_target(str(target)) as out:
@@ -27,20 +27,20 @@ def _break_off(target: Path, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()])
-def test_a_target_that_was_broken_off_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+def test_open_target_leaves_nothing_after_an_error(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)):
         _break_off(tmp_path / "out.csv", error)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
+def test_open_target_reports_a_full_disk(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     with pytest.raises(ConfigError, match=r"out\.csv: cannot write it .No space left"):
         _break_off(tmp_path / "out.csv", full)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+def test_open_target_keeps_a_link_and_replaces_its_target(tmp_path: Path) -> None:
     target, link = tmp_path / "out.csv", tmp_path / "link.csv"
     link.symlink_to(target)
     with open_target(str(link)) as out:
@@ -50,14 +50,14 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["in.csv/below-a-file", "no-such-folder/out.csv", "folder"])
-def test_a_target_that_cannot_be_is_a_clear_error(tmp_path: Path, name: str) -> None:
+def test_open_target_reports_an_impossible_path(tmp_path: Path, name: str) -> None:
     (tmp_path / "in.csv").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match="cannot write it"), open_target(str(tmp_path / name)):
         pass
 
 
-def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
+def test_open_target_writes_to_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     received: list[str] = []
@@ -70,7 +70,7 @@ def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
+def test_open_source_reads_a_pipe_twice(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_text("all of it"))
@@ -83,7 +83,7 @@ def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["no-such.csv", ""])
-def test_a_source_that_cannot_be_read_is_a_clear_error(tmp_path: Path, name: str) -> None:
+def test_open_source_reports_an_unreadable_file(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)
     with pytest.raises(ConfigError, match=r"cannot read it \(.*\)"), open_source(path):
         pass

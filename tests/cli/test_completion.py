@@ -13,18 +13,20 @@ from tests.cli.conftest import Run
         ("fish", "complete --no-files --command openpns"),
     ],
 )
-def test_each_shell_has_its_script(run_anywhere: Run, shell: str, text: str) -> None:
+def test_completion_prints_a_script_for_each_shell(
+    run_anywhere: Run, shell: str, text: str
+) -> None:
     script = run_anywhere("completion", shell).out
     assert text in script
     assert f"_OPENPNS_COMPLETE={shell}_complete" in script
 
 
-def test_bash_accepts_its_script(run_anywhere: Run) -> None:
+def test_bash_accepts_the_script(run_anywhere: Run) -> None:
     script = run_anywhere("completion", "bash").out
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
-def test_the_script_completes_commands_and_options(run_anywhere: Run) -> None:
+def test_script_completes_commands_and_options(run_anywhere: Run) -> None:
     script = run_anywhere("completion", "bash").out
     program = f"openpns() {{ '{sys.executable}' -c '{_MAIN}'; }}\n"
     ask = (
@@ -42,12 +44,12 @@ def test_the_script_completes_commands_and_options(run_anywhere: Run) -> None:
 _MAIN = 'import sys; sys.argv = ["openpns"]; from openpns.cli.main import main; main()'
 
 
-def test_another_shell_is_a_usage_error(run_anywhere: Run) -> None:
+def test_completion_refuses_another_shell(run_anywhere: Run) -> None:
     assert (
         "'csh' is not one of 'bash', 'zsh', 'fish'" in run_anywhere("completion", "csh", code=2).err
     )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_help_has_a_line_to_install_it(run_anywhere: Run, shell: str) -> None:
+def test_help_shows_how_to_install_the_script(run_anywhere: Run, shell: str) -> None:
     assert f"openpns completion {shell}" in run_anywhere("completion", "--help").out

@@ -16,14 +16,14 @@ from openpns.cli.main import cli
 ROOT = Path(__file__).parents[2]
 
 
-def test_help_names_every_command(run_anywhere: Run) -> None:
+def test_help_lists_every_command(run_anywhere: Run) -> None:
     text = run_anywhere("--help").out
     for command in cli.commands:
         assert f"\n  {command} " in text
     assert run_anywhere("-h").out == text
 
 
-def test_the_version_is_the_packages(run_anywhere: Run) -> None:
+def test_version_is_that_of_the_package(run_anywhere: Run) -> None:
     assert run_anywhere("--version").out == f"openpns, version {openpns.__version__}\n"
 
 
@@ -40,7 +40,7 @@ def test_the_version_is_the_packages(run_anywhere: Run) -> None:
         (["quickstart", "--port", "x"], "'x' is not a valid integer"),
     ],
 )
-def test_a_usage_error_says_what_is_wrong_and_where_help_is(
+def test_usage_error_names_the_error_and_the_help(
     run_anywhere: Run, arguments: list[str], text: str
 ) -> None:
     done = run_anywhere(*arguments, code=2)
@@ -49,7 +49,7 @@ def test_a_usage_error_says_what_is_wrong_and_where_help_is(
     assert done.out == ""
 
 
-def test_a_wrong_setting_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
+def test_wrong_setting_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
     done = run_anywhere("customers", "list", "--database", "mysql://u:hunter22@h/d", code=2)
     assert done.err.startswith(
         "openpns: database: not a URL that openpns knows; allowed are sqlite"
@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
     assert "hunter22" not in done.err
 
 
-def test_a_database_that_is_not_there_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
+def test_missing_database_is_one_line_and_exit_code_2(run_anywhere: Run) -> None:
     done = run_anywhere("keys", "list", "--database", "sqlite:////no/such/folder.db", code=2)
     assert done.err == (
         "openpns: database: /no/such/folder.db does not exist; make it with: openpns migrate "
@@ -66,7 +66,7 @@ def test_a_database_that_is_not_there_is_one_line_and_exit_code_2(run_anywhere: 
     )
 
 
-def test_without_the_servers_packages_the_line_says_what_to_install() -> None:
+def test_missing_server_packages_are_one_line_with_the_command() -> None:
     code = "import sys; sys.modules['apsw'] = None\nfrom openpns.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "customers", "list", "--database", f"sqlite:///{__file__}"],
@@ -133,7 +133,7 @@ def test_missing_module_of_openpns_is_a_bug_without_advice(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_is_one_line_and_the_exit_code_of_its_class(
+def test_error_is_one_line_and_its_exit_code(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, error: errors.OpenPNSError
 ) -> None:
     def fail() -> None:
@@ -146,7 +146,7 @@ def test_an_error_is_one_line_and_the_exit_code_of_its_class(
 
 
 @pytest.mark.parametrize(("value", "colours"), [("1", "never"), ("", "auto"), (None, "auto")])
-def test_no_color_takes_colours_away_even_on_a_terminal(
+def test_no_color_switches_colours_off(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, value: str | None, colours: str
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -142,7 +142,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "signature", "changes"), CASES, ids=lambda value: str(value)[:20])
-def test_a_mistake_is_recognised_as_this_one_alone(
+def test_explain_recognises_each_mistake(
     name: str, signature: str, changes: dict[str, Any]
 ) -> None:
     explanation = explained(signature, **changes)
@@ -151,12 +151,12 @@ def test_a_mistake_is_recognised_as_this_one_alone(
     assert names(explanation) == [[name]]
 
 
-def test_every_mistake_has_a_case_and_a_name_of_its_own() -> None:
+def test_every_mistake_has_a_case_and_a_unique_name() -> None:
     table = [mistake.name for mistake in MISTAKES]
     assert sorted(table) == sorted({name for name, _, _ in CASES})
 
 
-def test_every_mistake_is_a_part_of_a_sentence_and_every_fix_a_sentence() -> None:
+def test_mistake_texts_are_sentences() -> None:
     for mistake in MISTAKES:
         assert mistake.what[0].islower()
         assert not mistake.what.endswith(".")
@@ -165,7 +165,7 @@ def test_every_mistake_is_a_part_of_a_sentence_and_every_fix_a_sentence() -> Non
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[row["source"] for row in VECTORS])
-def test_the_worked_examples_match(vector: dict[str, str]) -> None:
+def test_explain_accepts_the_worked_examples(vector: dict[str, str]) -> None:
     explanation = explain(*_call_of(vector), vector["algorithm"], vector["sign"])
     assert explanation.matches
     assert explanation.causes == ()
@@ -181,9 +181,7 @@ def test_the_worked_examples_match(vector: dict[str, str]) -> None:
         (0, 3, "other-algorithm"),
     ],
 )
-def test_one_worked_example_signed_and_another_sent_is_explained(
-    sent: int, signed: int, mistake: str
-) -> None:
+def test_explain_one_example_signed_and_another_sent(sent: int, signed: int, mistake: str) -> None:
     explanation = explain(
         *_call_of(VECTORS[sent]), VECTORS[sent]["algorithm"], VECTORS[signed]["sign"]
     )
@@ -218,18 +216,18 @@ def _call_of(vector: dict[str, str]) -> tuple[str, str, str, str, bytes, str]:
         ),
     ],
 )
-def test_mistakes_at_once_are_recognised(
+def test_explain_recognises_two_mistakes(
     signature: str, changes: dict[str, Any], pair: list[str]
 ) -> None:
     assert names(explained(signature, **changes)) == [pair]
 
 
-def test_of_several_explanations_the_most_likely_one_comes_first() -> None:
+def test_explain_returns_the_most_likely_cause_first() -> None:
     explanation = explained(md5(RIGHT.replace("431&", "000&")), ts="1655710885001")
     assert names(explanation) == [["ts-in-seconds"], ["ts-taken-twice"]]
 
 
-def test_the_text_that_was_signed_is_shown_with_the_secret_masked() -> None:
+def test_cause_shows_the_signed_text_with_the_secret_masked() -> None:
     (cause,) = explained(md5(f"{HEAD}{END}\n"), body=b"").causes
     assert cause.text == f"{HEAD}&accessSecret=***"
     assert cause.found[0].detail == "a line end after it"
@@ -241,7 +239,7 @@ def test_the_text_that_was_signed_is_shown_with_the_secret_masked() -> None:
     ("signature", "evident"),
     [("0" * 32, ()), ("0" * 64, ("other-algorithm",)), ("A" * 32, ("upper-case",)), ("0", None)],
 )
-def test_without_an_explanation_only_the_evident_is_said(
+def test_explain_without_cause_returns_only_the_evident(
     monkeypatch: pytest.MonkeyPatch, signature: str, evident: tuple[str, ...] | None
 ) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_VARIANTS_IN_PAIR_MAX", 2)  # for speed
@@ -252,21 +250,21 @@ def test_without_an_explanation_only_the_evident_is_said(
     assert (None if found is None else tuple(one.mistake.name for one in found)) == evident
 
 
-def test_a_long_body_ends_the_search_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_of_a_long_body_is_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_TEXT_BYTES_MAX", 100_000)
     explanation = explained("0" * 32, body=b'"' + b"1" * 1000 + b'"')
     assert not explanation.complete
     assert explanation.digests < 100
 
 
-def test_the_number_of_digests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_bounds_the_number_of_digests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_DIGESTS_MAX", 50)
     explanation = explained("0" * 32)
     assert explanation.digests == 50
     assert not explanation.complete
 
 
-def test_json_with_very_many_tokens_is_not_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_refuses_json_with_very_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_JSON_TOKENS_MAX", 6)
     assert names(explained(md5(with_body("[1, 2, 3]")), body=b"[1,2,3]")) == []
 
@@ -286,13 +284,13 @@ def test_json_with_very_many_tokens_is_not_written_anew(monkeypatch: pytest.Monk
     ],
     ids=lambda body: str(body[:12]),
 )
-def test_any_body_can_be_explained(body: bytes) -> None:
+def test_explain_accepts_any_body(body: bytes) -> None:
     text = HEAD.encode() + b"&body=" + body + f"{END}\n".encode()
     assert ["secret-edges"] in names(explained(md5(text), body=body))
     assert explained(md5(text[:-1]), body=body).matches
 
 
-def test_ts_that_is_no_number_can_be_explained() -> None:
+def test_explain_accepts_a_ts_that_is_not_a_number() -> None:
     assert names(explained(md5(HEAD[:-13] + "now" + END + "\n"), body=b"", ts="now")) == [
         ["secret-edges"]
     ]
@@ -317,9 +315,7 @@ SECRETS = st.text("0123456789abcdef", min_size=4, max_size=12).map(lambda end: f
 
 @settings(deadline=None)
 @given(CALLS, st.text(max_size=12))
-def test_a_right_signature_is_never_explained_as_a_mistake(
-    call: dict[str, Any], secret: str
-) -> None:
+def test_explain_never_reports_a_correct_signature(call: dict[str, Any], secret: str) -> None:
     signature = signing.sign(**call, access_secret=secret)
     explanation = explain(**call, access_secret=secret, signature=signature)
     assert explanation.matches
@@ -328,7 +324,7 @@ def test_a_right_signature_is_never_explained_as_a_mistake(
 
 @settings(deadline=None, max_examples=50)
 @given(CALLS, SECRETS, st.data())
-def test_no_mistake_shows_the_secret_or_fails(
+def test_no_mistake_shows_the_secret_or_raises(
     call: dict[str, Any], secret: str, data: st.DataObject
 ) -> None:
     mistake = data.draw(st.sampled_from(MISTAKES))
@@ -347,9 +343,7 @@ def test_no_mistake_shows_the_secret_or_fails(
 
 @settings(deadline=None, max_examples=20)
 @given(st.sampled_from(MISTAKES), st.sampled_from(MISTAKES))
-def test_any_two_mistakes_can_be_made_one_after_the_other(
-    one: attempts.Mistake, other: attempts.Mistake
-) -> None:
+def test_any_two_mistakes_can_be_combined(one: attempts.Mistake, other: attempts.Mistake) -> None:
     right = attempts.right_attempt(**CALL)
     for _, half in list(one.variants(right))[:5]:
         for _, whole in list(other.variants(half))[:5]:
@@ -357,12 +351,12 @@ def test_any_two_mistakes_can_be_made_one_after_the_other(
             assert isinstance(whole.signature(), str)
 
 
-def test_a_secret_is_masked_wherever_it_stands() -> None:
+def test_mask_replaces_the_secret_everywhere() -> None:
     assert mask("a long-secret b", " long-secret\n") == "a *** b"
     assert mask("abc", "abc") == "abc"  # too short to look for
 
 
-def test_masking_is_told_apart_by_the_part_and_not_by_the_text() -> None:
+def test_masked_hides_the_secret_part_only() -> None:
     for secret, shown in (("5", "***"), ("", "")):
         changes = {"access_secret": secret, "body": b""}
         right = attempts.right_attempt(**CALL | changes)

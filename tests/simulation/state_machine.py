@@ -61,6 +61,7 @@ KEYS = ((0, False, False), (0, False, True), (1, False, False), (2, True, True))
 """Of each key: its customer, whether only sha256 is accepted, and whether it is unique-ts."""
 
 DAY_MS = 24 * 3_600_000
+FEW = Phones(0, 3)
 
 _run_numbers = itertools.count()
 _WORKER = st.integers(0, 1)
@@ -185,6 +186,26 @@ class StateMachine(RuleBasedStateMachine):
         request = self.sent[-1 - back % len(self.sent)]
         self.send_copy(worker, request, fault)
         self.list_all_on_both(list(self.reference.keys).index(request.key), None)
+
+    @rule(worker=_WORKER, back=BACK)
+    def reverse_and_send_again(self, worker: int, back: int) -> None:
+        """Reverse an earlier updateGroup, then send it again: a copy must not undo the reversal."""
+        updates = [
+            request
+            for request in self.sent
+            if request.action == "updateGroup" and isinstance(request.body, dict)
+        ]
+        if not updates:
+            return
+        request = updates[-1 - back % len(updates)]
+        key = list(self.reference.keys).index(request.key)
+        operate, phones = request.body.get("operateType"), request.body.get("phones")
+        change = (1 - operate, phones) if operate in (0, 1) else (2, FEW.text)
+        reversal = {"operateType": change[0], "phones": change[1]}
+        reversal["groupId"] = request.body.get("groupId")
+        self._write(worker, key, "updateGroup", reversal, RIGHT, None, None)
+        self.send_copy(1 - worker, request, None)
+        self.list_all_on_both(key, None)
 
     @precondition(lambda self: self.sent)
     @rule(worker=_WORKER, key=_KEY, back=BACK, fault=WRITE_FAULT)

@@ -10,7 +10,7 @@ from tests.promises.test_durable import assert_sound
 from tests.simulation.effort import EFFORT, SEED, command
 from tests.simulation.reference import FLAWS
 from tests.simulation.reference_requests import TEXTS, TRUNCATED
-from tests.simulation.state_machine import DAY_MS, StateMachine, machine_on
+from tests.simulation.state_machine import DAY_MS, FEW, StateMachine, machine_on
 from tests.simulation.stores import FAULTS
 from tests.simulation.strategies import RIGHT, How, Phones
 
@@ -22,7 +22,7 @@ STEPS = 60
 PLAIN_KEY, UNIQUE_TS_KEY = 0, 1
 """Two keys of one customer."""
 
-FEW, MANY, OWN = Phones(0, 3), Phones(0, 290), ("own", 0)
+MANY, OWN = Phones(0, 290), ("own", 0)
 UNKNOWN = ("unknown", 0)
 
 
@@ -198,6 +198,38 @@ def test_server_answers_retries_with_client_tokens_as_first(
         machine.retry(1, UNIQUE_TS_KEY, back, None)
         machine.retry(1, 2, back, None)  # another customer's
     assert {("copy", code) for code in (0, 19001, 19002, 19004, 19006)} <= set(machine.seen)
+
+
+@pytest.mark.parametrize(
+    ("key", "token"),
+    [(PLAIN_KEY, "token"), (UNIQUE_TS_KEY, "token"), (UNIQUE_TS_KEY, None), (PLAIN_KEY, None)],
+)
+def test_server_treats_copies_after_a_reversal_as_the_model(
+    machine: StateMachine, key: int, token: str | None
+) -> None:
+    """Without a token and unique-ts, each is carried out again: the model knows."""
+    machine.begin_with_groups((1, 290, 128))
+    for number, change in enumerate((machine.add, machine.remove, machine.replace)):
+        change(0, key, OWN, Phones(1, 3), RIGHT, None, token and f"{token} {number}")
+        for worker in (0, 1):
+            machine.reverse_and_send_again(worker, worker)
+    assert ("copy", 0) in machine.seen
+
+
+def test_server_refuses_another_body_with_a_client_token(machine: StateMachine) -> None:
+    machine.begin_with_groups((1, 290, 128))
+    machine.create(0, PLAIN_KEY, FEW, None, RIGHT, None)
+    for number, change in enumerate((machine.add, machine.remove, machine.replace)):
+        token = f"token {number}"
+        change(0, PLAIN_KEY, OWN, FEW, RIGHT, None, token)
+        change(1, PLAIN_KEY, OWN, Phones(1, 3), RIGHT, None, token)
+        change(1, PLAIN_KEY, ("own", 1), FEW, RIGHT, None, token)
+        machine.replace(1, PLAIN_KEY, OWN, MANY, RIGHT, None, token)
+    machine.create(0, PLAIN_KEY, FEW, "a", RIGHT, None, "token")
+    machine.create(1, PLAIN_KEY, MANY, "a", RIGHT, None, "token")
+    machine.delete(0, PLAIN_KEY, OWN, RIGHT, None, "token")
+    machine.delete(1, PLAIN_KEY, OWN, RIGHT, None, "token")  # another group is the newest now
+    assert machine.seen[19007] >= 11
 
 
 @pytest.mark.parametrize("key", [PLAIN_KEY, UNIQUE_TS_KEY])

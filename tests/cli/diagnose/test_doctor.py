@@ -32,7 +32,7 @@ def _failed(done: Done) -> tuple[str, str, str]:
 
 
 @on_sqlite_only
-def test_where_all_is_well_every_step_is_told(run_anywhere: Run, server: SharedServer) -> None:
+def test_doctor_prints_every_step(run_anywhere: Run, server: SharedServer) -> None:
     server.call("createGroup", {"phones": "85211111114"})
     done = run_anywhere("doctor")
     lines = [line for line in done.out.splitlines() if not line.startswith(" ")]
@@ -46,7 +46,7 @@ def test_where_all_is_well_every_step_is_told(run_anywhere: Run, server: SharedS
 
 
 @on_sqlite_only
-def test_it_says_where_each_setting_comes_from_but_not_the_secret(
+def test_settings_step_names_sources_without_the_secret(
     run_anywhere: Run, server: SharedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "openpns" / "config.toml"
@@ -64,7 +64,7 @@ def test_it_says_where_each_setting_comes_from_but_not_the_secret(
     assert "secret-of-cus-1" not in done.out
 
 
-def test_a_missing_setting_is_told(
+def test_settings_step_reports_a_missing_setting(
     run_anywhere: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -79,7 +79,9 @@ def _doctor(run: Run, url: str, monkeypatch: pytest.MonkeyPatch, code: int) -> D
     return run("doctor", "--json", "--base-url", url, "--access-key", "key-of-cus-1", code=code)
 
 
-def test_an_unknown_host_is_told(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dns_step_reports_an_unknown_host(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = _doctor(run_anywhere, "http://no-such-host.invalid", monkeypatch, 6)
     step, detail, advice = _failed(done)
     assert step == "dns"
@@ -87,7 +89,9 @@ def test_an_unknown_host_is_told(run_anywhere: Run, monkeypatch: pytest.MonkeyPa
     assert "base_url" in advice
 
 
-def test_a_closed_port_is_told(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_step_reports_a_closed_port(
+    run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
         port = unused.getsockname()[1]
@@ -97,7 +101,7 @@ def test_a_closed_port_is_told(run_anywhere: Run, monkeypatch: pytest.MonkeyPatc
     assert "port" in advice
 
 
-def test_a_proxy_of_the_environment_is_what_is_reached(
+def test_connect_step_uses_the_proxy_of_the_environment(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:hunter22@no-such-proxy.invalid:3128")
@@ -115,7 +119,7 @@ def test_a_proxy_of_the_environment_is_what_is_reached(
 @pytest.mark.parametrize(
     ("page", "text"), [(b"<html>", "not one of this API"), (b"[]", "not one of this API")]
 )
-def test_an_answer_that_is_none_of_this_api_is_told(
+def test_http_step_reports_a_response_of_another_api(
     run_anywhere: Run, proxy: Proxy, page: bytes, text: str
 ) -> None:
     proxy.page = page
@@ -126,16 +130,14 @@ def test_an_answer_that_is_none_of_this_api_is_told(
 
 
 @on_sqlite_only
-def test_a_connection_that_is_closed_without_an_answer_is_told(
-    run_anywhere: Run, proxy: Proxy
-) -> None:
+def test_http_step_reports_a_closed_connection(run_anywhere: Run, proxy: Proxy) -> None:
     proxy.lose_answer = lambda _: True
     step, detail, _ = _failed(run_anywhere("doctor", "--json", code=6))
     assert (step, detail) == ("http", "no response (RemoteProtocolError)")
 
 
 @on_sqlite_only
-def test_a_wrong_path_is_told(run_anywhere: Run, server: SharedServer) -> None:
+def test_http_step_reports_a_wrong_path(run_anywhere: Run, server: SharedServer) -> None:
     url = f"http://127.0.0.1:{server.port}/pns"
     step, detail, advice = _failed(run_anywhere("doctor", "--json", "--base-url", url, code=1))
     assert step == "http"
@@ -145,7 +147,7 @@ def test_a_wrong_path_is_told(run_anywhere: Run, server: SharedServer) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize(("moved_s", "side"), [(300, "behind"), (-300, "ahead of")])
-def test_a_clock_that_is_off_is_told(
+def test_clock_step_reports_a_wrong_clock(
     run_anywhere: Run, proxy: Proxy, moved_s: int, side: str
 ) -> None:
     proxy.date_moved_s = moved_s
@@ -157,9 +159,7 @@ def test_a_clock_that_is_off_is_told(
 
 
 @on_sqlite_only
-def test_a_clock_that_is_a_little_off_is_told_and_no_failure(
-    run_anywhere: Run, proxy: Proxy
-) -> None:
+def test_clock_step_accepts_a_small_offset(run_anywhere: Run, proxy: Proxy) -> None:
     proxy.date_moved_s = 30
     assert "s behind the server's" in run_anywhere("doctor").out
     proxy.date_moved_s = None
@@ -169,7 +169,7 @@ def test_a_clock_that_is_a_little_off_is_told_and_no_failure(
 
 
 @on_sqlite_only
-def test_an_unknown_or_disabled_key_is_told(
+def test_key_step_reports_an_unknown_or_disabled_key(
     run_anywhere: Run, server: SharedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run_anywhere("doctor", "--json", "--access-key", "no-such-key", code=4)
@@ -182,7 +182,7 @@ def test_an_unknown_or_disabled_key_is_told(
 
 
 @on_sqlite_only
-def test_a_wrong_secret_is_told(
+def test_signature_step_reports_a_wrong_secret(
     run_anywhere: Run, server: SharedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "secret-of-nobody")
@@ -194,7 +194,7 @@ def test_a_wrong_secret_is_told(
 
 
 @on_sqlite_only
-def test_a_disabled_customer_is_told_apart_from_an_unknown_key(
+def test_permission_step_reports_a_disabled_customer(
     run_anywhere: Run, server: SharedServer
 ) -> None:
     run_anywhere("customers", "disable", "cus_1", "--database", server.url)
@@ -255,7 +255,7 @@ def _certificate(file: Path) -> Path:
     return file
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told(
+def test_tls_step_reports_an_untrusted_certificate(
     run_anywhere: Run, tls_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _doctor(run_anywhere, f"https://127.0.0.1:{tls_port}", monkeypatch, 6)
@@ -265,7 +265,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told(
     assert "SSL_CERT_FILE" in advice
 
 
-def test_the_version_of_tls_and_the_certificate_s_end_are_told(
+def test_tls_step_prints_version_and_expiry(
     run_anywhere: Run, tls_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))

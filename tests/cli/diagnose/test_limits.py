@@ -3,7 +3,7 @@ from tests.helpers import on_sqlite_only
 
 
 @on_sqlite_only
-def test_every_bound_is_shown_with_what_is_used(run_anywhere: Run, server: SharedServer) -> None:
+def test_limits_prints_every_limit_and_its_usage(run_anywhere: Run, server: SharedServer) -> None:
     server.call("createGroup", {"phones": "85211111114,85235753351"})
     head, *rows = [line.split() for line in run_anywhere("limits").out.splitlines()]
     assert head == ["limit", "max", "used"]

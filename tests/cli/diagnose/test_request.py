@@ -24,9 +24,7 @@ def run_curl(command: str, proxy: Proxy) -> dict[str, object]:
 
 
 @on_sqlite_only
-def test_the_envelope_is_one_line_where_it_is_piped(
-    run_anywhere: Run, server: SharedServer
-) -> None:
+def test_request_prints_one_line_into_a_pipe(run_anywhere: Run, server: SharedServer) -> None:
     created = run_anywhere("request", "createGroup", "--data", '{"phones":"85211111114"}').json
     assert list(created) == ["code", "msg", "requestId", "groupId"]
     done = run_anywhere("request", "listGroup", "--data", LIST)
@@ -36,7 +34,7 @@ def test_the_envelope_is_one_line_where_it_is_piped(
 
 
 @on_sqlite_only
-def test_the_body_may_come_from_a_file_or_stdin(
+def test_request_reads_the_body_from_a_file_or_stdin(
     run_anywhere: Run, server: SharedServer, tmp_path: Path
 ) -> None:
     (tmp_path / "body.json").write_text(LIST)
@@ -47,7 +45,7 @@ def test_the_body_may_come_from_a_file_or_stdin(
 
 
 @on_sqlite_only
-def test_a_refused_call_prints_its_envelope_and_fails(
+def test_refused_request_prints_its_envelope_and_fails(
     run_anywhere: Run, server: SharedServer
 ) -> None:
     done = run_anywhere("request", "listGroup", code=1)
@@ -62,9 +60,7 @@ def test_a_refused_call_prints_its_envelope_and_fails(
     "body",
     [LIST, '{"limit":1,\n"offset":0}', '{"limit":1,"offset":0,"x":"it\'s \\"$HOME\\" 销售"}'],
 )
-def test_the_curl_command_works_as_printed_and_sends_the_body_as_given(
-    run_anywhere: Run, proxy: Proxy, body: str
-) -> None:
+def test_curl_command_sends_the_given_body(run_anywhere: Run, proxy: Proxy, body: str) -> None:
     done = run_anywhere("request", "listGroup", "--data", body, "--curl")
     assert "secret-of-cus-1" not in done.out
     assert run_curl(done.out, proxy)["msg"] == "success"
@@ -72,7 +68,7 @@ def test_the_curl_command_works_as_printed_and_sends_the_body_as_given(
 
 
 @on_sqlite_only
-def test_the_curl_command_sends_nothing_by_itself(run_anywhere: Run, proxy: Proxy) -> None:
+def test_curl_option_sends_nothing(run_anywhere: Run, proxy: Proxy) -> None:
     body = '{"phones":"85211111114"}'
     command = run_anywhere("request", "createGroup", "--data", body, "--curl").out
     assert run_anywhere("groups", "list", "--json").json == []
@@ -88,7 +84,9 @@ def test_the_curl_command_sends_nothing_by_itself(run_anywhere: Run, proxy: Prox
         ("@no-such-file", "cannot read no-such-file"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_not_sent(run_anywhere: Run, data: str, text: str) -> None:
+def test_request_refuses_a_body_that_is_not_a_json_object(
+    run_anywhere: Run, data: str, text: str
+) -> None:
     done = run_anywhere("request", "listGroup", "--data", data, code=2)
     assert text in done.err
     assert done.out == ""

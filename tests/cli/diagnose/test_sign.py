@@ -28,7 +28,7 @@ def signature(body: bytes = BODY.encode(), secret: str = SECRET, algorithm: str 
     return signing.sign(KEY, "listGroup", "5", TS, body, secret, algorithm)
 
 
-def test_it_prints_the_masked_text_and_the_signature(run_anywhere: Run) -> None:
+def test_sign_prints_the_masked_text_and_the_signature(run_anywhere: Run) -> None:
     done = run_anywhere(*CALL, "--body", BODY)
     assert done.out.splitlines() == [
         f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
@@ -51,14 +51,14 @@ def test_json_has_every_header(run_anywhere: Run) -> None:
     }
 
 
-def test_options_come_before_the_environment(run_anywhere: Run) -> None:
+def test_options_have_priority_over_the_environment(run_anywhere: Run) -> None:
     options = ("--access-key", "k2", "--access-secret", "other", "--biz-type", "1", "--json")
     done = run_anywhere(*CALL, *options)
     assert done.json["sign"] == signing.sign("k2", "listGroup", "1", TS, b"", "other")
     assert "bizType is not 5" in done.err
 
 
-def test_without_ts_it_is_the_time_now(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_ts_is_now(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "now_ms", lambda: int(TS))
     done = run_anywhere("sign", "--action", "listGroup", "--body", BODY, "--json")
     assert done.json["ts"] == TS
@@ -66,7 +66,7 @@ def test_without_ts_it_is_the_time_now(run_anywhere: Run, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("body", [b"{}\r\n", b"\xff\x00", b"", b" \xef\xbb\xbf"])
-def test_a_file_and_stdin_are_signed_byte_for_byte(
+def test_sign_uses_file_and_stdin_byte_for_byte(
     run_anywhere: Run, tmp_path: Path, body: bytes
 ) -> None:
     file = tmp_path / "body.json"
@@ -77,7 +77,7 @@ def test_a_file_and_stdin_are_signed_byte_for_byte(
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_the_secret_can_come_from_stdin_with_one_line_end(run_anywhere: Run, end: bytes) -> None:
+def test_sign_reads_the_secret_from_stdin(run_anywhere: Run, end: bytes) -> None:
     done = run_anywhere(
         *CALL, "--access-secret", "-", "--body", BODY, "--json", stdin=b"another-one" + end
     )
@@ -98,25 +98,25 @@ def test_the_secret_can_come_from_stdin_with_one_line_end(run_anywhere: Run, end
         (["--access-secret", "se\udcffcret"], "must be UTF-8"),
     ],
 )
-def test_a_wrong_use_is_told(run_anywhere: Run, arguments: list[str], text: str) -> None:
+def test_sign_refuses_wrong_usage(run_anywhere: Run, arguments: list[str], text: str) -> None:
     done = run_anywhere(*CALL, *arguments, code=2)
     assert text in done.err
     assert "cret\n" not in done.err
     assert done.out == ""
 
 
-def test_explaining_needs_the_ts_that_was_sent(run_anywhere: Run) -> None:
+def test_explain_needs_ts(run_anywhere: Run) -> None:
     done = run_anywhere("sign", "--action", "a", "--explain", "--sign", "0", code=2)
     assert "--explain, --sign and --ts go together" in done.err
 
 
-def test_a_secret_from_stdin_must_be_utf_8(run_anywhere: Run) -> None:
+def test_secret_from_stdin_must_be_utf_8(run_anywhere: Run) -> None:
     done = run_anywhere(*CALL, "--access-secret", "-", stdin=b"\xff", code=2)
     assert "must be UTF-8" in done.err
 
 
 @pytest.mark.parametrize("name", ["OPENPNS_ACCESS_KEY", "OPENPNS_ACCESS_SECRET"])
-def test_a_missing_key_or_secret_names_option_and_variable(
+def test_missing_key_or_secret_names_option_and_variable(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name)
@@ -133,16 +133,14 @@ def test_a_missing_key_or_secret_names_option_and_variable(
         (["--body", "\ufeff{}"], "byte order mark"),
     ],
 )
-def test_what_will_fail_all_the_same_is_a_hint_on_stderr(
-    run_anywhere: Run, arguments: list[str], hint: str
-) -> None:
+def test_hints_are_printed_on_stderr(run_anywhere: Run, arguments: list[str], hint: str) -> None:
     done = run_anywhere(*CALL, *arguments)
     assert done.err.startswith("hint: ")
     assert hint in done.err
     assert hint not in done.out
 
 
-def test_a_signature_that_matches_is_said_to(run_anywhere: Run) -> None:
+def test_explain_reports_a_match(run_anywhere: Run) -> None:
     done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", f" {signature()}\n")
     assert done.out.splitlines() == [
         "the signature matches",
@@ -153,7 +151,7 @@ def test_a_signature_that_matches_is_said_to(run_anywhere: Run) -> None:
     assert done.json["causes"] == []
 
 
-def test_a_mistake_is_one_line_with_its_fix_and_exit_code_4(run_anywhere: Run) -> None:
+def test_explain_prints_a_mistake_with_its_fix_and_exits_with_4(run_anywhere: Run) -> None:
     wrong = signature(b'{"limit": 3, "offset": 0}')
     line = (
         "1. the signed body has other white space than the sent one (signed with a space after "
@@ -172,7 +170,7 @@ def test_a_mistake_is_one_line_with_its_fix_and_exit_code_4(run_anywhere: Run) -
     assert done.err == ""
 
 
-def test_two_mistakes_at_once_are_one_line(run_anywhere: Run) -> None:
+def test_explain_prints_two_mistakes_in_one_line(run_anywhere: Run) -> None:
     wrong = signature(b"", SECRET + "\n").upper()
     done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, code=4)
     (line,) = [line for line in done.out.splitlines() if line.startswith("1. ")]
@@ -181,13 +179,13 @@ def test_two_mistakes_at_once_are_one_line(run_anywhere: Run) -> None:
     assert "\n2. " not in done.out
 
 
-def test_what_cannot_be_seen_is_shown_as_an_escape(run_anywhere: Run) -> None:
+def test_explain_escapes_invisible_characters(run_anywhere: Run) -> None:
     wrong = signature(b"\xef\xbb\xbf{}")
     done = run_anywhere(*CALL, "--body", "{}", "--explain", "--sign", wrong, code=4)
     assert "&body=\\ufeff{}&" in done.out
 
 
-def test_json_names_each_mistake(run_anywhere: Run) -> None:
+def test_explain_json_names_each_mistake(run_anywhere: Run) -> None:
     wrong = signature(algorithm="sha256")
     done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, "--json", code=4)
     assert done.json["matches"] is False
@@ -208,7 +206,7 @@ def test_json_names_each_mistake(run_anywhere: Run) -> None:
         ("hello", "it does not look like a hex digest"),
     ],
 )
-def test_where_nothing_explains_it_that_is_said(
+def test_explain_without_cause_says_so(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, wrong: str, text: str
 ) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_VARIANTS_IN_PAIR_MAX", 2)  # for speed
@@ -218,7 +216,7 @@ def test_where_nothing_explains_it_that_is_said(
     assert "not everything was tried" not in done.out
 
 
-def test_a_search_that_was_cut_short_is_said_to_be(
+def test_explain_reports_an_incomplete_search(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "EXPLAIN_TEXT_BYTES_MAX", 1000)
@@ -228,7 +226,7 @@ def test_a_search_that_was_cut_short_is_said_to_be(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize("secret", [SECRET, f" {SECRET}\n", "s&=+%é secret"])
-def test_the_secret_is_never_shown(run_anywhere: Run, secret: str, form: list[str]) -> None:
+def test_sign_never_prints_the_secret(run_anywhere: Run, secret: str, form: list[str]) -> None:
     call = (*CALL, "--access-secret", secret, "--body", f'"{secret}"', *form)
     body = f'"{secret}"'.encode()
     shown = [run_anywhere(*call)]
@@ -239,7 +237,7 @@ def test_the_secret_is_never_shown(run_anywhere: Run, secret: str, form: list[st
         assert secret.strip() not in done.out + done.err
 
 
-def test_it_works_without_the_servers_packages() -> None:
+def test_sign_works_without_the_servers_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extra = [
         line.split(">")[0].replace("-", "_") for line in project["optional-dependencies"]["server"]

@@ -78,13 +78,13 @@ def _reported(done: Done) -> dict[int, str]:
     return {int(line.partition(":")[0]): line.partition(": ")[2] for line in lines}
 
 
-def test_a_file_is_imported_and_counted(groups: Groups, openpns: Run) -> None:
+def test_import_counts_groups_and_phones(groups: Groups, openpns: Run) -> None:
     assert groups.load(GOOD).out == "imported 2 groups with 3 phones\n"
     assert groups.names() == ["销售一部", 'a name, "quoted"']
     assert openpns("customers", "show", "cus_1", "--json").json["groupCount"] == 2
 
 
-def test_an_export_imported_for_another_customer_is_the_same_byte_for_byte(
+def test_export_of_an_imported_export_is_identical(
     groups: Groups, openpns: Run, tmp_path: Path
 ) -> None:
     groups.load(GOOD + f"{IDS[2]},,,\n")
@@ -97,7 +97,7 @@ def test_an_export_imported_for_another_customer_is_the_same_byte_for_byte(
     assert '销售一部,"85211111114,8613800138000",备注\n' in first.read_text("utf-8")
 
 
-def test_a_bad_row_is_reported_by_its_line_and_nothing_is_written(groups: Groups) -> None:
+def test_import_reports_a_bad_row_and_writes_nothing(groups: Groups) -> None:
     done = groups.load(BAD, code=1)
     reported = _reported(done)
     assert list(reported) == list(BAD_LINES)
@@ -109,14 +109,14 @@ def test_a_bad_row_is_reported_by_its_line_and_nothing_is_written(groups: Groups
     assert groups.names() == []
 
 
-def test_with_keep_going_the_good_rows_are_written(groups: Groups) -> None:
+def test_import_keep_going_writes_good_rows(groups: Groups) -> None:
     done = groups.load(BAD, "--keep-going", code=1)
     assert list(_reported(done)) == list(BAD_LINES)
     assert done.out.endswith("imported 2 groups with 1 phones\n")
     assert groups.names() == ["good", "also good"]
 
 
-def test_a_dry_run_checks_and_writes_nothing(groups: Groups) -> None:
+def test_import_dry_run_writes_nothing(groups: Groups) -> None:
     assert groups.load(GOOD, "--dry-run").out == "would import 2 groups with 3 phones\n"
     done = groups.load(BAD, "--dry-run", code=1)
     assert list(_reported(done)) == list(BAD_LINES)
@@ -124,7 +124,7 @@ def test_a_dry_run_checks_and_writes_nothing(groups: Groups) -> None:
     assert groups.names() == []
 
 
-def test_a_group_that_is_there_already_is_reported(groups: Groups) -> None:
+def test_import_reports_an_existing_group(groups: Groups) -> None:
     groups.load(GOOD)
     done = groups.load(GOOD, code=1)
     assert _reported(done) == dict.fromkeys((2, 3), "groupId exists already")
@@ -132,19 +132,19 @@ def test_a_group_that_is_there_already_is_reported(groups: Groups) -> None:
 
 
 @on_sqlite_only
-def test_a_file_may_come_from_stdin_or_a_pipe(groups: Groups, tmp_path: Path) -> None:
+def test_import_reads_stdin_and_pipes(groups: Groups, tmp_path: Path) -> None:
     assert groups.load_stdin(GOOD.encode()).out == "imported 2 groups with 3 phones\n"
     assert groups.dump().out == groups.dump("-").out
 
 
 @on_sqlite_only
-def test_a_byte_order_mark_is_no_part_of_the_first_column(groups: Groups) -> None:
+def test_import_skips_a_byte_order_mark(groups: Groups) -> None:
     groups.load(b"\xef\xbb\xbf" + GOOD.encode())
     assert len(groups.names()) == 2
 
 
 @on_sqlite_only
-def test_lines_may_end_as_windows_ends_them(groups: Groups) -> None:
+def test_import_accepts_crlf(groups: Groups) -> None:
     groups.load("phones,groupName\r\n85211111114,a\r\n\r\n852x,b\r\n", "--keep-going", code=1)
     assert groups.names() == ["a"]
     done = groups.load("phones,groupName\r\n85211111114,a\r\n\r\n852x,b\r\n", code=1)
@@ -156,14 +156,14 @@ def test_lines_may_end_as_windows_ends_them(groups: Groups) -> None:
     "header",
     ["", "number\n", "phones;groupName\n", "phones,phones\n", "phones,extra\n", "groupId\n"],
 )
-def test_a_file_without_the_right_first_line_is_refused(groups: Groups, header: str) -> None:
+def test_import_refuses_a_wrong_header_line(groups: Groups, header: str) -> None:
     done = groups.load(header + "85211111114\n" if header else "", code=2)
     assert "in.csv: the first line must be the names of the columns" in done.err
     assert "allowed are groupId, groupName, phones, remark" in done.err
 
 
 @on_sqlite_only
-def test_a_row_that_is_not_utf_8_is_reported_by_its_line(groups: Groups) -> None:
+def test_import_reports_a_row_that_is_not_utf_8(groups: Groups) -> None:
     rows = f"{HEADER},甲,85211111114,\n,乙,85211111114,\n".encode()
     done = groups.load(rows.replace("乙".encode(), "乙".encode("gbk")), code=1)
     assert _reported(done) == {3: "is not UTF-8"}
@@ -172,7 +172,7 @@ def test_a_row_that_is_not_utf_8_is_reported_by_its_line(groups: Groups) -> None
 
 @on_sqlite_only
 @pytest.mark.parametrize("options", [(), ("--keep-going",), ("--dry-run",)])
-def test_a_file_that_is_no_csv_in_its_middle_is_not_imported_in_part(
+def test_import_writes_nothing_of_a_file_with_broken_csv(
     groups: Groups, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
@@ -195,7 +195,7 @@ def _break_writes(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
 
 
 @on_sqlite_only
-def test_an_import_that_breaks_off_says_how_far_it_came(
+def test_interrupted_import_says_what_is_imported(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
@@ -209,7 +209,7 @@ def test_an_import_that_breaks_off_says_how_far_it_came(
 
 
 @on_sqlite_only
-def test_an_import_that_cannot_begin_says_so(
+def test_import_reports_an_unavailable_database(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _break_writes(monkeypatch, after=0)
@@ -218,7 +218,7 @@ def test_an_import_that_cannot_begin_says_so(
 
 
 @on_sqlite_only
-def test_of_many_bad_rows_the_first_are_shown(groups: Groups) -> None:
+def test_import_shows_only_the_first_bad_rows(groups: Groups) -> None:
     done = groups.load(HEADER + ",,x,\n" * 30, code=1)
     assert list(_reported(done)) == list(range(2, 22))
     assert "more bad rows follow, not shown" in done.err
@@ -226,7 +226,7 @@ def test_of_many_bad_rows_the_first_are_shown(groups: Groups) -> None:
 
 
 @on_sqlite_only
-def test_the_servers_bounds_hold_for_an_import_too(
+def test_import_uses_the_bounds_of_the_server(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENPNS_PHONES_IN_GROUP_MAX", "1")
@@ -234,14 +234,14 @@ def test_the_servers_bounds_hold_for_an_import_too(
 
 
 @pytest.mark.parametrize("command", ["import", "export"])
-def test_an_unknown_customer_is_named(groups: Groups, command: str) -> None:
+def test_import_names_an_unknown_customer(groups: Groups, command: str) -> None:
     groups.file.write_text(HEADER)
     dump_or_load = groups.dump if command == "export" else groups.load
     assert "'cus_9'" in dump_or_load(str(groups.file), "--customer", "cus_9", code=2).err
 
 
 @on_sqlite_only
-def test_json_lines_hold_the_same_as_csv(groups: Groups, tmp_path: Path) -> None:
+def test_json_lines_equal_csv(groups: Groups, tmp_path: Path) -> None:
     groups.load(GOOD + f"{IDS[2]},,,\n")
     lines = tmp_path / "out.jsonl"
     groups.dump(str(lines))
@@ -256,7 +256,7 @@ def test_json_lines_hold_the_same_as_csv(groups: Groups, tmp_path: Path) -> None
 
 
 @on_sqlite_only
-def test_a_bad_line_of_json_is_reported_by_its_line(groups: Groups) -> None:
+def test_import_reports_a_bad_json_line(groups: Groups) -> None:
     lines = [
         b'\xef\xbb\xbf{"phones": "85211111114, 8613800138000", "customerId": "cus_9"}',
         b"",
@@ -296,14 +296,12 @@ def test_a_bad_line_of_json_is_reported_by_its_line(groups: Groups) -> None:
         (["--database", "sqlite:///x.db"], "--database needs --customer"),
     ],
 )
-def test_the_database_is_chosen_by_customer_and_by_nothing_else(
-    openpns: Run, options: list[str], text: str
-) -> None:
+def test_only_customer_selects_the_database(openpns: Run, options: list[str], text: str) -> None:
     assert text in openpns("groups", "import", "-", *options, code=2).err
 
 
 @on_sqlite_only
-def test_a_database_in_the_environment_alone_does_not_select_it(
+def test_database_variable_does_not_select_the_database(
     openpns: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -311,6 +309,6 @@ def test_a_database_in_the_environment_alone_does_not_select_it(
         assert "base_url, access_key" in openpns("groups", *command, code=2).err
 
 
-def test_customer_without_a_database_is_a_usage_error(run_anywhere: Run) -> None:
+def test_customer_without_database_is_a_usage_error(run_anywhere: Run) -> None:
     done = run_anywhere("groups", "export", "--customer", "cus_1", code=2)
     assert "Missing option '--database' (env var: 'OPENPNS_DATABASE')" in done.err

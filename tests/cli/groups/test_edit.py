@@ -10,6 +10,14 @@ pytestmark = [on_sqlite_only, pytest.mark.usefixtures("server")]
 
 NO_GROUP = "0" * 32
 
+OLD, NEW = "85211111114", "8613800138000"
+# What each command does to a group that holds OLD alone, with OLD and NEW.
+CHANGES = {
+    "add": {"added": 1, "removed": 0, "unchanged": 1, "count": 2},
+    "remove": {"added": 0, "removed": 1, "unchanged": 1, "count": 0},
+    "replace": {"added": 1, "removed": 0, "unchanged": 1, "count": 2},
+}
+
 
 @pytest.fixture
 def group_id(run_anywhere: Run, server: SharedServer) -> str:
@@ -26,7 +34,7 @@ def _phones(run: Run, group_id: str) -> list[str]:
     return found
 
 
-def test_a_group_is_shown_with_all_its_numbers(run_anywhere: Run, group_id: str) -> None:
+def test_get_prints_a_group_with_its_phones(run_anywhere: Run, group_id: str) -> None:
     assert run_anywhere("groups", "get", group_id).out.splitlines() == [
         f"groupId   {group_id}",
         "name      销售一部",
@@ -45,14 +53,14 @@ def test_a_group_is_shown_with_all_its_numbers(run_anywhere: Run, group_id: str)
     }
 
 
-def test_creating_prints_the_id_for_scripts(run_anywhere: Run) -> None:
+def test_create_prints_the_id(run_anywhere: Run) -> None:
     made = run_anywhere("groups", "create", "85211111114,8613800138000", "--json").json
     assert list(made) == ["groupId"]
     assert run_anywhere("groups", "list", "-q").out == made["groupId"] + "\n"
     assert _phones(run_anywhere, made["groupId"]) == ["85211111114", "8613800138000"]
 
 
-def test_creating_with_a_token_of_ones_own_makes_one_group(run_anywhere: Run) -> None:
+def test_create_with_the_same_token_creates_one_group(run_anywhere: Run) -> None:
     create = ("groups", "create", "--client-token", "order-7")
     made = [run_anywhere(*create, "85211111114").out for _ in range(2)]
     assert made[0] == made[1] == run_anywhere("groups", "list", "-q").out
@@ -60,9 +68,7 @@ def test_creating_with_a_token_of_ones_own_makes_one_group(run_anywhere: Run) ->
     assert refused.err.startswith("openpns: Client token reused: another createGroup was sent")
 
 
-def test_numbers_are_added_removed_and_replaced(
-    run_anywhere: Run, group_id: str, tmp_path: Path
-) -> None:
+def test_add_remove_and_replace_phones(run_anywhere: Run, group_id: str, tmp_path: Path) -> None:
     done = run_anywhere("groups", "add", group_id, "8613800138000")
     assert (done.out, done.err) == ("", f"{group_id}: added\n")
     assert _phones(run_anywhere, group_id)[-1] == "8613800138000"
@@ -75,17 +81,13 @@ def test_numbers_are_added_removed_and_replaced(
 
 
 @pytest.mark.parametrize("command", ["create", "add", "remove", "replace"])
-def test_without_numbers_the_command_says_where_they_may_come_from(
-    run_anywhere: Run, command: str
-) -> None:
+def test_missing_phones_are_a_usage_error(run_anywhere: Run, command: str) -> None:
     arguments = [] if command == "create" else [NO_GROUP]
     done = run_anywhere("groups", command, *arguments, "-", stdin=b"\n", code=2)
     assert "give phones, --phones-file FILE, or - for stdin" in done.err
 
 
-def test_a_file_of_numbers_that_cannot_be_read_is_one_line(
-    run_anywhere: Run, tmp_path: Path
-) -> None:
+def test_unreadable_phones_file_is_one_line(run_anywhere: Run, tmp_path: Path) -> None:
     done = run_anywhere("groups", "create", "--phones-file", str(tmp_path / "none"), code=2)
     assert "cannot read it (No such file" in done.err
     (tmp_path / "gbk").write_bytes("号码".encode("gbk"))
@@ -95,9 +97,7 @@ def test_a_file_of_numbers_that_cannot_be_read_is_one_line(
 
 @pytest.mark.parametrize("group_id", [NO_GROUP, "groupA"])
 @pytest.mark.parametrize("command", ["get", "add", "remove", "replace", "delete"])
-def test_a_group_that_is_not_there_is_exit_code_3(
-    run_anywhere: Run, command: str, group_id: str
-) -> None:
+def test_missing_group_is_exit_code_3(run_anywhere: Run, command: str, group_id: str) -> None:
     rest = {"get": [], "delete": ["--yes"]}.get(command, ["85211111114"])
     done = run_anywhere("groups", command, group_id, *rest, code=3)
     assert "openpns: Number group does not exist" in done.err
@@ -105,7 +105,7 @@ def test_a_group_that_is_not_there_is_exit_code_3(
     assert done.out == ""
 
 
-def test_a_server_without_extensions_is_listed_and_searched_by_offset(
+def test_get_and_list_work_with_a_server_without_extensions(
     run_anywhere: Run, group_id: str, proxy: Proxy
 ) -> None:
     proxy.refuse = lambda body: "after" in body or [*body] == ["groupId"]
@@ -119,14 +119,14 @@ def test_a_server_without_extensions_is_listed_and_searched_by_offset(
         assert "openpns: Parameter error: not known" in done.err
 
 
-def test_what_the_server_refuses_is_told_without_the_number(run_anywhere: Run) -> None:
+def test_refused_phone_is_not_printed(run_anywhere: Run) -> None:
     done = run_anywhere("groups", "create", "85211111114", "0123", code=1)
     assert "Parameter error: phones: item 2 must be 5 to 15 digits" in done.err
     assert "0123" not in done.err
     assert run_anywhere("groups", "list", "--json").json == []
 
 
-def test_deleting_takes_several_ids_and_needs_a_yes(run_anywhere: Run, group_id: str) -> None:
+def test_delete_takes_several_ids_and_needs_yes(run_anywhere: Run, group_id: str) -> None:
     done = run_anywhere("groups", "delete", group_id, stdin=b"y\n", code=2)
     assert "Without a terminal for the confirmation, --yes is needed" in done.err
     other = run_anywhere("groups", "create", "85211111114").out.strip()
@@ -135,7 +135,7 @@ def test_deleting_takes_several_ids_and_needs_a_yes(run_anywhere: Run, group_id:
     assert run_anywhere("groups", "list", "--json").json == []
 
 
-def test_the_profile_says_who_calls_and_options_come_before_it(
+def test_options_have_priority_over_the_profile(
     run_anywhere: Run,
     server: SharedServer,
     group_id: str,
@@ -160,7 +160,7 @@ def test_the_profile_says_who_calls_and_options_come_before_it(
     assert "profile 'none': not in" in done.err
 
 
-def test_the_secret_is_no_option_and_never_shown(
+def test_secret_has_no_option_and_is_not_printed(
     run_anywhere: Run, server: SharedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "secret" not in run_anywhere("groups", "list", "--help").out.replace("its secret", "")
@@ -171,9 +171,7 @@ def test_the_secret_is_no_option_and_never_shown(
     assert "hunter22" not in done.err
 
 
-def test_a_group_s_json_can_be_imported_again(
-    run_anywhere: Run, group_id: str, tmp_path: Path
-) -> None:
+def test_json_of_a_group_can_be_imported(run_anywhere: Run, group_id: str, tmp_path: Path) -> None:
     file = tmp_path / "one.jsonl"
     group = run_anywhere("groups", "get", group_id, "--json").json
     file.write_text(json.dumps(group | {"phones": ["442071838750"]}))
@@ -181,7 +179,7 @@ def test_a_group_s_json_can_be_imported_again(
     assert _phones(run_anywhere, group_id) == ["442071838750"]
 
 
-def test_a_clock_that_is_off_is_one_line(run_anywhere: Run, proxy: Proxy) -> None:
+def test_wrong_clock_is_one_line(run_anywhere: Run, proxy: Proxy) -> None:
     refusal = {"code": 1004, "msg": "Timestamp has expired", "requestId": "1"}
     proxy.page = json.dumps(refusal).encode()
     proxy.date_moved_s = 300
@@ -189,3 +187,35 @@ def test_a_clock_that_is_off_is_one_line(run_anywhere: Run, proxy: Proxy) -> Non
     clock, refused = done.err.splitlines()
     assert clock.startswith("openpns: this machine's clock is ")
     assert refused.startswith("openpns: Timestamp has expired")
+
+
+@pytest.fixture
+def single(server: SharedServer) -> str:
+    made: str = server.call("createGroup", {"phones": OLD})["groupId"]
+    return made
+
+
+@pytest.mark.parametrize("command", CHANGES)
+def test_change_prints_detail_and_dry_run(run_anywhere: Run, single: str, command: str) -> None:
+    given = ["groups", command, single, OLD, NEW]
+    change = CHANGES[command]
+    text = "+{added} -{removed} ={unchanged}, {count} phones".format(**change)
+    done = run_anywhere(*given, "--dry-run")
+    assert (done.out, done.err) == (f"{single}: {text}\n", "dry run: nothing was changed\n")
+    assert run_anywhere(*given, "--dry-run", "--json").json == change
+    assert run_anywhere("groups", "phones", single).out == f"{OLD}\n"
+    done = run_anywhere(*given, "--detail")
+    assert (done.out, done.err) == (f"{single}: {text}\n", "")
+    assert run_anywhere("groups", "show", single, "--json").json["count"] == change["count"]
+
+
+def test_json_prints_the_detail(run_anywhere: Run, single: str) -> None:
+    assert run_anywhere("groups", "add", single, OLD, NEW, "--json").json == CHANGES["add"]
+    assert run_anywhere("groups", "phones", single).out == f"{OLD}\n{NEW}\n"
+
+
+def test_dry_run_reports_why_a_change_is_refused(run_anywhere: Run, single: str) -> None:
+    done = run_anywhere("groups", "add", single, "0123", "--dry-run", code=1)
+    assert "Parameter error: phones: item 1 must be 5 to 15 digits" in done.err
+    done = run_anywhere("groups", "add", "0" * 32, NEW, "--dry-run", code=3)
+    assert "openpns: Number group does not exist" in done.err

@@ -31,7 +31,7 @@ def ids(server: SharedServer) -> list[str]:
         (["--limit", "0"], []),
     ],
 )
-def test_groups_are_found(
+def test_find_prints_matching_groups(
     run_anywhere: Run, ids: list[str], options: list[str], places: list[int]
 ) -> None:
     found = run_anywhere("groups", "find", "-q", *options).out.split()
@@ -39,22 +39,18 @@ def test_groups_are_found(
     assert run_anywhere("groups", "find", "--id", ids[1], "-q").out == ids[1] + "\n"
 
 
-def test_the_number_may_come_from_stdin(run_anywhere: Run, ids: list[str]) -> None:
+def test_find_reads_the_phone_from_stdin(run_anywhere: Run, ids: list[str]) -> None:
     done = run_anywhere("groups", "find", "--phone", "-", "--json", stdin=b"85235753351\r\n")
     assert [group["groupId"] for group in done.json] == [ids[1]]
 
 
-def test_none_that_fits_is_said_to_people_and_is_empty_for_scripts(
-    run_anywhere: Run, ids: list[str]
-) -> None:
+def test_find_without_match_writes_to_stderr(run_anywhere: Run, ids: list[str]) -> None:
     done = run_anywhere("groups", "find", "--name", "x")
     assert (done.out, done.err) == ("", "no group matches\n")
     assert run_anywhere("groups", "find", "--name", "x", "--json").json == []
 
 
-def test_what_cannot_be_looked_for_is_told_without_the_number(
-    run_anywhere: Run, ids: list[str]
-) -> None:
+def test_find_refuses_a_wrong_phone_without_printing_it(run_anywhere: Run, ids: list[str]) -> None:
     done = run_anywhere("groups", "find", "--phone", "85211111114,85235753351", code=1)
     assert "Parameter error: phone must be one phone number" in done.err
     assert "85211111114" not in done.err

@@ -27,7 +27,7 @@ def ids(server: SharedServer) -> list[str]:
 
 @on_sqlite_only
 @pytest.mark.parametrize("columns", ["100", "160", "80"])
-def test_the_table_fits_the_line_and_stays_aligned_with_chinese_names(
+def test_list_fits_the_line_with_chinese_names(
     run_anywhere: Run, ids: list[str], columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -47,7 +47,7 @@ def test_the_table_fits_the_line_and_stays_aligned_with_chinese_names(
 
 
 @on_sqlite_only
-def test_on_a_wide_terminal_nothing_is_cut(
+def test_list_cuts_nothing_on_a_wide_terminal(
     run_anywhere: Run, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
@@ -56,9 +56,7 @@ def test_on_a_wide_terminal_nothing_is_cut(
 
 
 @on_sqlite_only
-def test_an_empty_list_is_said_to_people_and_is_empty_for_scripts(
-    run_anywhere: Run, server: SharedServer
-) -> None:
+def test_empty_list_writes_to_stderr(run_anywhere: Run, server: SharedServer) -> None:
     done = run_anywhere("groups", "list")
     assert (done.out, done.err) == ("", "no groups; create one with: openpns groups create\n")
     assert run_anywhere("groups", "list", "--json").out == "[]\n"
@@ -67,7 +65,7 @@ def test_an_empty_list_is_said_to_people_and_is_empty_for_scripts(
 
 
 @on_sqlite_only
-def test_json_csv_and_ids_hold_the_same_groups(run_anywhere: Run, ids: list[str]) -> None:
+def test_json_csv_and_ids_show_the_same_groups(run_anywhere: Run, ids: list[str]) -> None:
     listed = run_anywhere("groups", "list", "--json").json
     assert [group["groupId"] for group in listed] == ids
     assert listed[1] == {
@@ -93,7 +91,7 @@ def test_json_csv_and_ids_hold_the_same_groups(run_anywhere: Run, ids: list[str]
         (["--offset", "9"], []),
     ],
 )
-def test_a_part_of_the_list(
+def test_list_limit_and_offset(
     run_anywhere: Run, ids: list[str], options: list[str], places: list[int]
 ) -> None:
     expected = [ids[place] for place in places]
@@ -101,7 +99,7 @@ def test_a_part_of_the_list(
 
 
 @on_sqlite_only
-def test_all_pages_are_shown(
+def test_list_prints_all_pages(
     run_anywhere: Run, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "GROUPS_IN_PAGE_MAX", 3)
@@ -124,5 +122,5 @@ def test_all_pages_are_shown(
         (3, 10, "+3"),
     ],
 )
-def test_as_many_numbers_are_shown_as_fit(count: int, cells: int, shown: str) -> None:
+def test_cut_phones_shows_as_many_as_fit(count: int, cells: int, shown: str) -> None:
     assert cut_phones(PHONES[:count], cells) == shown

@@ -17,9 +17,7 @@ def group_id(server: SharedServer) -> str:
     return made
 
 
-def test_the_facts_of_a_group_are_shown_without_its_numbers(
-    run_anywhere: Run, group_id: str
-) -> None:
+def test_show_prints_attributes_without_phones(run_anywhere: Run, group_id: str) -> None:
     *facts, created, changed = run_anywhere("groups", "show", group_id).out.splitlines()
     assert facts == [
         f"groupId   {group_id}",
@@ -42,7 +40,7 @@ def test_the_facts_of_a_group_are_shown_without_its_numbers(
     assert 0 < times[0] <= times[1] <= now_ms()
 
 
-def test_numbers_are_printed_one_a_line(
+def test_phones_prints_one_phone_per_line(
     run_anywhere: Run, group_id: str, server: SharedServer
 ) -> None:
     assert run_anywhere("groups", "phones", group_id).out == "85211111114\n85235753351\n"
@@ -54,7 +52,7 @@ def test_numbers_are_printed_one_a_line(
     assert run_anywhere("groups", "phones", group_id, "--json").out == "[]\n"
 
 
-def test_a_group_gets_another_name_and_remark(run_anywhere: Run, group_id: str) -> None:
+def test_rename_changes_name_and_remark(run_anywhere: Run, group_id: str) -> None:
     done = run_anywhere("groups", "rename", group_id, "--name", "new")
     assert (done.out, done.err) == ("", f"{group_id}: renamed\n")
     run_anywhere("groups", "rename", group_id, "--remark", "")
@@ -69,9 +67,7 @@ def test_a_group_gets_another_name_and_remark(run_anywhere: Run, group_id: str) 
 @pytest.mark.parametrize("command", [["show"], ["phones"], ["rename", "--name", "x"]])
 @pytest.mark.parametrize("group_id", ["0" * 32, "groupA"])
 @pytest.mark.usefixtures("server")
-def test_a_group_that_is_not_there_is_exit_code_3(
-    run_anywhere: Run, command: list[str], group_id: str
-) -> None:
+def test_missing_group_is_exit_code_3(run_anywhere: Run, command: list[str], group_id: str) -> None:
     done = run_anywhere("groups", *command, group_id, code=3)
     assert "openpns: Number group does not exist" in done.err
     assert ("32 lower-case hex characters" in done.err) == (group_id == "groupA")

@@ -21,7 +21,7 @@ def changed(openpns: Run) -> Run:
     return openpns
 
 
-def test_the_trail_is_a_table_with_the_newest_first(changed: Run) -> None:
+def test_audit_prints_a_table_newest_first(changed: Run) -> None:
     done = changed("audit")
     head, *lines = done.out.splitlines()
     assert head.split() == ["time", "customer", "actor", "action", "about", "details"]
@@ -41,7 +41,7 @@ def test_the_trail_is_a_table_with_the_newest_first(changed: Run) -> None:
     assert done.err == ""
 
 
-def test_json_is_one_entry_a_line(changed: Run) -> None:
+def test_audit_json_prints_one_entry_per_line(changed: Run) -> None:
     entries = [json.loads(line) for line in changed("audit", "--json").out.splitlines()]
     assert len(entries) == 5
     assert list(entries[0]) == [
@@ -66,7 +66,7 @@ def test_json_is_one_entry_a_line(changed: Run) -> None:
     ],
 )
 @on_sqlite_only
-def test_entries_can_be_narrowed_down(changed: Run, options: list[str], count: int) -> None:
+def test_audit_options_select_entries(changed: Run, options: list[str], count: int) -> None:
     done = changed("audit", "--json", *options)
     assert len(done.out.splitlines()) == count
     assert done.err == ("" if count else "no entry matches\n")
@@ -84,13 +84,11 @@ def test_entries_can_be_narrowed_down(changed: Run, options: list[str], count: i
     ],
 )
 @on_sqlite_only
-def test_what_is_wrong_is_said_with_what_is_allowed(
-    openpns: Run, options: list[str], text: str
-) -> None:
+def test_audit_refuses_wrong_values(openpns: Run, options: list[str], text: str) -> None:
     assert text in openpns("audit", *options, code=2).err
 
 
-def test_pruning_asks_first_and_leaves_an_entry(changed: Run) -> None:
+def test_prune_asks_first_and_adds_an_entry(changed: Run) -> None:
     refused = changed("audit", "prune", "--before", "0s", code=1)
     assert "Delete every entry before 20" in refused.err
     assert len(changed("audit", "--json").out.splitlines()) == 5
@@ -102,7 +100,7 @@ def test_pruning_asks_first_and_leaves_an_entry(changed: Run) -> None:
 
 
 @on_sqlite_only
-def test_columns_stay_where_they_are_over_slices(
+def test_audit_keeps_columns_aligned_over_slices(
     openpns: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "_ROWS_EACH", 1)
@@ -114,7 +112,7 @@ def test_columns_stay_where_they_are_over_slices(
 
 
 @on_sqlite_only
-def test_a_restored_database_says_that_it_was(openpns: Run, tmp_path: Path) -> None:
+def test_restore_adds_an_audit_entry(openpns: Run, tmp_path: Path) -> None:
     database = tmp_path / "test.db"
     copy = database.with_name("copy.db")
     openpns("backup", "--to", str(copy))

@@ -39,7 +39,7 @@ def filled(openpns: Run, database_url: str) -> Run:
 
 
 @on_sqlite_only
-def test_what_was_backed_up_is_restored(filled: Run, file: Path, target: str) -> None:
+def test_restore_returns_what_was_backed_up(filled: Run, file: Path, target: str) -> None:
     done = filled("backup", "--to", str(file))
     assert done.out == f"backed up to {file}: {file.stat().st_size} bytes, {READ}\n"
     assert "the master key (OPENPNS_MASTER_KEY) is not in it" in done.err
@@ -54,7 +54,7 @@ def test_what_was_backed_up_is_restored(filled: Run, file: Path, target: str) ->
 
 
 @on_sqlite_only
-def test_a_backup_is_not_overwritten_unless_told_to(filled: Run, file: Path) -> None:
+def test_backup_overwrites_only_with_force(filled: Run, file: Path) -> None:
     file.write_text("kept")
     assert "--force replaces it" in filled("backup", "--to", str(file), code=2).err
     assert file.read_text() == "kept"
@@ -63,7 +63,9 @@ def test_a_backup_is_not_overwritten_unless_told_to(filled: Run, file: Path) -> 
 
 
 @on_sqlite_only
-def test_an_unsound_database_makes_no_backup(filled: Run, file: Path, database_url: str) -> None:
+def test_backup_refuses_an_inconsistent_database(
+    filled: Run, file: Path, database_url: str
+) -> None:
     asyncio.run(direct.query(database_url, "UPDATE number_group SET phones = ''"))
     done = filled("backup", "--to", str(file), code=1)
     assert "what listGroup shows is not its phones" in done.err
@@ -71,7 +73,7 @@ def test_an_unsound_database_makes_no_backup(filled: Run, file: Path, database_u
 
 
 @on_sqlite_only
-def test_a_database_in_the_way_is_kept(
+def test_restore_keeps_an_existing_database(
     filled: Run, file: Path, database_url: str, tmp_path: Path
 ) -> None:
     filled("backup", "--to", str(file))
@@ -86,7 +88,7 @@ def test_a_database_in_the_way_is_kept(
 
 
 @on_sqlite_only
-def test_a_backup_that_is_damaged_or_none_is_not_restored(
+def test_restore_refuses_a_damaged_backup_and_another_file(
     filled: Run, file: Path, target: str, tmp_path: Path
 ) -> None:
     filled("backup", "--to", str(file))
@@ -106,7 +108,7 @@ def test_a_backup_that_is_damaged_or_none_is_not_restored(
 
 
 @on_sqlite_only
-def test_a_restored_database_without_its_master_key_is_told(
+def test_restore_reports_a_missing_master_key(
     filled: Run, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled("keys", "create", "--customer", "cus_1")
@@ -120,7 +122,7 @@ def test_a_restored_database_without_its_master_key_is_told(
     assert not Path(f"{database_path(target)}.key").exists()
 
 
-def test_postgresql_is_sent_to_its_own_tools(run_anywhere: Run, file: Path) -> None:
+def test_backup_refuses_postgresql(run_anywhere: Run, file: Path) -> None:
     url = "postgresql://openpns:hunter22@127.0.0.1/openpns"
     for arguments in (("backup", "--to"), ("restore", "--from")):
         done = run_anywhere(*arguments, str(file), "--database", url, code=2)
@@ -129,7 +131,7 @@ def test_postgresql_is_sent_to_its_own_tools(run_anywhere: Run, file: Path) -> N
 
 
 @on_sqlite_only
-def test_a_backup_of_an_older_version_is_read_by_way_of_a_migrated_copy(
+def test_backup_of_an_older_version_is_checked_in_a_migrated_copy(
     filled: Run, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest = migrations.newest()
@@ -152,7 +154,7 @@ def steady_writes() -> Iterator[threading.Event]:
 
 
 @on_sqlite_only
-def test_a_served_database_is_backed_up_under_writes_and_not_replaced(
+def test_backup_works_under_writes_and_restore_refuses_an_open_database(
     start: Start, served_url: str, file: Path, run_anywhere: Run, steady_writes: threading.Event
 ) -> None:
     server = start("serve", "--database", served_url, "--port", "0", "--workers", "2")

@@ -3,7 +3,7 @@ from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
 
-def test_a_customer_is_created_shown_and_listed(openpns: Run) -> None:
+def test_create_show_and_list_a_customer(openpns: Run) -> None:
     made = openpns("customers", "create", "cus_2", "--name", "例子公司", "--json").json
     assert list(made) == ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
     assert (made["customerId"], made["name"], made["groupCount"]) == ("cus_2", "例子公司", 0)
@@ -12,18 +12,18 @@ def test_a_customer_is_created_shown_and_listed(openpns: Run) -> None:
     assert [customer["customerId"] for customer in listed] == ["cus_1", "cus_2"]
 
 
-def test_json_keeps_chinese_names_readable(openpns: Run) -> None:
+def test_json_does_not_escape_chinese_names(openpns: Run) -> None:
     assert "例子" in openpns("customers", "create", "cus_2", "--name", "例子", "--json").out
 
 
-def test_a_customer_is_disabled_and_enabled_again(openpns: Run) -> None:
+def test_disable_and_enable_a_customer(openpns: Run) -> None:
     assert openpns("customers", "disable", "cus_1", "--json").json["disabledMs"] > 0
     assert "disabled" in openpns("customers", "show", "cus_1").out
     assert openpns("customers", "enable", "cus_1", "--json").json["disabledMs"] is None
     assert "active" in openpns("customers", "show", "cus_1").out
 
 
-def test_the_list_has_a_line_for_each_customer(openpns: Run) -> None:
+def test_list_prints_one_line_per_customer(openpns: Run) -> None:
     openpns("customers", "create", "cus_2", "--name", "中文客户")
     head, first, second = openpns("customers", "list").out.splitlines()
     assert head.split() == ["customer", "groups", "created", "state", "name"]
@@ -31,7 +31,7 @@ def test_the_list_has_a_line_for_each_customer(openpns: Run) -> None:
     assert second.split()[-2:] == ["active", "中文客户"]
 
 
-def test_without_customers_the_list_says_how_to_make_one(run: Run) -> None:
+def test_empty_list_says_how_to_create_a_customer(run: Run) -> None:
     run("migrate")
     done = run("customers", "list")
     assert done.out == ""
@@ -41,26 +41,26 @@ def test_without_customers_the_list_says_how_to_make_one(run: Run) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize("customer_id", ["", "a b", "-x", "é", "c" * 65, "../x"])
-def test_an_id_that_is_not_allowed_is_refused_with_what_is(openpns: Run, customer_id: str) -> None:
+def test_create_refuses_wrong_ids(openpns: Run, customer_id: str) -> None:
     done = openpns("customers", "create", "--", customer_id, code=2)
     assert "allowed are 1 to 64 letters, digits" in done.err
 
 
 @on_sqlite_only
 @pytest.mark.parametrize("name", ["n" * 129, "a\nb", "\x1b[31m"])
-def test_a_name_that_is_not_allowed_is_refused_with_what_is(openpns: Run, name: str) -> None:
+def test_create_refuses_wrong_names(openpns: Run, name: str) -> None:
     done = openpns("customers", "create", "cus_2", "--name", name, code=2)
     assert "name: allowed are at most 128 printable characters" in done.err
 
 
-def test_an_id_that_is_taken_is_refused(openpns: Run) -> None:
+def test_create_refuses_an_existing_id(openpns: Run) -> None:
     done = openpns("customers", "create", "cus_1", code=2)
     assert "customer cus_1 exists already" in done.err
 
 
 @on_sqlite_only
 @pytest.mark.parametrize("command", ["show", "disable", "enable"])
-def test_an_unknown_customer_is_named(openpns: Run, command: str) -> None:
+def test_commands_name_an_unknown_customer(openpns: Run, command: str) -> None:
     done = openpns("customers", command, "cus_9", code=2)
     assert "'cus_9'" in done.err
     assert "openpns customers list" in done.err

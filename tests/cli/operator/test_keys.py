@@ -15,7 +15,7 @@ def _ms(*date: int) -> int:
     return int(datetime(*date, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type,misc]
 
 
-def test_a_key_is_made_with_a_long_random_secret(openpns: Run) -> None:
+def test_create_makes_a_long_random_secret(openpns: Run) -> None:
     first, second = (
         openpns("keys", "create", "--customer", "cus_1", "--json").json for _ in range(2)
     )
@@ -27,7 +27,7 @@ def test_a_key_is_made_with_a_long_random_secret(openpns: Run) -> None:
     assert first["accessSecret"] != second["accessSecret"]
 
 
-def test_a_key_may_have_given_values(openpns: Run) -> None:
+def test_create_takes_given_values(openpns: Run) -> None:
     given = ["--access-key", "my-key", "--access-secret", "my-secret", "--label", "billing"]
     made = openpns("keys", "create", "--customer", "cus_1", *given, "--json").json
     assert made == {"accessKey": "my-key", "accessSecret": "my-secret", "customerId": "cus_1"}
@@ -37,13 +37,13 @@ def test_a_key_may_have_given_values(openpns: Run) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_a_secret_may_come_from_stdin(openpns: Run, end: bytes) -> None:
+def test_create_reads_the_secret_from_stdin(openpns: Run, end: bytes) -> None:
     arguments = ["keys", "create", "--customer", "cus_1", "--access-secret", "-", "--json"]
     made = openpns(*arguments, stdin=b"my-secret" + end).json
     assert made["accessSecret"] == "my-secret"
 
 
-def test_the_secret_is_shown_once_and_says_so(openpns: Run) -> None:
+def test_create_shows_the_secret_once(openpns: Run) -> None:
     secret = "a-secret-to-keep"
     made = openpns("keys", "create", "--customer", "cus_1", "--access-secret", secret)
     assert f"access secret  {secret}\n" in made.out
@@ -51,7 +51,7 @@ def test_the_secret_is_shown_once_and_says_so(openpns: Run) -> None:
     assert secret not in openpns("keys", "list", "--json").out + openpns("keys", "list").out
 
 
-def test_keys_are_listed_oldest_first_or_one_customers_alone(openpns: Run) -> None:
+def test_list_shows_keys_oldest_first_or_of_one_customer(openpns: Run) -> None:
     openpns("customers", "create", "cus_2")
     for customer, name in (("cus_1", "key-1"), ("cus_2", "key-2"), ("cus_1", "key-3")):
         openpns("keys", "create", "--customer", customer, "--access-key", name)
@@ -62,12 +62,12 @@ def test_keys_are_listed_oldest_first_or_one_customers_alone(openpns: Run) -> No
     assert [line.split()[0] for line in own[1:]] == ["key-2"]
 
 
-def test_the_list_of_an_unknown_customer_is_an_error_and_an_empty_one_a_hint(openpns: Run) -> None:
+def test_list_of_unknown_customer_fails_and_empty_list_has_a_hint(openpns: Run) -> None:
     assert "'cus_9'" in openpns("keys", "list", "--customer", "cus_9", code=2).err
     assert "openpns keys create" in openpns("keys", "list", "--customer", "cus_1").err
 
 
-def test_a_key_is_disabled_and_enabled_again(openpns: Run) -> None:
+def test_disable_and_enable_a_key(openpns: Run) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     assert openpns("keys", "disable", "my-key", "--json").json["disabledMs"] <= now_ms()
     assert " disabled" in openpns("keys", "list").out
@@ -75,7 +75,7 @@ def test_a_key_is_disabled_and_enabled_again(openpns: Run) -> None:
     assert " active" in openpns("keys", "list").out
 
 
-def test_a_key_may_demand_sha256_and_accept_md5_again(openpns: Run) -> None:
+def test_require_sha256_and_allow_md5(openpns: Run) -> None:
     create = ["keys", "create", "--customer", "cus_1", "--access-key"]
     openpns(*create, "strict", "--sha256-only")
     openpns(*create, "plain")
@@ -115,7 +115,7 @@ def test_keys_create_and_require_unique_ts(openpns: Run) -> None:
     ]
 
 
-def test_a_key_may_only_read(openpns: Run) -> None:
+def test_create_read_only(openpns: Run) -> None:
     create = ["keys", "create", "--customer", "cus_1", "--access-key"]
     before = now_ms()
     openpns(*create, "reader", "--read-only")
@@ -130,7 +130,7 @@ def test_a_key_may_only_read(openpns: Run) -> None:
     assert " disabled " in openpns("keys", "list").out
 
 
-def test_a_key_may_have_a_rate_of_its_own(openpns: Run) -> None:
+def test_set_rate_of_a_key(openpns: Run) -> None:
     create = ["keys", "create", "--customer", "cus_1", "--access-key", "my-key"]
     openpns(*create, "--rate-per-s", "5", "--rate-burst", "7")
     assert " 5/s burst 7" in openpns("keys", "list").out
@@ -154,14 +154,12 @@ def test_a_key_may_have_a_rate_of_its_own(openpns: Run) -> None:
         (["--per-s", "-1"], "rate per second: allowed are 0 to 1000000"),
     ],
 )
-def test_a_rate_that_is_not_allowed_is_refused_with_what_is(
-    openpns: Run, arguments: list[str], text: str
-) -> None:
+def test_set_rate_refuses_wrong_rates(openpns: Run, arguments: list[str], text: str) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     assert text in openpns("keys", "set-rate", "my-key", *arguments, code=2).err
 
 
-def test_the_end_of_a_key_can_be_moved(openpns: Run) -> None:
+def test_expire_changes_the_end_of_a_key(openpns: Run) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     moved = openpns("keys", "expire", "my-key", "--at", "2099-01-31", "--json").json
     assert moved["expiresMs"] == _ms(2099, 1, 31)
@@ -178,9 +176,7 @@ def test_the_end_of_a_key_can_be_moved(openpns: Run) -> None:
         (["--at", "soon"], "'soon': allowed is a date such as 2027-01-31"),
     ],
 )
-def test_an_end_that_is_not_allowed_is_refused_with_what_is(
-    openpns: Run, arguments: list[str], text: str
-) -> None:
+def test_expire_refuses_wrong_times(openpns: Run, arguments: list[str], text: str) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     assert text in openpns("keys", "expire", "my-key", *arguments, code=2).err
 
@@ -190,7 +186,7 @@ def test_an_end_that_is_not_allowed_is_refused_with_what_is(
     ("grace", "grace_ms"),
     [("90s", 90_000), ("30m", 1_800_000), ("2h", 7_200_000), ("7d", 604_800_000)],
 )
-def test_a_rotated_key_accepts_its_old_secret_for_the_grace(
+def test_rotate_keeps_the_old_secret_for_the_grace_period(
     openpns: Run, grace: str, grace_ms: int
 ) -> None:
     made = openpns("keys", "create", "--customer", "cus_1", "--json").json
@@ -203,7 +199,7 @@ def test_a_rotated_key_accepts_its_old_secret_for_the_grace(
     assert before + grace_ms <= listed["previousSecretUntilMs"] <= now_ms() + grace_ms
 
 
-def test_the_grace_is_24_hours_unless_given(openpns: Run) -> None:
+def test_rotate_default_grace_is_24_hours(openpns: Run) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     before = now_ms()
     openpns("keys", "rotate", "my-key")
@@ -212,7 +208,7 @@ def test_the_grace_is_24_hours_unless_given(openpns: Run) -> None:
 
 
 @on_sqlite_only
-def test_a_rotation_without_grace_says_that_the_old_secret_is_refused(openpns: Run) -> None:
+def test_rotate_without_grace_refuses_the_old_secret(openpns: Run) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     done = openpns("keys", "rotate", "my-key", "--grace", "0s")
     assert "the old secret is refused from now on" in done.err
@@ -228,7 +224,7 @@ def test_a_rotation_without_grace_says_that_the_old_secret_is_refused(openpns: R
         ("9999-12-31", _ms(9999, 12, 31)),
     ],
 )
-def test_a_key_may_expire_at_a_date_in_utc_or_a_moment_in_a_zone(
+def test_create_expires_at_a_date_in_utc_or_a_time_with_zone(
     openpns: Run, text: str, expected_ms: int
 ) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--expires", text)
@@ -238,7 +234,7 @@ def test_a_key_may_expire_at_a_date_in_utc_or_a_moment_in_a_zone(
 
 
 @on_sqlite_only
-def test_an_expired_key_is_listed_as_expired(openpns: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_shows_an_expired_key(openpns: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--expires", "2099-01-31")
     monkeypatch.setattr("openpns.cli.operator.keys.now_ms", lambda: _ms(2099, 1, 31))
     assert " expired" in openpns("keys", "list").out
@@ -261,16 +257,14 @@ def test_an_expired_key_is_listed_as_expired(openpns: Run, monkeypatch: pytest.M
         ("--customer", "cus_9", "'cus_9': not found; openpns customers list"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_what_is(
-    openpns: Run, option: str, value: str, text: str
-) -> None:
+def test_create_refuses_wrong_values(openpns: Run, option: str, value: str, text: str) -> None:
     done = openpns("keys", "create", "--customer", "cus_1", option, value, code=2)
     assert text in done.err
     assert openpns("keys", "list", "--json").json == []
 
 
 @on_sqlite_only
-def test_a_secret_that_is_refused_is_not_repeated(openpns: Run) -> None:
+def test_create_does_not_print_a_refused_secret(openpns: Run) -> None:
     arguments = ["keys", "create", "--customer", "cus_1", "--access-secret"]
     assert "with a space" not in openpns(*arguments, "with a space", code=2).err
     assert "access secret: allowed" in openpns(*arguments, "-", stdin=b"\xff" * 9, code=2).err
@@ -278,13 +272,13 @@ def test_a_secret_that_is_refused_is_not_repeated(openpns: Run) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize("grace", ["24", "1w", "-1h", "h", "1.5h", ""])
-def test_a_grace_that_is_no_time_span_is_refused_with_what_is(openpns: Run, grace: str) -> None:
+def test_rotate_refuses_a_wrong_grace(openpns: Run, grace: str) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
     done = openpns("keys", "rotate", "my-key", "--grace", grace, code=2)
     assert "allowed is a number with s, m, h or d, such as 24h" in done.err
 
 
-def test_a_key_that_is_taken_is_refused(openpns: Run) -> None:
+def test_create_refuses_an_existing_key(openpns: Run) -> None:
     for code in (0, 2):
         arguments = ["--customer", "cus_1", "--access-key", "my-key"]
         done = openpns("keys", "create", *arguments, code=code)
@@ -293,7 +287,7 @@ def test_a_key_that_is_taken_is_refused(openpns: Run) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize("command", ["disable", "enable", "rotate", "require-sha256", "allow-md5"])
-def test_an_unknown_key_is_named(openpns: Run, command: str) -> None:
+def test_commands_name_an_unknown_key(openpns: Run, command: str) -> None:
     done = openpns("keys", command, "no-such-key", code=2)
     assert "'no-such-key'" in done.err
     assert "openpns keys list" in done.err

@@ -9,13 +9,13 @@ CREATE = ("keys", "create", "--customer", "cus_1", "--json")
 VARIABLE = "OPENPNS_MASTER_KEY"
 
 
-def test_a_new_master_key_is_32_random_bytes_in_base64(run_anywhere: Run) -> None:
+def test_new_prints_32_random_bytes_in_base64(run_anywhere: Run) -> None:
     first, second = (run_anywhere("master-key", "new").out for _ in range(2))
     assert len(base64.urlsafe_b64decode(first)) == 32
     assert first != second
 
 
-def test_secrets_are_stored_anew_under_a_new_key_in_the_variable(
+def test_rotate_with_variable_encrypts_all_secrets_again(
     openpns: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -29,12 +29,12 @@ def test_secrets_are_stored_anew_under_a_new_key_in_the_variable(
     assert "not the master key" in openpns(*CREATE, code=2).err
 
 
-def test_one_key_in_the_variable_is_not_enough_to_rotate(openpns: Run) -> None:
+def test_rotate_refuses_one_key_in_the_variable(openpns: Run) -> None:
     openpns(*CREATE)
     assert "put the new one before it: NEW,OLD" in openpns("master-key", "rotate", code=2).err
 
 
-def test_a_malformed_master_key_is_not_repeated(
+def test_rotate_does_not_print_a_malformed_key(
     openpns: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "hunter22")
@@ -44,7 +44,7 @@ def test_a_malformed_master_key_is_not_repeated(
 
 
 @on_sqlite_only
-def test_the_key_file_beside_the_database_is_private_and_rotated(
+def test_rotate_replaces_the_private_key_file(
     openpns: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(VARIABLE)
@@ -61,6 +61,8 @@ def test_the_key_file_beside_the_database_is_private_and_rotated(
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_postgresql_needs_the_variable(openpns: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_on_postgresql_needs_the_variable(
+    openpns: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(VARIABLE)
     assert f"{VARIABLE}: is not set, and PostgreSQL needs it" in openpns(*CREATE, code=2).err

@@ -6,7 +6,7 @@ from tests.cli.conftest import Run
 PHONES = "groupName,phones\na,85211111114\nb,\n"
 
 
-def test_a_sound_database_is_counted(openpns: Run) -> None:
+def test_verify_counts_rows(openpns: Run) -> None:
     openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
     openpns("keys", "create", "--customer", "cus_1")
     done = openpns("verify")
@@ -21,7 +21,7 @@ def test_a_sound_database_is_counted(openpns: Run) -> None:
     }
 
 
-def test_what_is_wrong_is_told_and_the_exit_code_is_1(openpns: Run, database_url: str) -> None:
+def test_verify_reports_problems_and_exits_with_1(openpns: Run, database_url: str) -> None:
     openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
     asyncio.run(direct.query(database_url, "UPDATE number_group SET phone_count = 7"))
     done = openpns("verify", code=1)
@@ -33,7 +33,7 @@ def test_what_is_wrong_is_told_and_the_exit_code_is_1(openpns: Run, database_url
     assert openpns("verify", "--json", code=1).json["wrong"] == 2
 
 
-def test_only_the_first_of_many_mistakes_are_shown(openpns: Run, database_url: str) -> None:
+def test_verify_shows_only_the_first_problems(openpns: Run, database_url: str) -> None:
     rows = "phones\n" + "85211111114\n" * 50
     openpns("groups", "import", "-", "--customer", "cus_1", stdin=rows.encode())
     asyncio.run(direct.query(database_url, "UPDATE number_group SET phone_count = 7"))
@@ -42,5 +42,5 @@ def test_only_the_first_of_many_mistakes_are_shown(openpns: Run, database_url: s
     assert "wrong: 50," in done.err
 
 
-def test_a_database_without_migrations_is_refused(run: Run) -> None:
+def test_verify_refuses_a_database_without_migrations(run: Run) -> None:
     assert "openpns migrate" in run("verify", code=2).err

@@ -27,7 +27,7 @@ STATE = {
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_is_and_ends_well(start: Start, number: int) -> None:
+def test_emulator_prints_its_url_and_exits_with_0(start: Start, number: int) -> None:
     process = start("emulator")
     printed = process.wait_for(r"Serving until Ctrl-C\.").string
     assert f"base URL       http://127.0.0.1:{process.port}\n" in printed
@@ -37,7 +37,7 @@ def test_it_says_where_it_is_and_ends_well(start: Start, number: int) -> None:
     assert process.stop(number) == 0
 
 
-def test_it_begins_with_a_file_and_leaves_one(start: Start, tmp_path: Path) -> None:
+def test_emulator_loads_and_dumps_a_file(start: Start, tmp_path: Path) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"
     before.write_text(json.dumps(STATE), "utf-8")
     process = start("emulator", "--load", str(before), "--dump", str(after))
@@ -60,7 +60,7 @@ def test_it_begins_with_a_file_and_leaves_one(start: Start, tmp_path: Path) -> N
     assert process.call("listGroup", {"limit": 0, "offset": 0})["data"]["total"] == 2
 
 
-def test_a_bad_file_is_one_line_that_names_the_place(tmp_path: Path) -> None:
+def test_emulator_names_the_place_of_an_error_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_text('{"customers": [{"customerId": "cus_1", "groups": [{"phones": "1"}]}]}')
     done = run_openpns("emulator", "--load", str(file))
@@ -72,15 +72,13 @@ def test_a_bad_file_is_one_line_that_names_the_place(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_that_is_taken_is_one_line(start: Start, run_anywhere: Run) -> None:
+def test_emulator_reports_a_port_in_use(start: Start, run_anywhere: Run) -> None:
     port = str(start("emulator").port)
     done = run_anywhere("emulator", "--port", port, code=2)
     assert done.err.startswith(f"openpns: cannot listen on '127.0.0.1' port {port}: ")
 
 
-def test_a_dump_that_could_not_be_written_is_refused_at_once(
-    run_anywhere: Run, tmp_path: Path
-) -> None:
+def test_emulator_refuses_a_dump_file_it_cannot_write(run_anywhere: Run, tmp_path: Path) -> None:
     done = run_anywhere("emulator", "--dump", str(tmp_path / "no" / "state.json"), code=2)
     assert done.err.startswith("openpns: --dump: cannot write in the folder of ")
     assert run_anywhere("emulator", "--port", "65536", code=2).err

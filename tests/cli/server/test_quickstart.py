@@ -22,7 +22,7 @@ def _shown(done: Done, name: str) -> str:
     return line.removeprefix(name).strip()
 
 
-def test_the_first_run_makes_a_database_and_a_second_one_keeps_it(
+def test_quickstart_creates_a_database_once(
     run_anywhere: Run, served: list[Settings], tmp_path: Path
 ) -> None:
     data = tmp_path / "new" / "folder"
@@ -40,7 +40,7 @@ def test_the_first_run_makes_a_database_and_a_second_one_keeps_it(
 
 
 @pytest.mark.usefixtures("served")
-def test_where_its_key_was_disabled_the_next_run_makes_another(
+def test_quickstart_creates_a_new_key_after_the_old_one_was_disabled(
     run_anywhere: Run, tmp_path: Path
 ) -> None:
     first = run_anywhere("quickstart", "--port", "0", "--data", str(tmp_path))
@@ -52,7 +52,7 @@ def test_where_its_key_was_disabled_the_next_run_makes_another(
 
 
 @pytest.mark.parametrize("below", ["", "/folder"])
-def test_a_folder_that_cannot_be_written_is_one_clear_line(
+def test_quickstart_reports_a_folder_it_cannot_write(
     run_anywhere: Run, tmp_path: Path, below: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -63,13 +63,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
     assert not below or "give a folder that this user may write" in last
 
 
-def test_a_wrong_port_is_one_clear_line(run_anywhere: Run, tmp_path: Path) -> None:
+def test_quickstart_reports_a_wrong_port(run_anywhere: Run, tmp_path: Path) -> None:
     done = run_anywhere("quickstart", "--port", "65536", "--data", str(tmp_path), code=2)
     assert "port: 65536 (from --port) is not allowed" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sample_file_with_a_bad_row_is_named(
+def test_quickstart_names_a_sample_file_with_a_bad_row(
     run_anywhere: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = tmp_path / "sample.csv"
@@ -79,14 +79,14 @@ def test_a_sample_file_with_a_bad_row_is_named(
     assert "sample.csv: line 2: phones: item 1" in done.err
 
 
-def test_a_server_that_never_answers_is_told_in_place_of_its_answer(
+def test_post_reports_a_server_that_does_not_respond(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(quickstart, "_START_S", 0.01)
     assert quickstart._post("127.0.0.1", 1, {}).startswith("none: the server cannot be reached")
 
 
-def test_an_error_of_ours_is_no_traceback(
+def test_quickstart_prints_errors_in_one_line(
     run_anywhere: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:

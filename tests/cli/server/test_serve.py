@@ -5,7 +5,7 @@ from tests.helpers import on_sqlite_only
 from openpns.server.config import FIELDS
 
 
-def test_every_setting_is_an_option_with_its_meaning_bounds_and_variable(run_anywhere: Run) -> None:
+def test_serve_help_describes_every_setting(run_anywhere: Run) -> None:
     text = " ".join(run_anywhere("serve", "--help").out.split())
     for field in FIELDS:
         assert f"--{field.name.replace('_', '-')} VALUE" in text
@@ -14,13 +14,13 @@ def test_every_setting_is_an_option_with_its_meaning_bounds_and_variable(run_any
     assert "default None" not in text
 
 
-def test_without_a_database_the_line_says_how_to_give_one(run_anywhere: Run) -> None:
+def test_serve_without_database_says_how_to_set_it(run_anywhere: Run) -> None:
     done = run_anywhere("serve", code=2)
     assert done.err.startswith("openpns: database: is not set; give --database or OPENPNS_DATABASE")
 
 
 @on_sqlite_only
-def test_a_wrong_value_is_named_with_what_is_allowed(
+def test_serve_names_a_wrong_value_and_the_allowed_ones(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("serve", "--port", "http", code=2).err == (
@@ -31,12 +31,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
     assert "workers: 'many' (from OPENPNS_WORKERS)" in run("serve", code=2).err
 
 
-def test_a_database_without_migrations_is_refused_with_the_command(run: Run) -> None:
+def test_serve_refuses_a_database_without_migrations(run: Run) -> None:
     assert "openpns migrate" in run("serve", "--port", "0", code=2).err
 
 
 @on_sqlite_only
-def test_no_cache_is_a_cache_of_no_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_cache_sets_cache_bytes_max_to_0(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
     monkeypatch.setattr("openpns.server.run.run", served.append)
     run("serve", "--no-cache", "--cache-bytes-max", "4096")
