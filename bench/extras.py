@@ -1,14 +1,14 @@
-"""What is measured beside the table: growth, memory, the time to start."""
+"""What is measured besides the table: growth, memory, the time to start."""
 
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 
-from bench import calls, finds, proc, servers, writes
-from bench.calls import Connection
+from bench import finds, proc, requests, servers, writes
 from bench.figures import BenchError
 from bench.fill import Holding
 from bench.reads import ENGINES, SMALL, growing, grown, listing
+from bench.requests import Connection
 from bench.rounds import Bench, Cell
 from openpns.server.run import free_port
 
@@ -23,7 +23,7 @@ LAST_PAGE = "last page, nothing cached"
 
 def growth(bench: Bench) -> None:
     """Measure what pages, searches and writes cost from a thousand groups to a million."""
-    page = calls.page_of(10)
+    page = requests.page_of(10)
     for engine in ENGINES:
         url = bench.databases.get(engine, "one", growing(bench))
         with ExitStack() as stack:
@@ -62,7 +62,7 @@ def _searches(server: servers.Server, groups: int) -> list[Cell]:
     customer = grown(groups)
     return [
         Cell(
-            server, make(customer, groups), calls.page_of(found), same_bytes=False,
+            server, make(customer, groups), requests.page_of(found), same_bytes=False,
             note=f"find {note}",
         )
         for make, found, note in (
@@ -100,7 +100,7 @@ def memory(bench: Bench) -> None:
                 name = f"openpns, {engine}"
                 server = stack.enter_context(servers.openpns(name, url, bench.folder))
                 (worker,) = server.workers
-                calls.ask(server.port, small(1)[0], calls.succeeded)
+                requests.ask(server.port, small(1)[0], requests.succeeded)
                 idle = proc.resident_mib(worker)
                 peak = proc.resident_mib(worker, peak=True)
                 sizes = [_read(server.port, large(1)[0], wait_s) for _ in range(READS)]
@@ -137,7 +137,7 @@ def _start_once(bench: Bench, url: str) -> float:
     with servers.started("start", url, bench.folder, port):
         for _ in range(10_000):
             try:
-                calls.ask(port, listing("reader", 10)(1)[0], calls.page_of(10))
+                requests.ask(port, listing("reader", 10)(1)[0], requests.page_of(10))
             except OSError:
                 time.sleep(0.002)
             else:
@@ -145,9 +145,9 @@ def _start_once(bench: Bench, url: str) -> float:
     raise BenchError("openpns does not start")
 
 
-def _read(port: int, call: bytes, wait_s: float) -> int:
-    """Send a call, wait, then read its answer to the end; return the answer's bytes."""
+def _read(port: int, request: bytes, wait_s: float) -> int:
+    """Send a request, wait, then read its answer to the end; return the answer's bytes."""
     connection = Connection(port)
-    size = connection.send_and_drain(call, wait_s)
+    size = connection.send_and_drain(request, wait_s)
     connection.close()
     return size

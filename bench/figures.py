@@ -79,7 +79,7 @@ class Target:
         at_least: Whether the ratio must reach the bound, or stay below it. A ratio that must
             reach it is openpns's speed in parts of the other's; one that must stay below it is
             its cost in parts of the other's.
-        decided_by: The measures that must keep the bound; the other is told for information.
+        decided_by: The measures that must keep the bound; the other is shown for information.
         with_database: Whether PostgreSQL's CPU counts.
     """
 

@@ -1,9 +1,9 @@
-"""Fill a migrated database with many groups: straight by SQL, in seconds instead of minutes.
+"""Fill a migrated database with many groups by SQL, in seconds instead of minutes.
 
-What the domain keeps true is kept true here: the counter's total and next place, a group's
-numbers as text, in parts where there are many, and one by one. The same groups are made on both
-engines: the id of a group is the md5 of its customer and its place. Columns are named, so that
-those of a newer schema have their defaults.
+The rows agree as those of openpns do: the total and the next place of a customer, the phones of a
+group as text, in chunks if there are many, and one by one. Both engines get the same groups: the
+id of a group is the md5 of its customer and its place. Columns are named, so that those of a newer
+schema have their defaults.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 import asyncpg
 
-from bench.calls import MASTER_KEY, secret_of
+from bench.requests import MASTER_KEY, secret_of
 from openpns import limits
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
@@ -66,7 +66,7 @@ async def fill(url: str, holdings: Sequence[Holding]) -> None:
     store = await connect.open_store(url, create=True)
     try:
         await connect.migrate(store, url)
-        await _create_callers(store, url, [holding.customer for holding in holdings])
+        await _create_principals(store, url, [holding.customer for holding in holdings])
     finally:
         await store.close()
     path = database_path(url)
@@ -76,7 +76,7 @@ async def fill(url: str, holdings: Sequence[Holding]) -> None:
         await _fill_postgres(url, holdings)
 
 
-async def _create_callers(store: Store, url: str, names: Sequence[str]) -> None:
+async def _create_principals(store: Store, url: str, names: Sequence[str]) -> None:
     """Make customers and keys, some at once, so that they share commits."""
     secret_box = await open_secret_box(store, url, MASTER_KEY)
 
@@ -93,7 +93,7 @@ async def _create_callers(store: Store, url: str, names: Sequence[str]) -> None:
 def _fill_sqlite(path: str, holdings: Sequence[Holding]) -> None:
     connection = apsw.Connection(path)
     connection.create_scalar_function("bench_group_id", group_id, 2, deterministic=True)
-    # Nobody else is here yet, and what a crash would lose is made anew.
+    # Nobody else uses the file yet, and after a crash it is filled again.
     for name, value in (("journal_mode", "off"), ("synchronous", "off"), ("cache_size", -400_000)):
         connection.pragma(name, value)
     connection.execute("BEGIN")
@@ -106,7 +106,7 @@ def _fill_sqlite(path: str, holdings: Sequence[Holding]) -> None:
             "now_ms": now_ms(),
         }
         connection.execute(_SQLITE_GROUPS, bindings)
-        connection.executemany(_SQLITE_PARTS, _parts(holding))
+        connection.executemany(_SQLITE_CHUNKS, _chunks(holding))
         if holding.has_members:
             connection.execute(_SQLITE_MEMBERS, bindings)
         connection.execute(_SQLITE_COUNTER, bindings)
@@ -133,7 +133,7 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
             in_text = min(numbers, limits.PHONES_IN_CHUNK)
             await connection.execute(_POSTGRES_GROUPS, names, groups, numbers, in_text, now_ms())
             for holding in kind:
-                await _copy_parts(connection, holding)
+                await _copy_chunks(connection, holding)
             if has_members:
                 await connection.execute(_POSTGRES_MEMBERS, names, groups, numbers)
             await connection.execute(_POSTGRES_COUNTER, names, groups)
@@ -145,14 +145,14 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
         await connection.close()
 
 
-async def _copy_parts(connection: Any, holding: Holding) -> None:
-    columns = ("customer_id", "group_seq", "part", "phones")
-    parts = ([part[column] for column in columns] for part in _parts(holding))
+async def _copy_chunks(connection: Any, holding: Holding) -> None:
+    columns = ("customer_id", "group_seq", "chunk", "phones")
+    parts = ([row[column] for column in columns] for row in _chunks(holding))
     await connection.copy_records_to_table("group_phone_chunk", columns=columns, records=parts)
 
 
-def _parts(holding: Holding) -> Iterator[Params]:
-    """Return the rows of group_phone_chunk: what a text has beyond its first part."""
+def _chunks(holding: Holding) -> Iterator[Params]:
+    """Return the rows of group_phone_chunk: what a text has after its first chunk."""
     if holding.numbers <= limits.PHONES_IN_CHUNK:
         return
     for place in range(holding.groups):
@@ -226,9 +226,9 @@ WITH RECURSIVE place (i) AS (
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT :customer, i / :numbers, printf('8613%09d', i), i % :numbers FROM place
 """
-_SQLITE_PARTS = """
-INSERT INTO group_phone_chunk (customer_id, group_seq, part, phones)
-VALUES (:customer_id, :group_seq, :part, :phones)
+_SQLITE_CHUNKS = """
+INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
+VALUES (:customer_id, :group_seq, :chunk, :phones)
 """
 _SQLITE_COUNTER = """
 UPDATE customer_state SET group_count = :groups, next_seq = :groups WHERE customer_id = :customer

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from bench import calls, servers
-from bench.calls import Body
+from bench import requests, servers
 from bench.figures import Target
 from bench.fill import group_id
 from bench.reads import ENGINES, FIRST_PAGE, growing, grown, listing, openpns_cells
-from bench.rounds import Bench, Cell, MakeCalls
+from bench.requests import Body
+from bench.rounds import Bench, Cell, MakeRequests
 
 FIND = "10 of one customer's {} groups that are found, nothing cached"
 BY_PHONE = "by number"
@@ -19,30 +19,30 @@ STEP = 7919
 """A prime: which groups are asked for, one after the other, jumps about in the order."""
 
 
-def by_phone(customer: str, groups: int) -> MakeCalls:
-    """Return a maker of calls that ask which groups hold a number; each number is in one."""
+def by_phone(customer: str, groups: int) -> MakeRequests:
+    """Return a maker of requests that ask which groups hold a number; each number is in one."""
     return _asking(
         customer, lambda turn: {"offset": 0, "phone": f"8613{turn * STEP % (groups * 3):09}"}
     )
 
 
-def by_name(customer: str, groups: int) -> MakeCalls:
-    """Return a maker of calls for the ten groups whose names have one beginning."""
+def by_name(customer: str, groups: int) -> MakeRequests:
+    """Return a maker of requests for the ten groups whose names have one beginning."""
     return _asking(
         customer,
         lambda turn: {"offset": 0, "groupName": f"GROUP {turn * STEP % (groups // 10):06}"},
     )
 
 
-def behind(customer: str, groups: int) -> MakeCalls:
-    """Return a maker of calls for the ten groups behind a group."""
+def behind(customer: str, groups: int) -> MakeRequests:
+    """Return a maker of requests for the ten groups behind a group."""
     return _asking(
         customer, lambda turn: {"after": group_id(customer, turn * STEP % (groups - 11))}
     )
 
 
 def find(bench: Bench) -> None:
-    """Measure searches among the most groups beside the first page of the same customer."""
+    """Measure searches among the most groups, and the first page of the same customer."""
     most = bench.plan.growth[-1]
     customer, work = grown(most), FIND.format(most)
     with ExitStack() as stack:
@@ -51,7 +51,7 @@ def find(bench: Bench) -> None:
             on_postgres = engine == "PostgreSQL"
             first, *others = (
                 Cell(
-                    running[engine], make, calls.page_of(groups),
+                    running[engine], make, requests.page_of(groups),
                     on_postgres=on_postgres, note=note, same_bytes=False,
                 )
                 for make, groups, note in (
@@ -70,11 +70,11 @@ def find(bench: Bench) -> None:
                 bench.judge(target, cell, first)
 
 
-def _asking(customer: str, ask: Callable[[int], Body]) -> MakeCalls:
+def _asking(customer: str, ask: Callable[[int], Body]) -> MakeRequests:
     lock = itertools.count()
 
     def make(count: int) -> list[bytes]:
-        return calls.signed_now(
+        return requests.signed_now(
             (customer, "listGroup", {"limit": 10, **ask(next(lock))}) for _ in range(count)
         )
 

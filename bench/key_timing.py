@@ -1,12 +1,12 @@
-"""Whether the time of an answer tells which access keys exist.
+"""Whether the response time reveals which access keys exist.
 
-Method. A real server on a fresh SQLite file. One connection, over which calls with a wrong
-signature are sent one at a time: each round sends every kind of key once, in an order of its own,
-so that whatever else the machine does falls on all kinds alike. Keys are drawn anew from many of
-each kind. The time is taken from before the call is written until its last byte is read.
+Method. A real server on a fresh SQLite file. One connection, over which requests with a wrong
+signature are sent one at a time: each round sends every kind of key once, in a random order, so
+that the other load of the machine affects all kinds alike. Keys are drawn at random from many of
+each kind. The time is taken from before the request is written until its last byte is read.
 
 Each kind is compared with unknown keys in two ways: the difference of the medians with a
-permutation test of it (kinds swapped within rounds), and Mann-Whitney: how often a call of the
+permutation test of it (kinds swapped within rounds), and Mann-Whitney: how often a request of the
 kind takes longer than one of an unknown key (0.500 is a coin), with its two-sided p. "unknown
 again" is unknown keys once more: what it shows is noise.
 
@@ -110,15 +110,15 @@ def port_in(log: Path) -> int:
 
 
 def measure(port: int, named: dict[str, list[str]], rounds: int) -> Times:
-    """Send calls, every kind once a round; return how long each took, in ns."""
+    """Send requests, every kind once a round; return how long each took, in ns."""
     times: Times = {kind: [] for kind in KINDS}
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(WARM_UP + rounds):
             for kind in random.sample(KINDS, len(KINDS)):
-                call = call_of(random.choice(named[kind]))  # noqa: S311
+                request = request_of(random.choice(named[kind]))  # noqa: S311
                 begun = time.perf_counter_ns()
-                connection.sendall(call)
+                connection.sendall(request)
                 answer = connection.recv(4096)
                 took = time.perf_counter_ns() - begun
                 assert answer.endswith(b"}"), answer
@@ -127,8 +127,8 @@ def measure(port: int, named: dict[str, list[str]], rounds: int) -> Times:
     return times
 
 
-def call_of(access_key: str) -> bytes:
-    """Return a call whose signature is wrong."""
+def request_of(access_key: str) -> bytes:
+    """Return a request whose signature is wrong."""
     head = (
         f"POST /api/pns/ HTTP/1.1\r\nHost: x\r\naccessKey: {access_key}\r\naction: listGroup\r\n"
         f"bizType: 5\r\nts: {now_ms()}\r\nsign: {'0' * 32}\r\nContent-Length: {len(BODY)}\r\n\r\n"
@@ -139,7 +139,7 @@ def call_of(access_key: str) -> bytes:
 def report(times: Times) -> None:
     """Print how each kind differs from unknown keys."""
     base = times["unknown"]
-    print(f"{len(base)} calls of each kind; us")
+    print(f"{len(base)} requests of each kind; us")
     print(f"{'key':<14} {'median':>8} {'- unknown':>9} {'p':>6} {'slower':>7} {'p':>8}")
     for kind, taken in times.items():
         difference = statistics.median(taken) - statistics.median(base)

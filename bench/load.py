@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.figures import BenchError
 
 CONNECTIONS = 32
-SCRIPT = Path(__file__).parent / "wrk" / "calls.lua"
+SCRIPT = Path(__file__).parent / "wrk" / "requests.lua"
 TIMEOUT_S = 20
 
 
@@ -21,7 +21,7 @@ class Load:
         answers: Whole answers.
         bytes: Bytes read, with those of answers that the end cut off.
         duration_us: For how long it sent.
-        failed: Connections, reads and writes that failed, and calls that were not answered.
+        failed: Connections, reads and writes that failed, and requests that were not answered.
         statuses: Answers with an HTTP status of 400 or more.
         p50_us: Half of the answers took no longer.
         p99_us: 99 % of the answers took no longer.
@@ -56,29 +56,29 @@ def require_wrk() -> None:
 
 def run(
     port: int,
-    calls: Path,
+    requests: Path,
     seconds: float,
     *,
     connections: int = CONNECTIONS,
     pause_ms: float = 0,
 ) -> Load:
-    """Send calls for some time from one thread.
+    """Send requests for some time from one thread.
 
     Args:
         port: The server's.
-        calls: The file of calls.
+        requests: The file of requests.
         seconds: For how long; wrk takes whole seconds, so it is rounded up.
         connections: How many connections send at once.
-        pause_ms: The mean time that a connection waits before a call; 0 sends at once.
+        pause_ms: The mean time that a connection waits before a request; 0 sends at once.
 
     Raises:
-        BenchError: A call failed, or was answered with an error status.
+        BenchError: A request failed, or was answered with an error status.
     """
     whole_s = max(1, round(seconds + 0.499))
     done = subprocess.run(
         [
             "wrk", "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S}s",
-            "-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--", str(calls), str(pause_ms),
+            "-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--", str(requests), str(pause_ms),
         ],
         capture_output=True,
         text=True,
@@ -91,10 +91,11 @@ def run(
     load = Load(**json.loads(lines[-1]))
     if load.failed or load.statuses:
         raise BenchError(
-            f"{load.failed} calls failed and {load.statuses} had an error status, of {load.answers}"
+            f"{load.failed} requests failed and {load.statuses} had an error status, "
+            f"of {load.answers}"
         )
     if not load.answers:
-        raise BenchError("no call was answered")
+        raise BenchError("no request was answered")
     return load
 
 

@@ -1,4 +1,4 @@
-"""The works that read: repeated pages, pages never asked for before, pages far in, mixed."""
+"""The works that read: repeated pages, pages never read before, deep pages, mixed."""
 
 import itertools
 import json
@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import calls, servers
-from bench.calls import Body, Connection
+from bench import requests, servers
 from bench.figures import BenchError, Outcome, Target
 from bench.fill import Holding, group_id
-from bench.rounds import Bench, Cell, MakeCalls, Plan
+from bench.requests import Body, Connection
+from bench.rounds import Bench, Cell, MakeRequests, Plan
 from openpns.storage.store import database_path
 
 ENGINES = ("SQLite", "PostgreSQL")
@@ -21,11 +21,11 @@ FRAMEWORK = "FastAPI + SQLAlchemy (PostgreSQL)"
 SMALL = [Holding(name, 1000) for name in ("reader", "writer", "mixed-1")]
 DELETES = 30
 WRITE_EVERY = 20
-"""One call of so many is a write in the mixed work: 5 %."""
+"""One request of so many is a write in the mixed work: 5 %."""
 
 REPEATED = "page of 10 from 1000 groups, repeated"
 LARGE = "page of 1000 groups, repeated"
-UNCACHED = "every call another customer and page"
+UNCACHED = "every request another customer and page"
 AFTER_DELETE = "the same page, right after a delete in the middle"
 AFTER_DELETES = "the same page, nothing cached, after those deletes"
 FIRST_PAGE = "the first page"
@@ -33,21 +33,21 @@ MIXED = "page of 10, with 5 % writes of the same customer"
 WORKERS = "two workers against one"
 
 
-def listing(customer: str, limit: int, offset: int = 0) -> MakeCalls:
-    """Return a maker of calls for one page; every call is signed with a time of its own."""
+def listing(customer: str, limit: int, offset: int = 0) -> MakeRequests:
+    """Return a maker of requests for one page; each request is signed with its own time."""
     body = {"limit": limit, "offset": offset}
-    return lambda count: calls.signed_now(itertools.repeat((customer, "listGroup", body), count))
+    return lambda count: requests.signed_now(itertools.repeat((customer, "listGroup", body), count))
 
 
-def plain(raw: bytes) -> MakeCalls:
-    """Return a maker of one call without a signature."""
+def plain(raw: bytes) -> MakeRequests:
+    """Return a maker of one request without a signature."""
     return lambda count: [raw] * count
 
 
 def answer_of(cell: Cell) -> bytes:
     """Return the body that a server answers with."""
     found: list[bytes] = []
-    calls.ask(cell.server.port, cell.make(1)[0], found.append)
+    requests.ask(cell.server.port, cell.make(1)[0], found.append)
     return found[0]
 
 
@@ -85,9 +85,9 @@ def openpns_cells(
 
 
 def repeated_page(bench: Bench) -> None:
-    """Measure the page of 10 that is asked for again and again, beside all peers."""
+    """Measure a page of 10 that is read repeatedly, and all peers with it."""
     with ExitStack() as stack:
-        page, make = calls.page_of(10), listing("reader", 10)
+        page, make = requests.page_of(10), listing("reader", 10)
         running = openpns_cells(bench, stack, "small", SMALL)
         ours = {
             engine: Cell(server, make, page, on_postgres=engine == "PostgreSQL")
@@ -99,7 +99,9 @@ def repeated_page(bench: Bench) -> None:
         tables = stack.enter_context(
             servers.datasette("Datasette (SQLite, unsigned)", file, bench.folder, bench.python)
         )
-        public = Cell(tables, plain(_datasette_call(file.stem)), _datasette_page, same_bytes=False)
+        public = Cell(
+            tables, plain(_datasette_request(file.stem)), _datasette_page, same_bytes=False
+        )
         bench.measure(REPEATED, [limit, *ours.values(), peer, public])
         for engine, least in zip(ENGINES, (0.65, 0.50), strict=True):
             bench.judge(Target(REPEATED, engine, "the limit", least), ours[engine], limit)
@@ -110,7 +112,7 @@ def repeated_page(bench: Bench) -> None:
 def large_page(bench: Bench) -> None:
     """Measure the page of 1000 groups."""
     with ExitStack() as stack:
-        page, make = calls.page_of(1000), listing("reader", 1000)
+        page, make = requests.page_of(1000), listing("reader", 1000)
         running = openpns_cells(bench, stack, "small", SMALL)
         ours = {
             engine: Cell(server, make, page, on_postgres=engine == "PostgreSQL")
@@ -125,11 +127,11 @@ def large_page(bench: Bench) -> None:
 
 
 def uncached(bench: Bench) -> None:
-    """Measure calls of which each is another customer's and for another page."""
+    """Measure requests that each are for another customer and another page."""
     plan = bench.plan
     holdings = [Holding(f"cus-{place:04}", plan.groups_each) for place in range(plan.customers)]
     with ExitStack() as stack:
-        page = calls.page_of(10)
+        page = requests.page_of(10)
         running = openpns_cells(bench, stack, "many", holdings)
         ours = {
             engine: Cell(
@@ -169,7 +171,7 @@ def _first_against_last(bench: Bench, work: str, plan: Plan | None = None) -> No
         pairs = {
             engine: [
                 Cell(
-                    server, listing(grown(most), 10, offset), calls.page_of(10),
+                    server, listing(grown(most), 10, offset), requests.page_of(10),
                     on_postgres=engine == "PostgreSQL", note=f"offset {offset}",
                 )
                 for offset in (0, most - 1000)
@@ -189,14 +191,14 @@ def mixed(bench: Bench) -> None:
         ours = {
             engine: Cell(
                 server,
-                _mixed_calls,
+                _mixed_requests,
                 same_bytes=False,
                 never_repeats=True,  # a write that is sent again is not carried out again
                 on_postgres=engine == "PostgreSQL",
             )
             for engine, server in running.items()
         }
-        like = Cell(running["SQLite"], listing("mixed-1", 10), calls.page_of(10))
+        like = Cell(running["SQLite"], listing("mixed-1", 10), requests.page_of(10))
         limit = limit_of(bench, stack, like)
         bench.measure(MIXED, [limit, *ours.values()])
         for engine, least in zip(ENGINES, (0.35, 0.25), strict=True):
@@ -204,7 +206,7 @@ def mixed(bench: Bench) -> None:
 
 
 def two_workers(bench: Bench) -> None:
-    """Measure what a call costs with one worker and with two."""
+    """Measure what a request costs with one worker and with two."""
     with ExitStack() as stack:
         for engine in ENGINES:
             cells = [
@@ -219,7 +221,7 @@ def two_workers(bench: Bench) -> None:
                         )
                     ),
                     listing("reader", 10),
-                    calls.page_of(10),
+                    requests.page_of(10),
                     on_postgres=engine == "PostgreSQL",
                 )
                 for count in (1, 2)
@@ -234,8 +236,8 @@ def framework_cell(
     stack: ExitStack,
     name: str,
     holdings: list[Holding],
-    make: MakeCalls,
-    check: calls.Check,
+    make: MakeRequests,
+    check: requests.Check,
 ) -> Cell:
     """Start the framework peer on the same groups."""
     url = bench.databases.get_framework(name, holdings)
@@ -256,8 +258,8 @@ def grown(groups: int) -> str:
     return f"with-{groups}"
 
 
-def never_again(holdings: list[Holding]) -> MakeCalls:
-    """Return a maker of calls for pages in an order in which none comes twice.
+def never_again(holdings: list[Holding]) -> MakeRequests:
+    """Return a maker of requests for pages in an order in which none comes twice.
 
     Neighbours in the order are another customer's, and far apart.
     """
@@ -272,10 +274,10 @@ def never_again(holdings: list[Holding]) -> MakeCalls:
             yield holdings[customer].customer, "listGroup", body
 
     upcoming = order()
-    return lambda count: calls.signed_now(itertools.islice(upcoming, count))
+    return lambda count: requests.signed_now(itertools.islice(upcoming, count))
 
 
-def _mixed_calls(count: int) -> list[bytes]:
+def _mixed_requests(count: int) -> list[bytes]:
     first = time.monotonic_ns() % 10**8
 
     def each() -> Iterator[tuple[str, str, Body]]:
@@ -287,7 +289,7 @@ def _mixed_calls(count: int) -> list[bytes]:
             body = {"groupId": group_id("mixed-1", place // WRITE_EVERY % 1000)}
             yield "mixed-1", "updateGroup", body | {"operateType": 2, "phones": numbers}
 
-    return calls.signed_now(each())
+    return requests.signed_now(each())
 
 
 def _ratio_after_deletes(port: int, groups: int, offset: int) -> float:
@@ -296,11 +298,11 @@ def _ratio_after_deletes(port: int, groups: int, offset: int) -> float:
     connection = Connection(port)
 
     def timed(action: str, body: Body) -> float:
-        (call,) = calls.signed_now([(customer, action, body)])
+        (request,) = requests.signed_now([(customer, action, body)])
         started = time.perf_counter()
-        answer, _ = connection.send(call)
+        answer, _ = connection.send(request)
         taken = time.perf_counter() - started
-        calls.succeeded(answer)
+        requests.succeeded(answer)
         return taken
 
     def page_after_delete(place: int, offset: int) -> float:
@@ -315,7 +317,7 @@ def _ratio_after_deletes(port: int, groups: int, offset: int) -> float:
     return median(lasts) / median(firsts)
 
 
-def _datasette_call(database: str) -> bytes:
+def _datasette_request(database: str) -> bytes:
     path = (
         f"/{database}/number_group.json?customer_id=reader&_sort=group_seq&_size=10"
         "&_col=customer_id&_col=group_name&_col=group_id&_col=phones&_col=remark"

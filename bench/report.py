@@ -89,7 +89,7 @@ def charts_of(bench: Bench) -> dict[str, str]:
     """
     found = {"targets.svg": charts.bars(bench.outcomes)} if bench.outcomes else {}
     for engine, series in bench.growth.items():
-        title = f"CPU for a call, {engine}"
+        title = f"CPU for a request, {engine}"
         name = f"growth-{engine.lower()}.svg"
         found[name] = charts.lines(title, "µs (with PostgreSQL's own)", series)
     return found
@@ -122,7 +122,7 @@ def write(result: Mapping[str, Any], drawn: Mapping[str, str], folder: Path) -> 
 
 
 def with_tables(page: str, tables: Mapping[str, str]) -> str:
-    """Return a page with its tables written anew, each between its markers.
+    """Return a page with its tables replaced, each between its markers.
 
     Args:
         page: The page's text.

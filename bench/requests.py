@@ -1,4 +1,4 @@
-"""Signed calls as raw HTTP, made just before they are sent: a signature holds for 60 s."""
+"""Signed requests as raw HTTP, made just before they are sent: a signature holds for 60 s."""
 
 import json
 import re
@@ -24,10 +24,10 @@ def secret_of(customer: str) -> str:
 
 
 def signed(customer: str, action: str, body: Body, ts_ms: int) -> bytes:
-    """Return a signed call.
+    """Return a signed request.
 
     Args:
-        customer: Who calls.
+        customer: Who signs.
         action: What.
         body: The body's fields.
         ts_ms: The time that is signed.
@@ -42,45 +42,45 @@ def signed(customer: str, action: str, body: Body, ts_ms: int) -> bytes:
     return head.encode() + text
 
 
-def signed_now(calls: Iterable[tuple[str, str, Body]]) -> list[bytes]:
-    """Sign calls, each with a time of its own around now.
+def signed_now(requests: Iterable[tuple[str, str, Body]]) -> list[bytes]:
+    """Sign requests, each with a time of its own around now.
 
     Args:
-        calls: Customer, action and body of each.
+        requests: Customer, action and body of each.
     """
     now = time.time_ns() // 1_000_000
     return [
-        signed(*call, now + place % TS_SPREAD_MS - TS_SPREAD_MS // 2)
-        for place, call in enumerate(calls)
+        signed(*request, now + place % TS_SPREAD_MS - TS_SPREAD_MS // 2)
+        for place, request in enumerate(requests)
     ]
 
 
-def write_calls(file: Path, calls: Iterable[bytes]) -> None:
-    """Write calls as the Lua script reads them.
+def write_requests(file: Path, requests: Iterable[bytes]) -> None:
+    """Write requests as the Lua script reads them.
 
     Args:
         file: Where to.
-        calls: The calls.
+        requests: The requests.
     """
     with file.open("wb") as out:
-        for call in calls:
-            out.write(b"%08d" % len(call) + call)
+        for request in requests:
+            out.write(b"%08d" % len(request) + request)
 
 
 class Connection:
-    """A kept connection that sends raw calls, one after the other."""
+    """A kept connection that sends raw requests, one after the other."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=120)
         self._file = self._socket.makefile("rb")
 
-    def send(self, call: bytes) -> tuple[bytes, int]:
-        """Send a call; return the answer's body, and its bytes in all where it has a length.
+    def send(self, request: bytes) -> tuple[bytes, int]:
+        """Send a request; return the answer's body, and its bytes in all where it has a length.
 
         Raises:
             BenchError: The status is not 200.
         """
-        self._socket.sendall(call)
+        self._socket.sendall(request)
         status = self._file.readline()
         head = [status]
         while (line := self._file.readline()) not in (b"\r\n", b""):
@@ -91,7 +91,7 @@ class Connection:
             raise BenchError(f"an answer without a length: {text!r}")
         body = self._file.read(int(found[1])) if found else b"".join(self._chunks())
         if b" 200 " not in status:
-            raise BenchError(f"a call was answered {status.decode().strip()}: {body[:200]!r}")
+            raise BenchError(f"a request was answered {status.decode().strip()}: {body[:200]!r}")
         return body, len(text) + 2 + len(body)
 
     def _chunks(self) -> Iterator[bytes]:
@@ -100,13 +100,13 @@ class Connection:
             self._file.readline()
         self._file.readline()
 
-    def send_and_drain(self, call: bytes, wait_s: float) -> int:
-        """Send a call, wait, then read the answer piece by piece; return its bytes.
+    def send_and_drain(self, request: bytes, wait_s: float) -> int:
+        """Send a request, wait, then read the answer piece by piece; return its bytes.
 
         Raises:
             BenchError: It ends too soon.
         """
-        self._socket.sendall(call.replace(b" HTTP/1.1", b" HTTP/1.0", 1))
+        self._socket.sendall(request.replace(b" HTTP/1.1", b" HTTP/1.0", 1))
         time.sleep(wait_s)
         size, end = 0, b""
         while piece := self._socket.recv(1 << 18):
@@ -122,17 +122,17 @@ class Connection:
         self._socket.close()
 
 
-def ask(port: int, call: bytes, check: Check) -> int:
-    """Send one call on a connection of its own, check its answer, return the answer's bytes.
+def ask(port: int, request: bytes, check: Check) -> int:
+    """Send one request on a connection of its own, check its answer, return the answer's bytes.
 
     Args:
         port: The server's.
-        call: The call.
+        request: The request.
         check: Raises BenchError where the body is not what it must be.
     """
     connection = Connection(port)
     try:
-        body, size = connection.send(call)
+        body, size = connection.send(request)
     finally:
         connection.close()
     check(body)
@@ -146,7 +146,7 @@ def succeeded(body: bytes) -> None:
         BenchError: It has another.
     """
     if json.loads(body).get("code") != 0:
-        raise BenchError(f"a call failed: {body[:200].decode()}")
+        raise BenchError(f"a request failed: {body[:200].decode()}")
 
 
 def page_of(groups: int) -> Check:

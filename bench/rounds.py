@@ -1,23 +1,23 @@
-"""Rounds of load in turn: A B A B, each with fresh signatures, each checked to be no errors."""
+"""Rounds of load in turn: A B A B, each with fresh signatures, each checked for errors."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import calls, load
+from bench import load, requests
 from bench.databases import Databases
 from bench.figures import BenchError, Figures, Outcome, Round, Target, compare
 from bench.servers import Server
 
-REPEATED_CALLS = 1000
+REPEATED_REQUESTS = 1000
 ATTEMPTS = 3
-WARM_UP_CALLS = 20_000
+WARM_UP_REQUESTS = 20_000
 LATENCY_PAUSE_S = 0.02
 LATENCY_CONNECTIONS_MAX = 256
 
-MakeCalls = Callable[[int], list[bytes]]
-"""Return as many signed calls; each time other ones where the work must not repeat itself."""
+MakeRequests = Callable[[int], list[bytes]]
+"""Return as many signed requests; each time other ones if the work must not repeat itself."""
 
 
 @dataclass
@@ -26,20 +26,20 @@ class Cell:
 
     Attributes:
         server: The server.
-        make: Makes the calls.
+        make: Makes the requests.
         check: Checks the body of an answer.
-        never_repeats: Whether no call of a round may be sent twice.
+        never_repeats: Whether no request of a round may be sent twice.
         same_bytes: Whether all good answers have as many bytes.
         on_postgres: Whether the server works on PostgreSQL.
-        count: Counts what calls leave behind, where they do; one for each call.
+        count: Counts what requests leave behind, one for each; None if they leave nothing.
         note: What tells it from other cells of the same server, for the tables.
         rate_guess: Answers per second of the round that did not count.
         rounds: What was measured.
     """
 
     server: Server
-    make: MakeCalls
-    check: calls.Check = calls.succeeded
+    make: MakeRequests
+    check: requests.Check = requests.succeeded
     never_repeats: bool = False
     same_bytes: bool = True
     on_postgres: bool = False
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in the tables."""
         return f"{self.server.name}, {self.note}" if self.note else self.server.name
 
     @property
@@ -126,7 +126,7 @@ class Bench:
 
     Attributes:
         databases: The databases.
-        folder: Where files of calls and logs go.
+        folder: Where files of requests and logs go.
         python: The Python that has the peers' packages.
         plan: How much is measured.
     """
@@ -148,11 +148,11 @@ class Bench:
         Args:
             work: The work, as the tables name it.
             cells: What is measured.
-            plan: How many rounds of what length, where it is not the run's own plan.
+            plan: How many rounds of what length; None for the plan of the run.
         """
         plan = plan or self.plan
         for cell in cells:
-            self._run_round(cell, 1, WARM_UP_CALLS)
+            self._run_round(cell, 1, WARM_UP_REQUESTS)
             cell.rate_guess = cell.rounds.pop().rate
         for _ in range(plan.rounds):
             for cell in cells:
@@ -185,8 +185,8 @@ class Bench:
         most = cell.figures.rate.median
         connections = max(32, min(int(most / 2 * LATENCY_PAUSE_S), LATENCY_CONNECTIONS_MAX))
         seconds = self.plan.seconds + 1
-        file = self.folder / "calls"
-        calls.write_calls(file, cell.make(int(most * seconds) + REPEATED_CALLS))
+        file = self.folder / "requests"
+        requests.write_requests(file, cell.make(int(most * seconds) + REPEATED_REQUESTS))
         pause_ms = connections / (most / 2) * 1000
         found = load.run(
             cell.server.port, file, seconds, connections=connections, pause_ms=pause_ms
@@ -199,29 +199,31 @@ class Bench:
         )  # fmt: skip
 
     def _measure_once(self, cell: Cell, seconds: int) -> None:
-        """Run one round; again with more calls where it sent some of them twice."""
+        """Run one round; repeat it with more requests if it sent some twice."""
         for _ in range(ATTEMPTS):
-            wanted = int(cell.rate_guess * seconds * 2) + REPEATED_CALLS
-            count = wanted if cell.never_repeats else REPEATED_CALLS
+            wanted = int(cell.rate_guess * seconds * 2) + REPEATED_REQUESTS
+            count = wanted if cell.never_repeats else REPEATED_REQUESTS
             answers = self._run_round(cell, seconds, count)
             if not cell.never_repeats or answers + load.CONNECTIONS <= count:
                 return
             cell.rate_guess = cell.rounds.pop().rate
-        raise BenchError(f"{cell.name}: {answers} answers to {count} calls: some were sent twice")
+        raise BenchError(
+            f"{cell.name}: {answers} answers to {count} requests: some were sent twice"
+        )
 
     def _run_round(self, cell: Cell, seconds: int, count: int) -> int:
         """Run one round and keep what it found; return how many answers came."""
-        server, file = cell.server, self.folder / "calls"
+        server, file = cell.server, self.folder / "requests"
         made = cell.make(count + 2)
-        calls.write_calls(file, made[:count])
-        size = calls.ask(server.port, made[-2], cell.check)
+        requests.write_requests(file, made[:count])
+        size = requests.ask(server.port, made[-2], cell.check)
         there, codes = cell.count() if cell.count else 0, server.answered()
         cpu, database = server.cpu_us(), self.databases.postgres_cpu_us()
         found = load.run(server.port, file, seconds)
         time.sleep(0.02)  # what the end cut off is still being answered
         cpu, database = server.cpu_us() - cpu, self.databases.postgres_cpu_us() - database
         _check_codes(server, codes, found.answers)
-        calls.ask(server.port, made[-1], cell.check)
+        requests.ask(server.port, made[-1], cell.check)
         if cell.same_bytes:
             load.check_bytes(found, size)
         if cell.count:
@@ -237,7 +239,7 @@ class Bench:
 
 
 def _check_codes(server: Server, before: dict[str, int], answers: int) -> None:
-    """Make sure that openpns has answered as many calls with success as wrk got answers."""
+    """Check that openpns counted as many successes as wrk got answers."""
     after = server.answered()
     counts = {code: count - before.get(code, 0) for code, count in after.items()}
     if any(count for code, count in counts.items() if code != "0"):

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from bench import proc
-from bench.calls import MASTER_KEY
 from bench.databases import OPENPNS
 from bench.figures import BenchError
+from bench.requests import MASTER_KEY
 from openpns.server.run import free_port
 
 PEERS = Path(__file__).parent / "peers"
@@ -28,7 +28,7 @@ class Server:
     """A server that runs.
 
     Attributes:
-        name: What the tables call it.
+        name: Its name in the tables.
         process: Its first process.
         port: Where it answers.
         admin_port: Where openpns tells what it answered; None for peers.
@@ -46,7 +46,7 @@ class Server:
         return proc.cpu_us(self.process.pid)
 
     def answered(self) -> dict[str, int]:
-        """Return how many calls openpns has answered with each code; nothing for peers."""
+        """Return how many requests openpns has answered with each code; nothing for peers."""
         if self.admin_port is None:
             return {}
         url = f"http://127.0.0.1:{self.admin_port}/metrics"
@@ -67,7 +67,7 @@ def openpns(
     """Run `openpns serve`, with metrics on.
 
     Args:
-        name: What the tables call it.
+        name: Its name in the tables.
         url: The database.
         folder: Where its log goes.
         arguments: More options.
@@ -88,7 +88,7 @@ def started(name: str, url: str, folder: Path, port: int) -> Iterator[None]:
     """Run `openpns serve`, without waiting until it answers.
 
     Args:
-        name: What its log is called.
+        name: The name of its log.
         url: The database.
         folder: Where its log goes.
         port: Where it is to answer.
@@ -101,7 +101,7 @@ def one_commit(name: str, url: str, folder: Path) -> AbstractContextManager[Serv
     """Run openpns with one commit for each write.
 
     Args:
-        name: What the tables call it.
+        name: Its name in the tables.
         url: The database.
         folder: Where its log goes.
     """
@@ -110,10 +110,10 @@ def one_commit(name: str, url: str, folder: Path) -> AbstractContextManager[Serv
 
 @contextmanager
 def limit(name: str, body: bytes, folder: Path) -> Iterator[Server]:
-    """Run the limit: the same bytes for every call.
+    """Run the limit: the same bytes for every request.
 
     Args:
-        name: What the tables call it.
+        name: Its name in the tables.
         body: The bytes.
         folder: Where its files go.
     """
@@ -131,7 +131,7 @@ def framework(name: str, url: str, folder: Path, python: Path) -> Iterator[Serve
     """Run the framework peer.
 
     Args:
-        name: What the tables call it.
+        name: Its name in the tables.
         url: The PostgreSQL database.
         folder: Where its log goes.
         python: The Python that has the peers' packages.
@@ -148,7 +148,7 @@ def datasette(name: str, file: Path, folder: Path, python: Path) -> Iterator[Ser
     """Run Datasette on an SQLite file.
 
     Args:
-        name: What the tables call it.
+        name: Its name in the tables.
         file: The file.
         folder: Where its log goes.
         python: The Python that has the peers' packages.
@@ -172,7 +172,7 @@ def can_serve_without_cache() -> bool:
 
 
 def without_cache() -> tuple[str, ...]:
-    """Return the option by which openpns keeps nothing between calls; none where it never does."""
+    """Return the option by which openpns caches nothing; none if it has no cache."""
     return ("--no-cache",) if can_serve_without_cache() else ()
 
 

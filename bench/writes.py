@@ -5,11 +5,11 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from bench import calls, servers
+from bench import requests, servers
 from bench.figures import Target
 from bench.fill import Holding, group_id
 from bench.reads import FRAMEWORK, SMALL, framework_cell, openpns_cells
-from bench.rounds import Bench, Cell, MakeCalls
+from bench.rounds import Bench, Cell, MakeRequests
 
 CREATE = "createGroup of 3 numbers, acknowledged = on disk"
 ADD = "add 1 number to a group of 10 000"
@@ -35,7 +35,7 @@ def create_group(bench: Bench) -> None:
             engine: _creating(server, on_postgres=engine == "PostgreSQL")
             for engine, server in running.items()
         }
-        peer = framework_cell(bench, stack, "small", SMALL, _new_groups, calls.succeeded)
+        peer = framework_cell(bench, stack, "small", SMALL, _new_groups, requests.succeeded)
         peer.count = _counter(peer.server.port)
         peer.never_repeats = True
         bench.measure(CREATE, [*ours.values(), plain, peer])
@@ -56,7 +56,7 @@ def add_number(bench: Bench) -> None:
     ]
     with ExitStack() as stack:
         # The groups grow by some numbers in each round.
-        bound = ("--numbers-in-group-max", "1000000")
+        bound = ("--phones-in-group-max", "1000000")
         for engine, server in openpns_cells(bench, stack, "adding", holdings, *bound).items():
             cells = [
                 Cell(
@@ -79,9 +79,9 @@ def _creating(server: servers.Server, *, on_postgres: bool = False) -> Cell:
     )  # fmt: skip
 
 
-def creating(customer: str) -> MakeCalls:
-    """Return a maker of calls that create a group."""
-    return lambda count: calls.signed_now(
+def creating(customer: str) -> MakeRequests:
+    """Return a maker of requests that create a group."""
+    return lambda count: requests.signed_now(
         (customer, "createGroup", _new_group()) for _ in range(count)
     )
 
@@ -104,20 +104,20 @@ def _counter(port: int) -> Callable[[], int]:
 
     def count() -> int:
         found: list[bytes] = []
-        call = calls.signed_now([(WRITER, "listGroup", {"limit": 1, "offset": 0})])[0]
-        calls.ask(port, call, found.append)
+        request = requests.signed_now([(WRITER, "listGroup", {"limit": 1, "offset": 0})])[0]
+        requests.ask(port, request, found.append)
         return int(json.loads(found[0])["data"]["total"])
 
     return count
 
 
-def added_numbers(owner: str, groups: int, first: int = 0) -> MakeCalls:
-    """Return a maker of calls that add a number to a group, another group each time."""
+def added_numbers(owner: str, groups: int, first: int = 0) -> MakeRequests:
+    """Return a maker of requests that add a number to a group, another group each time."""
     ids: Sequence[str] = [group_id(owner, place) for place in range(first, first + groups)]
     turn = itertools.cycle(ids)
 
     def make(count: int) -> list[bytes]:
-        return calls.signed_now((owner, "updateGroup", _added(next(turn))) for _ in range(count))
+        return requests.signed_now((owner, "updateGroup", _added(next(turn))) for _ in range(count))
 
     return make
 

@@ -134,8 +134,8 @@ LIST = (
 )
 
 
-class Caller(BaseModel):
-    """Who calls, with what."""
+class Signed(BaseModel):
+    """A request whose signature was checked."""
 
     customer_id: str
     action: str
@@ -157,8 +157,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan, openapi_url=None)
 
 
-async def authenticated(request: Request) -> Caller:
-    """Check the key, the time and the signature of a call."""
+async def authenticated(request: Request) -> Signed:
+    """Check the key, the time and the signature of a request."""
     headers, body = request.headers, await request.body()
     try:
         access_key, action, ts = headers["accessKey"], headers["action"], headers["ts"]
@@ -176,27 +176,27 @@ async def authenticated(request: Request) -> Caller:
     expected = hashlib.md5(text.encode()).hexdigest()  # noqa: S324 - the protocol's default
     if not is_fresh or not hmac.compare_digest(expected, sign):
         raise HTTPException(401, "invalid signature or timestamp")
-    return Caller(customer_id=key.customer_id, action=action, body=body)
+    return Signed(customer_id=key.customer_id, action=action, body=body)
 
 
 @app.post("/api/pns/")
-async def call(caller: Annotated[Caller, Depends(authenticated)]) -> Response:
-    """Answer one call."""
-    action = ACTIONS.get(caller.action)
+async def respond(signed: Annotated[Signed, Depends(authenticated)]) -> Response:
+    """Respond to one request."""
+    action = ACTIONS.get(signed.action)
     if action is None:
         raise HTTPException(400, "parameter error: action")
     try:
-        answer = await action(caller)
+        answer = await action(signed)
     except ValidationError as error:
         raise HTTPException(400, "parameter error") from error
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-async def list_group(caller: Caller) -> BaseModel:
-    """Answer a page of the caller's groups."""
-    request = ListGroup.model_validate_json(caller.body)
+async def list_group(signed: Signed) -> BaseModel:
+    """Return a page of the customer's groups."""
+    request = ListGroup.model_validate_json(signed.body)
     params: dict[str, Any] = {
-        "customer_id": caller.customer_id,
+        "customer_id": signed.customer_id,
         "limit": request.limit or 1000,
         "offset": request.offset,
     }
@@ -216,14 +216,14 @@ async def list_group(caller: Caller) -> BaseModel:
     return Listed(requestId=new_request_id(), data=Page(groups=groups, total=total))
 
 
-async def create_group(caller: Caller) -> BaseModel:
-    """Create a group of the caller's: one transaction."""
-    request = CreateGroup.model_validate_json(caller.body)
+async def create_group(signed: Signed) -> BaseModel:
+    """Create a group of the customer: one transaction."""
+    request = CreateGroup.model_validate_json(signed.body)
     phones = list(dict.fromkeys(phone.lstrip("+") for phone in request.phones.split(",")))
     group_id = secrets.token_hex(16)
     group = {
         "group_id": group_id,
-        "customer_id": caller.customer_id,
+        "customer_id": signed.customer_id,
         "group_name": request.groupName or group_id,
         "phones": ",".join(phones),
         "remark": request.remark or "",

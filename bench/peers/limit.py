@@ -1,7 +1,7 @@
 """Peer 1, the limit: a constant answer of the same bytes from the same HTTP server.
 
-It reads neither the headers nor the body of a call. Nothing written in Python on this HTTP server
-can be faster, so openpns is measured as a part of it.
+It reads neither the headers nor the body of a request. Nothing written in Python on this HTTP
+server can be faster, so openpns is measured as a part of it.
 
     python bench/peers/limit.py FILE    FILE holds the body to answer; prints its port
 """
@@ -22,13 +22,13 @@ BODY_VARIABLE = "BENCH_LIMIT_BODY"
 
 
 class Limit:
-    """Answers every call with the same bytes."""
+    """Answers every request with the same bytes."""
 
     def __init__(self) -> None:
         self._body = Path(os.environ[BODY_VARIABLE]).read_bytes()
 
     async def __rsgi__(self, _: Any, proto: Any) -> None:
-        """Answer one call."""
+        """Answer one request."""
         proto.response_bytes(200, HEADERS, self._body)
 
 

@@ -1,17 +1,17 @@
--- Sends the calls of a file, one after the other, again from the first after the last.
---   wrk … -s calls.lua URL -- FILE PAUSE_MS
--- FILE: calls as raw HTTP, each with its length before it as 8 digits.
--- PAUSE_MS: each connection waits a random time of this mean before each call; 0 sends at once.
+-- Sends the requests of a file, one after the other, again from the first after the last.
+--   wrk … -s requests.lua URL -- FILE PAUSE_MS
+-- FILE: requests as raw HTTP, each with its length before it as 8 digits.
+-- PAUSE_MS: each connection waits a random time of this mean before each request; 0 sends at once.
 -- The last line of what wrk prints is JSON, made below.
 
-local calls, place, pause_ms = {}, 0, 0
+local requests, place, pause_ms = {}, 0, 0
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   while true do
     local size = file:read(8)
     if not size then break end
-    calls[#calls + 1] = file:read(tonumber(size))
+    requests[#requests + 1] = file:read(tonumber(size))
   end
   file:close()
   pause_ms = tonumber(args[2])
@@ -22,8 +22,8 @@ function init(args)
 end
 
 function request()
-  place = place % #calls + 1
-  return calls[place]
+  place = place % #requests + 1
+  return requests[place]
 end
 
 function done(summary, latency)

@@ -1,4 +1,4 @@
-"""Charts are well-formed SVG whose shapes stand for the values."""
+"""Charts are well-formed SVG whose shapes show the values."""
 
 import xml.etree.ElementTree as ET
 
@@ -8,7 +8,7 @@ from bench.figures import Outcome, Target
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_a_bar_is_as_long_as_its_part_of_the_bound() -> None:
+def test_bars_have_lengths_relative_to_the_bound() -> None:
     outcomes = [
         Outcome(Target("a < b & c", "SQLite", "x", 2.0), 2.0, 4.0),
         Outcome(Target("slow", "SQLite", "x", 2.0), 1.0, 9.0),
@@ -22,7 +22,7 @@ def test_a_bar_is_as_long_as_its_part_of_the_bound() -> None:
     assert "a < b & c, SQLite" in [text.text for text in chart.iter(f"{SVG}text")]
 
 
-def test_the_worse_of_two_measures_is_drawn() -> None:
+def test_bars_draw_the_worse_of_two_measures() -> None:
     speed = Outcome(Target("speed", "SQLite", "x", 1.0), 1.5, 0.5)
     cost = Outcome(Target("cost", "SQLite", "x", 1.0, at_least=False), 0.5, 1.5)
     chart = ET.fromstring(bars([speed, cost]))
@@ -31,7 +31,7 @@ def test_the_worse_of_two_measures_is_drawn() -> None:
     assert "1.50 × x (≤ 1.0)" in texts
 
 
-def test_lines_stand_on_a_logarithmic_axis_from_zero() -> None:
+def test_lines_have_a_logarithmic_axis_and_begin_at_zero() -> None:
     series = {"flat": [(1000, 10.0), (10_000, 10.0), (100_000, 10.0)], "one": [(1000, 20.0)]}
     chart = ET.fromstring(lines("Cost", "µs", series))
     flat, one = (str(line.get("points")).split() for line in chart.iter(f"{SVG}polyline"))

@@ -1,19 +1,19 @@
-"""What the benchmark writes straight by SQL is what the domain would have written."""
+"""The rows that the benchmark writes by SQL are those that openpns would have written."""
 
 from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
+from tests.groups.actions import Groups
 
 from openpns import limits
-from openpns.core.context import Caller, Services
-from openpns.groups import listing, service, update
-from openpns.groups.wire import DeleteGroup, ListGroup, UpdateGroup
+from openpns.core.context import Context, Services
+from openpns.core.principal import Principal
 from openpns.ids import Snowflake
 from openpns.storage import connect
 
 LONG = limits.PHONES_IN_CHUNK * 2 + 5
 
 
-async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
+async def test_filled_groups_behave_like_any_other(
     database_url: str,
 ) -> None:
     await fill(
@@ -22,10 +22,13 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
     store = await connect.open_store(database_url)
     services = Services(store, Snowflake(FakeClock(), worker_id=1), FakeClock())
 
+    def groups(customer: str) -> Groups:
+        return Groups(Context(services, Principal("key", customer)))
+
     async def phones(customer: str, total: int) -> list[list[str]]:
-        page = await listing.list(services, Caller("key", customer), ListGroup(limit=0, offset=0))
-        assert page.total == total
-        return [row[3].split(",") for row in page.rows]
+        found, rows = await groups(customer).page()
+        assert found == total
+        return [row[3].split(",") for row in rows]
 
     try:
         assert (await phones("short-ones", 5))[1] == [
@@ -36,13 +39,11 @@ async def test_filled_groups_are_listed_changed_and_deleted_as_any_other(
         assert await phones("none", 0) == []
         first, second = await phones("long-ones", 2)
         assert first == [f"8613{number:09}" for number in range(LONG)]
-        caller = Caller("key", "long-ones")
-        last = group_id("long-ones", 1)
-        # Finds the number among the members, and writes the text anew from them.
-        change = UpdateGroup(groupId=last, operateType=1, phones=second[0])
-        await update.update(services, caller, change)
+        long_ones, last = groups("long-ones"), group_id("long-ones", 1)
+        # Finds the phone among the members, and rewrites the text from them.
+        await long_ones.change(last, operate_type=1, phones=second[0])
         assert (await phones("long-ones", 2))[1] == second[1:]
-        await service.delete(services, caller, DeleteGroup(groupId=group_id("long-ones", 0)))
+        await long_ones.drop(group_id("long-ones", 0))
         assert await phones("long-ones", 1) == [second[1:]]
     finally:
         await store.close()

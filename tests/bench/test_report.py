@@ -33,11 +33,11 @@ def bench(tmp_path: Path) -> Bench:
     return found
 
 
-def test_a_table_is_markdown() -> None:
+def test_table_is_markdown() -> None:
     assert table(("a", "b"), [(1, "x")]) == "| a | b |\n| --- | --- |\n| 1 | x |\n"
 
 
-def test_the_tables_tell_bound_ratio_and_whether_it_is_met(bench: Bench) -> None:
+def test_tables_show_bound_ratio_and_whether_it_is_met(bench: Bench) -> None:
     tables = tables_of(bench, FACTS)
     assert (
         "| page | SQLite | the limit | ≥ 0.65 × | 0.70 ✓ | 0.50 ✗ | **no** |" in tables["targets"]
@@ -47,7 +47,7 @@ def test_the_tables_tell_bound_ratio_and_whether_it_is_met(bench: Bench) -> None
     assert "| cores | 2 |" in tables["machine"]
 
 
-def test_a_page_gets_each_table_between_its_markers_and_keeps_the_rest() -> None:
+def test_with_tables_replaces_each_table_and_keeps_the_rest() -> None:
     tables = {"targets": "| t |\n", "machine": "| m |\n"}
     once = with_tables(PAGE, tables)
     assert "old" not in once
@@ -67,7 +67,7 @@ def test_results_page_has_every_table(bench: Bench) -> None:
         assert text.count(f"<!-- begin measured: {name} -->\n") == 1
 
 
-def test_results_are_written_as_json_with_the_charts(bench: Bench, tmp_path: Path) -> None:
+def test_write_writes_json_and_charts(bench: Bench, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     write(result_of(bench, FACTS), charts_of(bench), folder)
     result = json.loads((folder / "latest.json").read_text("utf-8"))

@@ -254,23 +254,27 @@ def check_copies(clients: list[Client], prepare: Prepare, again: str) -> None:
 def test_identical_requests_at_once_are_carried_out_each(
     clients: list[Client], key: Key, again: str
 ) -> None:
-    first, prepare = clients[0], same_bytes(key)
     for _ in range(ROUNDS // 4):
-        before = first.page(1)["total"]
-        (phone,) = first.fresh(1)
-        create = prepare("createGroup", {"phones": phone})
-        made = at_once(clients, lambda client: client.answer(create()))  # noqa: B023 - ends first
-        assert {answer["code"] for answer in made} == {0}, again
-        ids = {answer["groupId"] for answer in made}
-        assert len(ids) == CLIENTS, again
-        assert first.page(1)["total"] == before + CLIENTS, again
-        body = {"groupId": min(ids), "operateType": ADD, "phones": first.fresh(1)[0]}
-        add, delete = prepare("updateGroup", body), prepare("deleteGroup", {"groupId": min(ids)})
-        answers = at_once(clients, lambda client: client.answer(add())["code"])  # noqa: B023
-        assert answers == [0] * CLIENTS, again
-        assert first.numbers(min(ids)) == [phone, body["phones"]], again
-        codes = Counter(at_once(clients, lambda client: client.answer(delete())["code"]))  # noqa: B023
-        assert codes == {0: 1, GROUP_NOT_FOUND: CLIENTS - 1}, again
+        check_each_is_carried_out(clients, same_bytes(key), again)
+
+
+def check_each_is_carried_out(clients: list[Client], prepare: Prepare, again: str) -> None:
+    first = clients[0]
+    before = first.page(1)["total"]
+    (phone,) = first.fresh(1)
+    create = prepare("createGroup", {"phones": phone})
+    made = at_once(clients, lambda client: client.answer(create()))
+    assert {answer["code"] for answer in made} == {0}, again
+    ids = {answer["groupId"] for answer in made}
+    assert len(ids) == CLIENTS, again
+    assert first.page(1)["total"] == before + CLIENTS, again
+    body = {"groupId": min(ids), "operateType": ADD, "phones": first.fresh(1)[0]}
+    add, delete = prepare("updateGroup", body), prepare("deleteGroup", {"groupId": min(ids)})
+    answers = at_once(clients, lambda client: client.answer(add())["code"])
+    assert answers == [0] * CLIENTS, again
+    assert first.numbers(min(ids)) == [phone, body["phones"]], again
+    codes = Counter(at_once(clients, lambda client: client.answer(delete())["code"]))
+    assert codes == {0: 1, GROUP_NOT_FOUND: CLIENTS - 1}, again
 
 
 def check_outcome(clients: list[Client], shown: list[str], again: str) -> None:
