@@ -38,10 +38,8 @@ def path(tmp_path: Path) -> Path:
 def test_resume_recognises_rows_on_other_lines(path: Path) -> None:
     journal = resumed(path)
     ids = row_ids(journal, "abca", line=9)
-    assert journal.done_before == 1
-    assert journal.has_unknown
-    assert [journal.is_done(row_id) for row_id in ids] == [True, False, False, False]
-    assert [journal.is_unknown(row_id) for row_id in ids] == [False, True, False, False]
+    assert journal.done == {ids[0]}
+    assert journal.sent_ms == {ids[1]: SENT_MS}
     journal.close(is_complete=True)
     assert not path.exists()
 
@@ -80,8 +78,8 @@ def test_resume_removes_an_incomplete_last_line(path: Path) -> None:
     journal.write(b, "done", SENT_MS)
     journal.close(is_complete=False)
     journal = resumed(path)
-    assert journal.is_done(b)
-    assert not journal.is_unknown(b)
+    assert b in journal.done
+    assert b not in journal.sent_ms
     journal.close(is_complete=False)
 
 

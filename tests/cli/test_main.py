@@ -115,7 +115,7 @@ def test_short_help_in_an_overview_agrees_with_the_command(group: LazyGroup) -> 
 def test_missing_module_of_openpns_is_a_bug_without_advice(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = LazyGroup("broken", lazy={"one": ("openpns.no_such_module:one", "Fail.")})
+    broken = LazyGroup("broken", package="openpns", lazy={"one": ("no_such_module:one", "Fail.")})
     monkeypatch.setitem(cli.commands, "broken", broken)
     with pytest.raises(ModuleNotFoundError):
         run_anywhere("broken", "one")

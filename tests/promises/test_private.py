@@ -301,8 +301,8 @@ def test_reprs_leak_nothing(leaks: Leaks) -> None:
     emulator_state = State(
         customers=[
             CustomerState(
-                customerId="cus_1",
-                accessKeys=[KeyState(accessKey="key", accessSecret=SECRET)],
+                customer_id="cus_1",
+                access_keys=[KeyState(access_key="key", access_secret=SECRET)],
                 groups=[GroupState(phones=PHONES, remark=NAME)],
             )
         ]

@@ -10,29 +10,14 @@ from typing import Final
 
 import msgspec
 
+from openpns import errors
 from openpns.bulk.journal import Journal, check_path
 from openpns.bulk.report import Report, count_text
 from openpns.client.group_requests import create_group, remove_phones, replace_phones
 from openpns.client.group_types import Group
 from openpns.client.http import AsyncClient, Client
 from openpns.clock import now_ms
-from openpns.errors import (
-    AnswerTooLate,
-    AnswerUnreadable,
-    ConnectFailed,
-    ConnectionLost,
-    InvalidSignature,
-    MissingHeaders,
-    OpenPNSError,
-    OutcomeUnknown,
-    ParameterError,
-    PermissionDenied,
-    RateLimited,
-    ServiceUnavailable,
-    TimestampExpired,
-    TransportError,
-    WireError,
-)
+from openpns.errors import OpenPNSError, TransportError, WireError
 from openpns.groups.rows import GroupRow, RawRow, check_rows
 from openpns.phones import parse_phones
 
@@ -43,18 +28,23 @@ _UNKNOWN_MAX: Final = 100
 """After this many rows without a response the import stops."""
 
 # The server may have done the row, or not.
-_UNKNOWN: Final = (ConnectionLost, AnswerTooLate, AnswerUnreadable, OutcomeUnknown)
+_UNKNOWN: Final = (
+    errors.ConnectionLost,
+    errors.AnswerTooLate,
+    errors.AnswerUnreadable,
+    errors.OutcomeUnknown,
+)
 
 # Every other row would fail, too.
 _STOPS: Final = (
-    ConnectFailed,
-    AnswerUnreadable,
-    MissingHeaders,
-    InvalidSignature,
-    TimestampExpired,
-    PermissionDenied,
-    RateLimited,
-    ServiceUnavailable,
+    errors.ConnectFailed,
+    errors.AnswerUnreadable,
+    errors.MissingHeaders,
+    errors.InvalidSignature,
+    errors.TimestampExpired,
+    errors.PermissionDenied,
+    errors.RateLimited,
+    errors.ServiceUnavailable,
 )
 
 # The server knows its own bound. This one only protects memory.
@@ -107,7 +97,7 @@ class Tally(msgspec.Struct):
     unchanged: int = 0
 
     def count(self, item: Item) -> None:
-        """Count a row."""
+        """Add a row."""
         if item.change is None:
             self.groups += 1
             self.phones += len(item.row.phones)
@@ -128,43 +118,28 @@ class Tally(msgspec.Struct):
         return ", ".join(parts)
 
 
-class Outcome(msgspec.Struct):
-    """What became of the rows."""
-
-    tally: Tally = msgspec.field(default_factory=Tally)
-    failed: int = 0
-    unknown: list[int] = msgspec.field(default_factory=list)
-    """Lines of rows that were sent and got no response."""
-    stopped_by: OpenPNSError | None = None
-    first_unknown: OpenPNSError | None = None
-    is_finished: bool = False
-
-    @property
-    def error(self) -> OpenPNSError | None:
-        """The error to report."""
-        return self.stopped_by or self.first_unknown
-
-
 class ApiImport:
     """Creates a group for each row without groupId and replaces the phones of the others.
 
-    Args:
-        journal_path: Where to store the progress; None to store none.
-        resume: Whether to continue an interrupted import.
+    Call `check`, then `preview`, or `open`, `send` and `close`. Rows are sent several at once; the
+    journal records each before and after.
     """
 
     def __init__(self, journal_path: Path | None, report: Report, *, resume: bool) -> None:
         self._journal_path = journal_path
-        self._report = report
+        self.report = report
         self._resume = resume
         self._changes: dict[int, Change] = {}
+        self.tally = Tally()
+        self.failed = 0
+        self.unknown: list[int] = []
+        """Lines of rows that were sent and got no response."""
+        self._stopped_by: OpenPNSError | None = None
+        self._first_unknown: OpenPNSError | None = None
+        self._is_finished = False
 
     def check(self, client: Client, rows: Iterator[RawRow]) -> None:
-        """Check all rows, and compare those with a groupId with the existing groups.
-
-        Raises:
-            ConfigError: The journal exists or does not, contrary to `resume`.
-        """
+        """Check all rows, and compare those with a groupId with the existing groups."""
         if self._journal_path is not None:
             check_path(self._journal_path, resume=self._resume)
         self._config = client.config
@@ -176,39 +151,74 @@ class ApiImport:
             if row is not None:
                 self._compare(group, row)
         for row in named.values():
-            self._report.refuse(
+            self.report.refuse(
                 row.line,
                 "there is no group with this groupId; leave it empty for a new group, whose id "
                 "the server chooses",
             )
 
-    def preview(self, rows: Iterator[RawRow], show: Callable[[str], None]) -> Tally:
-        """Describe what each row would do, after `check`."""
-        journal = self._open_journal(self._journal_path if self._resume else None)
-        tally = Tally()
-        for item in self._items(journal, rows):
-            tally.count(item)
+    def preview(self, rows: Iterator[RawRow], show: Callable[[str], None]) -> None:
+        """Describe what each row would do, and count it."""
+        self._open(self._journal_path if self._resume else None)
+        for item in self._items(rows):
+            self.tally.count(item)
             show(item.describe())
-        journal.close(is_complete=False)
-        return tally
+        self.journal.close(is_complete=False)
 
-    def open(self) -> "Run":
-        """Return the run that sends the rows, after `check`.
+    def open(self) -> None:
+        """Open the journal.
 
         Raises:
-            ConfigError: The journal cannot be used.
+            ConfigError: It cannot be used.
         """
-        return Run(self._open_journal(self._journal_path), self._items, self._report)
+        self._open(self._journal_path)
 
-    def _open_journal(self, path: Path | None) -> Journal:
-        return Journal(path, self._config.url, self._config.access_key, resume=self._resume)
+    @property
+    def error(self) -> OpenPNSError | None:
+        """The error to report."""
+        return self._stopped_by or self._first_unknown
+
+    async def send(self, client: AsyncClient, rows: Iterator[RawRow], concurrency: int) -> None:
+        """Send all rows; see `error` afterwards."""
+        try:
+            may_resend = bool(self.journal.sent_ms) and await _knows_tokens(client)
+            items = self._to_send(rows, may_resend=may_resend)
+
+            async def work() -> None:
+                # All workers take from one iterator, each row goes to one of them.
+                for item in items:
+                    await self._send(client, item)
+                    if self._stopped_by is not None:
+                        return
+
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(concurrency):
+                    tasks.create_task(work())
+        except* OpenPNSError as failures:  # of the file or the journal
+            first = failures.exceptions[0]
+            assert isinstance(first, OpenPNSError)
+            self._stopped_by = first
+        self._is_finished = True
+
+    def close(self) -> bool:
+        """Close the journal; return whether something is left for another run."""
+        journal = self.journal
+        is_left = bool(self.error or self.unknown or self.failed or self.report.bad_lines)
+        is_useful = bool(self.unknown or journal.done or journal.done_now)
+        is_complete = self._is_finished and not (is_left and is_useful)
+        journal.close(is_complete=is_complete)
+        return not is_complete
+
+    def _open(self, path: Path | None) -> None:
+        config = self._config
+        self.journal = Journal(path, config.url, config.access_key, resume=self._resume)
 
     def _good_rows(self, rows: Iterator[RawRow]) -> Iterator[GroupRow]:
         """Return the rows that are correct as far as can be known without the server."""
-        for row in check_rows(rows, _read_phones, self._report.refuse):
+        for row in check_rows(rows, _read_phones, self.report.refuse):
             if not row.phones and not row.group_id:
-                self._report.refuse(row.line, "phones is empty; the API creates no empty group")
-            elif row.line not in self._report.bad_lines:
+                self.report.refuse(row.line, "phones is empty; the API creates no empty group")
+            elif row.line not in self.report.bad_lines:
                 yield row
 
     def _compare(self, group: Group, row: GroupRow) -> None:
@@ -217,7 +227,7 @@ class ApiImport:
             ("remark", row.remark, group.remark),
         ):
             if wanted and wanted != existing:
-                self._report.refuse(
+                self.report.refuse(
                     row.line,
                     f"{field} differs from the group's; import changes only phones, use openpns "
                     "groups rename",
@@ -230,67 +240,23 @@ class ApiImport:
             [] if row.phones else group.phones,
         )
 
-    def _items(self, journal: Journal, rows: Iterator[RawRow]) -> Iterator[Item]:
+    def _items(self, rows: Iterator[RawRow]) -> Iterator[Item]:
         """Return the rows that no earlier run has done."""
-        for row_id, row in journal.identify(self._good_rows(rows)):
-            if not journal.is_done(row_id):
+        for row_id, row in self.journal.identify(self._good_rows(rows)):
+            if row_id not in self.journal.done:
                 yield Item(row_id, row, self._changes[row.line] if row.group_id else None)
 
-
-class Run:
-    """Sends rows, several at once, and records each in the journal before and after."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        items: Callable[[Journal, Iterator[RawRow]], Iterator[Item]],
-        report: Report,
-    ) -> None:
-        self.journal = journal
-        self.outcome = Outcome()
-        self._items = items
-        self._report = report
-
-    async def send(self, client: AsyncClient, rows: Iterator[RawRow], concurrency: int) -> None:
-        """Send all rows; errors are in `outcome`."""
-        try:
-            may_resend = self.journal.has_unknown and await _knows_tokens(client)
-            items = self._to_send(rows, may_resend=may_resend)
-
-            async def work() -> None:
-                # All workers take from one iterator, each row goes to one of them.
-                for item in items:
-                    await self._send(client, item)
-                    if self.outcome.stopped_by is not None:
-                        return
-
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(concurrency):
-                    tasks.create_task(work())
-        except* OpenPNSError as failures:  # of the file or the journal
-            self.outcome.stopped_by = next(_leaves(failures))
-        self.outcome.is_finished = True
-
-    def close(self) -> bool:
-        """Close the journal; return whether something is left for another run."""
-        outcome, journal = self.outcome, self.journal
-        is_left = bool(outcome.error or outcome.unknown or outcome.failed or self._report.bad_lines)
-        is_useful = bool(outcome.unknown or journal.done_before or journal.done_now)
-        is_complete = outcome.is_finished and not (is_left and is_useful)
-        journal.close(is_complete=is_complete)
-        return not is_complete
-
     def _to_send(self, rows: Iterator[RawRow], *, may_resend: bool) -> Iterator[Item]:
-        for item in self._items(self.journal, rows):
+        for item in self._items(rows):
             is_new = item.change is None
             if item.change is not None and item.change.is_none:
-                self.outcome.tally.count(item)
+                self.tally.count(item)
             elif (
                 is_new
-                and self.journal.is_unknown(item.row_id)
+                and item.row_id in self.journal.sent_ms
                 and not (may_resend and self.journal.is_token_valid(item.row_id, now_ms()))
             ):
-                self.outcome.unknown.append(item.row.line)
+                self.unknown.append(item.row.line)
             else:
                 yield item
 
@@ -302,22 +268,21 @@ class Run:
             self._fail(item, error)
         else:
             self.journal.write(item.row_id, "done", now_ms())
-            self.outcome.tally.count(item)
+            self.tally.count(item)
 
     def _fail(self, item: Item, error: WireError | TransportError) -> None:
-        outcome = self.outcome
-        if isinstance(error, _STOPS):
-            outcome.stopped_by = outcome.stopped_by or error
-        if isinstance(error, _UNKNOWN):
-            outcome.unknown.append(item.row.line)
-            outcome.first_unknown = outcome.first_unknown or error
-            if len(outcome.unknown) >= _UNKNOWN_MAX:
-                outcome.stopped_by = outcome.stopped_by or error
+        is_unknown = isinstance(error, _UNKNOWN)
+        if is_unknown:
+            self.unknown.append(item.row.line)
+            self._first_unknown = self._first_unknown or error
+        if isinstance(error, _STOPS) or (is_unknown and len(self.unknown) >= _UNKNOWN_MAX):
+            self._stopped_by = self._stopped_by or error
+        if is_unknown:
             return
         self.journal.write(item.row_id, "refused", now_ms())
         if not isinstance(error, _STOPS):
-            outcome.failed += 1
-            self._report.note(item.row.line, str(error))
+            self.failed += 1
+            self.report.note(item.row.line, str(error))
 
 
 async def _knows_tokens(client: AsyncClient) -> bool:
@@ -326,7 +291,7 @@ async def _knows_tokens(client: AsyncClient) -> bool:
         return False
     try:
         await client.limits()
-    except ParameterError:
+    except errors.ParameterError:
         return False
     return True
 
@@ -340,14 +305,6 @@ async def _request(client: AsyncClient, item: Item, token: str) -> None:
         await client.send(replace_phones(row.group_id, row.phones))
     else:
         await client.send(remove_phones(row.group_id, change.old_phones))
-
-
-def _leaves(failures: BaseExceptionGroup[OpenPNSError]) -> Iterator[OpenPNSError]:
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            yield from _leaves(failure)
-        else:
-            yield failure
 
 
 def _read_phones(text: str) -> list[str]:

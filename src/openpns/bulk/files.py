@@ -22,19 +22,15 @@ _OPTIONAL: Final = "groupId, groupName and remark"
 
 @contextmanager
 def open_source(file: str) -> Iterator[IO[bytes]]:
-    """Open a file that can be read more than once; a pipe is copied to a temporary file.
-
-    Args:
-        file: Its name; - for stdin.
+    """Open a file, or stdin for -, to read it more than once; a pipe is copied to a temporary file.
 
     Raises:
         ConfigError: It cannot be read.
     """
     with ExitStack() as stack:
         try:
-            if file == "-":
-                source: IO[bytes] = sys.stdin.buffer
-            else:
+            source: IO[bytes] = sys.stdin.buffer
+            if file != "-":
                 source = stack.enter_context(Path(file).open("rb"))
             if file == "-" or not source.seekable():
                 copy = stack.enter_context(tempfile.TemporaryFile())
@@ -47,10 +43,7 @@ def open_source(file: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_target(file: str) -> Iterator[IO[str]]:
-    """Open a file to write, with mode 0600; it gets its name when it is complete.
-
-    Args:
-        file: Its name; - for stdout.
+    """Open a file to write, or stdout for -. A file has mode 0600 and gets its name at the end.
 
     Raises:
         ConfigError: It cannot be written.
@@ -83,16 +76,7 @@ def form_of(file: str, form: str | None) -> str:
 
 @contextmanager
 def open_rows(source: IO[bytes], name: str, form: str = "csv") -> Iterator[Iterator[RawRow]]:
-    """Read an open file from its beginning.
-
-    Args:
-        source: The file; stays open.
-        name: Its name, for error texts.
-        form: "csv" or "jsonl".
-
-    Raises:
-        ConfigError: See `read_csv`.
-    """
+    """Read an open file from its beginning, as "csv" or "jsonl"; see `read_csv` for errors."""
     source.seek(0)
     if form == "jsonl":
         yield read_json_lines(source)
@@ -133,7 +117,7 @@ def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
     Args:
         file: Opened with `newline=""`; with `errors="surrogateescape"`, rows that are not UTF-8
             are reported with their line.
-        name: Its name, for error texts.
+        name: For error texts.
 
     Raises:
         ConfigError: The header line is wrong, or the file is not CSV.

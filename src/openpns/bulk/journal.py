@@ -46,9 +46,7 @@ class Journal:
     """The journal of one import, locked while it is open.
 
     Args:
-        path: Its file; None to keep no journal.
-        url: The server.
-        access_key: Who imports.
+        path: None to store nothing.
         resume: Whether the file must exist; otherwise it must not.
 
     Raises:
@@ -57,13 +55,12 @@ class Journal:
 
     def __init__(self, path: Path | None, url: str, access_key: str, *, resume: bool) -> None:
         self.path = path
-        self.done_before = 0
-        """Rows that earlier runs have done."""
+        self.done: set[str] = set()
+        """Ids of the rows that earlier runs have done."""
+        self.sent_ms: dict[str, int] = {}
+        """By id, when each row was sent first that has no response from an earlier run."""
         self.done_now = 0
         self._head = _Head(1, url, access_key, uuid4().hex)
-        self._done: set[str] = set()
-        self._sent_ms: dict[str, int] = {}
-        """When each row without a response was sent first."""
         self._refusals: Counter[str] = Counter()
         self._file = -1
         if path is None:
@@ -75,11 +72,6 @@ class Journal:
             self.close(is_complete=False)
             raise
 
-    @property
-    def has_unknown(self) -> bool:
-        """Whether an earlier run got no response for some row."""
-        return bool(self._sent_ms)
-
     def identify(self, rows: Iterable[GroupRow]) -> Iterator[tuple[str, GroupRow]]:
         """Return each row with its id; equal rows have different ids."""
         seen: Counter[bytes] = Counter()
@@ -90,28 +82,16 @@ class Journal:
             seen[digest] += 1
             yield f"{digest.hex()}-{seen[digest]}", row
 
-    def is_done(self, row_id: str) -> bool:
-        """Return whether an earlier run has done a row."""
-        return row_id in self._done
-
-    def is_unknown(self, row_id: str) -> bool:
-        """Return whether an earlier run sent a row and got no response."""
-        return row_id in self._sent_ms
-
     def is_token_valid(self, row_id: str, now_ms: int) -> bool:
         """Return whether a server still knows the token of a row that was sent."""
-        return now_ms - self._sent_ms[row_id] < _TOKEN_MS
+        return now_ms - self.sent_ms[row_id] < _TOKEN_MS
 
     def token(self, row_id: str) -> str:
         """Return the client token of a row; a new one after each refusal, which servers record."""
         return f"{row_id}-{self._refusals[row_id]}"
 
     def write(self, row_id: str, event: Event, now_ms: int) -> None:
-        """Record that a row is about to be sent, that it was done, or that nothing was done.
-
-        Raises:
-            ConfigError: The file cannot be written.
-        """
+        """Record that a row is about to be sent, that it was done, or that nothing was done."""
         self.done_now += event == "done"
         self._append(_Entry(row_id, event, now_ms))
 
@@ -157,14 +137,13 @@ class Journal:
         decode = msgspec.json.Decoder(_Entry).decode
         for entry in map(decode, lines):
             if entry.event == "sent":
-                self._sent_ms.setdefault(entry.row, entry.at_ms)
+                self.sent_ms.setdefault(entry.row, entry.at_ms)
                 continue
-            self._sent_ms.pop(entry.row, None)
+            self.sent_ms.pop(entry.row, None)
             if entry.event == "done":
-                self._done.add(entry.row)
+                self.done.add(entry.row)
             else:
                 self._refusals[entry.row] += 1
-        self.done_before = len(self._done)
 
     def _lines(self, path: Path) -> Iterator[bytes]:
         """Return the complete lines; remove an incomplete last one from the file."""
@@ -187,11 +166,7 @@ class Journal:
 
 
 def check_path(path: Path, *, resume: bool) -> None:
-    """Check that a journal exists if an import is resumed, and does not if it is new.
-
-    Raises:
-        ConfigError: It is not so.
-    """
+    """Raise ConfigError if a journal is missing to resume, or exists for a new import."""
     if resume and not path.exists():
         raise ConfigError(f"{path}: does not exist: nothing to resume; run without --resume")
     if not resume and path.exists():

@@ -7,12 +7,7 @@ _BAD_ROWS_SHOWN: Final = 20
 
 
 class Report:
-    """Prints the first bad rows of a file, each once, and counts all.
-
-    Args:
-        name: The file's name.
-        write: Prints a line.
-    """
+    """Prints the first bad rows of a file, each once, and counts all."""
 
     def __init__(self, name: str, write: Callable[[str], None]) -> None:
         self.bad_lines: set[int] = set()

@@ -16,11 +16,15 @@ class LazyGroup(click.Group):
     """A group whose commands are attributes of modules.
 
     Args:
+        package: The package of the modules.
         lazy: By the name of a command, its place (`module:attribute`) and its short help.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    def __init__(
+        self, *args: Any, package: str, lazy: Mapping[str, tuple[str, str]], **options: Any
+    ) -> None:
         super().__init__(*args, **options)
+        self._package = package
         self._places = {name: place for name, (place, _) in lazy.items()}
         for name, (_, short_help) in lazy.items():
             self.add_command(click.Command(name, help=short_help))
@@ -29,7 +33,7 @@ class LazyGroup(click.Group):
         """Return a command, imported."""
         if place := self._places.pop(cmd_name, None):
             module, _, attribute = place.partition(":")
-            self.commands[cmd_name] = getattr(import_module(module), attribute)
+            self.commands[cmd_name] = getattr(import_module(f"{self._package}.{module}"), attribute)
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,54 +13,40 @@ from openpns.errors import OpenPNSError
 
 @click.group(
     cls=LazyGroup,
+    package="openpns.cli",
     lazy={
-        "audit": ("openpns.cli.operator.audit:audit", "Show who changed what and when."),
-        "backup": ("openpns.cli.operator.backup:backup", "Copy an SQLite database to a file."),
-        "completion": ("openpns.cli.completion:completion", "Print a shell's completion script."),
+        "audit": ("operator.audit:audit", "Show who changed what and when."),
+        "backup": ("operator.backup:backup", "Copy an SQLite database to a file."),
+        "completion": ("completion:completion", "Print a shell's completion script."),
         "customers": (
-            "openpns.cli.operator.customers:customers",
+            "operator.customers:customers",
             "Create, list, disable and enable customers.",
         ),
-        "doctor": (
-            "openpns.cli.diagnose.doctor:doctor",
-            "Check step by step whether requests work.",
-        ),
-        "emulator": ("openpns.cli.server.emulator:emulator", "Serve from memory, for tests."),
-        "groups": ("openpns.cli.groups:groups", "List, change, import and export number groups."),
+        "doctor": ("diagnose.doctor:doctor", "Check step by step whether requests work."),
+        "emulator": ("server.emulator:emulator", "Serve from memory, for tests."),
+        "groups": ("groups:groups", "List, change, import and export number groups."),
         "keys": (
-            "openpns.cli.operator.keys:keys",
+            "operator.keys:keys",
             "Create, list, change, disable, enable and rotate access keys.",
         ),
-        "limits": (
-            "openpns.cli.diagnose.limits:limits",
-            "Show all limits of the access key, and their usage.",
-        ),
+        "limits": ("diagnose.limits:limits", "Show all limits of the access key, and their usage."),
         "master-key": (
-            "openpns.cli.operator.master_key:master_key",
+            "operator.master_key:master_key",
             "Create and rotate the key that encrypts access secrets.",
         ),
-        "migrate": (
-            "openpns.cli.operator.migrate:migrate",
-            "Bring a database's tables up to date.",
-        ),
+        "migrate": ("operator.migrate:migrate", "Bring a database's tables up to date."),
         "quickstart": (
-            "openpns.cli.server.quickstart:quickstart",
+            "server.quickstart:quickstart",
             "Serve a sample database and send one signed request.",
         ),
-        "request": (
-            "openpns.cli.diagnose.request:request",
-            "Send a request with any action and body.",
-        ),
-        "restore": (
-            "openpns.cli.operator.backup:restore",
-            "Restore a backup of an SQLite database.",
-        ),
-        "serve": ("openpns.cli.server.serve:serve", "Run the server until Ctrl-C or SIGTERM."),
+        "request": ("diagnose.request:request", "Send a request with any action and body."),
+        "restore": ("operator.backup:restore", "Restore a backup of an SQLite database."),
+        "serve": ("server.serve:serve", "Run the server until Ctrl-C or SIGTERM."),
         "sign": (
-            "openpns.cli.diagnose.sign:sign",
+            "diagnose.sign:sign",
             "Print the signature of a request, or explain why one does not match.",
         ),
-        "verify": ("openpns.cli.operator.verify:verify", "Read and check every row of a database."),
+        "verify": ("operator.verify:verify", "Read and check every row of a database."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -1,4 +1,4 @@
-"""Options that several commands share: which server, as whom; which database."""
+"""Options that several commands share: server, access key, database."""
 
 import asyncio
 import functools
@@ -40,9 +40,9 @@ database_option = click.option(
 
 
 class ServerOptions(msgspec.Struct, frozen=True):
-    """Which server to use and as whom, as far as the command line says.
+    """The command line's server and access key.
 
-    There is no option for the secret: other users of the machine can read arguments.
+    The secret has no option: other users of the machine can read arguments.
     """
 
     profile: str | None
@@ -55,41 +55,37 @@ class ServerOptions(msgspec.Struct, frozen=True):
         return any((self.profile, self.base_url, self.access_key))
 
     def load(self) -> "ClientConfig":
-        """Return the client's settings.
-
-        Raises:
-            ConfigError: A setting is missing or not allowed.
-        """
+        """Return the client's settings; see `load_config` for the errors."""
         from openpns.client.config import load_config
 
-        return load_config(self.base_url, self.access_key, profile=self.profile)
+        return load_config(**msgspec.structs.asdict(self))
 
     @contextmanager
     def open(self) -> "Iterator[Client]":
-        """Open a client; its warnings about the clock are one line on stderr.
-
-        Raises:
-            ConfigError: A setting is missing or not allowed.
-        """
+        """Open a client; its warnings about the clock are one line on stderr."""
         from openpns.client.http import Client
 
-        with (
-            clock_warning(),
-            Client(self.base_url, access_key=self.access_key, profile=self.profile) as client,
-        ):
+        with clock_warning(), Client(**msgspec.structs.asdict(self)) as client:
             yield client
 
     def async_client(self, retries: int) -> "AsyncClient":
-        """Return a client for concurrent requests.
-
-        Raises:
-            ConfigError: A setting is missing or not allowed.
-        """
+        """Return a client for concurrent requests."""
         from openpns.client.http import AsyncClient
 
-        return AsyncClient(
-            self.base_url, access_key=self.access_key, profile=self.profile, retries=retries
-        )
+        return AsyncClient(**msgspec.structs.asdict(self), retries=retries)
+
+
+def add_options(*options: Callable[[Any], Any]) -> Callable[[CommandT], CommandT]:
+    """Return a decorator that adds options to a command, in the order of its help."""
+
+    def decorate(command: CommandT) -> CommandT:
+        decorated: Any = command
+        for option in reversed(options):
+            decorated = option(decorated)
+        made: CommandT = decorated
+        return made
+
+    return decorate
 
 
 def server_options(command: CommandT) -> CommandT:
@@ -101,13 +97,11 @@ def server_options(command: CommandT) -> CommandT:
     ) -> Any:
         return command(*args, server=ServerOptions(profile, base_url, access_key), **others)
 
-    decorated: Any = with_server
-    for option in (
-        click.option("--access-key", metavar="KEY", help="The access key; never its secret."),
-        click.option("--base-url", metavar="URL", help="The server, e.g. https://pns.example.com."),
+    decorated: Any = add_options(
         click.option("--profile", metavar="NAME", help="A profile of the configuration file."),
-    ):
-        decorated = option(decorated)
+        click.option("--base-url", metavar="URL", help="The server, e.g. https://pns.example.com."),
+        click.option("--access-key", metavar="KEY", help="The access key; never its secret."),
+    )(with_server)
     made: CommandT = decorated
     return made
 
@@ -131,18 +125,23 @@ def with_store(
     work: Callable[["Store"], Awaitable[ResultT]],
     *,
     timeout_ms: int = limits.STORAGE_TIMEOUT_MS,
+    create: bool = False,
+    migrated: bool = True,
 ) -> ResultT:
-    """Run `work` on an open database whose migrations are current.
+    """Run `work` on an open database.
 
     Args:
         timeout_ms: How long one statement may take.
+        create: Create a missing SQLite file.
+        migrated: First check that the migrations are current.
     """
     from openpns.storage import connect
 
     async def run() -> ResultT:
-        store = await connect.open_store(database, timeout_ms=timeout_ms)
+        store = await connect.open_store(database, create=create, timeout_ms=timeout_ms)
         try:
-            await connect.check_current(store, database)
+            if migrated:
+                await connect.check_current(store, database)
             return await work(store)
         finally:
             await store.close()

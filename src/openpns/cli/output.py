@@ -1,9 +1,10 @@
 """Output: aligned tables, JSON, and text that fits a terminal."""
 
 import json
+import shlex
 import shutil
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -31,18 +32,26 @@ def print_json_array(texts: Iterable[Any]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
-    """Print an aligned table.
-
-    Args:
-        empty: The line for stderr if there are no rows.
-    """
-    if not rows:
+    """Print an aligned table; the line `empty` on stderr if it has no rows."""
+    if rows:
+        print_rows(columns, rows)
+    else:
         click.echo(empty, err=True)
-        return
-    table = [columns, *rows]
-    widths = [max(map(width, cells)) for cells in zip(*table, strict=True)]
+
+
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], before: Sequence[int] = ()
+) -> list[int]:
+    """Print rows of a table, after the columns' names if they are the first rows.
+
+    Return the widths, for the next rows: they never become narrower.
+    """
+    table = rows if before else [columns, *rows]
+    wanted = [max(map(width, cells)) for cells in zip(*table, strict=True)]
+    widths = [max(*both) for both in zip(wanted, before, strict=True)] if before else wanted
     for row in table:
         print_row(row, widths)
+    return widths
 
 
 def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
@@ -68,13 +77,13 @@ def cut(text: str, cells_max: int) -> str:
         return text[: cells_max - 1] + "…"
     import wcwidth
 
-    kept, cells = "", 0
+    shown, cells = "", 0
     for grapheme in wcwidth.iter_graphemes(text):
         cells += width(grapheme)
         if cells >= cells_max:
             break
-        kept += grapheme
-    return kept + "…"
+        shown += grapheme
+    return shown + "…"
 
 
 def plain(text: str) -> str:
@@ -85,6 +94,14 @@ def plain(text: str) -> str:
         "\ufffd" if unicodedata.category(char) in _CONTROL or char in _DIRECTION_MARKS else char
         for char in text
     )
+
+
+def format_curl(url: str, headers: Mapping[str, str], body: str) -> str:
+    """Return a curl command, one option per line."""
+    lines = [f"curl -sS {shlex.quote(url)}"]
+    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    lines.append(f"--data-raw {shlex.quote(body)}")
+    return " \\\n  ".join(lines)
 
 
 def terminal_width() -> int:

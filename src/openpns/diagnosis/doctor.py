@@ -8,16 +8,16 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import msgspec
 
-from openpns import limits
+from openpns import errors, limits
 from openpns.client.answers import Response, read_result
 from openpns.client.config import DEFAULT_PROFILE, ClientConfig, Secret, config_file, load_config
 from openpns.client.exchange import Exchanger, Send
@@ -25,19 +25,7 @@ from openpns.client.group_requests import list_groups
 from openpns.client.group_types import GroupPage
 from openpns.client.requests import RawRequest
 from openpns.clock import now_ms
-from openpns.errors import (
-    AnswerUnreadable,
-    ConfigError,
-    ConnectFailed,
-    ConnectionLost,
-    InvalidSignature,
-    OpenPNSError,
-    PermissionDenied,
-    ServiceUnavailable,
-    TimestampExpired,
-    TransportError,
-    WireError,
-)
+from openpns.errors import OpenPNSError, WireError
 
 _TIMEOUT_S: Final = 10.0
 _ACTION: Final = "listGroup"
@@ -50,43 +38,25 @@ _SERVER_ADVICE: Final = "Try again; report it to the operator if it persists."
 
 
 class StepFailed(Exception):
-    """A step failed.
+    """A step failed. The detail is what was found, by default the error's text."""
 
-    Args:
-        error: Its class decides the exit code.
-        detail: What was found.
-        advice: What to do.
-    """
-
-    def __init__(self, error: OpenPNSError, detail: str, advice: str) -> None:
-        super().__init__(detail)
+    def __init__(self, error: OpenPNSError, advice: str, detail: str = "") -> None:
         self.error = error
-        self.detail = detail
         self.advice = advice
-
-
-class Given(Protocol):
-    """The settings that were given as arguments; None if not."""
-
-    @property
-    def profile(self) -> str | None:
-        """A profile's name."""
-
-    @property
-    def base_url(self) -> str | None:
-        """The server."""
-
-    @property
-    def access_key(self) -> str | None:
-        """The access key."""
+        self.detail = detail or getattr(error, "msg", str(error))
+        super().__init__(self.detail)
 
 
 class Doctor:
-    """Checks whether requests work, step by step. Each step relies on those before it."""
+    """Checks whether requests work, step by step. Each step relies on those before it.
+
+    Args:
+        given: The settings `base_url`, `access_key` and `profile`, if given as arguments.
+    """
 
     _config: ClientConfig
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
         self._host = ""
         self._port = 0
@@ -94,11 +64,7 @@ class Doctor:
         self._offset_s: float | None = None
 
     def steps(self) -> Iterator[tuple[str, Callable[[], str | None]]]:
-        """Return each step's name and its function.
-
-        The function returns what it found, None if there was nothing to check. It raises
-        StepFailed.
-        """
+        """Return each step's name and its function, which returns what it found, or None."""
         yield "settings", self._check_settings
         yield "dns", self._check_dns
         yield "connect", self._check_connect
@@ -111,28 +77,26 @@ class Doctor:
 
     def _check_settings(self) -> str:
         try:
-            self._config = config = load_config(
-                self._given.base_url, self._given.access_key, profile=self._given.profile
-            )
-        except ConfigError as error:
-            raise StepFailed(error, str(error), "Set it; see openpns doctor --help.") from None
+            self._config = config = load_config(**self._given)
+        except errors.ConfigError as error:
+            raise StepFailed(error, "Set it; see openpns doctor --help.") from None
         parts = urlsplit(config.url)
         self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         self._find_proxy(parts.scheme)
-        where = {name: self._source(name) for name in _SETTINGS}
+        source = {name: self._source(name) for name in _SETTINGS}
         secret = f"secret of {len(config.access_secret.reveal())} characters"
         return (
-            f"{config.url} {where['base_url']}; access key {config.access_key} "
-            f"{where['access_key']}; {secret} {where['access_secret']}; {config.algorithm}"
+            f"{config.url} {source['base_url']}; access key {config.access_key} "
+            f"{source['access_key']}; {secret} {source['access_secret']}; {config.algorithm}"
         )
 
     def _source(self, name: str) -> str:
-        if getattr(self._given, name, None):
+        if self._given.get(name):
             return f"from --{name.replace('_', '-')}"
         variable = f"OPENPNS_{name.upper()}"
         if os.environ.get(variable):
             return f"from {variable}"
-        profile = self._given.profile or os.environ.get("OPENPNS_PROFILE") or DEFAULT_PROFILE
+        profile = self._given["profile"] or os.environ.get("OPENPNS_PROFILE") or DEFAULT_PROFILE
         return f"from the profile {profile} of {config_file()}"
 
     def _find_proxy(self, scheme: str) -> None:
@@ -151,9 +115,9 @@ class Doctor:
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or "not a valid name"
             raise StepFailed(
-                ConnectFailed(_ACTION, f"no address for {self._host}"),
-                f"{self._proxy}{self._host}: {why}",
+                errors.ConnectFailed(_ACTION, f"no address for {self._host}"),
                 "Check the name in base_url, and this machine's DNS.",
+                f"{self._proxy}{self._host}: {why}",
             ) from None
         addresses = dict.fromkeys(str(address[0]) for *_, address in found)
         return f"{self._proxy}{self._host} is {', '.join(addresses)}"
@@ -165,9 +129,11 @@ class Doctor:
         except OSError as error:
             why = error.strerror or str(error)
             raise StepFailed(
-                ConnectFailed(_ACTION, f"cannot connect to {self._host}:{self._port} ({why})"),
-                f"{self._proxy}{self._host}:{self._port}: {why}",
+                errors.ConnectFailed(
+                    _ACTION, f"cannot connect to {self._host}:{self._port} ({why})"
+                ),
                 "Check the port in base_url, that the server runs, and firewalls in between.",
+                f"{self._proxy}{self._host}:{self._port}: {why}",
             ) from None
         took_ms = (time.monotonic() - begun) * 1000
         return f"{self._proxy}{self._host}:{self._port} in {took_ms:.0f} ms"
@@ -185,10 +151,10 @@ class Doctor:
         except OSError as error:
             why = getattr(error, "verify_message", None) or error.strerror or type(error).__name__
             raise StepFailed(
-                ConnectFailed(_ACTION, f"TLS failed ({why})"),
-                why,
+                errors.ConnectFailed(_ACTION, f"TLS failed ({why})"),
                 "Check that base_url's port speaks TLS and that its certificate is valid for this "
                 "name; SSL_CERT_FILE can name your own CA.",
+                why,
             ) from None
         return f"{version}{_expiry(certificate)}"
 
@@ -199,19 +165,17 @@ class Doctor:
         found = f"HTTP {response.status}"
         try:
             read_result(RawRequest(_ACTION), response)
-        except AnswerUnreadable as error:
-            raise StepFailed(
-                error, error.msg, "Check base_url, its path, and any proxy in between."
-            ) from None
+        except errors.AnswerUnreadable as error:
+            raise StepFailed(error, "Check base_url, its path, and any proxy in between.") from None
         except WireError as error:
             found += f", code {error.code}"
             if error.server_time is not None:
                 # Date is cut to a second: on average half a second has passed.
                 self._offset_s = error.server_time.timestamp() + 0.5 - middle_s
             if error.http_status in (404, 405):
-                raise StepFailed(error, error.msg, "Check the path of base_url.") from None
-            if isinstance(error, ServiceUnavailable):
-                raise StepFailed(error, error.msg, _SERVER_ADVICE) from None
+                raise StepFailed(error, "Check the path of base_url.") from None
+            if isinstance(error, errors.ServiceUnavailable):
+                raise StepFailed(error, _SERVER_ADVICE) from None
         return f"responds with this API ({found})"
 
     def _check_clock(self) -> str | None:
@@ -222,9 +186,9 @@ class Doctor:
         if abs(self._offset_s) * 1000 > limits.TS_SKEW_MS_MAX:
             allowed_s = limits.TS_SKEW_MS_MAX // 1000
             raise StepFailed(
-                TimestampExpired(f"this machine's clock is {off}"),
-                f"{off}; the maximum is {allowed_s} s",
+                errors.TimestampExpired(f"this machine's clock is {off}"),
                 _CLOCK_ADVICE,
+                f"{off}; the maximum is {allowed_s} s",
             )
         return "correct to the second" if abs(self._offset_s) <= 1 else off
 
@@ -233,38 +197,37 @@ class Doctor:
         self._page = GroupPage([], 0)
         try:
             self._page = self._send(self._config)
-        except PermissionDenied as error:
+        except errors.PermissionDenied as error:
             # The server checks the key, then the signature, then permissions. So a wrong signature
             # is answered 1003 for a known key and 1005 for an unknown one.
             if not self._is_key_known():
                 raise StepFailed(
-                    error, error.msg, "Ask the operator: openpns keys list shows the keys."
+                    error, "Ask the operator: openpns keys list shows the keys."
                 ) from None
             self._refusal = error
         except WireError as error:
             if error.http_status >= 500:  # noqa: PLR2004
-                raise StepFailed(error, error.msg, _SERVER_ADVICE) from None
+                raise StepFailed(error, _SERVER_ADVICE) from None
             self._refusal = error
         return f"{self._config.access_key} is known"
 
     def _check_signature(self) -> str:
         error = self._refusal
-        if isinstance(error, InvalidSignature):
+        if isinstance(error, errors.InvalidSignature):
             raise StepFailed(
                 error,
-                error.msg,
                 "The secret does not belong to this key; openpns keys rotate creates a new one.",
             )
-        if isinstance(error, TimestampExpired):
-            raise StepFailed(error, error.msg, _CLOCK_ADVICE)
+        if isinstance(error, errors.TimestampExpired):
+            raise StepFailed(error, _CLOCK_ADVICE)
         return f"accepted ({self._config.algorithm})"
 
     def _check_permission(self) -> str:
         if self._refusal is not None:
             raise StepFailed(
                 self._refusal,
-                f"{_ACTION}: {self._refusal.msg}",
                 "Ask the operator: openpns customers list shows disabled customers.",
+                f"{_ACTION}: {self._refusal.msg}",
             )
         return f"{_ACTION}: {self._page.total} groups"
 
@@ -272,7 +235,7 @@ class Doctor:
         try:
             wrong = msgspec.structs.replace(self._config, access_secret=Secret(secrets.token_hex()))
             self._send(wrong)
-        except InvalidSignature:
+        except errors.InvalidSignature:
             return True
         except WireError:
             return False
@@ -283,8 +246,8 @@ class Doctor:
         step = Exchanger(config, now_ms).sign(request)
         try:
             return read_result(request, self._post(step))
-        except TransportError as error:
-            raise StepFailed(error, error.msg, _SERVER_ADVICE) from None
+        except errors.TransportError as error:
+            raise StepFailed(error, _SERVER_ADVICE) from None
 
     def _post(self, step: Send) -> Response:
         try:
@@ -293,7 +256,7 @@ class Doctor:
         except httpx2.HTTPError as error:
             why = f"no response ({type(error).__name__})"
             advice = "Check that the port in base_url speaks HTTP, and whether it needs TLS."
-            raise StepFailed(ConnectionLost(_ACTION, why), why, advice) from None
+            raise StepFailed(errors.ConnectionLost(_ACTION, why), advice) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, response.content)
 

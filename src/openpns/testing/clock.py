@@ -10,7 +10,10 @@ _NOW_MS_MAX: Final = 253_402_300_799_999
 
 
 class MovableClock:
-    """The emulator's clock: real time until it is moved. Thread-safe."""
+    """The emulator's clock: real time until it is moved. Thread-safe.
+
+    To move it out of the years 1970 to 9999 raises ValueError.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,20 +30,12 @@ class MovableClock:
         return f"MovableClock(now_ms={self()}, {'frozen' if is_frozen else 'running'})"
 
     def advance(self, *, seconds: float) -> None:
-        """Move the clock, back with a negative number; a frozen clock stays frozen.
-
-        Raises:
-            ValueError: The time would not be within the years 1970 to 9999.
-        """
+        """Move the clock, back with a negative number; a frozen clock stays frozen."""
         with self._lock:
             self._move_to(self._now_ms() + round(seconds * 1000))
 
     def set(self, to_ms: int) -> None:
-        """Set the clock, in ms since 1970 UTC; a frozen clock stays frozen.
-
-        Raises:
-            ValueError: The time is not within the years 1970 to 9999.
-        """
+        """Set the clock, in ms since 1970 UTC; a frozen clock stays frozen."""
         with self._lock:
             self._move_to(to_ms)
 

@@ -13,14 +13,15 @@ import msgspec
 from openpns import limits
 from openpns.api.pipeline import ReadBody, Reply
 from openpns.client.group_types import Group
+from openpns.core.rate_limits import RateLimits
 from openpns.errors import ParameterError
 from openpns.ids import IdSource, Snowflake
 from openpns.protocol.headers import PATHS
 from openpns.testing.clock import MovableClock
-from openpns.testing.faults import NOTHING, Faults, Met
+from openpns.testing.faults import NOTHING, Faults
 from openpns.testing.http import HttpServer, Request
 from openpns.testing.requests import ReceivedRequest, body_as_dict
-from openpns.testing.service import Bounds, EmulatedService, Key
+from openpns.testing.service import EmulatedService, Key
 from openpns.testing.state_file import SOURCE, GroupState, parse, read_file
 
 ACCESS_KEY: Final = "emulator-key"
@@ -43,15 +44,9 @@ class Emulator:
     thread-safe. Source: docs/testing.md.
 
     Args:
-        host: The address to listen on.
-        port: The port; 0 for a free one.
-        access_key: The access key that always exists.
-        access_secret: Its secret.
-        customer_id: Its customer.
+        port: 0 for a free one.
+        access_key: The access key that always exists, with its secret and its customer.
         state: What also exists at the start and after each reset: a state file or its content.
-        body_bytes_max: The largest request body, in bytes.
-        phones_in_group_max: How many phones a group may hold.
-        phones_in_request_max: How many phones a request may carry.
         rate_per_s: Requests per second of each access key, in real time; 0 for no limit.
         rate_burst: How many of them may come at once; 0 for those of one second.
         ids: The source of request ids and group ids; None for the server's own.
@@ -61,11 +56,8 @@ class Emulator:
 
     Attributes:
         base_url: The server, as in `openpns.Client`; empty before the start.
-        access_key: The access key that always exists.
-        access_secret: Its secret; that of the state, if the state has this key.
-        customer_id: Its customer; that of the state, if the state has this key.
-        clock: The server's clock.
-        faults: The switches for faults.
+        access_secret: The secret of `access_key`; that of the state, if the state has this key.
+        customer_id: The customer of `access_key`; that of the state, if the state has this key.
     """
 
     def __init__(
@@ -94,21 +86,22 @@ class Emulator:
         self._own = Key(access_key, access_secret, customer_id)
         self._state = read_file(state) if isinstance(state, Path) else parse(state or {})
         self._source = str(state) if isinstance(state, Path) else SOURCE
-        self._bounds = Bounds(
-            body_bytes_max, phones_in_group_max, phones_in_request_max, rate_per_s, rate_burst
-        )
+        self._rate = (rate_per_s, rate_burst)
+        self._bounds = {
+            "body_bytes_max": body_bytes_max,
+            "phones_in_group_max": phones_in_group_max,
+            "phones_in_request_max": phones_in_request_max,
+        }
         self._ids = ids
         self._requests: list[ReceivedRequest] = []
         self._resets = 0
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Start it."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
         self.stop()
 
     def __repr__(self) -> str:
@@ -170,13 +163,17 @@ class Emulator:
             customer_id: 1 to 64 letters, digits, `_`, `.` and `-`.
             access_key: 4 to 64 letters, digits, `_` and `-`; random if None.
             access_secret: 8 to 128 printable ASCII characters without spaces; random if None.
-            read_only: The key may only read.
 
         Raises:
             ConfigError: A value is not allowed, or already exists.
         """
         return self._run(
-            self._service.add_customer(customer_id, access_key, access_secret, read_only=read_only)
+            self._service.add_customer(
+                customer_id,
+                access_key=access_key,
+                access_secret=access_secret,
+                read_only=read_only,
+            )
         )
 
     def add_group(
@@ -191,29 +188,24 @@ class Emulator:
         """Add a number group without a request; return its id.
 
         Args:
-            phones: Its phone numbers, each with country code.
-            name: Its name; the id if empty.
-            remark: Its remark.
-            customer_id: Its customer; the emulator's own if None.
+            phones: Each with country code.
+            name: The id if empty.
+            customer_id: The emulator's own if None.
             group_id: 32 lower-case hex characters; random if empty.
 
         Raises:
             ConfigError: A value is not allowed, the customer is unknown, or the id exists.
         """
         group = GroupState(
-            groupId=group_id,
-            groupName=name,
+            group_id=group_id,
+            group_name=name,
             phones=phones if isinstance(phones, str) else ",".join(phones),
             remark=remark,
         )
         return self._run(self._service.add_group(customer_id or self.customer_id, group))
 
     def groups(self, customer_id: str | None = None) -> list[Group]:
-        """Return a customer's stored groups, oldest first; the emulator's own customer if None.
-
-        Raises:
-            ConfigError: The customer is unknown.
-        """
+        """Return a customer's stored groups, oldest first; the emulator's own customer if None."""
         return self._run(self._service.groups(customer_id or self.customer_id))
 
     def dump(self) -> dict[str, Any]:
@@ -262,7 +254,8 @@ class Emulator:
         # Another worker id after each reset, so that no request id comes twice.
         self._resets += 1
         ids = self._ids or Snowflake(self.clock, self._resets % (limits.WORKER_ID_MAX + 1))
-        service = await EmulatedService.open(self.clock, ids, self._bounds)
+        rates = RateLimits(*self._rate)
+        service = await EmulatedService.open(self.clock, ids, rates, self._bounds)
         try:
             own = await service.fill(self._state, self._own, self._source)
         except BaseException:
@@ -282,11 +275,17 @@ class Emulator:
         service = self._service
 
         async def read(bytes_max: int) -> bytes | None:
-            return await _read_and_fail(received, met, await read_body(bytes_max))
+            body = await read_body(bytes_max)
+            received.body = body_as_dict(body)
+            if met.delay_s:
+                await asyncio.sleep(met.delay_s)
+            if met.make_error is not None:  # before anything is checked
+                raise met.make_error()
+            return body
 
         if met.drop == "before_commit":
             with suppress(ParameterError):  # the client has left
-                await read(self._bounds.body_bytes_max)
+                await read(self._bounds["body_bytes_max"])
             return None
         reply = await service.api.handle(request.method, request.path, request.headers, read)
         received.http_status = reply.status
@@ -298,13 +297,3 @@ class Emulator:
                 await reply.body.aclose()
                 reply.close()
         return None if met.drop == "after_commit" else reply
-
-
-async def _read_and_fail(received: ReceivedRequest, met: Met, body: bytes | None) -> bytes | None:
-    """Store the body; then meet the delay and the error, before anything is checked."""
-    received.body = body_as_dict(body)
-    if met.delay_s:
-        await asyncio.sleep(met.delay_s)
-    if met.make_error is not None:
-        raise met.make_error()
-    return body

@@ -5,14 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from openpns import errors
 from openpns.api.registry import ACTIONS
-from openpns.errors import (
-    WIRE_ERRORS,
-    InternalError,
-    ServiceUnavailable,
-    TimestampExpired,
-    WireError,
-)
+from openpns.errors import WIRE_ERRORS, WireError
 
 Drop = Literal["before_commit", "after_commit"]
 
@@ -79,10 +74,7 @@ class Faults:
         """Refuse requests with a code of docs/errors.md and its HTTP status.
 
         Args:
-            code: The code.
             detail: The part of `msg` after the code's own text.
-            times: How many requests.
-            action: Only requests with this action.
         """
         if code not in WIRE_ERRORS:
             raise ValueError(f"code: allowed are {', '.join(map(str, WIRE_ERRORS))}")
@@ -90,7 +82,7 @@ class Faults:
 
     def internal_error(self, *, times: int | None = 1, action: str | None = None) -> None:
         """Refuse requests with 19005 and HTTP 500, as after a bug; nothing is written."""
-        self._add(_Fault("internal_error", times, action, make_error=InternalError))
+        self._add(_Fault("internal_error", times, action, make_error=errors.InternalError))
 
     def unavailable(
         self, *, retry_after_s: int = 1, times: int | None = 1, action: str | None = None
@@ -100,7 +92,9 @@ class Faults:
             raise ValueError("retry_after_s: allowed is an integer of 0 or more")
 
         def make() -> WireError:
-            error = ServiceUnavailable("the storage is away, full or busy; nothing was written")
+            error = errors.ServiceUnavailable(
+                "the storage is away, full or busy; nothing was written"
+            )
             error.retry_after_s = retry_after_s
             return error
 
@@ -108,7 +102,11 @@ class Faults:
 
     def expired(self, *, times: int | None = 1, action: str | None = None) -> None:
         """Refuse requests with 1004. The clock stays right; `clock.advance` moves it."""
-        self._add(_Fault("expired", times, action, make_error=_expired))
+
+        def expired() -> WireError:
+            return errors.TimestampExpired("a fault of the emulator")
+
+        self._add(_Fault("expired", times, action, make_error=expired))
 
     def drop_before_commit(self, *, times: int | None = 1, action: str | None = None) -> None:
         """Close the connection without a byte of response; the request is not carried out."""
@@ -154,7 +152,3 @@ class Faults:
             raise ValueError(f"action: allowed are {', '.join(ACTIONS)}")
         with self._lock:
             self._faults.append(fault)
-
-
-def _expired() -> WireError:
-    return TimestampExpired("a fault of the emulator")

@@ -4,9 +4,9 @@ Everything here runs on the emulator's event loop.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +25,7 @@ from openpns.core.context import Services
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import ConfigError
 from openpns.groups import transfer
+from openpns.groups.rows import COLUMNS
 from openpns.ids import IdSource
 from openpns.storage import migrations
 from openpns.storage.sqlite.store import SQLiteStore
@@ -51,29 +52,14 @@ class Key:
     """An access key with its secret and its customer."""
 
     access_key: str
-    access_secret: str
+    access_secret: str = field(repr=False)
     customer_id: str
-
-    def __repr__(self) -> str:
-        """Return a text without the secret."""
-        return f"Key(access_key={self.access_key!r}, customer_id={self.customer_id!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The bounds of the service, as `Emulator` describes them."""
-
-    body_bytes_max: int = limits.BODY_BYTES_MAX
-    phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX
-    phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX
-    rate_per_s: int = 0
-    rate_burst: int = 0
 
 
 class EmulatedService:
     """The API on a database in memory; `open` returns one."""
 
-    def __init__(self, services: Services, secret_box: SecretBox, bounds: Bounds) -> None:
+    def __init__(self, services: Services, secret_box: SecretBox) -> None:
         self._services = services
         self._store = services.store
         self._clock = services.clock
@@ -82,33 +68,25 @@ class EmulatedService:
             services,
             secret_box,
             RequestLog(Counters(), _LOG),
-            bounds.body_bytes_max,
+            services.body_bytes_max,
             body_timeout_ms=_BODY_TIMEOUT_MS,
         )
 
     @classmethod
-    async def open(cls, clock: Clock, ids: IdSource, bounds: Bounds) -> "EmulatedService":
-        """Return the service on a new, empty database."""
+    async def open(
+        cls, clock: Clock, ids: IdSource, rates: RateLimits, bounds: Mapping[str, int]
+    ) -> "EmulatedService":
+        """Return the service on a new, empty database; `bounds` are those of `Services`."""
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
         await store.migrate(migrations.load_migrations("sqlite"))
         secret_box = await open_secret_box(store, "memory", new_master_key())
-        services = Services(
-            store,
-            ids,
-            clock,
-            bounds.phones_in_group_max,
-            bounds.phones_in_request_max,
-            bounds.body_bytes_max,
-            RateLimits(bounds.rate_per_s, bounds.rate_burst),
-        )
-        return cls(services, secret_box, bounds)
+        return cls(Services(store, ids, clock, rates=rates, **bounds), secret_box)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
         """Store a state; return the emulator's own key, which is added if the state lacks it.
 
         Raises:
-            ConfigError: The state holds a value that is not allowed; the text names `source` and
-                the place.
+            ConfigError: A value is not allowed; the text names `source` and the place.
         """
         # Created before real time, so that lists begin with the state, in its order.
         created_ms = 0
@@ -119,78 +97,61 @@ class EmulatedService:
             found = found or _find_key(customer, own.access_key)
         if found is not None:
             return found
-        if all(customer.customerId != own.customer_id for customer in state.customers):
+        if all(customer.customer_id != own.customer_id for customer in state.customers):
             await customers.create(self._store, lambda: created_ms + 1, own.customer_id, "")
-        key = KeyState(accessKey=own.access_key, accessSecret=own.access_secret)
+        key = KeyState(access_key=own.access_key, access_secret=own.access_secret)
         await self._put_key(key, own.customer_id, created_ms + 1)
         return own
 
-    async def add_customer(
-        self,
-        customer_id: str,
-        access_key: str | None,
-        access_secret: str | None,
-        *,
-        read_only: bool,
-    ) -> Key:
+    async def add_customer(self, customer_id: str, **options: Any) -> Key:
         """Add a customer with an access key; see `Emulator.add_customer`."""
         await customers.create(self._store, self._clock, customer_id, "")
         key = await access_keys.create(
-            self._store,
-            self._secret_box,
-            self._clock,
-            customer_id,
-            access_key=access_key,
-            access_secret=access_secret,
-            read_only=read_only,
+            self._store, self._secret_box, self._clock, customer_id, **options
         )
         return Key(key.access_key, key.access_secret, customer_id)
 
     async def add_group(self, customer_id: str, group: GroupState) -> str:
         """Add a number group; return its id."""
         await self._must_exist(customer_id)
-        if not group.groupId:
-            group = msgspec.structs.replace(group, groupId=self._services.ids.group_id())
+        if not group.group_id:
+            group = msgspec.structs.replace(group, group_id=self._services.ids.group_id())
         await self._put_groups(customer_id, [group], self._clock, lambda _: "group")
-        return group.groupId
+        return group.group_id
 
     async def groups(self, customer_id: str) -> list[Group]:
         """Return a customer's groups as they are stored, oldest first."""
         await self._must_exist(customer_id)
-        rows = transfer.export_rows(self._services, customer_id)
-        async with aclosing(rows):
-            return [
-                Group(group_id, name, phones.split(",") if phones else [], remark, customer_id)
-                async for group_id, name, phones, remark in rows
-            ]
+        return [
+            Group(group_id, name, phones.split(",") if phones else [], remark, customer_id)
+            for group_id, name, phones, remark in await self._rows(customer_id)
+        ]
 
     async def dump(self) -> State:
         """Return everything that the database holds."""
-        found = []
-        for customer in await customers.list_customers(self._store):
-            groups = [
-                GroupState(
-                    groupId=group.group_id,
-                    groupName=group.name,
-                    phones=",".join(group.phones),
-                    remark=group.remark,
-                )
-                for group in await self.groups(customer.customer_id)
-            ]
-            found.append(
+        return State(
+            customers=[
                 CustomerState(
-                    customerId=customer.customer_id,
+                    customer_id=customer.customer_id,
                     name=customer.name,
                     disabled=customer.disabled_ms is not None,
-                    accessKeys=await self._dump_keys(customer.customer_id),
-                    groups=groups,
+                    access_keys=await self._dump_keys(customer.customer_id),
+                    groups=[
+                        msgspec.convert(dict(zip(COLUMNS, row, strict=True)), GroupState)
+                        for row in await self._rows(customer.customer_id)
+                    ],
                 )
-            )
-        return State(customers=found)
+                for customer in await customers.list_customers(self._store)
+            ]
+        )
 
     async def close(self) -> None:
         """Close the database; its content is lost."""
         await self._store.close()
+
+    async def _rows(self, customer_id: str) -> list[tuple[str, ...]]:
+        async with aclosing(transfer.export_rows(self._services, customer_id)) as rows:
+            return [row async for row in rows]
 
     async def _dump_keys(self, customer_id: str) -> list[KeyState]:
         found = []
@@ -200,12 +161,12 @@ class EmulatedService:
             secret = self._secret_box.decrypt(known.secret_ciphertext, key.access_key).decode()
             found.append(
                 KeyState(
-                    accessKey=key.access_key,
-                    accessSecret=secret,
-                    expiresMs=key.expires_ms,
+                    access_key=key.access_key,
+                    access_secret=secret,
+                    expires_ms=key.expires_ms,
                     disabled=key.disabled_ms is not None,
-                    readOnly=key.read_only_ms is not None,
-                    uniqueTs=key.unique_ts_since_ms is not None,
+                    read_only=key.read_only_ms is not None,
+                    unique_ts=key.unique_ts_since_ms is not None,
                 )
             )
         return found
@@ -220,39 +181,33 @@ class EmulatedService:
     async def _put_customer(self, customer: CustomerState, now_ms: int, where: str) -> int:
         """Store a customer with its keys and groups; return when the last of them was created."""
         try:
-            await customers.create(self._store, lambda: now_ms, customer.customerId, customer.name)
+            await customers.create(self._store, lambda: now_ms, customer.customer_id, customer.name)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        for index, key in enumerate(customer.accessKeys):
+        for index, key in enumerate(customer.access_keys):
             now_ms += 1
             try:
-                await self._put_key(key, customer.customerId, now_ms)
+                await self._put_key(key, customer.customer_id, now_ms)
             except ConfigError as error:
                 raise ConfigError(f"{where}.accessKeys[{index}]: {error}") from None
         await self._put_groups(
-            customer.customerId,
+            customer.customer_id,
             customer.groups,
             lambda: _GROUPS_CREATED_MS,
             lambda index: f"{where}.groups[{index}]",
         )
         if customer.disabled:
-            await customers.disable(self._store, customer.customerId, now_ms)
+            await customers.disable(self._store, customer.customer_id, now_ms)
         return now_ms
 
     async def _put_key(self, key: KeyState, customer_id: str, now_ms: int) -> None:
+        options = msgspec.structs.asdict(key)
+        is_disabled = options.pop("disabled")
         await access_keys.create(
-            self._store,
-            self._secret_box,
-            lambda: now_ms,
-            customer_id,
-            access_key=key.accessKey,
-            access_secret=key.accessSecret,
-            expires_ms=key.expiresMs,
-            read_only=key.readOnly,
-            unique_ts=key.uniqueTs,
+            self._store, self._secret_box, lambda: now_ms, customer_id, **options
         )
-        if key.disabled:
-            await access_keys.disable(self._store, key.accessKey, now_ms)
+        if is_disabled:
+            await access_keys.disable(self._store, key.access_key, now_ms)
 
     async def _put_groups(
         self,
@@ -267,7 +222,7 @@ class EmulatedService:
         await transfer.import_rows(
             replace(self._services, clock=clock),
             customer_id,
-            ((index, msgspec.structs.asdict(group)) for index, group in enumerate(groups)),
+            ((index, msgspec.to_builtins(group)) for index, group in enumerate(groups)),
             on_bad=refuse,
             on_batch=lambda: None,
             dry_run=False,
@@ -275,7 +230,7 @@ class EmulatedService:
 
 
 def _find_key(customer: CustomerState, access_key: str) -> Key | None:
-    for key in customer.accessKeys:
-        if key.accessKey == access_key:
-            return Key(access_key, key.accessSecret, customer.customerId)
+    for key in customer.access_keys:
+        if key.access_key == access_key:
+            return Key(access_key, key.access_secret, customer.customer_id)
     return None

@@ -16,45 +16,45 @@ SOURCE: Final = "state"
 """The name of a state without a file in error texts."""
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The base of every part; an unknown field is an error, because it may be a typing mistake."""
 
 
 class KeyState(_Part, frozen=True, omit_defaults=True):
     """An access key."""
 
-    accessKey: str  # noqa: N815
-    accessSecret: str  # noqa: N815
-    expiresMs: int | None = None  # noqa: N815
+    access_key: str
+    access_secret: str
+    expires_ms: int | None = None
     disabled: bool = False
-    readOnly: bool = False  # noqa: N815
-    uniqueTs: bool = False  # noqa: N815
+    read_only: bool = False
+    unique_ts: bool = False
 
     def __repr__(self) -> str:
         """Return a text without the secret."""
-        return f"KeyState(accessKey={self.accessKey!r})"
+        return f"KeyState(access_key={self.access_key!r})"
 
 
 class GroupState(_Part, frozen=True):
     """A number group; an empty id or name gets the value that createGroup gives it."""
 
-    groupId: str = ""  # noqa: N815
-    groupName: str = ""  # noqa: N815
+    group_id: str = ""
+    group_name: str = ""
     phones: str = ""
     remark: str = ""
 
     def __repr__(self) -> str:
         """Return a text without phone numbers."""
-        return f"GroupState(groupId={self.groupId!r}, groupName={self.groupName!r})"
+        return f"GroupState(group_id={self.group_id!r}, group_name={self.group_name!r})"
 
 
 class CustomerState(_Part, frozen=True, omit_defaults=True):
     """A customer, its keys and its groups, oldest first."""
 
-    customerId: str  # noqa: N815
+    customer_id: str
     name: str = ""
     disabled: bool = False
-    accessKeys: list[KeyState] = []  # noqa: N815
+    access_keys: list[KeyState] = []
     groups: list[GroupState] = []
 
 

@@ -1,6 +1,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Done, Run
@@ -186,8 +187,8 @@ def _break_writes(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Let writes fail after this many good ones."""
     open_store = connect.open_store
 
-    async def failing(url: str, *, timeout_ms: int) -> Store:
-        opened = await open_store(url, timeout_ms=timeout_ms)
+    async def failing(url: str, **options: Any) -> Store:
+        opened = await open_store(url, **options)
         error = ServiceUnavailable("nothing was written")
         return FailingStore(opened, "write", error, after=after)
 

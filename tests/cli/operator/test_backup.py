@@ -82,7 +82,7 @@ def test_restore_keeps_an_existing_database(
     assert "exists; --force renames it first" in refused.err
     done = filled("restore", "--from", str(file), "--force")
     (aside,) = tmp_path.glob("test.db.2*")
-    assert f"the old database is kept as {aside}" in done.out
+    assert f"the old database is now {aside}" in done.out
     assert "cus_2" not in filled("customers", "list").out
     assert "cus_2" in filled("customers", "list", "--database", f"sqlite:///{aside}").out
 

@@ -11,21 +11,12 @@ _COLOURS = {"ok": "green", "failed": "red", "skipped": None}
 
 
 class StepResult(msgspec.Struct, frozen=True):
-    """The result of a step."""
+    """The result of a step; `state` is a key of `_COLOURS`, "skipped" if nothing was checked."""
 
     step: str
     state: str
-    """A key of `_COLOURS`; "skipped" if there was nothing to check."""
     detail: str
-    advice: str
-    """What to do; empty unless the step failed."""
-
-
-class Results(msgspec.Struct, frozen=True):
-    """The results of all steps, up to the first that failed."""
-
-    ok: bool
-    steps: list[StepResult]
+    advice: str = ""
 
 
 @click.command()
@@ -39,12 +30,11 @@ def doctor(*, as_json: bool, server: ServerOptions) -> None:
     """
     results: list[StepResult] = []
     failure = None
-    for name, check in Doctor(server).steps():
+    for name, check in Doctor(msgspec.structs.asdict(server)).steps():
         try:
             detail = check()
-            result = StepResult(
-                name, "ok" if detail else "skipped", detail or "nothing to check", ""
-            )
+            state = "ok" if detail else "skipped"
+            result = StepResult(name, state, detail or "nothing to check")
         except StepFailed as failed:
             result = StepResult(name, "failed", failed.detail, failed.advice)
             failure = failed.error
@@ -54,7 +44,7 @@ def doctor(*, as_json: bool, server: ServerOptions) -> None:
         if failure is not None:
             break
     if as_json:
-        print_json(Results(failure is None, results))
+        print_json({"ok": failure is None, "steps": results})
     if failure is not None:
         raise failure
 

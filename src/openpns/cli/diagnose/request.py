@@ -1,7 +1,6 @@
 """`openpns request`."""
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import click
 import msgspec
 
 from openpns.cli.options import ServerOptions, server_options
+from openpns.cli.output import format_curl
 from openpns.client.exchange import Exchanger
 from openpns.client.requests import Request
 from openpns.clock import now_ms
@@ -47,17 +47,10 @@ def request(action: str, data: str, *, as_curl: bool, server: ServerOptions) -> 
 
 
 def curl_command(made: Request[Any], server: ServerOptions) -> str:
-    """Return a curl command that sends a request, signed now.
-
-    Raises:
-        ConfigError: A setting is missing or not allowed.
-    """
+    """Return a curl command that sends a request, signed now."""
     config = server.load()
     step = Exchanger(config, now_ms).sign(made)
-    lines = [f"curl -sS {shlex.quote(config.url)}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in step.headers.items()]
-    lines.append(f"--data-raw {shlex.quote(step.content.decode())}")
-    return " \\\n  ".join(lines)
+    return format_curl(config.url, step.headers, step.content.decode())
 
 
 def _read_body(data: str) -> bytes:
@@ -82,7 +75,5 @@ def _read_body(data: str) -> bytes:
 
 
 def _print(envelope: dict[str, Any]) -> None:
-    if sys.stdout.isatty():
-        click.echo(json.dumps(envelope, ensure_ascii=False, indent=2))
-    else:
-        click.echo(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
+    indent, separators = (2, None) if sys.stdout.isatty() else (None, (",", ":"))
+    click.echo(json.dumps(envelope, ensure_ascii=False, indent=indent, separators=separators))

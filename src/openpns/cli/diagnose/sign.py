@@ -2,8 +2,9 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -36,33 +37,6 @@ class SignedRequest(msgspec.Struct, frozen=True, rename="camel"):
     sign: str
 
 
-class MistakeFound(msgspec.Struct, frozen=True):
-    """A mistake, as JSON shows it."""
-
-    name: str
-    what: str
-    detail: str
-    fix: str
-
-
-class CauseFound(msgspec.Struct, frozen=True):
-    """Mistakes that together explain a signature, and the text that was signed."""
-
-    mistakes: list[MistakeFound]
-    text: str
-
-
-class ExplanationFound(msgspec.Struct, frozen=True):
-    """The result of `--explain`, as JSON shows it."""
-
-    matches: bool
-    right: SignedRequest
-    causes: list[CauseFound]
-    evident: list[MistakeFound]
-    """What the length and case of the signature show, even without a cause."""
-    complete: bool
-
-
 def _utf8(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     try:
         (value or "").encode()
@@ -72,33 +46,21 @@ def _utf8(_: click.Context, parameter: click.Parameter, value: str | None) -> st
     return value
 
 
+_text_option = partial(click.option, callback=_utf8)
+_key_option = partial(_text_option, required=True, show_envvar=True)
+
+
 @click.command()
-@click.option(
-    "--access-key",
-    envvar="OPENPNS_ACCESS_KEY",
-    show_envvar=True,
-    required=True,
-    callback=_utf8,
-    help="The header accessKey.",
-)
-@click.option(
+@_key_option("--access-key", envvar="OPENPNS_ACCESS_KEY", help="The header accessKey.")
+@_key_option(
     "--access-secret",
     envvar="OPENPNS_ACCESS_SECRET",
-    show_envvar=True,
-    required=True,
-    callback=_utf8,
     help="Its secret; - reads it from stdin. Other users can read options, but not the "
     "environment.",
 )
-@click.option("--action", required=True, callback=_utf8, help="The header action.")
-@click.option(
-    "--biz-type",
-    default=BIZ_TYPE,
-    show_default=True,
-    callback=_utf8,
-    help="The header bizType.",
-)
-@click.option("--ts", callback=_utf8, metavar="MS", help="The header ts; now, if not given.")
+@_text_option("--action", required=True, help="The header action.")
+@_text_option("--biz-type", default=BIZ_TYPE, show_default=True, help="The header bizType.")
+@_text_option("--ts", metavar="MS", help="The header ts; now, if not given.")
 @click.option(
     "--algorithm",
     type=click.Choice(sorted(signing.ALGORITHMS)),
@@ -143,16 +105,11 @@ def sign(
             raise click.UsageError("only one of --access-secret and --body-file can be stdin")
         access_secret = _read_secret()
     sent = os.fsencode(body or "") if body_file is None else _read_body(body_file)
-    values = (
-        access_key,
-        action,
-        biz_type,
-        str(now_ms()) if ts is None else ts,
-        sent,
-        access_secret,
-        algorithm,
-    )
-    right = SignedRequest(*values[:4], algorithm, _masked_text(*values[:6]), signing.sign(*values))
+    ts = str(now_ms()) if ts is None else ts
+    values = (access_key, action, biz_type, ts, sent, access_secret, algorithm)
+    text = signing.text_before_secret(*values[:5]) + b"***"
+    masked = mask(text.decode("utf-8", "backslashreplace"), access_secret)
+    right = SignedRequest(*values[:4], algorithm, masked, signing.sign(*values))
     if signature is None:
         print_json(right) if as_json else _print_signed(right)
     else:
@@ -180,13 +137,6 @@ def _read_secret() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _masked_text(
-    access_key: str, action: str, biz_type: str, ts: str, body: bytes, access_secret: str
-) -> str:
-    text = signing.text_before_secret(access_key, action, biz_type, ts, body) + b"***"
-    return mask(text.decode("utf-8", "backslashreplace"), access_secret)
-
-
 def _print_signed(signed: SignedRequest) -> None:
     click.echo(f"text to sign  {_visible(signed.text)}")
     click.echo(f"ts            {signed.ts}")
@@ -195,8 +145,7 @@ def _print_signed(signed: SignedRequest) -> None:
 
 def _print_explanation(right: SignedRequest, explanation: Explanation) -> None:
     if explanation.matches:
-        click.echo("the signature matches")
-        click.echo(f"text to sign  {_visible(right.text)}")
+        click.echo(f"the signature matches\ntext to sign  {_visible(right.text)}")
         return
     click.echo("the signature does not match")
     click.echo(f"text to sign  {_visible(right.text)}")
@@ -241,19 +190,27 @@ def _without_cause(explanation: Explanation) -> list[str]:
     return lines
 
 
-def _explained(right: SignedRequest, explanation: Explanation) -> ExplanationFound:
-    return ExplanationFound(
-        explanation.matches,
-        right,
-        [CauseFound(_mistakes(cause.found), cause.text) for cause in explanation.causes],
-        _mistakes(explanation.evident or ()),
-        explanation.complete,
-    )
+def _explained(right: SignedRequest, explanation: Explanation) -> dict[str, Any]:
+    return {
+        "matches": explanation.matches,
+        "right": right,
+        "causes": [
+            {"mistakes": _mistakes(cause.found), "text": cause.text} for cause in explanation.causes
+        ],
+        # what the length and case of the signature show, even without a cause
+        "evident": _mistakes(explanation.evident or ()),
+        "complete": explanation.complete,
+    }
 
 
-def _mistakes(found: tuple[Found, ...]) -> list[MistakeFound]:
+def _mistakes(found: tuple[Found, ...]) -> list[dict[str, str]]:
     return [
-        MistakeFound(one.mistake.name, one.mistake.what, one.detail, one.mistake.fix)
+        {
+            "name": one.mistake.name,
+            "what": one.mistake.what,
+            "detail": one.detail,
+            "fix": one.mistake.fix,
+        }
         for one in found
     ]
 

@@ -36,12 +36,8 @@ class DatabaseImporter:
         self._done_before = 0
         """Rows before this line are written; 0 if none is."""
 
-    def check(self, file: GroupFile, *, show: bool) -> str:  # noqa: ARG002
-        """Check all rows, also against the database; return what would be done.
-
-        Args:
-            show: Nothing more is shown: every good row becomes a new group.
-        """
+    def check(self, file: GroupFile, *, show: bool) -> str:  # noqa: ARG002 - every row is a new group
+        """Check all rows, also against the database; return what would be done."""
         found = self._read(file, dry_run=True)
         return f"import {count_text(found.groups, found.phones)}"
 
@@ -106,9 +102,7 @@ def services_for(store: Store) -> Services:
     settings = load_settings({"database": "-"}, os.environ)
     return Services(
         store,
-        Snowflake(
-            now_ms, worker_id=0
-        ),  # no request id is created, so the worker id does not matter
+        Snowflake(now_ms, worker_id=0),  # no request id is created: any worker id will do
         now_ms,
         settings.phones_in_group_max,
         settings.phones_in_request_max,

@@ -1,66 +1,15 @@
 """`openpns groups create|add|remove|replace|rename|delete`."""
 
-import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
-import msgspec
 
 from openpns.cli.options import ServerOptions, json_option, phones_file_option, server_options
 from openpns.cli.output import print_json
 from openpns.errors import ConfigError
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-_DONE = {"add": "added", "remove": "removed", "replace": "replaced"}
-
-
-class ChangeOptions(msgspec.Struct, frozen=True):
-    """What `add`, `remove` and `replace` print, and whether they change anything."""
-
-    detail: bool
-    dry_run: bool
-    as_json: bool
-
-
-def change_options(command: CommandT) -> CommandT:
-    """Add the arguments and options of a change; the command gets `phones` and `options`."""
-
-    @functools.wraps(command)
-    def with_options(
-        *args: Any,
-        phones: tuple[str, ...],
-        phones_file: str | None,
-        detail: bool,
-        dry_run: bool,
-        as_json: bool,
-        **others: Any,
-    ) -> Any:
-        return command(
-            *args,
-            phones=read_phones(phones, phones_file),
-            options=ChangeOptions(detail or as_json, dry_run, as_json),
-            **others,
-        )
-
-    decorated: Any = with_options
-    for option in (
-        server_options,
-        click.option("--json", "as_json", is_flag=True, help="Print the change as JSON."),
-        click.option(
-            "--dry-run", is_flag=True, help="Print what would change, and change nothing."
-        ),
-        click.option("--detail", is_flag=True, help="Print what changed."),
-        phones_file_option,
-        click.argument("phones", nargs=-1),
-        click.argument("group_id"),
-    ):
-        decorated = option(decorated)
-    made: CommandT = decorated
-    return made
 
 
 @click.command()
@@ -95,27 +44,57 @@ def create(
         click.echo(group_id)
 
 
-@click.command()
-@change_options
-def add(group_id: str, phones: list[str], options: ChangeOptions, server: ServerOptions) -> None:
-    """Add PHONES (- for stdin) to a group; phones already in it change nothing."""
-    _change(server, group_id, "add", phones, options)
+def _change_command(
+    verb: Literal["add", "remove", "replace"], done: str, help_text: str
+) -> click.Command:
+    @click.command(verb, help=help_text)
+    @click.argument("group_id")
+    @click.argument("phones", nargs=-1)
+    @phones_file_option
+    @click.option("--detail", is_flag=True, help="Print what changed.")
+    @click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the change as JSON.")
+    @server_options
+    def change(
+        group_id: str,
+        phones: tuple[str, ...],
+        phones_file: str | None,
+        *,
+        detail: bool,
+        dry_run: bool,
+        as_json: bool,
+        server: ServerOptions,
+    ) -> None:
+        given = read_phones(phones, phones_file)
+        with server.open() as client:
+            if not (detail or as_json or dry_run):
+                getattr(client.groups, f"{verb}_phones")(group_id, given)
+                click.echo(f"{group_id}: {done}", err=True)
+                return
+            arguments: dict[str, Any] = {verb: given}
+            made = client.groups.change(group_id, dry_run=dry_run, **arguments)
+        if as_json:
+            print_json(made)
+        else:
+            counts = f"+{made.added} -{made.removed} ={made.unchanged}, {made.count} phones"
+            click.echo(f"{group_id}: {counts}")
+        if dry_run:
+            click.echo("dry run: nothing was changed", err=True)
+
+    return change
 
 
-@click.command()
-@change_options
-def remove(group_id: str, phones: list[str], options: ChangeOptions, server: ServerOptions) -> None:
-    """Remove PHONES (- for stdin) from a group; phones not in it change nothing."""
-    _change(server, group_id, "remove", phones, options)
-
-
-@click.command()
-@change_options
-def replace(
-    group_id: str, phones: list[str], options: ChangeOptions, server: ServerOptions
-) -> None:
-    """Replace all phones of a group with PHONES (- for stdin)."""
-    _change(server, group_id, "replace", phones, options)
+add = _change_command(
+    "add", "added", "Add PHONES (- for stdin) to a group; phones already in it change nothing."
+)
+remove = _change_command(
+    "remove",
+    "removed",
+    "Remove PHONES (- for stdin) from a group; phones not in it change nothing.",
+)
+replace = _change_command(
+    "replace", "replaced", "Replace all phones of a group with PHONES (- for stdin)."
+)
 
 
 @click.command()
@@ -150,11 +129,8 @@ def read_phones(phones: Sequence[str], file: str | None) -> list[str]:
     """Return the phones of arguments and of a file.
 
     Args:
-        phones: One or several phones joined with commas each; "-" stands for stdin.
+        phones: One or several phones joined with commas each; "-" for stdin.
         file: Its phones are separated by commas, spaces or line ends.
-
-    Raises:
-        ConfigError: The file cannot be read.
     """
     found: list[str] = []
     for item in phones:
@@ -164,36 +140,6 @@ def read_phones(phones: Sequence[str], file: str | None) -> list[str]:
     if not found:
         raise click.UsageError("Missing PHONES: give phones, --phones-file FILE, or - for stdin.")
     return found
-
-
-def _change(
-    server: ServerOptions,
-    group_id: str,
-    verb: Literal["add", "remove", "replace"],
-    phones: Sequence[str],
-    options: ChangeOptions,
-) -> None:
-    with server.open() as client:
-        if not (options.detail or options.dry_run):
-            send = {
-                "add": client.groups.add_phones,
-                "remove": client.groups.remove_phones,
-                "replace": client.groups.replace_phones,
-            }
-            send[verb](group_id, phones)
-            click.echo(f"{group_id}: {_DONE[verb]}", err=True)
-            return
-        given: dict[str, Any] = {verb: phones}
-        change = client.groups.change(group_id, dry_run=options.dry_run, **given)
-    if options.as_json:
-        print_json(change)
-    else:
-        click.echo(
-            f"{group_id}: +{change.added} -{change.removed} ={change.unchanged}, "
-            f"{change.count} phones"
-        )
-    if options.dry_run:
-        click.echo("dry run: nothing was changed", err=True)
 
 
 def _read_file(file: str) -> list[str]:

@@ -1,16 +1,16 @@
 """Number groups as a table, JSON, CSV or ids; page by page, so that memory stays small."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from openpns import limits
 from openpns.bulk.files import open_target, row_writer
+from openpns.cli.options import add_options
 from openpns.cli.output import GAP, cut, plain, print_json_array, print_row, terminal_width, width
-from openpns.client.group_types import Group
+from openpns.client.group_types import Group, GroupDetails
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 Pages = Iterable[Sequence[Group]]
 
 _HEAD: Final = ("groupId", "name", "count", "phones", "remark")
@@ -19,19 +19,12 @@ _TEXT_CELLS_MAX: Final = 24
 _PHONES_CELLS_MIN: Final = 19
 
 
-def format_options(command: CommandT) -> CommandT:
-    """Add the options that select the format; the command gets its name as `form`."""
-    decorated: Any = command
-    for option in (
-        click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
-        click.option("--csv", "form", flag_value="csv", help="Print CSV that groups import reads."),
-        click.option(
-            "--json", "form", flag_value="json", default="table", help="Print a JSON array."
-        ),
-    ):
-        decorated = option(decorated)
-    made: CommandT = decorated
-    return made
+format_options = add_options(
+    click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array."),
+    click.option("--csv", "form", flag_value="csv", help="Print CSV that groups import reads."),
+    click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
+)
+"""The options that select the format; the command gets its name as `form`."""
 
 
 def as_dict(group: Group) -> dict[str, Any]:
@@ -50,26 +43,17 @@ def as_row(group: Group) -> tuple[str, ...]:
     return group.group_id, group.name, ",".join(group.phones), group.remark
 
 
-def print_group(group: Group) -> None:
-    """Print one group for people, one phone per line."""
-    print_facts(
-        (
-            ("groupId", group.group_id),
-            ("name", group.name),
-            ("remark", group.remark),
-            ("customer", group.customer_id),
-            ("phones", str(len(group.phones))),
-        )
-    )
-    for phone in group.phones:
-        click.echo(GAP + plain(phone))
-
-
-def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print names and values, one pair per line."""
-    for name, value in facts:
-        shown = plain(value)
-        print_row((name, shown), (width("customer"), width(shown)))
+def print_attributes(group: Group | GroupDetails, phones: int, *others: tuple[str, str]) -> None:
+    """Print a group's attributes and others, one per line: its name and its value."""
+    for name, value in (
+        ("groupId", group.group_id),
+        ("name", group.name),
+        ("remark", group.remark),
+        ("customer", group.customer_id),
+        ("phones", str(phones)),
+        *others,
+    ):
+        click.echo(f"{name:8}{GAP}{plain(value)}".rstrip())
 
 
 def cut_phones(phones: Sequence[str], cells_max: int) -> str:

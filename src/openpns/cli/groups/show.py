@@ -1,13 +1,11 @@
 """`openpns groups get|show|phones`: one group."""
 
-from typing import Any
-
 import click
 
 from openpns.cli.groups import printing
 from openpns.cli.options import ServerOptions, format_time, json_option, server_options
-from openpns.cli.output import plain, print_json, print_json_array
-from openpns.client.group_types import Group, GroupDetails
+from openpns.cli.output import GAP, plain, print_json, print_json_array
+from openpns.client.group_types import Group
 from openpns.client.http import Client
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups.wire import GROUP_ID
@@ -30,7 +28,9 @@ def get(group_id: str, *, as_json: bool, server: ServerOptions) -> None:
     if as_json:
         print_json(printing.as_dict(found))
     else:
-        printing.print_group(found)
+        printing.print_attributes(found, len(found.phones))
+        for phone in found.phones:
+            click.echo(GAP + plain(phone))
 
 
 @click.command()
@@ -41,20 +41,27 @@ def show(group_id: str, *, as_json: bool, server: ServerOptions) -> None:
     """Show a group's attributes without its phones."""
     with server.open() as client:
         found = client.groups.get(group_id)
-    facts = _as_dict(found)
+    created_ms, updated_ms = (
+        round(time.timestamp() * 1000) for time in (found.created, found.updated)
+    )
     if as_json:
-        print_json(facts)
-        return
-    printing.print_facts(
-        (
-            ("groupId", found.group_id),
-            ("name", found.name),
-            ("remark", found.remark),
-            ("customer", found.customer_id),
-            ("phones", str(found.count)),
-            ("created", format_time(facts["createdMs"])),
-            ("changed", format_time(facts["updatedMs"])),
+        print_json(
+            {
+                "groupId": found.group_id,
+                "groupName": found.name,
+                "remark": found.remark,
+                "customerId": found.customer_id,
+                "count": found.count,
+                "createdMs": created_ms,
+                "updatedMs": updated_ms,
+            }
         )
+        return
+    printing.print_attributes(
+        found,
+        found.count,
+        ("created", format_time(created_ms)),
+        ("changed", format_time(updated_ms)),
     )
 
 
@@ -79,15 +86,3 @@ def _search(client: Client, group_id: str) -> Group:
             return group
     is_id = GROUP_ID.fullmatch(group_id)
     raise GroupNotFound("" if is_id else "a groupId is 32 lower-case hex characters")
-
-
-def _as_dict(group: GroupDetails) -> dict[str, Any]:
-    return {
-        "groupId": group.group_id,
-        "groupName": group.name,
-        "remark": group.remark,
-        "customerId": group.customer_id,
-        "count": group.count,
-        "createdMs": round(group.created.timestamp() * 1000),
-        "updatedMs": round(group.updated.timestamp() * 1000),
-    }

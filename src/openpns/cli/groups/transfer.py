@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,9 @@ from openpns.cli.exit_codes import ExitCode
 from openpns.cli.groups.printing import as_row
 from openpns.cli.options import ServerOptions, clock_warning, server_options
 from openpns.groups.rows import RawRow
+
+if TYPE_CHECKING:
+    from openpns.cli.groups.database_transfer import DatabaseImporter
 
 _CONCURRENCY: Final = 8
 _CONCURRENCY_MAX: Final = 64
@@ -80,36 +83,13 @@ class GroupFile:
             yield with_progress()
 
 
-class Importer(Protocol):
-    """Where an import writes."""
-
-    def check(self, file: GroupFile, *, show: bool) -> str:
-        """Check all rows and return what would be done.
-
-        Args:
-            show: Print what would be done for each row.
-        """
-
-    def write(self, file: GroupFile) -> None:
-        """Write all good rows and print what was done."""
-
-
 class ApiImporter:
     """Imports through the API."""
 
-    def __init__(
-        self,
-        server: ServerOptions,
-        concurrency: int,
-        state: Path | None,
-        report: Report,
-        *,
-        resume: bool,
-    ) -> None:
+    def __init__(self, server: ServerOptions, concurrency: int, run: ApiImport) -> None:
         self._server = server
         self._concurrency = concurrency
-        self._report = report
-        self._import = ApiImport(state, report, resume=resume)
+        self._import = run
 
     def check(self, file: GroupFile, *, show: bool) -> str:
         """Check all rows, also against the existing groups; return what would be done."""
@@ -118,11 +98,13 @@ class ApiImporter:
         if not show:
             return ""
         with file.read("comparing") as rows:
-            return self._import.preview(rows, click.echo).text("import", "change")
+            self._import.preview(rows, click.echo)
+        return self._import.tally.text("import", "change")
 
     def write(self, file: GroupFile) -> None:
         """Send all good rows that are not done yet, and print what was done."""
-        run = self._import.open()
+        run = self._import
+        run.open()
 
         async def send(rows: Iterator[RawRow]) -> None:
             async with self._server.async_client(RETRIES) as client:
@@ -133,22 +115,22 @@ class ApiImporter:
                 asyncio.run(send(rows))
         finally:
             is_left = run.close()
-            outcome, journal = run.outcome, run.journal
-            click.echo(outcome.tally.text("imported", "changed"))
-            if journal.done_before:
-                click.echo(f"{journal.done_before} rows were done before", err=True)
-            for line in sorted(outcome.unknown):
-                self._report.note(line, "unknown: sent, no response")
-            if outcome.failed:
-                click.echo(f"failed rows: {outcome.failed}", err=True)
+            journal = run.journal
+            click.echo(run.tally.text("imported", "changed"))
+            if journal.done:
+                click.echo(f"{len(journal.done)} rows were done before", err=True)
+            for line in sorted(run.unknown):
+                run.report.note(line, "unknown: sent, no response")
+            if run.failed:
+                click.echo(f"failed rows: {run.failed}", err=True)
             if is_left and journal.path is not None:
                 click.echo(
                     f"progress is stored in {journal.path}; fix the errors and rerun with --resume",
                     err=True,
                 )
-        if outcome.error:
-            raise outcome.error
-        if outcome.failed or outcome.unknown:
+        if run.error:
+            raise run.error
+        if run.failed or run.unknown:
             sys.exit(ExitCode.FAILED)
 
 
@@ -197,20 +179,21 @@ def import_(
     """
     report = Report(file, partial(click.echo, err=True))
     url = _database_url(context, customer_id, database, server)
-    importer: Importer
+    importer: ApiImporter | DatabaseImporter
     if url and customer_id:
         for name in ("concurrency", "resume", "state"):
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(f"--{name} cannot be combined with --customer.")
-        from openpns.cli.groups.database_transfer import DatabaseImporter  # needs server packages
+        from openpns.cli.groups import database_transfer  # needs server packages
 
-        importer = DatabaseImporter(url, customer_id, report)
+        importer = database_transfer.DatabaseImporter(url, customer_id, report)
     else:
         if resume and file == "-" and state is None:
             raise click.UsageError("--resume from stdin needs --state.")
         if state is None and file != "-":
             state = Path(file + _STATE_SUFFIX)
-        importer = ApiImporter(server, concurrency, state, report, resume=resume)
+        run = ApiImport(state, report, resume=resume)
+        importer = ApiImporter(server, concurrency, run)
     with open_source(file) as source:
         group_file = GroupFile(source, file, form_of(file, form))
         would = importer.check(group_file, show=dry_run)

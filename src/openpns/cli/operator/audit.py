@@ -13,7 +13,7 @@ import msgspec
 from openpns.accounts import customers
 from openpns.cli.operator.keys import Duration, Moment
 from openpns.cli.options import database_option, format_time, with_store
-from openpns.cli.output import plain, print_row, width
+from openpns.cli.output import plain, print_rows
 from openpns.clock import now_ms
 from openpns.core import audit as trail
 from openpns.core.audit import UNBOUNDED, Entry, Filter
@@ -108,24 +108,13 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
             if as_json:
                 _print_json(entries)
             else:
-                widths = _print_rows(entries, widths)
+                widths = print_rows(_HEAD, [_row(entry) for entry in entries], widths)
     if is_empty:
         click.echo("no entry matches", err=True)
 
 
 def _print_json(entries: Sequence[Entry]) -> None:
     click.echo(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries), nl=False)
-
-
-def _print_rows(entries: Sequence[Entry], before: Sequence[int]) -> list[int]:
-    """Print entries as a table; return the column widths, which never become narrower."""
-    rows = [_row(entry) for entry in entries]
-    shown = rows if before else [_HEAD, *rows]
-    wanted = [max(map(width, cells)) for cells in zip(*shown, strict=True)]
-    widths = [max(*both) for both in zip(wanted, before, strict=True)] if before else wanted
-    for row in shown:
-        print_row(row, widths)
-    return widths
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """`openpns backup` and `openpns restore`, for SQLite."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +40,8 @@ def backup(database: str, target: Path, *, force: bool) -> None:
         atomic_file.publish(draft, target)
     click.echo(f"backed up to {target}: {size} bytes, every row checked: {format_counts(counts)}")
     key = master_key.key_file_of(database)
-    where = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key
-    click.echo(f"the master key ({where}) is not in it: store a copy in another place", err=True)
+    place = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key
+    click.echo(f"the master key ({place}) is not in it: store a copy in another place", err=True)
 
 
 @click.command()
@@ -53,7 +52,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
     """Restore a backup of an SQLite database, after checking every row of it.
 
     First stop every server that uses the database: the command fails while one has it open. An
-    existing database needs --force; it is kept under another name. The master key is not in a
+    existing database needs --force; it gets another name. The master key is not in a
     backup: restore the one that belongs to it.
     """
     target = _sqlite_file(database)
@@ -68,7 +67,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         was_there = files.put_in_place(draft, target, aside)
     click.echo(f"restored {target}; every row checked: {format_counts(counts)}")
     if was_there:
-        click.echo(f"the old database is kept as {aside}")
+        click.echo(f"the old database is now {aside}")
     _print_remaining_steps(database)
 
 
@@ -89,17 +88,10 @@ def _check_copy(file: Path, name: Path) -> Mapping[str, int]:
         raise ConfigError(f"{name}: is not a database of openpns")
     if have >= migrations.newest():
         return _read(file)
-
-    async def migrate(url: str) -> None:
-        store = await connect.open_store(url)
-        try:
-            await connect.migrate(store, url)
-        finally:
-            await store.close()
-
     with files.draft_beside(file) as scratch:
         files.copy(file, scratch)
-        asyncio.run(migrate(f"sqlite:///{scratch}"))
+        url = f"sqlite:///{scratch}"
+        with_store(url, lambda store: connect.migrate(store, url), migrated=False)
         return _read(scratch)
 
 
@@ -119,22 +111,17 @@ def _note_restore(draft: Path, source: Path) -> None:
 
 
 def _schema_version(file: Path) -> int:
-    async def read() -> int:
-        store = await connect.open_store(f"sqlite:///{file}")
-        try:
-            return max((one.number for one in await store.applied_migrations()), default=0)
-        finally:
-            await store.close()
-
-    return asyncio.run(read())
+    applied = with_store(
+        f"sqlite:///{file}", lambda store: store.applied_migrations(), migrated=False
+    )
+    return max((one.number for one in applied), default=0)
 
 
 def _print_remaining_steps(database: str) -> None:
     """Print what a restored database needs before a server can use it."""
     try:
         mistake = with_store(
-            database,
-            lambda store: master_key.find_mistake(store, database, master_key_variable()),
+            database, lambda store: master_key.find_mistake(store, database, master_key_variable())
         )
     except ConfigError as error:  # not migrated; the text names the command
         mistake = str(error)

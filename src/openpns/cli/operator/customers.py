@@ -1,7 +1,5 @@
 """`openpns customers`."""
 
-from collections.abc import Sequence
-
 import click
 
 from openpns.accounts import customers as service
@@ -24,7 +22,7 @@ def customers() -> None:
 def create(customer_id: str, name: str, database: str, *, as_json: bool) -> None:
     """Create a customer; its id cannot be changed."""
     made = with_store(database, lambda store: service.create(store, now_ms, customer_id, name))
-    _print([made], as_json=as_json, single=True)
+    _print(made, as_json=as_json)
 
 
 @customers.command("list")
@@ -42,7 +40,7 @@ def list_(database: str, *, as_json: bool) -> None:
 def show(customer_id: str, database: str, *, as_json: bool) -> None:
     """Show one customer."""
     found = with_store(database, lambda store: service.get(store, customer_id))
-    _print([found], as_json=as_json, single=True)
+    _print(found, as_json=as_json)
 
 
 @customers.command()
@@ -67,12 +65,12 @@ def _set_disabled(
     customer_id: str, database: str, disabled_ms: int | None, *, as_json: bool
 ) -> None:
     changed = with_store(database, lambda store: service.disable(store, customer_id, disabled_ms))
-    _print([changed], as_json=as_json, single=True)
+    _print(changed, as_json=as_json)
 
 
-def _print(found: Sequence[Customer], *, as_json: bool, single: bool = False) -> None:
+def _print(found: Customer | list[Customer], *, as_json: bool) -> None:
     if as_json:
-        print_json(found[0] if single else found)
+        print_json(found)
         return
     rows = [
         (
@@ -82,7 +80,7 @@ def _print(found: Sequence[Customer], *, as_json: bool, single: bool = False) ->
             "disabled" if customer.disabled_ms is not None else "active",
             customer.name,
         )
-        for customer in found
+        for customer in (found if isinstance(found, list) else [found])
     ]
     print_table(
         ("customer", "groups", "created", "state", "name"),

@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
@@ -21,8 +21,6 @@ from openpns.cli.options import (
 from openpns.cli.output import print_json, print_table
 from openpns.clock import now_ms
 from openpns.storage.store import Store
-
-ResultT = TypeVar("ResultT")
 
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -69,7 +67,9 @@ def keys() -> None:
 @click.option("--access-key", help="Generated if not given.")
 @click.option("--access-secret", help="Generated if not given; - reads it from stdin.")
 @click.option("--label", default="", help="A note.")
-@click.option("--expires", type=Moment(), help="When the key expires, e.g. 2027-01-31.")
+@click.option(
+    "--expires", "expires_ms", type=Moment(), help="When the key expires, e.g. 2027-01-31."
+)
 @click.option("--sha256-only", is_flag=True, help="Refuse md5 signatures.")
 @click.option("--unique-ts", is_flag=True, help="No two different requests share a ts.")
 @click.option("--rate-per-s", type=int, help="Requests per second; 0 for unlimited.")
@@ -78,43 +78,19 @@ def keys() -> None:
 @database_option
 @json_option
 def create(
-    customer_id: str,
-    access_key: str | None,
-    access_secret: str | None,
-    label: str,
-    expires: int | None,
-    rate_per_s: int | None,
-    rate_burst: int | None,
-    database: str,
-    *,
-    sha256_only: bool,
-    unique_ts: bool,
-    read_only: bool,
-    as_json: bool,
+    customer_id: str, access_secret: str | None, database: str, *, as_json: bool, **options: Any
 ) -> None:
     """Create an access key; its secret is shown only once."""
     if access_secret == "-":  # noqa: S105
         line = sys.stdin.buffer.readline()
         access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
-
-    async def work(store: Store, secret_box: SecretBox) -> NewSecret:
-        return await access_keys.create(
-            store,
-            secret_box,
-            now_ms,
-            customer_id,
-            access_key=access_key,
-            access_secret=access_secret,
-            label=label,
-            expires_ms=expires,
-            sha256_only=sha256_only,
-            rate_per_s=rate_per_s,
-            rate_burst=rate_burst,
-            read_only=read_only,
-            unique_ts=unique_ts,
-        )
-
-    _print_secret(_with_secret_box(database, work), as_json=as_json)
+    made = _with_secret_box(
+        database,
+        lambda store, secret_box: access_keys.create(
+            store, secret_box, now_ms, customer_id, access_secret=access_secret, **options
+        ),
+    )
+    _print_secret(made, as_json=as_json)
 
 
 @keys.command("list")
@@ -132,62 +108,58 @@ def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
     _print(with_store(database, work), as_json=as_json)
 
 
-@keys.command()
-@click.argument("access_key")
-@database_option
-@json_option
-def disable(access_key: str, database: str, *, as_json: bool) -> None:
-    """Disable an access key: its requests are answered 1005 from now on."""
-    _set_disabled(access_key, database, now_ms(), as_json=as_json)
+def _add_switch(
+    name: str,
+    change: Callable[[Store, str, int | None], Awaitable[AccessKey]],
+    help_text: str,
+    *,
+    on: bool,
+) -> None:
+    """Add a command that sets, or unsets, the time since when something holds for a key."""
+
+    @keys.command(name, help=help_text)
+    @click.argument("access_key")
+    @database_option
+    @json_option
+    def switch(access_key: str, database: str, *, as_json: bool) -> None:
+        since_ms = now_ms() if on else None
+        changed = with_store(database, lambda store: change(store, access_key, since_ms))
+        _print(changed, as_json=as_json)
 
 
-@keys.command()
-@click.argument("access_key")
-@database_option
-@json_option
-def enable(access_key: str, database: str, *, as_json: bool) -> None:
-    """Enable an access key again."""
-    _set_disabled(access_key, database, None, as_json=as_json)
-
-
-@keys.command("require-sha256")
-@click.argument("access_key")
-@database_option
-@json_option
-def require_sha256(access_key: str, database: str, *, as_json: bool) -> None:
-    """Refuse md5 signatures of an access key: they are answered 1003 from now on."""
-    _set_sha256_only(access_key, database, now_ms(), as_json=as_json)
-
-
-@keys.command("allow-md5")
-@click.argument("access_key")
-@database_option
-@json_option
-def allow_md5(access_key: str, database: str, *, as_json: bool) -> None:
-    """Accept md5 signatures of an access key again."""
-    _set_sha256_only(access_key, database, None, as_json=as_json)
-
-
-@keys.command("require-unique-ts")
-@click.argument("access_key")
-@database_option
-@json_option
-def require_unique_ts(access_key: str, database: str, *, as_json: bool) -> None:
-    """Answer identical writes of an access key once: no two different requests share a ts.
-
-    Do not set it for a client that can send two requests in one millisecond, or takes ts in whole
-    seconds: the second request would be lost.
-    """
-    _set_unique_ts(access_key, database, now_ms(), as_json=as_json)
-
-
-@keys.command("allow-repeated-ts")
-@click.argument("access_key")
-@database_option
-@json_option
-def allow_repeated_ts(access_key: str, database: str, *, as_json: bool) -> None:
-    """Carry out every request of an access key, also identical ones."""
-    _set_unique_ts(access_key, database, None, as_json=as_json)
+_add_switch(
+    "disable",
+    access_keys.disable,
+    "Disable an access key: its requests are answered 1005 from now on.",
+    on=True,
+)
+_add_switch("enable", access_keys.disable, "Enable an access key again.", on=False)
+_add_switch(
+    "require-sha256",
+    access_keys.require_sha256,
+    "Refuse md5 signatures of an access key: they are answered 1003 from now on.",
+    on=True,
+)
+_add_switch(
+    "allow-md5",
+    access_keys.require_sha256,
+    "Accept md5 signatures of an access key again.",
+    on=False,
+)
+_add_switch(
+    "require-unique-ts",
+    access_keys.require_unique_ts,
+    "Answer identical writes of an access key once: no two different requests share a ts.\n\n"
+    "Do not set it for a client that can send two requests in one millisecond, or takes ts in "
+    "whole seconds: the second request would be lost.",
+    on=True,
+)
+_add_switch(
+    "allow-repeated-ts",
+    access_keys.require_unique_ts,
+    "Carry out every request of an access key, also identical ones.",
+    on=False,
+)
 
 
 @keys.command("set-rate")
@@ -214,7 +186,7 @@ def set_rate(
     changed = with_store(
         database, lambda store: access_keys.set_rate(store, access_key, per_s, burst)
     )
-    _print([changed], as_json=as_json, single=True)
+    _print(changed, as_json=as_json)
 
 
 @keys.command()
@@ -232,7 +204,7 @@ def expire(
     changed = with_store(
         database, lambda store: access_keys.expire(store, now_ms, access_key, at_ms)
     )
-    _print([changed], as_json=as_json, single=True)
+    _print(changed, as_json=as_json)
 
 
 @keys.command()
@@ -248,22 +220,21 @@ def expire(
 @json_option
 def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None:
     """Give an access key a new secret, which is shown only once."""
-
-    async def work(store: Store, secret_box: SecretBox) -> NewSecret:
-        return await access_keys.rotate(store, secret_box, now_ms, access_key, grace)
-
-    _print_secret(_with_secret_box(database, work), as_json=as_json)
+    made = _with_secret_box(
+        database,
+        lambda store, secret_box: access_keys.rotate(store, secret_box, now_ms, access_key, grace),
+    )
+    _print_secret(made, as_json=as_json)
     until = f"accepted until {format_time(now_ms() + grace)}" if grace else "refused from now on"
     click.echo(f"the old secret is {until}", err=True)
 
 
 def _with_secret_box(
-    database: str, work: Callable[[Store, SecretBox], Awaitable[ResultT]]
-) -> ResultT:
-    async def run(store: Store) -> ResultT:
-        return await work(
-            store, await master_key.open_secret_box(store, database, master_key_variable())
-        )
+    database: str, work: Callable[[Store, SecretBox], Awaitable[NewSecret]]
+) -> NewSecret:
+    async def run(store: Store) -> NewSecret:
+        secret_box = await master_key.open_secret_box(store, database, master_key_variable())
+        return await work(store, secret_box)
 
     return with_store(database, run)
 
@@ -278,38 +249,13 @@ def _print_secret(made: NewSecret, *, as_json: bool) -> None:
     click.echo("Store the secret now: it is not shown again.", err=True)
 
 
-def _set_disabled(
-    access_key: str, database: str, disabled_ms: int | None, *, as_json: bool
-) -> None:
-    changed = with_store(
-        database, lambda store: access_keys.disable(store, access_key, disabled_ms)
-    )
-    _print([changed], as_json=as_json, single=True)
-
-
-def _set_sha256_only(
-    access_key: str, database: str, since_ms: int | None, *, as_json: bool
-) -> None:
-    changed = with_store(
-        database, lambda store: access_keys.require_sha256(store, access_key, since_ms)
-    )
-    _print([changed], as_json=as_json, single=True)
-
-
-def _set_unique_ts(access_key: str, database: str, since_ms: int | None, *, as_json: bool) -> None:
-    changed = with_store(
-        database, lambda store: access_keys.require_unique_ts(store, access_key, since_ms)
-    )
-    _print([changed], as_json=as_json, single=True)
-
-
-def _print(found: Sequence[AccessKey], *, as_json: bool, single: bool = False) -> None:
+def _print(found: AccessKey | list[AccessKey], *, as_json: bool) -> None:
     if as_json:
-        print_json(found[0] if single else found)
+        print_json(found)
         return
     print_table(
         ("access key", "customer", "created", "expires", "state", "digests", "ts", "rate", "label"),
-        [_row(key) for key in found],
+        [_row(key) for key in (found if isinstance(found, list) else [found])],
         empty="no access keys; create one with: openpns keys create",
     )
 

@@ -1,18 +1,16 @@
 """`openpns migrate`."""
 
-import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 
-from openpns.cli.options import database_option
+from openpns.cli.options import database_option, with_store
+from openpns.clock import now_ms
+from openpns.core import worker_ids
 from openpns.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from openpns.storage.migrations import Applied, Migration
-    from openpns.storage.store import Store
+from openpns.storage import connect, migrations
+from openpns.storage.migrations import Applied, Migration
+from openpns.storage.store import Store
 
 _CURRENT = "nothing to do: the migrations are current"
 
@@ -38,13 +36,17 @@ def migrate(database: str, *, post: bool, check: bool, sql: bool, force: bool) -
     elif check:
         _check(database)
     else:
-        labels = [one.label for one in asyncio.run(_migrate(database, post=post, force=force))]
+        done = with_store(
+            database,
+            lambda store: _migrate(store, database, post=post, force=force),
+            create=True,
+            migrated=False,
+        )
+        labels = [one.label for one in done]
         click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
 
 
 def _print_sql(database: str) -> None:
-    from openpns.storage import connect, migrations
-
     click.echo("-- for reading: openpns migrate applies it and records what it applied")
     for one in migrations.load_migrations(connect.engine_of(database)):
         click.echo(f"-- migration {one.label}\n{one.sql}")
@@ -52,7 +54,7 @@ def _print_sql(database: str) -> None:
 
 def _check(database: str) -> None:
     try:
-        missing = asyncio.run(_find_missing(database))
+        missing = with_store(database, lambda store: _find_missing(store, database), migrated=False)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None  # exit code 1
     if missing:
@@ -64,44 +66,29 @@ def _check(database: str) -> None:
     click.echo(_CURRENT)
 
 
-async def _find_missing(database: str) -> "Sequence[Migration]":
-    from openpns.storage import connect, migrations
-
+async def _find_missing(store: Store, database: str) -> Sequence[Migration]:
     known = migrations.load_migrations(connect.engine_of(database))
-    store = await connect.open_store(database)
-    try:
-        missing = migrations.find_missing(known, await store.applied_migrations(), with_post=True)
-        if not missing:
-            await connect.check_current(store, database)
-        return missing
-    finally:
-        await store.close()
-
-
-async def _migrate(database: str, *, post: bool, force: bool) -> "Sequence[Migration]":
-    from openpns.storage import connect, migrations
-
-    known = migrations.load_migrations(connect.engine_of(database))
-    store = await connect.open_store(database, create=True)
-    try:
-        applied = await store.applied_migrations()
-        if not force:
-            missing = migrations.find_missing(known, applied, with_post=post)
-            await _require_no_older_worker(store, applied, missing)
-        done = await store.migrate(known, with_post=post)
+    missing = migrations.find_missing(known, await store.applied_migrations(), with_post=True)
+    if not missing:
         await connect.check_current(store, database)
-        return done
-    finally:
-        await store.close()
+    return missing
+
+
+async def _migrate(store: Store, database: str, *, post: bool, force: bool) -> Sequence[Migration]:
+    known = migrations.load_migrations(connect.engine_of(database))
+    applied = await store.applied_migrations()
+    if not force:
+        missing = migrations.find_missing(known, applied, with_post=post)
+        await _require_no_older_worker(store, applied, missing)
+    done = await store.migrate(known, with_post=post)
+    await connect.check_current(store, database)
+    return done
 
 
 async def _require_no_older_worker(
-    store: "Store", applied: "Sequence[Applied]", missing: "Sequence[Migration]"
+    store: Store, applied: Sequence[Applied], missing: Sequence[Migration]
 ) -> None:
     """Make sure that no worker runs that could not work with the tables after these steps."""
-    from openpns.clock import now_ms
-    from openpns.core import worker_ids
-
     if not applied:
         return
     if any(one.step == "stop" for one in missing):

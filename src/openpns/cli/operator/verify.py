@@ -36,12 +36,7 @@ def verify(database: str, *, as_json: bool) -> None:
 
 
 def read_every_row(database: str) -> Mapping[str, int]:
-    """Read and check every row, and every page of an SQLite file; print the first problems.
-
-    Raises:
-        ConfigError: The database cannot be opened, or its migrations are not current.
-        ReadFailed: It is too damaged to be read.
-    """
+    """Read and check every row, and every page of an SQLite file; print the first problems."""
     path = database_path(database)
     problems = 0
 

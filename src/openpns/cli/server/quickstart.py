@@ -1,8 +1,8 @@
 """`openpns quickstart`: create a database, serve it, and send one signed listGroup."""
 
-import asyncio
 import http.client
 import os
+import textwrap
 import threading
 import time
 from importlib import resources
@@ -16,7 +16,8 @@ from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
 from openpns.bulk.files import read_csv
 from openpns.cli.groups.database_transfer import services_for
-from openpns.cli.options import master_key_variable
+from openpns.cli.options import master_key_variable, with_store
+from openpns.cli.output import format_curl
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.groups import transfer
@@ -48,14 +49,19 @@ def quickstart(host: str, port: int, data: Path) -> None:
     url = f"sqlite:///{data.absolute() / 'openpns.db'}"
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
     free_port("port", settings.host, settings.port)  # before the secret is shown, only once
-    key, is_new = asyncio.run(_prepare(url))
+    key, is_new = with_store(url, lambda store: _prepare(store, url), create=True, migrated=False)
     click.echo(f"database       {data / 'openpns.db'}")
     click.echo(f"customer       {key.customer_id}")
     click.echo(f"access key     {key.access_key}")
     if is_new:
         click.echo(f"access secret  {key.access_secret}")
         click.echo("               (shown only once; openpns keys rotate creates a new one)")
-    run(settings, started=lambda final: _send_when_up(final, key))
+
+    def started(final: Settings) -> None:
+        # in a thread: the server uses the main one
+        threading.Thread(target=_send, args=(final, key), name="first request", daemon=True).start()
+
+    run(settings, started=started)
 
 
 def _make_folder(data: Path) -> None:
@@ -73,21 +79,17 @@ def _make_folder(data: Path) -> None:
         ) from None
 
 
-async def _prepare(url: str) -> tuple[NewSecret, bool]:
+async def _prepare(store: Store, url: str) -> tuple[NewSecret, bool]:
     """Create what is missing: tables, customer, sample groups, key; return whether it is new."""
-    store = await connect.open_store(url, create=True)
-    try:
-        await connect.migrate(store, url)
-        await connect.check_current(store, url)
-        secret_box = await master_key.open_secret_box(store, url, master_key_variable())
-        known = {c.customer_id: c for c in await customers.list_customers(store)}
-        if _CUSTOMER_ID not in known:
-            await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
-        if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].group_count == 0:
-            await _import_sample(store)
-        return await _find_or_create_key(store, secret_box)
-    finally:
-        await store.close()
+    await connect.migrate(store, url)
+    await connect.check_current(store, url)
+    secret_box = await master_key.open_secret_box(store, url, master_key_variable())
+    known = {c.customer_id: c for c in await customers.list_customers(store)}
+    if _CUSTOMER_ID not in known:
+        await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
+    if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].group_count == 0:
+        await _import_sample(store)
+    return await _find_or_create_key(store, secret_box)
 
 
 async def _import_sample(store: Store) -> None:
@@ -123,22 +125,16 @@ async def _find_or_create_key(store: Store, secret_box: SecretBox) -> tuple[NewS
     return await access_keys.create(store, secret_box, now_ms, _CUSTOMER_ID, label=_LABEL), True
 
 
-def _send_when_up(settings: Settings, key: NewSecret) -> None:
-    """Send one request once the server answers, in a thread: the server uses the main one."""
-    threading.Thread(target=_send, args=(settings, key), name="first request", daemon=True).start()
-
-
 def _send(settings: Settings, key: NewSecret) -> None:
+    """Send one request as soon as the server answers."""
     address = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
     headers = signed_headers(
         key.access_key, "listGroup", now_ms(), _BODY.encode(), key.access_secret
     )
     response = _post(address, settings.port, headers)
-    curl = [f"curl -sS http://{host_in_url(address)}:{settings.port}{PATH}"]
-    curl += [f"-H '{name}: {value}'" for name, value in headers.items()]
-    curl.append(f"--data-raw '{_BODY}'")
+    curl = format_curl(f"http://{host_in_url(address)}:{settings.port}{PATH}", headers, _BODY)
     click.echo("\nOne signed listGroup, as a command (its signature is valid for 60 s):\n")
-    click.echo("  " + " \\\n    ".join(curl))
+    click.echo(textwrap.indent(curl, "  "))
     click.echo(f"\nand its response:\n\n{response}\n")
     click.echo("Serving until Ctrl-C.")
 

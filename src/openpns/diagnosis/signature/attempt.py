@@ -141,18 +141,12 @@ class Attempt(msgspec.Struct, frozen=True):
 class Stage(IntEnum):
     """When a mistake happens: of a pair, the one with the earlier stage is applied first."""
 
-    BODY = 1
-    """The body is written."""
-    ESCAPES = 2
-    """Characters of the body are escaped."""
-    BYTES = 3
-    """The body becomes bytes."""
-    VALUES = 4
-    """The values are collected."""
-    LAYOUT = 5
-    """The text is composed."""
-    DIGEST = 6
-    """The text is hashed, and the digest written."""
+    BODY = 1  # The body is written
+    ESCAPES = 2  # Characters of the body are escaped
+    BYTES = 3  # The body becomes bytes
+    VALUES = 4  # The values are collected
+    LAYOUT = 5  # The text is composed
+    DIGEST = 6  # The text is hashed, and the digest written
 
 
 Variants: TypeAlias = Iterator[tuple[str, Attempt]]
@@ -185,20 +179,14 @@ def right_attempt(
     algorithm: str,
 ) -> Attempt:
     """Return the right way to sign a request."""
-    values = [
-        (ACCESS_KEY, access_key.encode()),
-        (ACTION, action.encode()),
-        (BIZ_TYPE, biz_type.encode()),
-        (TS, ts.encode()),
-        (BODY, body),
-        (SECRET, access_secret.encode()),
-    ]
-    parts = [
-        Part(role, role.encode(), value, is_secret=role == SECRET)
-        for role, value in values
-        if role != BODY or value
-    ]
-    return Attempt(tuple(parts), algorithm)
+    values = (access_key, action, biz_type, ts)
+    parts = [*zip(HEADERS, map(str.encode, values), strict=True)]
+    parts += [(BODY, body)] if body else []
+    parts.append((SECRET, access_secret.encode()))
+    return Attempt(
+        tuple(Part(role, role.encode(), value, is_secret=role == SECRET) for role, value in parts),
+        algorithm,
+    )
 
 
 def _middle(text: str) -> str:

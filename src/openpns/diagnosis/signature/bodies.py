@@ -43,18 +43,12 @@ def _of_json(bodies: _Bodies) -> Callable[[Attempt], Variants]:
     """The same, for the JSON without the white space around it, which stays."""
 
     def with_edges(body: bytes) -> Iterator[tuple[str, bytes]]:
-        start, inner, end = _parted(body)
+        inner = body.strip()
+        start, _, end = body.partition(inner) if inner else (body, b"", b"")
         for detail, other in bodies(inner):
             yield detail, start + other + end
 
     return wraps(bodies)(_of_body(with_edges))
-
-
-def _parted(body: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split a body into the white space before it, the content, and the white space after it."""
-    bare = body.strip()
-    start, _, end = body.partition(bare) if bare else (body, b"", b"")
-    return start, bare, end
 
 
 @_of_json
@@ -118,11 +112,7 @@ def _escaped(text: str, form: str) -> str:
 @_of_body
 def raw_unicode(body: bytes) -> Iterator[tuple[str, bytes]]:
     """Write escaped non-ASCII characters unescaped."""
-
-    def char(unit: int) -> str | None:
-        return chr(unit) if unit > _ASCII_MAX else None
-
-    yield from _unescaped(body, char, "signed with 牛 for \\u725b")
+    yield from _unescaped(body, lambda unit: unit > _ASCII_MAX, "signed with 牛 for \\u725b")
 
 
 @_of_body
@@ -135,18 +125,16 @@ def other_escapes(body: bytes) -> Iterator[tuple[str, bytes]]:
         for char in chars:
             escaped = escaped.replace(char.encode(), f"\\u{ord(char):04x}".encode())
         yield f"signed with \\u003c for <, as {library} writes it", escaped
-
-    def char_of(unit: int) -> str | None:
-        return chr(unit) if chr(unit) in _HTML_OF_GSON else None
-
-    yield from _unescaped(body, char_of, "signed with < for \\u003c")
+    is_html = _HTML_OF_GSON.encode().__contains__
+    yield from _unescaped(body, is_html, "signed with < for \\u003c")
 
 
 def _unescaped(
-    body: bytes, char: Callable[[int], str | None], detail: str
+    body: bytes, is_wanted: Callable[[int], bool], detail: str
 ) -> Iterator[tuple[str, bytes]]:
     def unescape(match: re.Match[str]) -> str:
-        return (char(int(match[1], 16)) if match[1] else None) or match[0]
+        unit = int(match[1], 16) if match[1] else None
+        return match[0] if unit is None or not is_wanted(unit) else chr(unit)
 
     try:
         text = _ESCAPE.sub(unescape, body.decode())

@@ -123,7 +123,7 @@ _PAIRS: Final = _by_rank()
 
 
 def _bases(right: Attempt, signature: str) -> list[_Base]:
-    """Return where to start, given the length and case of the signature."""
+    """Return the attempts to start from, given the length and case of the signature."""
     if right.looks_like(signature):
         return [((), right)]
     return [
@@ -147,11 +147,7 @@ def explain(
 ) -> Explanation:
     """Return whether a signature belongs to a request, and if not, the most likely mistakes.
 
-    Args:
-        ts: The header ts, as sent.
-        body: The body exactly as sent.
-        algorithm: "md5" or "sha256".
-        signature: The header sign.
+    The body and the headers `ts` and `sign` (`signature`) are those that were sent.
     """
     right = right_attempt(access_key, action, biz_type, ts, body, access_secret, algorithm)
     signature = signature.strip()
@@ -168,13 +164,8 @@ def explain(
             causes.append(Cause(shown, mask(text, access_secret)))
     except _BudgetExhausted:
         complete = False
-    return Explanation(
-        matches=False,
-        causes=tuple(causes),
-        evident=bases[0][0] if bases else None,
-        digests=search.digests,
-        complete=complete,
-    )
+    evident = bases[0][0] if bases else None
+    return Explanation(False, tuple(causes), evident, search.digests, complete)
 
 
 def mask(text: str, access_secret: str) -> str:

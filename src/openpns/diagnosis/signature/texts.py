@@ -72,9 +72,9 @@ def swapped(attempt: Attempt) -> Variants:
     key, secret = attempt.find(ACCESS_KEY), attempt.find(SECRET)
     if key and secret:
         one_for_both = attempt.with_value(SECRET, key)
-        yield "the access key stands in both places", one_for_both
+        yield "the access key in both places", one_for_both
         yield (
-            "each stands in the other's place",
+            "each in the other's place",
             one_for_both.with_parts(
                 replace(part, value=secret, is_secret=True) if part.role == ACCESS_KEY else part
                 for part in one_for_both.parts
@@ -84,9 +84,7 @@ def swapped(attempt: Attempt) -> Variants:
 
 def ts_in_seconds(attempt: Attempt) -> Variants:
     """Use seconds in either the header or the text, and ms in the other."""
-    ts = (attempt.find(TS) or b"").decode()
-    if not (ts.isascii() and ts.isdigit()):
-        return
+    ts = _digits_of_ts(attempt)
     if len(ts) == _TS_DIGITS:
         seconds, ms = divmod(int(ts), _MS_IN_S)
         for other in (f"{seconds}", f"{seconds + 1}", f"{seconds}.{ms:03}", f"{seconds}000"):
@@ -98,10 +96,15 @@ def ts_in_seconds(attempt: Attempt) -> Variants:
             yield f"sent in seconds, signed with ts={other}", attempt.with_value(TS, other.encode())
 
 
+def _digits_of_ts(attempt: Attempt) -> str:
+    ts = (attempt.find(TS) or b"").decode()
+    return ts if ts.isascii() and ts.isdigit() else ""
+
+
 def ts_taken_twice(attempt: Attempt) -> Variants:
     """Read the time once for the text and once for the header."""
-    ts = (attempt.find(TS) or b"").decode()
-    if not (ts.isascii() and ts.isdigit() and len(ts) == _TS_DIGITS):
+    ts = _digits_of_ts(attempt)
+    if len(ts) != _TS_DIGITS:
         return
     for apart in range(1, _TS_APART_MS_MAX + 1):
         for word, other in (("earlier", int(ts) - apart), ("later", int(ts) + apart)):
@@ -201,7 +204,8 @@ def _renamed(attempt: Attempt, names: dict[str, str]) -> Attempt:
 def part_order(attempt: Attempt) -> Variants:
     """Change the order of the parts."""
     parts = attempt.parts
-    yield "in alphabetical order", attempt.with_parts(_alphabetical(parts))
+    by_name = tuple(sorted(parts, key=lambda part: part.role))
+    yield "in alphabetical order", attempt.with_parts(by_name)
     at_start = tuple(part for part in parts if part.role == SECRET)
     others = tuple(part for part in parts if part.role != SECRET)
     yield "the secret first", attempt.with_parts(at_start + others)
@@ -212,10 +216,6 @@ def part_order(attempt: Attempt) -> Variants:
     yield "the body last", attempt.with_parts(heads + tail[::-1])
     for order in permutations(parts):
         yield "all parts in another order", attempt.with_parts(order)
-
-
-def _alphabetical(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    return tuple(sorted(parts, key=lambda part: part.role))
 
 
 def separators(attempt: Attempt) -> Variants:
