@@ -16,11 +16,11 @@ import apsw
 import asyncpg
 
 from bench.requests import MASTER_KEY, secret_of
-from openpns import limits
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.groups import phone_chunks
+from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.storage import connect
 from openpns.storage.store import Params, StatementBatch, Store, database_path
 
@@ -102,7 +102,7 @@ def _fill_sqlite(path: str, holdings: Sequence[Holding]) -> None:
             "customer": holding.customer,
             "groups": holding.groups,
             "numbers": holding.numbers,
-            "in_text": min(holding.numbers, limits.PHONES_IN_CHUNK),
+            "in_text": min(holding.numbers, PHONES_IN_CHUNK),
             "now_ms": now_ms(),
         }
         connection.execute(_SQLITE_GROUPS, bindings)
@@ -130,7 +130,7 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
                 == (groups, numbers, has_members)
             ]
             names = [holding.customer for holding in kind]
-            in_text = min(numbers, limits.PHONES_IN_CHUNK)
+            in_text = min(numbers, PHONES_IN_CHUNK)
             await connection.execute(_POSTGRES_GROUPS, names, groups, numbers, in_text, now_ms())
             for holding in kind:
                 await _copy_chunks(connection, holding)
@@ -153,7 +153,7 @@ async def _copy_chunks(connection: Any, holding: Holding) -> None:
 
 def _chunks(holding: Holding) -> Iterator[Params]:
     """Return the rows of group_phone_chunk: what a text has after its first chunk."""
-    if holding.numbers <= limits.PHONES_IN_CHUNK:
+    if holding.numbers <= PHONES_IN_CHUNK:
         return
     for place in range(holding.groups):
         first = place * holding.numbers

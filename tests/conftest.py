@@ -32,7 +32,7 @@ __all__ = ["create_postgres_database", "serve", "served_url", "start"]
 ENGINES = ("sqlite", "postgres")
 START_MS = 1_670_479_632_933
 
-# What `make test-fast` leaves out, besides tests that are marked.
+# What `make test-fast` leaves out in addition to marked tests.
 SLOW_PATHS = (
     *("acceptance", "examples", "promises", "simulation"),
     *("client/test_against_server.py", "client/test_typing.py", "testing/test_plugin.py"),
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Let a worker know the run's folder."""
+    """Pass the run's folder to a worker."""
     node.workerinput["run_folder"] = str(node.config.stash[_RUN].path)
 
 
@@ -80,7 +80,7 @@ def run_folder(config: pytest.Config) -> Path:
 
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """A clock that moves only if a test moves it."""
 
     def __init__(self, now_ms: int = START_MS) -> None:
         self.now_ms = now_ms
@@ -98,7 +98,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _private_logs() -> Iterator[None]:
-    """See to it that no test makes anything log a secret or a whole phone number."""
+    """Fail if a secret or a whole phone number is logged during a test."""
     watch = LogWatch(LEAKS)
     watch.begin()
     yield
@@ -122,25 +122,25 @@ def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file that is there to be copied."""
+    """A migrated SQLite file to copy."""
     return make_sqlite_template(tmp_path_factory.mktemp("sqlite-template"))
 
 
 def is_migrated(request: pytest.FixtureRequest) -> bool:
-    """Return whether a test wants a migrated database; it does if it asks for what is on one."""
+    """Return whether a test needs a migrated database: it uses a fixture that is on one."""
     return not {"store", "served_url", "migrated"}.isdisjoint(request.fixturenames)
 
 
 @pytest.fixture
 def migrated() -> None:
-    """Asks for a database that is migrated already, if the test asks for nothing else that is."""
+    """Requests a migrated database for a test that uses no other fixture on one."""
 
 
 @pytest.fixture
 def postgres_url(
     request: pytest.FixtureRequest, postgres_databases: PostgresDatabases
 ) -> Iterator[str]:
-    """The URL of a PostgreSQL database: empty, or migrated if the test wants that."""
+    """The URL of a PostgreSQL database: empty, or migrated if the test needs that."""
     url = postgres_databases.create(is_migrated=is_migrated(request))
     yield url
     postgres_databases.drop(url)
@@ -148,7 +148,7 @@ def postgres_url(
 
 @pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database, once for each engine: empty, or migrated if the test wants that."""
+    """The URL of a database, once for each engine: empty, or migrated if the test needs that."""
     if request.param == "sqlite":
         file = tmp_path / "test.db"
         if is_migrated(request):

@@ -26,7 +26,7 @@ _SETTINGS = {
     "full_page_writes": "off",
     # All workers of the run, and the servers that their tests start, share this one.
     "max_connections": "500",
-    # Copies the files of a template with one system call each, where the system has one.
+    # Copies each file of a template with one system call, if the system has one.
     "file_copy_method": "clone",
 }
 
@@ -153,7 +153,7 @@ async def create_postgres_database(server: str) -> str:
 
 
 def make_sqlite_template(folder: Path) -> Path:
-    """Make a migrated SQLite file that nobody has open.
+    """Make a migrated SQLite file that no process has open.
 
     Args:
         folder: An empty one.

@@ -1,4 +1,4 @@
-"""A way into a database past openpns: to see what really stands there, or to be in the way."""
+"""Direct access to a database, to read what is stored or to hold a lock."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
@@ -47,7 +47,7 @@ async def run(url: str, sql: str) -> None:
 
 @asynccontextmanager
 async def holding(url: str, sql: str) -> AsyncIterator[None]:
-    """Change something in a transaction that ends, undone, only with the block."""
+    """Change something in a transaction that is rolled back at the end of the block."""
     path = database_path(url)
     if path is not None:
         with closing(apsw.Connection(path)) as connection:
@@ -68,7 +68,7 @@ async def holding(url: str, sql: str) -> AsyncIterator[None]:
 
 
 async def empty(url: str) -> None:
-    """Take every row out of a database."""
+    """Delete every row of a database."""
     path = database_path(url)
     if path is not None:
         connection = apsw.Connection(path)

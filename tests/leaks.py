@@ -1,4 +1,4 @@
-"""Looking for what must stand in no log, error or metric: secrets, and whole phone numbers."""
+"""Find what no log, error or metric may contain: secrets and whole phone numbers."""
 
 import base64
 import json
@@ -12,11 +12,7 @@ _TEST_NUMBER = re.compile(r"(?<![0-9a-f.])(?:852[0-9]{8}|8613[0-9]{9})(?![0-9a-f
 
 
 class Leaks:
-    """Texts that must not show up anywhere, in any of the forms that texts take on their way.
-
-    Args:
-        marks: What to look for, by what it is.
-    """
+    """Texts that must not appear, in any encoding; each has a name for people."""
 
     def __init__(self, **marks: str) -> None:
         self._forms: dict[str, str] = {}
@@ -24,12 +20,7 @@ class Leaks:
             self.mark(what, text)
 
     def mark(self, what: str, text: str) -> None:
-        """Look for a text from now on.
-
-        Args:
-            what: What it is, for people.
-            text: The text.
-        """
+        """Look for a text from now on."""
         raw = text.encode()
         for form in (
             text,
@@ -42,32 +33,18 @@ class Leaks:
             self._forms[form] = what
 
     def found_in(self, text: str) -> set[str]:
-        """Return what of it stands in a text.
-
-        Args:
-            text: The text.
-        """
+        """Return the names of the texts that a text contains."""
         return {what for form, what in self._forms.items() if form in text}
 
     def require_none(self, where: str, text: str) -> None:
-        """Fail where any of it stands in a text.
-
-        Args:
-            where: What the text is, for the failure.
-            text: The text.
-        """
+        """Fail if a text contains any of them; `where` names the text."""
         found = self.found_in(text)
         lines = [line for line in text.splitlines() if self.found_in(line)]
         assert not found, f"{where} shows {sorted(found)}: {lines[:3] or text[:300]}"
 
 
 class LogWatch:
-    """Looks at every log record of this process, whoever logs it and whatever is then written.
-
-    Args:
-        leaks: What must not be found.
-        make_record: Makes the records; None for what makes them now.
-    """
+    """Checks every log record of this process, also those that no handler writes."""
 
     def __init__(
         self, leaks: Leaks, make_record: Callable[..., logging.LogRecord] | None = None
@@ -75,7 +52,6 @@ class LogWatch:
         self._leaks = leaks
         self._make_record = make_record or logging.getLogRecordFactory()
         self.found: list[str] = []
-        """What was found."""
 
     def begin(self) -> None:
         logging.setLogRecordFactory(self._watched)
@@ -92,5 +68,5 @@ class LogWatch:
 
 
 def shown_in(leaks: Leaks, text: str) -> bool:
-    """Tell whether a text shows a secret, or one of the numbers that tests use."""
+    """Return whether a text shows a secret or a phone number of the tests."""
     return bool(leaks.found_in(text) or _TEST_NUMBER.search(text))

@@ -1,4 +1,4 @@
-"""Real `openpns` processes on loopback, and calls to them."""
+"""Real `openpns` processes on loopback, and requests to them."""
 
 import asyncio
 import http.client
@@ -48,7 +48,7 @@ class Process:
         self.port = 0
 
     def wait_until_up(self) -> "Process":
-        """Wait until calls are answered."""
+        """Wait until requests are answered."""
         self.port = int(self.wait_for(r":([0-9]+)/api/pns/")[1])
         self.wait_until_it_answers()
         return self
@@ -73,7 +73,7 @@ class Process:
         customer: str = "cus_1",
         connection: http.client.HTTPConnection | None = None,
     ) -> dict[str, Any]:
-        """Send one signed call and return the envelope."""
+        """Send one signed request and return the envelope."""
         used = connection or self.connect()
         try:
             text = json.dumps(body, ensure_ascii=False).encode()
@@ -85,21 +85,21 @@ class Process:
                 used.close()
 
     def workers(self, count: int) -> list[int]:
-        """Wait until as many processes answer calls, and return their pids.
+        """Wait until `count` workers run, and return their pids.
 
-        The log tells them: /proc may show the processes of another namespace.
+        They are read from the log: /proc may show the processes of another namespace.
         """
         found: list[int] = []
         for _ in range(600):
-            told = re.findall(r"worker ready\W.*pid\D+([0-9]+)", self.log.read_text("utf-8"))
-            found = [int(pid) for pid in told if _runs(int(pid))]
+            logged = re.findall(r"worker ready\W.*pid\D+([0-9]+)", self.log.read_text("utf-8"))
+            found = [int(pid) for pid in logged if _runs(int(pid))]
             if len(found) == count:
                 return found
             time.sleep(0.05)
         raise AssertionError(f"workers {found} and not {count}: {self.log.read_text('utf-8')}")
 
     def wait_until_replaced(self, killed: int, count: int) -> None:
-        """Wait until a worker is gone and as many as before answer calls."""
+        """Wait until a worker has ended and `count` workers run again."""
         while killed in self.workers(count):
             time.sleep(0.05)
 
@@ -118,7 +118,7 @@ class Process:
         return code
 
     def wait_until_it_answers(self) -> None:
-        """Wait until some worker takes calls."""
+        """Wait until a worker answers requests."""
         for _ in range(400):
             connection = self.connect()
             try:
@@ -135,7 +135,7 @@ class Process:
 
 
 def signed(customer: str, action: str, body: bytes, ts: int | None = None) -> dict[str, str]:
-    """The headers of a signed call."""
+    """The headers of a signed request."""
     access_key, secret = KEY_OF[customer]
     sent = str(now_ms() if ts is None else ts)
     return {
@@ -193,8 +193,7 @@ async def fill(url: str) -> None:
 class SharedServer:
     """A server process for many tests, and the database that it serves.
 
-    What it keeps it uses only at the version of the customer that it was read at, and versions are
-    random: a database that was made anew behind its back is all that each test needs.
+    Each test refills the database. The server's cache stays correct, because revisions are random.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -206,8 +205,8 @@ class SharedServer:
         self.process.wait_until_up()
         self.port, self.call = self.process.port, self.process.call
 
-    async def begin_anew(self) -> None:
-        """Leave two customers without groups, and nothing else."""
+    async def reset(self) -> None:
+        """Leave only two customers without groups."""
         await empty(self.url)
         await fill(self.url)
 
@@ -224,7 +223,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts processes, and ends at the end of the test those that still run."""
+    """Starts processes; those that still run are ended after the test."""
     running: list[Process] = []
 
     def begin(*arguments: str, without_master_key: bool = False, **environ: str) -> Process:

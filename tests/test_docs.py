@@ -1,4 +1,4 @@
-"""The docs say what the code does: tables, links, names, examples and commands are checked."""
+"""The docs agree with the code: tables, links, names, examples and commands are checked."""
 
 import itertools
 import json
@@ -47,18 +47,18 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_generated_tables_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+def test_generated_tables_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert docs_tables.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_every_table_stands_somewhere() -> None:
+def test_every_table_is_on_a_page() -> None:
     markers = re.findall(
         r"<!-- begin generated: (.*?) -->", "".join(_text(page) for page in DOCS.rglob("*.md"))
     )
     assert sorted(markers) == sorted(docs_tables.makers())
 
 
-def test_a_stale_table_is_found_and_made_anew(
+def test_stale_table_is_found_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "docs" / "page.md"
@@ -130,7 +130,7 @@ def _returned(answer: dict[str, Any], *, in_data: bool) -> dict[str, Any] | None
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_has_a_page_with_a_signed_request_and_its_answer(name: str) -> None:
+def test_action_has_a_page_with_a_signed_request_and_its_response(name: str) -> None:
     page = _text(DOCS / "api" / f"{name}.md")
     (example,) = _fences(page, "http")
     head, _, body = example.rstrip("\n").partition("\n\n")
@@ -151,14 +151,14 @@ def test_an_action_has_a_page_with_a_signed_request_and_its_answer(name: str) ->
         assert f"{name}.md" in _text(index)
 
 
-def test_every_code_stands_in_errors_and_in_the_api_pages() -> None:
+def test_every_code_is_in_errors_and_in_the_api_pages() -> None:
     errors = _text(DOCS / "errors.md")
     assert [code for code in WIRE_ERRORS if f"`{code}`" not in errors] == []
     pages = "".join(_text(page) for page in (DOCS / "api").glob("*.md"))
     assert [code for code in WIRE_ERRORS if str(code) not in pages] == []
 
 
-def test_every_decision_stands_in_the_index_and_is_numbered() -> None:
+def test_every_decision_is_in_the_index_and_numbered() -> None:
     records = sorted((DOCS / "decisions").glob("[0-9]*.md"))
     linked = re.findall(r"^\| \[(\d+)\]\((.*?)\)", _text(DOCS / "decisions" / "README.md"), re.M)
     assert linked == [(record.name[:4], record.name) for record in records]
@@ -176,7 +176,7 @@ def test_serving_page_documents_every_metric() -> None:
         assert f"`{metric.name}{suffix}`" in page
 
 
-def test_the_worked_examples_are_signed_right() -> None:
+def test_worked_examples_have_right_signatures() -> None:
     page = _text(DOCS / "api" / "signing.md")
     found = 0
     for block in re.finditer(r"```text\n(.*)\n```\n\n((?:- .*\n)+)", page):
@@ -192,7 +192,7 @@ def test_the_worked_examples_are_signed_right() -> None:
 
 
 @pytest.mark.parametrize("language", ["python", "sh", "js", "go", "php", "java"])
-def test_an_example_in_each_language_says_what_it_prints(language: str) -> None:
+def test_example_in_each_language_shows_its_output(language: str) -> None:
     page = _text(DOCS / "api" / "signing.md")
     example = _fences(page, language)[0]
     printed = re.findall(r"(?:#|//) ([0-9a-f]{32})$", example, re.MULTILINE)
@@ -200,7 +200,7 @@ def test_an_example_in_each_language_says_what_it_prints(language: str) -> None:
     assert f"`{printed[0]}`" in page
 
 
-def test_the_python_example_prints_what_it_says() -> None:
+def test_python_example_prints_the_documented_output() -> None:
     (example,) = _fences(_text(DOCS / "api" / "signing.md"), "python")
     # In UTF-8 mode, as most machines are set up.
     run = subprocess.run(
@@ -221,7 +221,7 @@ def _parse(words: list[str]) -> None:
     command.make_parser(context).parse_args(words)
 
 
-def test_every_command_stands_in_the_docs() -> None:
+def test_every_command_is_in_the_docs() -> None:
     written = "".join(_text(page) for page in PAGES)
     for name in cli.commands:
         command = cli.get_command(click.Context(cli), name)

@@ -1,4 +1,4 @@
-"""The code in the README, in the SDK's page and in the page on signing runs as it stands."""
+"""The code in the README, in the SDK's page and in the page on signing runs unchanged."""
 
 import json
 import os

@@ -105,7 +105,7 @@ def errors_table() -> str:
             f"`{error.__name__}`",
             error.text,
             ", ".join(map(str, _statuses(error))),
-            error.when,
+            _meaning(error),
             error.advice,
         )
         for code, error in sorted(WIRE_ERRORS.items())
@@ -117,12 +117,16 @@ def _statuses(error: type[WireError]) -> list[int]:
     return sorted({error.http_status, *(kind.http_status for kind in error.__subclasses__())})
 
 
+def _meaning(error: type[Exception]) -> str:
+    return " ".join((error.__doc__ or "").split())
+
+
 def transport_errors_table() -> str:
     """Return the table of the SDK's errors without a response of the API."""
     rows = [
         (
             f"`{error.__name__}`",
-            (error.__doc__ or "").split("\n", maxsplit=1)[0],
+            _meaning(error),
             error.advice,
         )
         for error in TransportError.__subclasses__()

@@ -43,10 +43,11 @@ from openpns.errors import (
 
 if TYPE_CHECKING:
     from openpns.client.account_requests import Limit
-    from openpns.client.group_types import Group, GroupChange, GroupDetails, GroupPage
+    from openpns.client.group_types import Group, GroupDetails, GroupPage
     from openpns.client.http import AsyncClient, Client
     from openpns.client.requests import RawRequest, Request
     from openpns.client.timestamps import ClockSkewWarning
+    from openpns.groups.wire import GroupChange
 
 __version__ = "0.1.0"
 
@@ -96,7 +97,7 @@ _LOADED_WHEN_NEEDED = {
     "Client": "openpns.client.http",
     "ClockSkewWarning": "openpns.client.timestamps",
     "Group": "openpns.client.group_types",
-    "GroupChange": "openpns.client.group_types",
+    "GroupChange": "openpns.groups.wire",
     "GroupDetails": "openpns.client.group_types",
     "GroupPage": "openpns.client.group_types",
     "Limit": "openpns.client.account_requests",

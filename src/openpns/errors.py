@@ -1,35 +1,7 @@
-"""The error tree: one class per code of the wire.
+"""The errors: one class for each code of the wire, and those that only a client sees.
 
-    OpenPNSError
-    ├── ConfigError                a setting, an argument or a key file is wrong
-    ├── TransportError             no response, or none of this API; only clients see it
-    │   ├── ConnectFailed          the request was not sent
-    │   ├── ConnectionLost         it may or may not have been carried out
-    │   ├── AnswerTooLate          it may or may not have been carried out
-    │   └── AnswerUnreadable       not a response of this API, for example a proxy's page
-    └── WireError                  a response with a code other than 0
-        ├── MissingHeaders         1001
-        ├── ParameterError         1002
-        │   ├── PathNotFound       1002, HTTP 404
-        │   ├── MethodNotAllowed   1002, HTTP 405
-        │   └── BodyTooLarge       1002, HTTP 413
-        ├── InvalidSignature       1003
-        ├── TimestampExpired       1004
-        ├── PermissionDenied       1005
-        ├── ReadFailed             10009
-        ├── LimitOutOfRange        10011
-        ├── OffsetOutOfRange       10012
-        ├── GroupNotFound          19001
-        ├── GroupFull              19002
-        ├── RateLimited            19003
-        ├── ServiceUnavailable     19004, HTTP 503
-        │   └── Overloaded         19004, HTTP 503
-        ├── InternalError          19005, HTTP 500
-        ├── OutcomeUnknown         19006, HTTP 503
-        ├── ClientTokenReused      19007
-        └── UnknownCode            any other code
-
-No text contains a secret, a phone number or a part of a body. Source: docs/errors.md.
+The docstring of a class with a code is its row in docs/errors.md. No text contains a secret, a
+phone number or a part of a body.
 """
 
 from datetime import datetime
@@ -40,7 +12,7 @@ class OpenPNSError(Exception):
     """The root of every error that openpns raises on purpose."""
 
     exit_code: ClassVar[int] = 1
-    """With which code a command ends that this error stopped. Source: docs/cli.md."""
+    """The exit code of a command that this error stopped. Source: docs/cli.md."""
 
 
 class ConfigError(OpenPNSError):
@@ -52,19 +24,13 @@ class ConfigError(OpenPNSError):
 class TransportError(OpenPNSError):
     """There was no response, or not one of this API. Only clients see it.
 
-    It has the attributes of `WireError`, so that both can be logged alike.
-
-    Args:
-        http_status: The status of the response; None without one.
-        server_time: The server's clock in the response, in UTC; None if unknown.
-        retry_after_s: When to try again, in seconds; None if unknown.
-        request_id: The header X-Request-Id of the response.
+    It has the attributes of `WireError`, so that both can be logged alike. Unknown ones are None.
     """
 
     code: None = None
     exit_code = 6
     advice: ClassVar[str]
-    """What a user of the SDK does about it: the sentence of docs/errors.md."""
+    """What to do about it: the sentence of docs/errors.md."""
 
     def __init__(
         self,
@@ -85,7 +51,6 @@ class TransportError(OpenPNSError):
         super().__init__(action, msg)  # what pickle hands to __init__
 
     def __str__(self) -> str:
-        """Return the action and what happened."""
         return f"{self.action}: {self.msg}"
 
 
@@ -118,14 +83,13 @@ class AnswerUnreadable(TransportError):
 class WireError(OpenPNSError):
     """A response with a code other than 0.
 
-    Attributes that a server does not know are None there: request_id, action, answer.
+    Attributes that only a client knows are None on a server: request_id, action, answer.
 
     Args:
         detail: What was wrong and what is allowed; follows the code's own text after ": ".
 
     Attributes:
         server_time: The server's clock in the response, in UTC, to the second; None if unknown.
-        retry_after_s: When to try again, in seconds; None if unknown.
         answer: The whole envelope as received.
     """
 
@@ -135,10 +99,7 @@ class WireError(OpenPNSError):
     that the same request could succeed later."""
     text: ClassVar[str]
     """How `msg` begins; it never changes for a code."""
-    when: ClassVar[str]
-    """When a caller sees this code: the sentence of docs/errors.md."""
     advice: ClassVar[str]
-    """What a caller does about this code: the sentence of docs/errors.md."""
     http_status: int = 200
     retry_after_s: float | None = None
     request_id: str | None = None
@@ -159,21 +120,16 @@ class WireError(OpenPNSError):
 
 
 class MissingHeaders(WireError):
-    """A required public header is missing or empty."""
+    """A required header is missing or empty; the text names every missing one."""
 
     code, text = 1001, "Missing common parameters"
-    when = "A required header is missing or empty; the text names every missing one."
     advice = "Send every header that the text names."
 
 
 class ParameterError(WireError):
-    """The path, a header or the body is not what the action takes."""
+    """A header or something in the body is wrong; the text says what is allowed."""
 
     code, text = 1002, "Parameter error"
-    when = (
-        "A header is wrong or sent twice, `bizType` or `action` is unknown, or something in the "
-        "body is wrong; the text says what is allowed."
-    )
     advice = "Read the text after the colon and correct the request; unchanged, it fails again."
 
 
@@ -196,10 +152,9 @@ class BodyTooLarge(ParameterError):
 
 
 class InvalidSignature(WireError):
-    """`sign` is not the signature of what arrived."""
+    """`sign` does not match the headers, the body as it arrived, and the key's secret."""
 
     code, text = 1003, "Invalid signature"
-    when = "`sign` does not match the headers, the body as it arrived, and the key's secret."
     advice = (
         "Sign exactly the bytes that you send; see [typical mistakes]"
         "(api/signing.md#typical-mistakes)."
@@ -208,82 +163,71 @@ class InvalidSignature(WireError):
 
 
 class TimestampExpired(WireError):
-    """`ts` is not a time in ms, or too far from the server's clock."""
+    """`ts` is not a number of ms, or more than 60 000 ms away from the server's clock."""
 
     code, text = 1004, "Timestamp has expired"
-    when = "`ts` is not a number of ms, or more than 60 000 ms away from the server's clock."
     advice = "Synchronise the clock with a time server; create `ts` just before sending."
     exit_code = 4
 
 
 class PermissionDenied(WireError):
-    """The access key is unknown or may not be used."""
+    """The access key is unknown, disabled or expired, or its customer is disabled.
+
+    Or the key is read-only and the action writes: then the text says so.
+    """
 
     code, text = 1005, "Insufficient permissions"
-    when = (
-        "The access key is unknown, disabled or expired, or its customer is disabled; or the key "
-        "is read-only and the action writes: then the text says so."
-    )
     advice = "Ask the operator: `openpns keys list` and `openpns customers list` show the state."
     exit_code = 4
 
 
 class ReadFailed(WireError):
-    """The stored data is damaged."""
+    """The database is reachable, but the stored data cannot be read."""
 
     code, text = 10009, "Failed to retrieve data"
-    when = "The database is reachable, but the stored data cannot be read."
     advice = "Report the `requestId` to the operator: the database may be damaged."
     exit_code = 6
 
 
 class LimitOutOfRange(WireError):
-    """`limit` is an integer outside its range."""
+    """`limit` is an integer outside [0, 1000], for phones outside [0, 10 000]."""
 
     code, text = 10011, "Incorrect list page capacity"
-    when = "`limit` is an integer outside [0, 1000], for phones outside [0, 10 000]."
     advice = "Ask for 1 to 1000 groups, or 0 for 1000; for up to 10 000 phones."
     exit_code = 5
 
 
 class OffsetOutOfRange(WireError):
-    """`offset` is an integer outside its range."""
+    """`offset` is an integer outside [0, 2^63 − 1]."""
 
     code, text = 10012, "Incorrect list page starting point"
-    when = "`offset` is an integer outside [0, 2^63 − 1]."
     advice = "Begin at 0 and continue by the number of groups received."
     exit_code = 5
 
 
 class GroupNotFound(WireError):
-    """No group of this customer has that id."""
+    """The customer has no group with this `groupId`, whether or not another customer has."""
 
     code, text = 19001, "Number group does not exist"
     is_recorded = True
-    when = "The customer has no group with this `groupId`, whether or not another customer has."
     advice = "Use a `groupId` from createGroup or listGroup."
     exit_code = 3
 
 
 class GroupFull(WireError):
-    """The change would exceed the maximum of phones in a group."""
+    """The change would exceed the maximum of phones in a group; nothing was changed."""
 
     code, text = 19002, "Number group is full"
     is_recorded = True
-    when = "The change would exceed the maximum of phones in a group; nothing was changed."
     advice = "Remove phones first, or create another group."
     exit_code = 5
 
 
 class RateLimited(WireError):
-    """The rate limit of the key is exceeded."""
+    """The rate limit of the access key is exceeded. Nothing was done."""
 
     code, text = 19003, "Too many requests"
-    when = (
-        "The rate limit of the access key is exceeded. Nothing was done: send it again after the "
-        "seconds in `Retry-After`."
-    )
-    advice = "Wait, then send it again."
+    advice = "Send it again after the seconds in `Retry-After`."
     exit_code = 5
 
 
@@ -291,7 +235,6 @@ class ServiceUnavailable(WireError):
     """The database is unavailable or the server is overloaded. Nothing was written."""
 
     code, text = 19004, "Service unavailable"
-    when = "The database is unavailable or the server is overloaded. Nothing was written."
     advice = "Send it again after the seconds in `Retry-After`."
     exit_code = 6
     http_status = 503
@@ -303,66 +246,42 @@ class Overloaded(ServiceUnavailable):
 
 
 class InternalError(WireError):
-    """A bug in openpns. Nothing was written."""
+    """A bug. Nothing was written; the server's log has the request id."""
 
     code, text = 19005, "Internal error"
-    when = "A bug. Nothing was written; the server's log has the request id."
     advice = "Report the `requestId` to the operator."
     exit_code = 6
     http_status = 500
 
 
 class OutcomeUnknown(WireError):
-    """The storage was lost while it committed: the change is there wholly or not at all."""
+    """The storage was lost during a commit: the change was written completely or not at all."""
 
     code, text = 19006, "Outcome unknown"
-    when = (
-        "The storage was lost during a commit. The change was written completely or not at all: "
-        "read, or send it again with its `clientToken`."
-    )
     advice = "Read, or send it again with its clientToken."
     exit_code = 6
     http_status = 503
 
 
 class ClientTokenReused(WireError):
-    """A client token was sent before with another body."""
+    """`clientToken` was sent with another body of this action in the last 24 hours.
+
+    Nothing was written.
+    """
 
     code, text = 19007, "Client token reused"
-    when = (
-        "`clientToken` was sent with another body of this action in the last 24 hours. Nothing was "
-        "written."
-    )
     advice = "Use a new clientToken for each write."
 
 
 class UnknownCode(WireError):
-    """A code that this version does not know; `answer` is the whole envelope."""
+    """The server is not openpns, or a newer version of it; `answer` is the whole envelope."""
 
     text = ""
     advice = "See the documentation of that server."
-    when = "The server is not openpns, or a newer version of it."
 
 
 WIRE_ERRORS: dict[int, type[WireError]] = {
-    error.code: error
-    for error in (
-        MissingHeaders,
-        ParameterError,
-        InvalidSignature,
-        TimestampExpired,
-        PermissionDenied,
-        ReadFailed,
-        LimitOutOfRange,
-        OffsetOutOfRange,
-        GroupNotFound,
-        GroupFull,
-        RateLimited,
-        ServiceUnavailable,
-        InternalError,
-        OutcomeUnknown,
-        ClientTokenReused,
-    )
+    error.code: error for error in WireError.__subclasses__() if error is not UnknownCode
 }
 """The class of each code that this version can answer with."""
 
@@ -378,8 +297,7 @@ def error_of_answer(
 ) -> WireError:
     """Return the error of an envelope whose code is an integer other than 0.
 
-    Args:
-        request_id: The header X-Request-Id, used if the envelope has no requestId.
+    `request_id` is the header X-Request-Id, used if the envelope has no requestId.
     """
     code, msg = answer["code"], _text(answer.get("msg"))
     kind = WIRE_ERRORS.get(code, UnknownCode)

@@ -7,12 +7,13 @@ from pathlib import Path
 from tests.acceptance.conftest import Start, run_openpns, signed
 
 from openpns import limits
+from openpns.groups import pages
 
 GROUPS = 40
 
 
 def test_large_page_is_complete_and_in_order(serve: Start, served_url: str, tmp_path: Path) -> None:
-    numbers_each = limits.PHONES_IN_CHUNKED_PAGE_MIN // limits.GROUPS_IN_PAGE_MAX + 1
+    numbers_each = pages.PHONES_IN_CHUNKED_PAGE_MIN // limits.GROUPS_IN_PAGE_MAX + 1
     file = tmp_path / "groups.csv"
     expected = []
     with file.open("w", newline="") as out:

@@ -143,7 +143,7 @@ async def test_expire_changes_or_removes_the_end(store: Store, clock: FakeClock,
     assert (await access_keys.expire(store, clock, key, None)).expires_ms is None
 
 
-async def test_require_sha256_is_kept_from_its_first_time(
+async def test_require_sha256_again_keeps_the_first_time(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     strict = await access_keys.create(
@@ -158,7 +158,7 @@ async def test_require_sha256_is_kept_from_its_first_time(
     assert (await access_keys.require_sha256(store, key, None)).sha256_only_since_ms is None
 
 
-async def test_require_unique_ts_is_kept_from_its_first_time(
+async def test_require_unique_ts_again_keeps_the_first_time(
     store: Store, secret_box: SecretBox, clock: FakeClock, key: str
 ) -> None:
     async def is_unique(access_key: str) -> bool:

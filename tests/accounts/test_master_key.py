@@ -121,7 +121,7 @@ async def test_open_secret_box_does_not_replace_a_lost_key_file(
 ) -> None:
     await master_key.open_secret_box(sqlite, sqlite_url, None)
     file = tmp_path / "file.db.key"
-    kept = file.read_bytes()
+    original = file.read_bytes()
     file.unlink()
     with pytest.raises(ConfigError, match=r"No such file .* put the file back, or set OPENPNS_"):
         await master_key.open_secret_box(sqlite, sqlite_url, None)
@@ -132,7 +132,7 @@ async def test_open_secret_box_does_not_replace_a_lost_key_file(
     file.write_text(new_master_key())
     with pytest.raises(ConfigError, match=r"file\.db\.key: not the master key that this database"):
         await master_key.open_secret_box(sqlite, sqlite_url, None)
-    file.write_bytes(kept)
+    file.write_bytes(original)
     await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 

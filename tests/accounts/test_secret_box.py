@@ -29,7 +29,7 @@ def test_decrypt_refuses_a_change_of_any_byte() -> None:
     for place in range(len(ciphertext)):
         changed = bytearray(ciphertext)
         changed[place] ^= 1
-        with pytest.raises(InternalError, match="cannot be opened with the master key"):
+        with pytest.raises(InternalError, match="cannot be decrypted with the master key"):
             secret_box.decrypt(bytes(changed), "key")
 
 

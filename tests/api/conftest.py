@@ -1,4 +1,4 @@
-"""An API in this process: used without a socket, its log kept in memory."""
+"""An API in this process, without a socket; its log is in memory."""
 
 import io
 import json

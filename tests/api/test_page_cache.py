@@ -13,17 +13,17 @@ LIST = CacheKey("cus_1", "listGroup", None, b'{"limit":10,"offset":0}')
 def test_find_returns_a_page_of_the_same_revision_only() -> None:
     cache = PageCache(100_000)
     assert cache.find(LIST, 7) is None
-    cache.keep(LIST, 7, b"page")
+    cache.add(LIST, 7, b"page")
     assert cache.find(LIST, 7) == b"page"
     assert cache.find(LIST, 8) is None
-    cache.keep(LIST, 8, b"newer")
+    cache.add(LIST, 8, b"newer")
     assert cache.find(LIST, 7) is None
     assert cache.find(LIST, 8) == b"newer"
 
 
 def test_find_returns_a_page_of_the_same_key_only() -> None:
     cache = PageCache(100_000)
-    cache.keep(LIST, 7, b"page")
+    cache.add(LIST, 7, b"page")
     for other in (
         LIST._replace(customer_id="cus_2"),
         LIST._replace(action="other"),
@@ -33,31 +33,31 @@ def test_find_returns_a_page_of_the_same_key_only() -> None:
         assert cache.find(other, 7) is None
 
 
-def test_keep_stays_within_the_bound_and_drops_the_least_recently_used() -> None:
+def test_add_stays_within_the_bound_and_drops_the_least_recently_used() -> None:
     cache = PageCache(100_000)
-    asked = [LIST._replace(body=b"%d" % number) for number in range(40)]
-    for one in asked:
-        cache.keep(one, 7, bytes(5000))
+    keys = [LIST._replace(body=b"%d" % number) for number in range(40)]
+    for one in keys:
+        cache.add(one, 7, bytes(5000))
         assert cache.bytes_used <= 100_000
-        assert cache.find(asked[0], 7) is not None
-    kept = [one for one in asked if cache.find(one, 7) is not None]
-    assert kept == [asked[0], *asked[-len(kept) + 1 :]]
+        assert cache.find(keys[0], 7) is not None
+    cached = [one for one in keys if cache.find(one, 7) is not None]
+    assert cached == [keys[0], *keys[-len(cached) + 1 :]]
     assert 100_000 - cache.bytes_used < 6000
-    for one in asked:
-        cache.keep(one, 8, b"")
+    for one in keys:
+        cache.add(one, 8, b"")
     assert cache.bytes_used < 100_000
 
 
-def test_keep_refuses_a_page_that_would_displace_all_others() -> None:
+def test_add_refuses_a_page_that_would_displace_all_others() -> None:
     cache = PageCache(100_000)
-    cache.keep(LIST, 7, bytes(13_000))
+    cache.add(LIST, 7, bytes(13_000))
     assert cache.find(LIST, 7) is None
     assert cache.bytes_used == 0
 
 
-def test_keep_does_nothing_without_memory() -> None:
+def test_add_does_nothing_without_memory() -> None:
     cache = PageCache(0)
-    cache.keep(LIST, 7, b"")
+    cache.add(LIST, 7, b"")
     assert cache.find(LIST, 7) is None
 
 
@@ -90,10 +90,10 @@ def ask(cache: PageCache, reads: Reads) -> "asyncio.Future[Any]":
 
 async def test_read_at_once_of_the_same_page_shares_one_read() -> None:
     cache, reads = PageCache(100_000), Reads()
-    asked = [ask(cache, reads) for _ in range(20)]
+    keys = [ask(cache, reads) for _ in range(20)]
     await turn()
     reads.gate.release()
-    assert await asyncio.gather(*asked) == [b"page at 1, read 1"] * 20
+    assert await asyncio.gather(*keys) == [b"page at 1, read 1"] * 20
     assert reads.begun == 1
 
 
@@ -128,11 +128,11 @@ async def test_read_that_fails_fails_only_its_own_request() -> None:
 
 async def test_read_without_memory_reads_for_each_request() -> None:
     cache, reads = PageCache(0), Reads()
-    asked = [ask(cache, reads) for _ in range(3)]
+    keys = [ask(cache, reads) for _ in range(3)]
     for _ in range(3):
         await turn()
         reads.gate.release()
-    assert len(set(await asyncio.gather(*asked))) == 3
+    assert len(set(await asyncio.gather(*keys))) == 3
     assert cache.bytes_used == 0
 
 
@@ -150,13 +150,13 @@ async def test_read_of_chunked_pages_that_end_in_any_order_answers_all() -> None
         await gate.wait()
         return 1, chunks()
 
-    asked = [asyncio.ensure_future(cache.read(LIST, 1, read)) for _ in range(4)]
+    keys = [asyncio.ensure_future(cache.read(LIST, 1, read)) for _ in range(4)]
     for place in (0, 1, 3, 2):  # the third and fourth run at once
         await turn()
         gates[place].set()
     await turn()
-    assert [one.done() and one.exception() for one in asked] == [None] * 4
-    for one in asked:
+    assert [one.done() and one.exception() for one in keys] == [None] * 4
+    for one in keys:
         fragment = one.result()
         assert not isinstance(fragment, bytes)
         assert [chunk async for chunk in fragment] == [b"page"]

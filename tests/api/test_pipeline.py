@@ -8,12 +8,12 @@ import pytest
 from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_chunks
 
-from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.pipeline import Reply
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.groups import pages
 from openpns.protocol.headers import PATHS
 from openpns.storage.store import Params, Row, Store
 
@@ -121,7 +121,7 @@ async def test_handle_ends_bodies_that_do_not_arrive_and_counts_them_not_in_flig
 async def test_chunked_response_that_is_never_sent_is_no_longer_in_flight(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
     created = await server.send("createGroup", b'{"phones":"85211111114,85211111115"}')
     assert envelope_of(created)["code"] == 0
     server.make_api(in_flight_max=1)
@@ -196,8 +196,8 @@ async def test_handle_refuses_a_form_and_takes_any_other_content_type_as_json(
 
 @pytest.fixture
 def _all_pages_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
 
 
 async def _create_five(server: Server) -> None:
@@ -211,8 +211,8 @@ async def test_large_page_is_sent_in_chunks_with_the_same_content(
     await _create_five(server)
     whole = envelope_of(await server.send())
     server.make_api()  # one that has not cached the page
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
     chunks = await read_chunks(await server.send())
     in_chunks = json.loads(b"".join(chunks))
     assert len(chunks) > 3

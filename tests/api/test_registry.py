@@ -24,6 +24,7 @@ from openpns.core import audit
 from openpns.core.actions import Action, encode_members
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context
+from openpns.groups.rows import GroupRow
 from openpns.groups.service import group_row, take_seqs
 from openpns.groups.wire import CreateGroup, GroupCreated
 from openpns.protocol.fields import WriteBody
@@ -228,10 +229,8 @@ async def test_write_refreshes_cached_pages(sender: Sender, name: str) -> None:
 
 def _steps(context: Context, created: GroupCreated) -> Transaction[Effect[GroupCreated]]:
     seq = (yield take_seqs(context.customer_id, 1))[0][0]
-    group = group_row(
-        context.customer_id, created.group_id, seq, 7, name="", remark="", phones=["85211111114"]
-    )
-    yield Statement("group_create", group)
+    group = GroupRow(0, created.group_id, "", "", ["85211111114"])
+    yield Statement("group_create", group_row(context.customer_id, group, seq, 7))
     return Effect(created, created.group_id, {})
 
 

@@ -4,11 +4,12 @@ from time import perf_counter
 import pytest
 
 from openpns import limits
+from openpns.api import request_body
 from openpns.api.request_body import BodyBudget, BodyCollector, BodyDeadline
 from openpns.errors import Overloaded, ParameterError
 
 
-@pytest.mark.parametrize("chunk_bytes", [limits.BODY_CHUNK_BYTES_MIN, 1024, 16 * 1024])
+@pytest.mark.parametrize("chunk_bytes", [request_body.CHUNK_BYTES_MIN, 1024, 16 * 1024])
 def test_collector_joins_chunks(chunk_bytes: int) -> None:
     collector = BodyCollector(limits.BODY_BYTES_MAX)
     chunks = [bytes([number % 256]) * chunk_bytes for number in range(1024 * 1024 // chunk_bytes)]
@@ -18,13 +19,13 @@ def test_collector_joins_chunks(chunk_bytes: int) -> None:
 
 def test_collector_allows_short_body_byte_by_byte() -> None:
     collector = BodyCollector(limits.BODY_BYTES_MAX)
-    assert all(collector.add(b"x") for _ in range(limits.BODY_CHUNKS_FREE))
-    assert collector.body() == b"x" * limits.BODY_CHUNKS_FREE
+    assert all(collector.add(b"x") for _ in range(request_body.CHUNKS_FREE))
+    assert collector.body() == b"x" * request_body.CHUNKS_FREE
 
 
 def test_collector_refuses_many_tiny_chunks() -> None:
     collector = BodyCollector(limits.BODY_BYTES_MAX)
-    for _ in range(limits.BODY_CHUNKS_FREE + 1):
+    for _ in range(request_body.CHUNKS_FREE + 1):
         collector.add(b"x")
     with pytest.raises(ParameterError, match="larger chunks"):
         collector.add(b"x")

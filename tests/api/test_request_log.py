@@ -3,7 +3,7 @@ from time import perf_counter
 import pytest
 from tests.api.conftest import Log
 
-from openpns import limits
+from openpns.api import request_log
 from openpns.api.counters import CounterCollector, Counters
 from openpns.api.request_log import RequestLog, RequestRecord
 from openpns.errors import (
@@ -109,15 +109,15 @@ def test_end_logs_the_cause_by_type_and_place_without_its_text(
 async def test_end_bounds_the_lines_of_a_flood_and_counts_all(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "LOG_LINES_PER_S_MAX", 3)
+    monkeypatch.setattr(request_log, "LINES_PER_S_MAX", 3)
     counters = Counters()
-    request_log = RequestLog(counters, log.logger)
+    bounded = RequestLog(counters, log.logger)
 
     def fail(error: WireError, customer_id: str | None = None) -> None:
         failed = RequestRecord("1602262837283131392", perf_counter())
         failed.error, failed.customer_id = error, customer_id
-        request_log.begin()
-        request_log.end(failed)
+        bounded.begin()
+        bounded.end(failed)
 
     for _ in range(4):
         fail(InvalidSignature())

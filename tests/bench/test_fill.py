@@ -4,13 +4,13 @@ from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
 from tests.groups.actions import Groups
 
-from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
+from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.ids import Snowflake
 from openpns.storage import connect
 
-LONG = limits.PHONES_IN_CHUNK * 2 + 5
+LONG = PHONES_IN_CHUNK * 2 + 5
 
 
 async def test_filled_groups_behave_like_any_other(

@@ -13,8 +13,8 @@ from tests.cli.proxy import Proxy
 from tests.helpers import MASTER_KEY
 from tests.processes import KEY_OF, SharedServer
 
-from openpns import limits
 from openpns.cli.main import main
+from openpns.client import exchange
 
 
 @dataclass
@@ -90,8 +90,8 @@ async def server(
     """
     assert database_url.startswith("sqlite")
     # As many tries as ever, with shorter pauses between them.
-    monkeypatch.setattr(limits, "CLIENT_BACKOFF_S", 0.01)
-    await _shared_server.begin_anew()
+    monkeypatch.setattr(exchange, "BACKOFF_S", 0.01)
+    await _shared_server.reset()
     call_as("cus_1", _shared_server.port, monkeypatch, tmp_path)
     return _shared_server
 

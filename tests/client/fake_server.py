@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from openpns.client.account_requests import get_limits
 from openpns.client.answers import Response
 from openpns.client.config import ClientConfig, Secret
 from openpns.client.exchange import Exchanger, Send, Wait
-from openpns.client.requests import Request
-from openpns.errors import OpenPNSError
+from openpns.client.group_requests import add_phones, create_group, list_groups
+from openpns.client.requests import RawRequest, Request
+from openpns.errors import ConnectionLost, OpenPNSError
 
 ACCESS_KEY = "sixgqophrnv4"
 SECRET = "abciiiko2k3"
@@ -83,3 +85,30 @@ class Run:
     @property
     def actions(self) -> list[str]:
         return [send.headers["action"] for send in self.sent]
+
+
+READ = list_groups()
+WRITE = add_phones("b8c2", PHONE)
+CREATE = create_group(PHONE)
+RAW = RawRequest("newAction", {"phones": PHONE})
+PAGE = reply(data={"groups": [], "total": 0})
+CREATED = reply(groupId="b8c2")
+
+
+def make_exchanger(retries: int = 2, now_ms: int = DATE_MS, **settings: Any) -> Exchanger:
+    return Exchanger(make_config(retries=retries, **settings), Clock(now_ms), lambda: 0.5)
+
+
+def make_informed(**settings: Any) -> Exchanger:
+    """An exchanger that knows that the server is openpns."""
+    exchanger = make_exchanger(**settings)
+    assert Run(exchanger, get_limits(), [LIMITS]).error is None
+    return exchanger
+
+
+def good(request: Request[Any]) -> Response:
+    return PAGE if request is READ else CREATED
+
+
+def lost() -> ConnectionLost:
+    return ConnectionLost("createGroup", "reset")

@@ -76,7 +76,7 @@ def _shared_server(
 @pytest.fixture
 async def server(_shared_server: SharedServer) -> SharedServer:
     """A running server without groups, one for each engine."""
-    await _shared_server.begin_anew()
+    await _shared_server.reset()
     return _shared_server
 
 

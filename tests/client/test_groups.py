@@ -23,16 +23,16 @@ class Growing:
         self.without_offset = without_offset
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        asked = json.loads(request.content)
+        sent = json.loads(request.content)
         self.request_count += 1
-        if "offset" not in asked and not self.knows_after and self.without_offset:
+        if "offset" not in sent and not self.knows_after and self.without_offset:
             return answer(code=self.without_offset, msg="offset is missing")
-        behind = int(asked.get("after") or -1) + 1 if self.knows_after else 0
-        begin = asked.get("offset", behind)
-        end = min(self.count, begin + asked["limit"])
+        behind = int(sent.get("after") or -1) + 1 if self.knows_after else 0
+        begin = sent.get("offset", behind)
+        end = min(self.count, begin + sent["limit"])
         groups = [GROUP | {"groupId": str(number)} for number in range(begin, end)]
         more: dict[str, Any] = {}
-        if self.knows_after and "after" in asked:
+        if self.knows_after and "after" in sent:
             more = {"next": str(end - 1) if end < self.count else None}
         reply = page(*groups, total=self.count, **more)
         self.count += 1

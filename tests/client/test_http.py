@@ -26,15 +26,15 @@ from tests.client.shells import (
 )
 
 import openpns
-from openpns import AsyncClient, Client, errors, limits
-from openpns.client import http
+from openpns import AsyncClient, Client, errors
+from openpns.client import exchange, http
 from openpns.client.requests import RawRequest
 from openpns.errors import ConfigError, OpenPNSError
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CLIENT_BACKOFF_S", 0.001)
+    monkeypatch.setattr(exchange, "BACKOFF_S", 0.001)
 
 
 FOUND = openpns.GroupPage(
@@ -279,16 +279,16 @@ def test_errors_can_be_pickled() -> None:
 
 
 def test_closed_client_raises(shell: Shell) -> None:
-    kept: list[Any] = []
+    opened: list[Any] = []
     server = Server(page(total=0))
 
     def use(pns: Any) -> Any:
-        kept.append(pns)
+        opened.append(pns)
         return pns.groups.list()
 
     shell(server, use)
     with pytest.raises(RuntimeError, match="closed"):
-        asyncio.run(kept[0].groups.list())
+        asyncio.run(opened[0].groups.list())
     assert len(server.requests) == 1
 
 

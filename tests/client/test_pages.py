@@ -51,7 +51,7 @@ def test_paging_by_after_skips_and_repeats_no_remaining_group(
     data: st.DataObject, page_size: int, before: int
 ) -> None:
     there = list(range(before))
-    gone: set[int] = set()
+    deleted: set[int] = set()
     count = before
     pager = GroupPager(page_size)
     seen: list[int] = []
@@ -63,12 +63,12 @@ def test_paging_by_after_skips_and_repeats_no_remaining_group(
         page = CursorPage([_group(number) for number in found], len(there), following)
         seen += [int(group.group_id) for group in pager.accept(page)]
         if there and data.draw(st.booleans()):
-            gone.add(there.pop(data.draw(st.integers(0, len(there) - 1))))
+            deleted.add(there.pop(data.draw(st.integers(0, len(there) - 1))))
         if count < 20 and data.draw(st.booleans()):
             there.append(count)
             count += 1
     assert seen == sorted(set(seen))
-    assert set(range(before)) - gone <= set(seen)
+    assert set(range(before)) - deleted <= set(seen)
 
 
 def test_paging_ends_at_an_empty_page() -> None:

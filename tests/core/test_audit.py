@@ -8,7 +8,6 @@ from tests import direct
 from tests.conftest import START_MS, FakeClock
 from tests.groups.actions import Groups, joined, phone
 
-from openpns import limits
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import _commit_rotation
 from openpns.accounts.secret_box import SecretBox
@@ -182,7 +181,7 @@ async def test_entry_is_small_and_holds_no_name_and_no_whole_phone(
     await mine.create(range(5000), "a name", "a remark")
     (entry,) = await of_requests(store)
     assert entry.details["added"] == 5000
-    assert len(entry.details["phones"]) == limits.AUDIT_PHONES_MAX
+    assert len(entry.details["phones"]) == service.AUDITED_PHONES_MAX
     (row,) = await direct.query(
         database_url, "SELECT * FROM audit_entry WHERE action = 'createGroup'"
     )
@@ -263,7 +262,7 @@ async def test_refused_operator_command_adds_no_entry(
 async def test_import_adds_an_entry_for_each_batch(
     store: Store, services: Services, principal: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 2)
+    monkeypatch.setattr(transfer, "BATCH_GROUPS", 2)
     rows = [(line, {"phones": joined([line, line + 1])}) for line in range(3)]
     for dry_run in (True, False):
         await transfer.import_rows(
@@ -312,7 +311,7 @@ async def test_find_applies_each_filter_and_returns_newest_first(
 async def test_prune_deletes_older_entries_and_adds_an_entry_for_it(
     store: Store, mine: Groups, theirs: Groups, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "AUDIT_PRUNE_AT_ONCE", 2)
+    monkeypatch.setattr(audit, "PRUNED_AT_ONCE", 2)
     for groups_ in (mine, theirs, mine, mine):
         clock.now_ms += 1
         await groups_.create([1])

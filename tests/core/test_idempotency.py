@@ -1,4 +1,4 @@
-"""Idempotency keys: signatures of unique-ts keys, and how long a record is kept.
+"""Idempotency keys: signatures of unique-ts keys, and how long a record is stored.
 
 Client tokens: test_commit.py.
 """
@@ -14,7 +14,7 @@ from tests.core.conftest import Records, Sign
 from tests.groups.actions import Groups, joined, phone
 
 from openpns import limits
-from openpns.core import idempotency
+from openpns.core import expiry, idempotency
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context, Services
 from openpns.errors import (
@@ -166,12 +166,12 @@ async def test_signature_is_known_as_long_as_a_server_may_accept_its_ts(
     ts_ms = clock.now_ms
     clock.now_ms -= FRESH_MS
     group_id = await ahead.create([1])
-    for age_ms in (0, FRESH_MS, limits.SIGNATURE_RECORD_MS - 1):
+    for age_ms in (0, FRESH_MS, idempotency.SIGNATURE_RECORD_MS - 1):
         clock.now_ms = ts_ms + age_ms
         await idempotency.clean(services)
         assert await ahead.create([1]) == group_id
         assert await records() == ["signature:s1"]
-    clock.now_ms = ts_ms + limits.SIGNATURE_RECORD_MS
+    clock.now_ms = ts_ms + idempotency.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     assert await records() == []
 
@@ -183,7 +183,7 @@ async def test_write_is_not_carried_out_when_its_record_may_have_been_deleted(
     ts_ms = clock.now_ms
     group_id = await stopped.create([1])
     await sign_unique("s2").add(group_id, 2)
-    clock.now_ms += limits.SIGNATURE_RECORD_MS
+    clock.now_ms += idempotency.SIGNATURE_RECORD_MS
     await idempotency.clean(services)
     for write in (
         lambda: stopped.create([1]),
@@ -194,7 +194,7 @@ async def test_write_is_not_carried_out_when_its_record_may_have_been_deleted(
         with pytest.raises(TimestampExpired, match="waited too long; nothing was written"):
             await write()
     assert await mine.page() == (1, [("cus_1", group_id, group_id, joined([1, 2]), "")])
-    clock.now_ms = ts_ms + FRESH_MS + limits.WRITE_LATE_MS_MAX
+    clock.now_ms = ts_ms + FRESH_MS + idempotency.WRITE_LATE_MS_MAX
     await stopped.drop(group_id)
     assert await mine.ids() == []
 
@@ -203,7 +203,7 @@ async def test_late_write_with_only_a_token_is_carried_out(
     sign: Sign, clock: FakeClock, mine: Groups
 ) -> None:
     stopped = sign("s1", "t1")
-    clock.now_ms += limits.SIGNATURE_RECORD_MS
+    clock.now_ms += idempotency.SIGNATURE_RECORD_MS
     assert await stopped.create([1]) == (await mine.ids())[0]
 
 
@@ -215,11 +215,11 @@ async def test_clean_deletes_expired_records_only(
     records: Records,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(idempotency, "_CLEAN_BATCH", 3)
+    monkeypatch.setattr(expiry, "_ROWS_EACH", 3)
     for number in range(8):
         await sign_unique(f"old-{number}").create([number])
     await create(sign_unique("with-token", "t1"))
-    clock.now_ms += limits.SIGNATURE_RECORD_MS - 1
+    clock.now_ms += idempotency.SIGNATURE_RECORD_MS - 1
     await sign_unique("new").create([9])
     await idempotency.clean(services)
     assert len(await records()) == 11

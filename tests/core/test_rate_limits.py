@@ -128,7 +128,7 @@ def test_charge_applies_a_raised_rate_from_the_next_request() -> None:
     assert granted(rates, raised, 2000) == 1000
 
 
-def test_charge_forgets_the_longest_unused_bucket_above_the_bound() -> None:
+def test_charge_deletes_the_least_recently_used_bucket_above_the_bound() -> None:
     rates = RateLimits(1, 0, 1, Clock(), buckets_max=2)
     for name in ("one", "two", "one"):
         granted(rates, Principal(name, "cus_1"), 1)

@@ -4,7 +4,6 @@ import pytest
 from tests import direct
 from tests.conftest import START_MS, FakeClock
 
-from openpns import limits
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import SNOWFLAKE_EPOCH_MS
@@ -57,19 +56,19 @@ async def test_take_reuses_an_id_only_after_the_lease_of_a_crashed_worker(
     store: Store, clock: FakeClock
 ) -> None:
     await worker_ids.take(store, clock, "crashed")
-    clock.now_ms += limits.WORKER_LEASE_MS
+    clock.now_ms += worker_ids.LEASE_MS
     assert (await worker_ids.take(store, clock, "second")).worker_id == 1
     clock.now_ms += 1
     third = await worker_ids.take(store, clock, "third")
     assert third.worker_id == 0
     clock.now_ms = START_MS  # even then, no request id has a time within the expired lease
-    assert time_of(third.request_id()) > START_MS + limits.WORKER_LEASE_MS
+    assert time_of(third.request_id()) > START_MS + worker_ids.LEASE_MS
 
 
 async def test_renew_keeps_the_id(store: Store, clock: FakeClock) -> None:
     ids = await worker_ids.take(store, clock, "first")
     for _ in range(3):
-        clock.now_ms += limits.WORKER_LEASE_MS
+        clock.now_ms += worker_ids.LEASE_MS
         await worker_ids.renew(store, clock, "first", ids)
     assert ids.worker_id == 0
     assert (await worker_ids.take(store, clock, "second")).worker_id == 1
@@ -77,7 +76,7 @@ async def test_renew_keeps_the_id(store: Store, clock: FakeClock) -> None:
 
 async def test_renew_keeps_an_expired_id_that_nobody_took(store: Store, clock: FakeClock) -> None:
     ids = await worker_ids.take(store, clock, "first")
-    clock.now_ms += 10 * limits.WORKER_LEASE_MS
+    clock.now_ms += 10 * worker_ids.LEASE_MS
     await worker_ids.renew(store, clock, "first", ids)
     assert ids.worker_id == 0
 
@@ -85,7 +84,7 @@ async def test_renew_keeps_an_expired_id_that_nobody_took(store: Store, clock: F
 async def test_renew_takes_another_id_if_its_own_was_taken(store: Store, clock: FakeClock) -> None:
     slow = await worker_ids.take(store, clock, "slow")
     await worker_ids.take(store, clock, "gone")
-    clock.now_ms += limits.WORKER_LEASE_MS + 1
+    clock.now_ms += worker_ids.LEASE_MS + 1
     ended_ms = clock.now_ms - 1
     other = await worker_ids.take(store, clock, "other")
     assert other.worker_id == slow.worker_id == 0
@@ -100,7 +99,7 @@ async def test_release_of_an_id_taken_by_another_worker_changes_nothing(
     store: Store, clock: FakeClock, query: direct.Query
 ) -> None:
     ids = await worker_ids.take(store, clock, "first")
-    clock.now_ms += limits.WORKER_LEASE_MS + 1
+    clock.now_ms += worker_ids.LEASE_MS + 1
     await worker_ids.take(store, clock, "second")
     before = await query("SELECT * FROM worker_lease")
     await worker_ids.release(store, "first", ids)
@@ -111,7 +110,7 @@ async def test_take_raises_service_unavailable_if_all_ids_are_leased(
     store: Store, clock: FakeClock
 ) -> None:
     def lease_all() -> Transaction[None]:
-        for worker_id in range(limits.WORKER_ID_MAX + 1):
+        for worker_id in range(worker_ids.WORKER_ID_MAX + 1):
             yield Statement(
                 "worker_lease_take",
                 worker_ids._lease(worker_id, f"worker {worker_id}", clock.now_ms, clock.now_ms),
@@ -120,7 +119,7 @@ async def test_take_raises_service_unavailable_if_all_ids_are_leased(
     await store.write(lease_all)
     with pytest.raises(ServiceUnavailable, match="1024 workers are running already"):
         await worker_ids.take(store, clock, "one too many")
-    clock.now_ms += limits.WORKER_LEASE_MS + 1
+    clock.now_ms += worker_ids.LEASE_MS + 1
     assert (await worker_ids.take(store, clock, "one too many")).worker_id == 0
 
 
@@ -138,7 +137,7 @@ async def test_require_migration_counts_leases_until_they_are_released_or_expire
     await worker_ids.release(store, "first", first)
     with pytest.raises(ConfigError, match=r"1 workers .* for 601 s more"):
         await worker_ids.require_migration(store, clock, newer)
-    clock.now_ms += limits.WORKER_LEASE_MS
+    clock.now_ms += worker_ids.LEASE_MS
     await worker_ids.require_migration(store, clock, newer)
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openpns import limits
 from openpns.diagnosis.signature import attempt as attempts
+from openpns.diagnosis.signature import json_text, search
 from openpns.diagnosis.signature.search import Explanation, explain, mask
 from openpns.diagnosis.signature.table import MISTAKES
 from openpns.protocol import signing
@@ -242,7 +242,7 @@ def test_cause_shows_the_signed_text_with_the_secret_masked() -> None:
 def test_explain_without_cause_returns_only_the_evident(
     monkeypatch: pytest.MonkeyPatch, signature: str, evident: tuple[str, ...] | None
 ) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_VARIANTS_IN_PAIR_MAX", 2)  # for speed
+    monkeypatch.setattr(search, "VARIANTS_IN_PAIR_MAX", 2)  # for speed
     explanation = explained(signature, body=b"[1]")
     assert explanation.causes == ()
     assert explanation.complete
@@ -251,21 +251,21 @@ def test_explain_without_cause_returns_only_the_evident(
 
 
 def test_search_of_a_long_body_is_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_TEXT_BYTES_MAX", 100_000)
+    monkeypatch.setattr(search, "TEXT_BYTES_MAX", 100_000)
     explanation = explained("0" * 32, body=b'"' + b"1" * 1000 + b'"')
     assert not explanation.complete
     assert explanation.digests < 100
 
 
 def test_search_bounds_the_number_of_digests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_DIGESTS_MAX", 50)
+    monkeypatch.setattr(search, "DIGESTS_MAX", 50)
     explanation = explained("0" * 32)
     assert explanation.digests == 50
     assert not explanation.complete
 
 
 def test_parse_refuses_json_with_very_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_JSON_TOKENS_MAX", 6)
+    monkeypatch.setattr(json_text, "JSON_TOKENS_MAX", 6)
     assert names(explained(md5(with_body("[1, 2, 3]")), body=b"[1,2,3]")) == []
 
 

@@ -4,11 +4,11 @@ import pytest
 from tests import direct
 from tests.groups.actions import Groups, phone
 
-from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
 from openpns.api.registry import CHECKS
 from openpns.core.verify import verify
+from openpns.groups import pages
 from openpns.storage.store import Store
 
 FIRST = "(SELECT min(group_id) FROM number_group WHERE phone_count > 2 AND customer_id = 'cus_1')"
@@ -22,12 +22,12 @@ async def filled(mine: Groups, theirs: Groups, secret_box: SecretBox) -> Store:
     """Two customers with more groups than a slice holds, one of them empty, and a key."""
     store = mine.context.services.store
     await access_keys.create(store, secret_box, mine.context.services.clock, "cus_1")
-    for number in range(limits.GROUPS_IN_SLICE * 2 + 1):
+    for number in range(pages.GROUPS_IN_SLICE * 2 + 1):
         await mine.create(range(number, number + 300))
     empty = await mine.create([1])
     await mine.delete(empty, 1)
-    gone = await mine.create([1, 2])
-    await mine.drop(gone)
+    removed = await mine.create([1, 2])
+    await mine.drop(removed)
     await theirs.create([5, 4, 3])
     return store
 
@@ -41,7 +41,7 @@ async def _wrong(store: Store) -> list[str]:
 
 async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None:
     faults: list[str] = []
-    numbers = (limits.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
+    numbers = (pages.GROUPS_IN_SLICE * 2 + 1) * 300 + 3
     assert await verify(filled, CHECKS, faults.append) == {
         "customers": 2,
         "accessKeys": 1,

@@ -56,7 +56,7 @@ async def test_get_group_and_list_group_phones_raise_group_not_found_also_for_fo
 async def test_group_limits_count_groups_and_phones_of_the_customer(
     mine: Groups, theirs: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "GROUPS_IN_COUNT", 2)
+    monkeypatch.setattr(detail, "GROUPS_IN_COUNT", 2)
     for count in (3, 200, 1, 5, 2):
         last = await mine.create(range(count))
     await mine.drop(last)

@@ -9,8 +9,8 @@ from msgspec import UNSET
 from tests.conftest import FakeClock
 from tests.groups.actions import Groups, joined, phone
 
-from openpns import limits
 from openpns.errors import GroupNotFound, ParameterError
+from openpns.groups import find, pages
 from openpns.groups.find import delete_expired_tombstones
 from openpns.kit.casefold import fold_name
 
@@ -174,7 +174,7 @@ async def test_list_after_neither_misses_nor_repeats_groups_that_stay(
     assert still == [group_id for group_id in in_order if group_id in set(still)]
 
 
-async def test_list_after_goes_on_after_a_deleted_group(
+async def test_list_after_continues_after_a_deleted_group(
     finder: Finder,
 ) -> None:
     for order in ("oldest", "newest", "name"):
@@ -186,18 +186,18 @@ async def test_list_after_goes_on_after_a_deleted_group(
         assert more == before[5:10]
 
 
-async def test_delete_expired_tombstones_forgets_groups_after_seven_days(
+async def test_delete_expired_tombstones_deletes_them_after_seven_days(
     finder: Finder, clock: FakeClock
 ) -> None:
-    gone = finder.groups[3][0]
-    await finder.drop(gone)
-    clock.now_ms += limits.GROUP_TOMBSTONE_MS - 1
+    removed = finder.groups[3][0]
+    await finder.drop(removed)
+    clock.now_ms += find.TOMBSTONE_MS - 1
     await delete_expired_tombstones(finder.mine.context.services)
-    await finder.ask(after=gone)
+    await finder.ask(after=removed)
     clock.now_ms += 1
     await delete_expired_tombstones(finder.mine.context.services)
     with pytest.raises(GroupNotFound, match="in the last 7 days"):
-        await finder.ask(after=gone)
+        await finder.ask(after=removed)
 
 
 async def test_list_after_in_chunks_returns_next(
@@ -205,8 +205,8 @@ async def test_list_after_in_chunks_returns_next(
 ) -> None:
     for _ in range(5):
         await finder.create("long", *range(1000, 1300))
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 3)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 3)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
     expected = finder.expected()
     for limit in (1, 2, 3, 4, len(expected) - 1, len(expected), 1000):
 

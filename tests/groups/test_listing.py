@@ -11,6 +11,7 @@ from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
 from openpns.errors import InternalError
+from openpns.groups import pages
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -74,8 +75,8 @@ async def test_list_in_chunks_returns_the_same_page(
     await mine.delete(ids[3], *range(7))
     await mine.drop(ids[11])
     whole = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", limit or 1000)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 4)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", limit or 1000)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 4)
     in_chunks = [await mine.page(limit, offset) for offset in (0, 5, 28, 40)]
     assert in_chunks == whole
 
@@ -83,8 +84,8 @@ async def test_list_in_chunks_returns_the_same_page(
 async def test_list_in_chunks_reads_one_snapshot(
     mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 0)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 0)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
     ids = [await mine.create([n]) for n in range(9)]
     found = await mine.list()
     assert found.rest is not None

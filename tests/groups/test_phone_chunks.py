@@ -11,9 +11,9 @@ async def test_phone_chunks_stay_consistent_as_a_group_grows_and_shrinks(
         await mine.add(group_id, *held[:2], *added)
         held += added
         assert await mine.phones(group_id) == joined(held)
-    for gone in (held[:1], held[200:300], held[128:], held[127:]):
-        await mine.delete(group_id, *gone)
-        held = [number for number in held if number not in gone]
+    for removed in (held[:1], held[200:300], held[128:], held[127:]):
+        await mine.delete(group_id, *removed)
+        held = [number for number in held if number not in removed]
         assert await mine.phones(group_id) == joined(held)
     for count in (400, 128, 129, 1):
         await mine.replace(group_id, *range(count))

@@ -258,7 +258,7 @@ async def test_rules_raise_an_error_for_missing_customer(
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_random_changes_end_where_a_list_model_ends(small: Groups, seed: int) -> None:
+async def test_random_changes_agree_with_a_list(small: Groups, seed: int) -> None:
     chance = random.Random(seed)
     model: dict[str, list[int]] = {}
     for _ in range(60):

@@ -7,7 +7,6 @@ import pytest
 from tests import direct
 from tests.groups.actions import Groups, joined, phone
 
-from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.errors import InternalError, ServiceUnavailable
 from openpns.groups import transfer
@@ -162,7 +161,7 @@ async def test_import_skips_repeated_group_id(run: Import, mine: Groups) -> None
     bad_first = row(1) | {"phones": "bad"}
     rows = [bad_first, row(1, [5]), row(2), row(1, [6])]
     assert await run.run(*rows) == (2, 2, 2)
-    assert run.bad[1] == (5, "groupId stands in the file twice")
+    assert run.bad[1] == (5, "groupId is in the file twice")
     assert await mine.phones(group_id(1)) == phone(5)
 
 
@@ -202,7 +201,7 @@ async def test_import_dry_run_reports_the_same_and_writes_nothing(
 async def test_import_writes_batches_of_bounded_groups(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 4)
+    monkeypatch.setattr(transfer, "BATCH_GROUPS", 4)
     rows = [row(number) for number in range(10)]
     assert await run.run(*rows) == (10, 10, 0)
     assert run.batches == 3
@@ -212,7 +211,7 @@ async def test_import_writes_batches_of_bounded_groups(
 async def test_import_writes_batches_of_bounded_phones(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_PHONES", 5)
+    monkeypatch.setattr(transfer, "BATCH_PHONES", 5)
     rows = [row(number, range(size)) for number, size in enumerate((3, 2, 1, 9, 1, 4))]
     assert await run.run(*rows) == (6, 20, 0)
     assert run.batches == 4
@@ -227,7 +226,7 @@ async def test_import_of_empty_file_writes_nothing(run: Import, mine: Groups) ->
 async def test_import_after_a_failure_completes_the_file(
     run: Import, mine: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 2)
+    monkeypatch.setattr(transfer, "BATCH_GROUPS", 2)
     rows = [row(number) for number in range(6)]
 
     def break_off() -> Iterator[Columns]:

@@ -157,7 +157,7 @@ async def test_single_flight_runs_each_call_if_results_cannot_be_shared() -> Non
     assert flight._in_flight == {}
 
 
-async def test_single_flight_goes_on_after_its_caller_was_cancelled() -> None:
+async def test_single_flight_continues_after_its_caller_was_cancelled() -> None:
     flight: SingleFlight[str, int] = SingleFlight()
     work = Work()
     first, second = start(flight, work.do), start(flight, work.do)

@@ -1,7 +1,7 @@
 import pytest
 
 from openpns.errors import MissingHeaders, ParameterError, TimestampExpired
-from openpns.protocol.headers import read_headers
+from openpns.protocol.headers import host_in_url, read_headers
 
 REQUIRED = {"accesskey": "accessKey", "action": "action", "biztype": "bizType", "ts": "ts"}
 
@@ -39,3 +39,8 @@ def test_read_headers_refuses_an_unknown_algorithm_and_takes_an_empty_one_as_md5
     with pytest.raises(ParameterError, match="md5 or sha256"):
         read_headers(_headers(algorithm="sha1"))
     assert read_headers(_headers(algorithm="")).algorithm == "md5"
+
+
+def test_host_in_url_brackets_ipv6_address() -> None:
+    assert host_in_url("::1") == "[::1]"
+    assert host_in_url("127.0.0.1") == "127.0.0.1"

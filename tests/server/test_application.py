@@ -6,7 +6,6 @@ import pytest
 from tests.conftest import FakeClock
 from tests.helpers import MASTER_KEY
 
-from openpns import limits
 from openpns.api.pipeline import Api
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
@@ -40,7 +39,7 @@ async def _worker_id(api: Api) -> int:
         return b""
 
     reply = await api.handle("POST", "/api/pns/", [], no_body)
-    return int(dict(reply.headers)["x-request-id"]) >> 12 & limits.WORKER_ID_MAX
+    return int(dict(reply.headers)["x-request-id"]) >> 12 & worker_ids.WORKER_ID_MAX
 
 
 async def test_start_leases_unique_worker_id_and_stop_releases_it(
@@ -92,7 +91,7 @@ async def test_start_refuses_unmigrated_database_and_names_command(
 async def test_renewal_keeps_worker_id(
     make: Make, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
+    monkeypatch.setattr(worker_ids, "RENEW_MS", 1)
     await make().start()
     renewed = asyncio.Event()
     renew = worker_ids.renew
@@ -102,10 +101,10 @@ async def test_renewal_keeps_worker_id(
         renewed.set()
 
     monkeypatch.setattr(worker_ids, "renew", watched)
-    clock.now_ms += limits.WORKER_LEASE_MS - 1
+    clock.now_ms += worker_ids.LEASE_MS - 1
     renewed.clear()
     await asyncio.wait_for(renewed.wait(), 30)
-    clock.now_ms += limits.WORKER_LEASE_MS - 1
+    clock.now_ms += worker_ids.LEASE_MS - 1
     assert await _worker_id(await make().start()) == 1
 
 
@@ -122,7 +121,7 @@ async def test_renewal_error_is_logged_and_retried(
             retried.set()
         raise ServiceUnavailable("the storage is away")
 
-    monkeypatch.setattr(limits, "WORKER_RENEW_MS", 1)
+    monkeypatch.setattr(worker_ids, "RENEW_MS", 1)
     monkeypatch.setattr(worker_ids, "renew", fail)
     await make().start()
     await asyncio.wait_for(retried.wait(), 30)

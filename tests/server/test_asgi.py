@@ -19,6 +19,7 @@ from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.core.context import Context
 from openpns.errors import ConfigError
+from openpns.groups import pages
 from openpns.server.application import Application
 from openpns.server.asgi import AsgiApp
 from openpns.server.config import load_settings
@@ -177,8 +178,8 @@ async def test_a_large_page_is_sent_in_pieces(
         create = b'{"phones":"85211111114","remark":"%d"}' % place
         headers = signed_headers(key, "createGroup", create, clock())
         assert (await carrier.post(headers, _piece(create, more=False)))[1]["code"] == 0
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
     headers = signed_headers(key, "listGroup", LIST_ALL, clock())
     _, envelope = await carrier.post(headers, _piece(LIST_ALL, more=False))
     assert [group["phones"] for group in envelope["data"]["groups"]] == ["85211111114"] * 3

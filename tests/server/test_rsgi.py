@@ -10,9 +10,10 @@ from granian._granian import RSGIProtocolClosed
 from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
 
-from openpns import limits
+from openpns.api import request_body
 from openpns.core import logs
 from openpns.errors import ConfigError
+from openpns.groups import pages
 from openpns.server.rsgi import RsgiApp
 
 pytestmark = on_sqlite_only
@@ -108,7 +109,7 @@ async def test_a_body_over_the_bound_is_413_announced_or_not(server: Server) -> 
 async def test_larger_bodies_that_arrive_together_have_so_much_room(server: Server) -> None:
     server.make_api(body_bytes_max=100_000, body_buffer_bytes_max=150_000)
     headers = server.headers()
-    large = limits.BODY_BYTES_SMALL + 1
+    large = request_body.SMALL_BODY_BYTES + 1
     small = _with_length(headers, len(LIST_ALL))
     with server.api.body_budget.reserve(150_000 - large):
         assert (await _post(server, _with_length(headers, large), Connection(b"x" * large)) or {})[
@@ -138,8 +139,8 @@ async def in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """A server whose page of three groups is sent in pieces."""
     for _ in range(3):
         assert await server.code("createGroup", CREATE) == 0
-    monkeypatch.setattr(limits, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
-    monkeypatch.setattr(limits, "GROUPS_IN_SLICE", 2)
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 1)
+    monkeypatch.setattr(pages, "GROUPS_IN_SLICE", 2)
     return server
 
 

@@ -77,8 +77,3 @@ def test_run_refuses_invalid_master_key(
 ) -> None:
     monkeypatch.setitem(os.environ, "OPENPNS_MASTER_KEY", "short")
     assert _refused(settings).startswith("OPENPNS_MASTER_KEY: not a master key; allowed is")
-
-
-def test_url_host_brackets_ipv6_address() -> None:
-    assert run._url_host("::1") == "[::1]"
-    assert run._url_host("127.0.0.1") == "127.0.0.1"

@@ -14,7 +14,7 @@ from tests.simulation.state_machine import DAY_MS, FEW, StateMachine, machine_on
 from tests.simulation.stores import FAULTS
 from tests.simulation.strategies import RIGHT, How, Phones
 
-from openpns import limits
+from openpns.server import application
 
 RUNS = {"sqlite": 40 * EFFORT, "postgresql": 15 * EFFORT}
 STEPS = 60
@@ -29,7 +29,7 @@ UNKNOWN = ("unknown", 0)
 @pytest.fixture(autouse=True)
 def _no_periodic_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the tests delete expired records: the model must know when."""
-    monkeypatch.setattr(limits, "CLEAN_UP_S", 3600.0)
+    monkeypatch.setattr(application, "CLEAN_UP_S", 3600.0)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_released_files_never_change() -> None:
     assert files == recorded
 
 
-def test_find_missing_leaves_post_steps_out_until_asked() -> None:
+def test_find_missing_leaves_post_steps_out_by_default() -> None:
     applied = [Applied(8)]
     assert labels(find_missing(KNOWN, applied, with_post=False)) == ["9 pre", "10 pre"]
     assert labels(find_missing(KNOWN, applied, with_post=True)) == ["9 pre", "9 post", "10 pre"]

@@ -99,7 +99,7 @@ async def test_concurrent_writes_take_different_seqs(store: Store) -> None:
     assert sorted(places) == list(range(50))
 
 
-async def test_cancelled_write_is_there_wholly_or_not_at_all(store: Store) -> None:
+async def test_cancelled_write_is_complete_or_absent(store: Store) -> None:
     for number in range(10):
         writing = asyncio.ensure_future(store.write(add(f"a_{number}", f"b_{number}")))
         for _ in range(number):
@@ -147,7 +147,7 @@ async def test_stream_of_no_rows_ends_at_once(store: Store) -> None:
     assert [rows async for rows in store.stream("customer_list", ALL, 3)] == []
 
 
-async def test_stream_keeps_its_snapshot_while_writes_go_on(store: Store) -> None:
+async def test_stream_keeps_its_snapshot_during_writes(store: Store) -> None:
     await store.write(add(*(f"cus_{n}" for n in range(6))))
     seen: list[str] = []
     async for rows in store.stream("customer_list", ALL, 2):

@@ -1,4 +1,7 @@
-"""Access keys: what signs a customer's requests. The operator manages them; no action does."""
+"""Access keys: what signs a customer's requests. The operator manages them; no action does.
+
+A function that changes a key raises ConfigError if the key does not exist.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +39,7 @@ _AUDITED: Final = {
     "readOnlyMs": "read_only_ms",
     "uniqueTsSinceMs": "unique_ts_since_ms",
 }
-"""What the audit entry says of a new key."""
+"""The details of the audit entry of a new key, and their columns."""
 
 
 class AccessKey(msgspec.Struct, frozen=True, rename="camel"):
@@ -57,14 +60,13 @@ class AccessKey(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
-    """An access key with its new secret, which is shown this once only."""
+    """An access key with its new secret, which is never shown again."""
 
     access_key: str
     access_secret: str
     customer_id: str
 
     def __repr__(self) -> str:
-        """Return a text without the secret."""
         return f"NewSecret(access_key={self.access_key!r}, customer_id={self.customer_id!r})"
 
 
@@ -122,13 +124,7 @@ def _read(row: Mapping[str, Any]) -> SigningKey:
             unique_ts=row["unique_ts_since_ms"] is not None,
         ),
         revisions=Revisions(groups=row["groups_revision"]),
-        secret_ciphertext=row["secret_ciphertext"],
-        previous_ciphertext=row["previous_ciphertext"],
-        previous_until_ms=row["previous_until_ms"],
-        expires_ms=row["expires_ms"],
-        disabled_ms=row["disabled_ms"],
-        customer_disabled_ms=row["customer_disabled_ms"],
-        sha256_only_since_ms=row["sha256_only_since_ms"],
+        **{column: row[column] for column in SigningKey.__struct_fields__[2:]},
     )
 
 
@@ -148,7 +144,7 @@ async def create(
     read_only: bool = False,
     unique_ts: bool = False,
 ) -> NewSecret:
-    """Create an access key for a customer; its secret is returned this once only.
+    """Create an access key for a customer; only this returns its secret.
 
     Args:
         access_key: 4 to 64 letters, digits, `_` and `-`; generated if None.
@@ -156,7 +152,7 @@ async def create(
         label: A note for people; at most 128 characters.
         expires_ms: When the key expires; None for never.
         sha256_only: Refuse md5 signatures.
-        rate_per_s: Requests a second, 0 for any number; None for the server's own rate.
+        rate_per_s: Requests a second, 0 for no limit; None for the server's own rate.
         rate_burst: Requests at once, if it has a rate; None for those of a second.
         read_only: Refuse every action that writes.
         unique_ts: The key's owner promises that no two requests share a ts.
@@ -205,31 +201,19 @@ async def list_keys(store: Store, customer_id: str | None = None) -> list[Access
 
 
 async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
-    """Disable a key from now on; None enables it.
-
-    Raises:
-        ConfigError: There is no such key.
-    """
+    """Disable a key from now on; None enables it."""
     action = "keys.enable" if now_ms is None else "keys.disable"
     return await _set(store, action, "key_disable", access_key, {"now_ms": now_ms})
 
 
 async def require_sha256(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
-    """Refuse a key's md5 signatures from now on; None accepts them.
-
-    Raises:
-        ConfigError: There is no such key.
-    """
+    """Refuse a key's md5 signatures from now on; None accepts them."""
     action = "keys.allowMd5" if now_ms is None else "keys.requireSha256"
     return await _set(store, action, "key_require_sha256", access_key, {"now_ms": now_ms})
 
 
 async def require_unique_ts(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
-    """Take a key's identical writes as copies from now on; None takes each as a request.
-
-    Raises:
-        ConfigError: There is no such key.
-    """
+    """Take a key's identical writes as copies from now on; None takes each as a request."""
     action = "keys.allowRepeatedTs" if now_ms is None else "keys.requireUniqueTs"
     return await _set(store, action, "key_require_unique_ts", access_key, {"now_ms": now_ms})
 
@@ -237,14 +221,10 @@ async def require_unique_ts(store: Store, access_key: str, now_ms: int | None) -
 async def set_rate(
     store: Store, access_key: str, rate_per_s: int | None, rate_burst: int | None
 ) -> AccessKey:
-    """Change a key's rate, from its next request on.
-
-    Args:
-        rate_per_s: Requests a second, 0 for any number; None for the server's own rate.
-        rate_burst: Requests at once, if it has a rate; None for those of a second.
+    """Change a key's rate, from its next request on; the arguments are those of `create`.
 
     Raises:
-        ConfigError: A value is not allowed, or there is no such key.
+        ConfigError: A value is not allowed.
     """
     _check_rate(rate_per_s, rate_burst)
     rate = {"rate_per_s": rate_per_s, "rate_burst": rate_burst}
@@ -256,7 +236,7 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
     """Change when a key expires: a time in the future, or None for never.
 
     Raises:
-        ConfigError: The time is past, or there is no such key.
+        ConfigError: The time is past.
     """
     _check_expires(expires_ms, clock())
     expires, details = {"expires_ms": expires_ms}, {"expiresMs": expires_ms}
@@ -266,11 +246,7 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
 async def rotate(
     store: Store, secret_box: SecretBox, clock: Clock, access_key: str, grace_ms: int
 ) -> NewSecret:
-    """Give a key a new secret; the old one stays accepted for grace_ms.
-
-    Raises:
-        ConfigError: There is no such key.
-    """
+    """Give a key a new secret; the old one stays accepted for grace_ms."""
     secret = new_access_secret()
     until_ms = clock() + grace_ms
 

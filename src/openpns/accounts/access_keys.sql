@@ -1,5 +1,5 @@
 -- key_find
--- What a request needs to know about its access key, the key's customer and the customer's data.
+-- An access key with its customer and the revisions of the customer's data.
 -- cross-customer: the access key determines the customer
 -- cached: access_key
 SELECT
@@ -12,7 +12,7 @@ JOIN customer_state AS g ON g.customer_id = k.customer_id
 WHERE k.access_key = :access_key
 
 -- key_create
--- Store a new access key; returns no row where the name is taken.
+-- Store a new access key; returns no row if the name is taken.
 INSERT INTO access_key (
     access_key, customer_id, label, secret_ciphertext, created_ms, expires_ms, sha256_only_since_ms,
     rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
@@ -89,7 +89,7 @@ RETURNING
     sha256_only_since_ms, rate_per_s, rate_burst, read_only_ms, unique_ts_since_ms
 
 -- key_rotate
--- Give a key a new secret and keep the old one for a while; returns no row for an unknown key.
+-- Give a key a new secret; the old one stays valid for a while; returns no row for an unknown key.
 -- cross-customer: the operator names the access key
 UPDATE access_key
 SET previous_ciphertext = secret_ciphertext, previous_until_ms = :previous_until_ms,
@@ -98,12 +98,12 @@ WHERE access_key = :access_key
 RETURNING access_key, customer_id
 
 -- key_ciphertext_list
--- Every sealed secret, for sealing it under another master key; holds nothing back.
+-- Every encrypted secret.
 -- cross-customer: the master key is the whole database's
 SELECT access_key, secret_ciphertext, previous_ciphertext FROM access_key ORDER BY access_key
 
 -- key_reencrypt
--- Write a key's secrets as sealed under another master key.
+-- Replace a key's secrets, encrypted under another master key.
 -- cross-customer: the master key is the whole database's
 UPDATE access_key SET secret_ciphertext = :secret_ciphertext, previous_ciphertext = :previous_ciphertext
 WHERE access_key = :access_key
@@ -113,13 +113,13 @@ WHERE access_key = :access_key
 SELECT ciphertext FROM master_key_check WHERE only_row = 1
 
 -- master_key_check_lock
--- Read the text by which the master key is recognised, and hold it until the end of the write.
+-- Read the text by which the master key is recognised, and lock it until the end of the write.
 UPDATE master_key_check SET ciphertext = ciphertext WHERE only_row = 1 RETURNING ciphertext
 
 -- master_key_check_create
--- Store the text by which the master key is recognised, where there is none yet.
+-- Store the text by which the master key is recognised, if there is none yet.
 INSERT INTO master_key_check (only_row, ciphertext) VALUES (1, :ciphertext) ON CONFLICT DO NOTHING
 
 -- master_key_check_write
--- Store the text by which the master key is recognised anew.
+-- Replace the text by which the master key is recognised.
 UPDATE master_key_check SET ciphertext = :ciphertext WHERE only_row = 1

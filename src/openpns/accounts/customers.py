@@ -30,12 +30,9 @@ class Customer(msgspec.Struct, frozen=True, rename="camel"):
 async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Customer:
     """Create a customer.
 
-    Args:
-        customer_id: Its id, which never changes: 1 to 64 letters, digits, `_`, `.` and `-`.
-        name: A name for people; at most 128 characters.
-
     Raises:
-        ConfigError: The id or the name is not allowed, or the id is taken.
+        ConfigError: The id is not 1 to 64 letters, digits, `_`, `.` and `-`, the name has more than
+            128 characters, or the id is taken.
     """
     if not _CUSTOMER_ID.fullmatch(customer_id):
         raise ConfigError(
@@ -65,7 +62,7 @@ async def get(store: Store, customer_id: str) -> Customer:
     """Return a customer.
 
     Raises:
-        ConfigError: There is none with this id.
+        ConfigError: The customer does not exist.
     """
     rows = await store.fetch("customer_list", {"customer_id": customer_id})
     if not rows:
@@ -74,16 +71,15 @@ async def get(store: Store, customer_id: str) -> Customer:
 
 
 async def disable(store: Store, customer_id: str, now_ms: int | None) -> Customer:
-    """Disable a customer from now on, so that its keys are answered 1005; None enables it.
+    """Disable a customer from now on, so that its keys get 1005; None enables it.
 
     Raises:
-        ConfigError: There is none with this id.
+        ConfigError: The customer does not exist.
     """
 
     def steps() -> Transaction[OperatorEffect[None]]:
-        if not (
-            yield Statement("customer_disable", {"customer_id": customer_id, "now_ms": now_ms})
-        ):
+        customer = {"customer_id": customer_id, "now_ms": now_ms}
+        if not (yield Statement("customer_disable", customer)):
             raise unknown_customer(customer_id)
         return OperatorEffect(None, customer_id)
 

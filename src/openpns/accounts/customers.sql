@@ -1,12 +1,12 @@
 -- customer_create
--- Store a new customer; returns no row where the id is taken.
+-- Store a new customer; returns no row if the id is taken.
 INSERT INTO customer (customer_id, name, created_ms, disabled_ms)
 VALUES (:customer_id, :name, :now_ms, NULL)
 ON CONFLICT DO NOTHING
 RETURNING customer_id
 
 -- customer_state_create
--- Give a new customer its group counter.
+-- Store the state of a new customer.
 INSERT INTO customer_state (customer_id, group_count, next_seq, groups_revision)
 VALUES (:customer_id, 0, 0, :revision)
 

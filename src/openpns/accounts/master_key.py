@@ -1,4 +1,4 @@
-"""The master key: where it comes from, recognising the right one, changing it."""
+"""The master key: where it comes from, how it is recognised, how it is rotated."""
 
 import fcntl
 import os
@@ -30,11 +30,7 @@ async def open_secret_box(store: Store, url: str, variable: str | None) -> Secre
     """Return the secret box of a database, and make sure that its master key is the right one.
 
     The keys come from the environment variable or, for an SQLite database without it, from the
-    key file, which is created for a new database.
-
-    Args:
-        store: The open database, its migrations current.
-        variable: The value of OPENPNS_MASTER_KEY, None if it is not set.
+    key file, which is created for a new database. `variable` is the value of OPENPNS_MASTER_KEY.
 
     Raises:
         ConfigError: The master key is missing, malformed or another database's.
@@ -69,9 +65,6 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
     With a key file, a new master key is put before the old one, which is removed at the end; a run
     that was interrupted is completed by the next one. With the variable, its first key is the new
     one.
-
-    Args:
-        variable: The value of OPENPNS_MASTER_KEY, None if it is not set.
 
     Raises:
         ConfigError: The master key is wrong, the variable holds one key only, or another rotation
@@ -153,7 +146,7 @@ async def _commit_rotation(store: Store, secret_box: SecretBox) -> int:
 
 
 def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
-    """Encrypt every secret again, the check first: whoever stores a secret waits for its row."""
+    """Encrypt every secret again, the check first: a write of a secret waits for its row."""
 
     def again(ciphertext: bytes | None, owner: str) -> bytes | None:
         return ciphertext and secret_box.encrypt(secret_box.decrypt(ciphertext, owner), owner)
@@ -175,7 +168,7 @@ def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
 
 @contextmanager
 def _exclusive_rotation(file: Path) -> Iterator[None]:
-    """Keep other rotations of the same key file out; the lock goes with its process."""
+    """Lock out other rotations of the same key file; the lock ends with its process."""
     lock = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

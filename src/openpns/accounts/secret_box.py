@@ -1,9 +1,9 @@
-"""Encrypting access secrets: AES-256-GCM under a master key, so that a stolen database has none.
+"""Encrypt access secrets: AES-256-GCM under a master key that is not in the database.
 
-A signature can only be checked with the secret itself, so the secret cannot be hashed as a password
-is. A ciphertext is: one byte of version, the first 8 bytes of the master key's SHA-256, a nonce of
-12 bytes, the encrypted secret with its tag. The owner of the secret is its associated data, so that
-a ciphertext cannot be moved to another access key.
+A signature can only be checked with the secret itself, so the secret cannot be hashed like a
+password. A ciphertext is: one byte of version, the first 8 bytes of the master key's SHA-256, a
+nonce of 12 bytes, the encrypted secret with its tag. The owner of the secret is its associated
+data, so that a ciphertext cannot be moved to another access key.
 """
 
 import base64
@@ -38,8 +38,7 @@ def new_master_key() -> str:
 def read_master_keys(text: str, source: str) -> list[bytes]:
     """Read master keys: one, or several separated by commas or lines, the newest first.
 
-    Args:
-        source: Where they come from, for the error text, which never repeats a key.
+    `source` is where they come from, for the error text, which never repeats a key.
 
     Raises:
         ConfigError: One of them is not a master key, or there is none.
@@ -93,7 +92,7 @@ class SecretBox:
                 return cipher.decrypt(nonce, rest, owner.encode())
         except (InvalidTag, ValueError):  # ValueError: it was cut short
             pass
-        raise InternalError("a secret cannot be opened with the master key")
+        raise InternalError("a secret cannot be decrypted with the master key")
 
     def _cipher_of(self, ciphertext: bytes) -> AESGCM | None:
         if ciphertext[:1] != _VERSION:
@@ -109,4 +108,4 @@ class SecretBox:
         self._newest = ids[0]
         self._ciphers = {key_id: AESGCM(key) for key_id, key in zip(ids, keys, strict=True)}
         self.decoy = self.encrypt(os.urandom(_KEY_BYTES), DECOY_OWNER)
-        """The ciphertext of a secret that nobody has, decrypted for unknown access keys."""
+        """The ciphertext of a random secret, decrypted for unknown access keys."""

@@ -11,14 +11,13 @@ from openpns.accounts.wire import Limit, LimitList
 from openpns.core.context import Context
 
 CountLimits: TypeAlias = Callable[[Context], Awaitable[Sequence[Limit]]]
-"""What a feature says of its own bounds; the registry passes it in."""
+"""Return a feature's own bounds; the registry passes it in."""
 
 
 async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) -> LimitList:
     """Return every bound that applies to the principal, and how much of each is used.
 
-    Args:
-        of_features: The bounds of the features, in this order before those of the account.
+    The bounds `of_features` come first, in this order.
     """
     found = [limit for count in of_features for limit in await count(context)]
     rate = context.services.rates.usage(context.principal)

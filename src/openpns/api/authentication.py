@@ -1,4 +1,4 @@
-"""Checking that a request comes from who it says.
+"""Check the access key, the time and the signature of a request.
 
 Source: docs/api/signing.md; the order of checks is that of docs/api/README.md.
 """
@@ -18,17 +18,15 @@ from openpns.errors import (
 from openpns.protocol import signing
 from openpns.protocol.headers import BIZ_TYPE, PublicHeaders
 
+CACHED_KEY_BYTES: Final = 16 * 1024
+"""Bytes of `cache_bytes_max` for each access key whose row and secret are cached."""
+
 _NOBODY: Final = Principal(DECOY_OWNER, "")
 _DISABLED_MS: Final = 0
 
 
 class Authenticator:
-    """Check a request's key, time and signature.
-
-    Args:
-        secret_box: Decrypts the secrets of the keys.
-        cached_secrets_max: How many decrypted secrets are cached; 0 caches none.
-    """
+    """Check a request's key, time and signature; cache up to so many decrypted secrets."""
 
     def __init__(self, secret_box: SecretBox, cached_secrets_max: int = 0) -> None:
         self._secret_box = secret_box
@@ -43,9 +41,7 @@ class Authenticator:
         All three checks are made before any of them is answered: an unknown key, a late request
         and a wrong signature cost the same.
 
-        Args:
-            body: The body exactly as sent.
-            key: What the storage knows of the access key; None for an unknown one.
+        `body` is exactly as sent; `key` is None for an unknown access key.
 
         Raises:
             PermissionDenied: The key is unknown, disabled or expired, or its customer is
@@ -53,7 +49,7 @@ class Authenticator:
             TimestampExpired: ts is too far from now.
             InvalidSignature: The signature is not that of the request, or was made with md5 for a
                 key that demands sha256.
-            ParameterError: bizType is another one.
+            ParameterError: bizType is wrong.
         """
         # An unknown key is checked against a decoy, so that it takes as long as a known one.
         known = key or SigningKey(

@@ -73,10 +73,7 @@ class Counters:
     def end(self, action: str, code: int, duration_s: float, *, is_storage_error: bool) -> None:
         """Count a request that has its response.
 
-        Args:
-            action: NO_ACTION if it is not known.
-            code: The code of the response.
-            is_storage_error: Whether it failed because of the database.
+        `action` is NO_ACTION if it is not known.
         """
         cells = self._cells
         index = _ACTION_INDEX[action]

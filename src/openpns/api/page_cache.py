@@ -1,8 +1,7 @@
-"""Pages as they were sent, kept to be sent again while nothing has changed.
+"""Encoded responses, cached until the customer's data changes.
 
-The cache never decides by itself whether a page is current. Every call reads its access key
-after it arrived, and with the key the revision of the customer's data; a page is used only if it
-was read at that very revision.
+Every request reads its access key after it arrived, and with the key the revision of the customer's
+data. A cached response is used only if it was read at that revision.
 """
 
 from collections import OrderedDict
@@ -13,14 +12,14 @@ from openpns.core.actions import Fragment
 from openpns.kit.in_flight import SingleFlight
 
 _ENTRY_BYTES: Final = 512
-"""What an entry takes besides its texts: objects, tuples, a place in the table."""
+"""What an entry takes in addition to its texts: objects, tuples, a slot in the table."""
 
 _SHARE_MAX: Final = 8
-"""A page may take at most this part of the cache, so that one does not push all others out."""
+"""A response may take at most this part of the cache, so that one does not evict all others."""
 
 
 class CacheKey(NamedTuple):
-    """What a kept answer depends on, but for the customer's revision."""
+    """What a cached response depends on, except the customer's revision."""
 
     customer_id: str
     action: str
@@ -29,11 +28,7 @@ class CacheKey(NamedTuple):
 
 
 class PageCache:
-    """Keep encoded answers by what was key, the least recently used gone first.
-
-    Args:
-        bytes_max: How many bytes all entries may take; 0 keeps nothing.
-    """
+    """Cache up to `bytes_max` bytes of encoded responses; evict the least recently used first."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_used = 0
@@ -42,55 +37,40 @@ class PageCache:
         self._reading: SingleFlight[CacheKey, tuple[int, Fragment]] = SingleFlight()
 
     def find(self, key: CacheKey, revision: int) -> bytes | None:
-        """Return the answer, if it was kept at this revision.
-
-        Args:
-            key: What is key.
-            revision: The customer's revision, read after the request arrived.
-        """
-        kept = self._pages.get(key)
-        if kept is None or kept[0] != revision:
+        """Return the response cached at a revision that was read after the request arrived."""
+        cached = self._pages.get(key)
+        if cached is None or cached[0] != revision:
             return None
         self._pages.move_to_end(key)
-        return kept[1]
+        return cached[1]
 
     async def read(
         self, key: CacheKey, revision: int, read: Callable[[], Awaitable[tuple[int, Fragment]]]
     ) -> Fragment:
-        """Return an answer that is not kept: read it, or take what another call reads just now.
+        """Read a response that is not cached, or share what another request is reading.
 
-        After a change many calls miss the same page at once; one or two of them read it.
-
-        Args:
-            key: What is key.
-            revision: The customer's revision, read after the request arrived.
-            read: Reads the answer, with the revision that it was read at.
+        After a change many requests miss the same page at once; one or two of them read it. `read`
+        returns the response with the revision that it was read at.
         """
         if not self._bytes_max:
             return (await read())[1]
 
-        async def read_and_keep() -> tuple[int, Fragment]:
+        async def read_and_add() -> tuple[int, Fragment]:
             found_revision, fragment = await read()
             if isinstance(fragment, bytes):
-                self.keep(key, found_revision, fragment)
+                self.add(key, found_revision, fragment)
             return found_revision, fragment
 
         _, fragment = await self._reading.run(
             key,
-            read_and_keep,
+            read_and_add,
             is_current=lambda found: found[0] == revision,
             is_shared=lambda found: isinstance(found[1], bytes),
         )
         return fragment
 
-    def keep(self, key: CacheKey, revision: int, page: bytes) -> None:
-        """Keep an answer, in the place of an older one.
-
-        Args:
-            key: What was key.
-            revision: The revision at which the page was read: its own, from the same snapshot.
-            page: What is answered.
-        """
+    def add(self, key: CacheKey, revision: int, page: bytes) -> None:
+        """Cache a response with the revision of its own snapshot; it replaces an older one."""
         size = _size(key, page)
         if size > self._bytes_max // _SHARE_MAX:
             return

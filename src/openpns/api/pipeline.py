@@ -12,7 +12,7 @@ from typing import Final
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
-from openpns.api.authentication import Authenticator
+from openpns.api.authentication import CACHED_KEY_BYTES, Authenticator
 from openpns.api.page_cache import CacheKey, PageCache
 from openpns.api.registry import ACTIONS
 from openpns.api.request_body import BodyBudget, BodyDeadline
@@ -42,13 +42,7 @@ ReadBody = Callable[[int], Awaitable[bytes | None]]
 
 
 class Reply:
-    """A response, ready to be sent.
-
-    Args:
-        headers: The headers, without those that the HTTP server adds.
-        body: The body: whole, or in chunks if it is large.
-        close: Called once the body was sent, or cannot be.
-    """
+    """A response, ready to be sent; `close` is called once the body was sent, or cannot be."""
 
     __slots__ = ("body", "close", "headers", "status")
 
@@ -66,16 +60,7 @@ class Reply:
 
 
 class Api:
-    """Respond to requests, whatever carries them.
-
-    Args:
-        body_bytes_max: The largest body that is read.
-        in_flight_max: Requests that may be in flight at once.
-        body_timeout_ms: How long a body may take to arrive.
-        cache_bytes_max: Bytes of cached responses; 0 caches none.
-        body_buffer_bytes_max: Bytes of all larger bodies while they arrive; one body is always
-            admitted.
-    """
+    """Respond to requests, whatever carries them; the bounds are those of `server.config`."""
 
     def __init__(
         self,
@@ -89,12 +74,12 @@ class Api:
         body_buffer_bytes_max: int = limits.BODY_BUFFER_BYTES_MAX,
     ) -> None:
         self._services = services
-        self._authenticator = Authenticator(secret_box, cache_bytes_max // limits.CACHED_KEY_BYTES)
+        self._authenticator = Authenticator(secret_box, cache_bytes_max // CACHED_KEY_BYTES)
         self._request_log = request_log
         self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
         self.body_budget = BodyBudget(max(body_buffer_bytes_max, body_bytes_max))
-        """For the reader of bodies: the bytes that they may take together."""
+        """The bytes that larger bodies may take together; one body is always admitted."""
         self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
         self._rates = services.rates
@@ -105,9 +90,7 @@ class Api:
     ) -> Reply:
         """Return the response to one request; a failure is a response, too.
 
-        Args:
-            path: The path, without the query.
-            headers: All headers as sent, names in lower case.
+        The path is without the query; the names of the headers are in lower case.
         """
         record = RequestRecord(self._services.ids.request_id(), perf_counter())
         self._request_log.begin()

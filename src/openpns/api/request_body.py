@@ -4,10 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
-from openpns import limits
 from openpns.errors import Overloaded, ParameterError
+
+CHUNKS_FREE: Final = 256
+"""Chunks of any size that a body may have, because each chunk costs a wake-up."""
+
+CHUNK_BYTES_MIN: Final = 256
+"""The average size of further chunks."""
+
+SMALL_BODY_BYTES: Final = 16 * 1024
+"""The size up to which a body is not counted in the `BodyBudget`."""
 
 
 class BodyCollector:
@@ -27,7 +35,7 @@ class BodyCollector:
         """
         self._bytes += chunk
         self._chunks += 1
-        chunks_max = limits.BODY_CHUNKS_FREE + len(self._bytes) // limits.BODY_CHUNK_BYTES_MIN
+        chunks_max = CHUNKS_FREE + len(self._bytes) // CHUNK_BYTES_MIN
         if self._chunks > chunks_max:
             raise ParameterError("the body must have a Content-Length, or come in larger chunks")
         return len(self._bytes) <= self._bytes_max
@@ -41,7 +49,7 @@ class BodyBudget:
     """Bound the bytes of all larger bodies while they arrive.
 
     A body reserves its whole length when it starts to arrive; one of unknown length reserves the
-    largest allowed length. Small bodies (`limits.BODY_BYTES_SMALL`) reserve nothing: the bound on
+    largest allowed length. Small bodies (`SMALL_BODY_BYTES`) reserve nothing: the bound on
     connections is enough for them.
     """
 
@@ -78,10 +86,7 @@ class BodyDeadline:
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, reading: Awaitable[bytes | None], started_s: float) -> bytes | None:
-        """Return the result of `reading`.
-
-        Args:
-            started_s: When the request began, by `perf_counter`.
+        """Return the result of `reading`; the request began at `started_s`, by `perf_counter`.
 
         Raises:
             ParameterError: The body did not arrive in time.

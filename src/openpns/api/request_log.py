@@ -24,9 +24,13 @@ _STORAGE_ERRORS: Final = (ServiceUnavailable, ReadFailed, OutcomeUnknown)
 _SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
 _SECOND_MS: Final = 1000
 
+LINES_PER_S_MAX: Final = 20
+"""Log lines per second and worker for requests that fail before their signature is verified or
+exceed their key's rate; further ones are only counted."""
+
 
 class RequestRecord:
-    """What is known of a request so far."""
+    """The facts of a request, as they become known."""
 
     __slots__ = (
         "access_key",
@@ -48,7 +52,6 @@ class RequestRecord:
         self.customer_id: str | None = None
         self.error: WireError | None = None
         self.is_in_flight = False
-        """Whether its body was read, so that it counts as in flight."""
         self.is_truncated = False
         """Whether its response could not be sent completely."""
         self.is_finished = False
@@ -58,17 +61,14 @@ class RequestLog:
     """Count requests, and log those that failed or were slow.
 
     Failures before the signature is checked, and those of a rate limit, are logged at up to
-    `limits.LOG_LINES_PER_S_MAX` lines a second; the rest is counted in one more line.
-
-    Args:
-        slow_ms: From which duration on a request is slow.
+    `LINES_PER_S_MAX` lines a second; the others are counted in one more line.
     """
 
     def __init__(self, counters: Counters, log: Any, slow_ms: int = limits.SLOW_REQUEST_MS) -> None:
         self._counters = counters
         self._log = log
         self._slow_s = slow_ms / _SECOND_MS
-        self._bound = LineBound(log, limits.LOG_LINES_PER_S_MAX)
+        self._bound = LineBound(log, LINES_PER_S_MAX)
         self.begin = counters.begin
 
     def end(self, record: RequestRecord) -> None:

@@ -10,7 +10,7 @@ from openpns.client.requests import Request
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A bound that applies to the access key; None if there is no bound, or nothing to use up."""
+    """A bound that applies to the access key; None for no bound, or if nothing is used up."""
 
     max: int | None
     used: int | None

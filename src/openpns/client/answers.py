@@ -1,6 +1,6 @@
 """Read a response, without I/O: return the result of the request, or raise the error.
 
-An error is raised where no variable and no other error holds the response: error trackers keep
+An error is raised where no variable and no other error holds the response: error trackers store
 tracebacks with all variables.
 """
 
@@ -26,7 +26,6 @@ class Response(msgspec.Struct, frozen=True):
     content: bytes
 
     def __repr__(self) -> str:
-        """Return a text without the body."""
         return f"Response({self.status}, {len(self.content)} bytes)"
 
 

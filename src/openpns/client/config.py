@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import msgspec
 from platformdirs.unix import Unix
 
-from openpns import limits
 from openpns.errors import ConfigError
 from openpns.protocol import signing
 from openpns.protocol.headers import PATH
 
+TIMEOUT_S: Final = 30.0
+RETRIES: Final = 2
 DEFAULT_PROFILE: Final = "default"
 
 _REQUIRED: Final = ("base_url", "access_key", "access_secret")
@@ -37,7 +38,6 @@ class Secret:
         return self._text
 
     def __repr__(self) -> str:
-        """Return a text without the secret."""
         return "Secret(…)"
 
 
@@ -48,8 +48,8 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str
     access_secret: Secret
     algorithm: str = "md5"
-    timeout_s: float = limits.CLIENT_TIMEOUT_S
-    retries: int = limits.CLIENT_RETRIES
+    timeout_s: float = TIMEOUT_S
+    retries: int = RETRIES
     retry_writes: bool = True
 
 
@@ -60,8 +60,8 @@ def load_config(
     *,
     algorithm: str | None = None,
     profile: str | None = None,
-    timeout_s: float = limits.CLIENT_TIMEOUT_S,
-    retries: int = limits.CLIENT_RETRIES,
+    timeout_s: float = TIMEOUT_S,
+    retries: int = RETRIES,
     retry_writes: bool | None = None,
 ) -> ClientConfig:
     """Return the settings of a client; the arguments are those of `openpns.Client`.
@@ -137,9 +137,7 @@ def config_file() -> Path:
 def load_profile(name: str | None) -> dict[str, Any]:
     """Return the settings of a profile: texts, and a `Secret` as access_secret.
 
-    Args:
-        name: None for OPENPNS_PROFILE or "default"; without a default profile there are no
-            settings.
+    `name` is None for OPENPNS_PROFILE or "default"; a default profile may be missing.
 
     Raises:
         ConfigError: The file is not TOML, or has no such profile or setting.

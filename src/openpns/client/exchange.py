@@ -3,7 +3,7 @@
 `Exchanger.exchange` is a generator. It yields what the client must do (send bytes, wait), and gets
 the response. The sync and the async client run the same generator.
 
-No variable here shows a body in its repr: error trackers keep tracebacks with all variables.
+No variable here shows a body in its repr: error trackers store tracebacks with all variables.
 """
 
 import random
@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import msgspec
 
-from openpns import limits
 from openpns.client.account_requests import get_limits
 from openpns.client.answers import Response, read_result
 from openpns.client.config import ClientConfig
@@ -31,9 +30,11 @@ from openpns.errors import (
     TransportError,
     WireError,
 )
-from openpns.protocol import signing
-from openpns.protocol.headers import BIZ_TYPE
+from openpns.protocol.headers import signed_headers
 
+BACKOFF_S: Final = 0.2
+_BACKOFF_S_MAX: Final = 5.0
+_RETRY_AFTER_S_MAX: Final = 30.0
 _GATEWAY_STATUSES: Final = frozenset({429, 502, 503, 504})
 
 
@@ -44,7 +45,6 @@ class Send(msgspec.Struct, frozen=True):
     content: bytes
 
     def __repr__(self) -> str:
-        """Return a text without the body."""
         return f"Send({len(self.content)} bytes)"
 
 
@@ -60,10 +60,7 @@ Exchange: TypeAlias = Generator[Send | Wait, Response | None, ResultT]
 class Exchanger:
     """Exchange requests for results: what a client knows from one request to the next.
 
-    Args:
-        config: The client's settings.
-        clock: The wall clock.
-        jitter: Return a number from 0 to 1, which spreads the retries of many clients.
+    `jitter` returns a number from 0 to 1, which spreads the retries of many clients.
     """
 
     def __init__(
@@ -105,10 +102,7 @@ class Exchanger:
     ) -> Exchange[ResultT]:
         """Send a request until it has a result or must not be sent again.
 
-        Args:
-            request: The request.
-            content: Its body.
-            unknown: Gets the errors of a write that leave open whether it was carried out.
+        `unknown` gets the errors of a write that leave open whether it was carried out.
         """
         failures = 0
         is_corrected = False
@@ -149,26 +143,11 @@ class Exchanger:
 
     def _sign(self, action: str, content: bytes, ts: int) -> Send:
         config = self.config
-        sign = signing.sign(
-            config.access_key,
-            action,
-            BIZ_TYPE,
-            str(ts),
+        secret = config.access_secret.reveal()
+        return Send(
+            signed_headers(config.access_key, action, ts, content, secret, config.algorithm),
             content,
-            config.access_secret.reveal(),
-            config.algorithm,
         )
-        headers = {
-            "accessKey": config.access_key,
-            "action": action,
-            "bizType": BIZ_TYPE,
-            "ts": str(ts),
-            "sign": sign,
-            "Content-Type": "application/json",
-        }
-        if config.algorithm != "md5":
-            headers["algorithm"] = config.algorithm
-        return Send(headers, content)
 
     def _wait_s(
         self, error: WireError | TransportError, request: Request[Any], failures: int
@@ -178,22 +157,20 @@ class Exchanger:
         asked_s = error.retry_after_s or 0.0
         if (
             failures > self.config.retries
-            or asked_s > limits.CLIENT_RETRY_AFTER_S_MAX
+            or asked_s > _RETRY_AFTER_S_MAX
             or not may_resend(error, may_repeat=may_repeat)
         ):
             return None
-        backoff_s = limits.CLIENT_BACKOFF_S * 2.0 ** min(failures - 1, 10)
-        backoff_s = min(backoff_s, limits.CLIENT_BACKOFF_S_MAX)
+        backoff_s = BACKOFF_S * 2.0 ** min(failures - 1, 10)
+        backoff_s = min(backoff_s, _BACKOFF_S_MAX)
         return asked_s + backoff_s * (0.5 + self._jitter() / 2)
 
 
 def may_resend(error: WireError | TransportError, *, may_repeat: bool) -> bool:
-    """Return whether a request may be sent again after an error.
+    """Return whether a request may be sent again after an error of its last attempt.
 
-    Args:
-        error: How the last attempt failed.
-        may_repeat: It does no harm if the request arrives twice: it changes nothing, or the server
-            recognises it by its clientToken.
+    With `may_repeat` it does no harm if the request arrives twice: it changes nothing, or the
+    server recognises it by its clientToken.
     """
     if isinstance(error, ConnectFailed | RateLimited | ServiceUnavailable):
         return True  # it was not sent, or the server did nothing

@@ -17,7 +17,6 @@ from openpns.client.group_types import (
     CursorPage,
     Filters,
     Group,
-    GroupChange,
     GroupDetails,
     GroupPage,
     Order,
@@ -25,7 +24,7 @@ from openpns.client.group_types import (
 )
 from openpns.client.requests import Request, ResultT
 from openpns.groups import wire
-from openpns.groups.wire import GroupCreated, PhonePage
+from openpns.groups.wire import GroupChange, GroupCreated, PhonePage
 
 DataT = TypeVar("DataT")
 
@@ -37,13 +36,9 @@ _TimeMs: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 def list_groups(limit: int = limits.GROUPS_IN_PAGE_MAX, offset: int = 0) -> Request[GroupPage]:
     """Return a page of number groups, oldest first.
 
-    Args:
-        limit: How many groups, 0 to 1000; 0 returns 1000.
-        offset: How many groups to skip.
-
     Raises:
-        LimitOutOfRange: limit is outside its range.
-        OffsetOutOfRange: offset is outside its range.
+        LimitOutOfRange: limit is not from 0 to 1000; 0 returns 1000.
+        OffsetOutOfRange: offset is negative.
     """
     return Request("listGroup", {"limit": limit, "offset": offset}, _read_page, is_read=True)
 
@@ -64,13 +59,11 @@ def find_groups(
         name: Only groups whose name begins with this text, in any letter case.
         group_id: Only the group with this id.
         order: "oldest" (the default), "newest" or "name".
-        limit: How many groups, 0 to 1000; 0 returns 1000.
-        offset: How many matching groups to skip.
 
     Raises:
         ParameterError: phone is not a phone number, or name or order is not allowed.
-        LimitOutOfRange: limit is outside its range.
-        OffsetOutOfRange: offset is outside its range.
+        LimitOutOfRange: limit is not from 0 to 1000; 0 returns 1000.
+        OffsetOutOfRange: offset is negative.
         AnswerUnreadable: The server cannot find groups.
     """
     filters = Filters(phone, name, group_id, order)
@@ -128,19 +121,14 @@ def list_phones(
 ) -> Request[PhonePage]:
     """Return a page of a group's phones, joined with commas. An extension of openpns.
 
-    Args:
-        group_id: The group.
-        limit: How many phones, 0 to 10 000; 0 returns 10 000.
-        offset: How many phones to skip.
+    `limit` is 0 to 10 000; 0 returns 10 000.
     """
+
+    def read(envelope: dict[str, Any]) -> PhonePage:
+        return _read_data(envelope, PhonePage)
+
     body = {"groupId": group_id, "limit": limit, "offset": offset}
-    return Request(
-        "listGroupPhones",
-        body,
-        lambda envelope: _read_data(envelope, PhonePage),
-        is_read=True,
-        is_extension=True,
-    )
+    return Request("listGroupPhones", body, read, is_read=True, is_extension=True)
 
 
 def create_group(
@@ -153,7 +141,6 @@ def create_group(
     """Create a number group; return its id.
 
     Args:
-        phones: Its phone numbers, each with country code.
         name: At most 128 characters; the server uses the group's id if None.
         remark: At most 512 characters.
         client_token: An idempotency key of your own, at most 64 characters: within 24 hours a
@@ -241,7 +228,6 @@ def rename_group(
     """Change a group's name or remark. An extension of openpns.
 
     Args:
-        group_id: The group.
         name: At most 128 characters; empty for the group's id. None keeps it.
         remark: At most 512 characters. None keeps it.
 
@@ -312,13 +298,8 @@ class _WireNext(msgspec.Struct):
 
 def _fields(group: _WireGroup) -> tuple[str, str, list[str], str, str]:
     phones = group.phones.split(",") if group.phones else []
-    return (
-        group.group_id,
-        group.group_name or "",
-        phones,
-        group.remark or "",
-        group.customer_id or "",
-    )
+    texts = (group.remark or "", group.customer_id or "")
+    return group.group_id, group.group_name or "", phones, *texts
 
 
 def _read_page(envelope: dict[str, Any]) -> GroupPage:

@@ -6,19 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from openpns.groups.wire import GroupChange
 from openpns.kit.casefold import fold_name
-
-__all__ = [
-    "CursorPage",
-    "Filters",
-    "Group",
-    "GroupChange",
-    "GroupDetails",
-    "GroupPage",
-    "Order",
-    "Phones",
-]
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
 """Which groups come first."""
@@ -37,7 +25,6 @@ class Group(msgspec.Struct, frozen=True):
     customer_id: str
 
     def __repr__(self) -> str:
-        """Return a text without phones and remark."""
         return f"Group(group_id={self.group_id!r}, name={self.name!r}, phones={len(self.phones)})"
 
 
@@ -49,7 +36,6 @@ class GroupDetails(Group, frozen=True):
     updated: datetime
 
     def __repr__(self) -> str:
-        """Return a text without phones and remark."""
         return f"GroupDetails(group_id={self.group_id!r}, name={self.name!r}, count={self.count})"
 
 
@@ -76,7 +62,6 @@ class Filters(msgspec.Struct, frozen=True):
     order: Order | None = None
 
     def __repr__(self) -> str:
-        """Return a text without the phone number."""
         return "Filters(…)"
 
     def body(self) -> dict[str, str]:

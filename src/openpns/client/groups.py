@@ -1,6 +1,6 @@
 """The methods of both clients for number groups: one for each request, and those that send several.
 
-No frame here keeps phone numbers in a variable while a request is sent: error trackers keep
+No frame here has phone numbers in a variable while a request is sent: error trackers store
 tracebacks with all variables.
 """
 
@@ -12,10 +12,11 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, get_args, o
 
 from openpns import limits
 from openpns.client import group_requests
-from openpns.client.group_types import Filters, Group, GroupChange, Order, Phones
+from openpns.client.group_types import Filters, Group, Order, Phones
 from openpns.client.pages import GroupPager, ItemT, Pager, PageT, PhonePager
 from openpns.client.requests import Request
 from openpns.errors import WireError
+from openpns.groups.wire import GroupChange
 
 ParamsT = ParamSpec("ParamsT")
 ResultT = TypeVar("ResultT")
@@ -63,7 +64,7 @@ class _Method(Generic[ParamsT, ResultT]):
 
 
 class Transport(Protocol):
-    """Sends requests."""
+    """What the methods of a sync client send requests with."""
 
     def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request; return its result."""
@@ -71,7 +72,7 @@ class Transport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """Sends requests, for async code."""
+    """See `Transport`."""
 
     async def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request; return its result."""
@@ -115,10 +116,7 @@ class Groups(_GroupMethods):
 
         Args:
             page_size: How many groups a page holds, 1 to 1000.
-            phone: Only groups that hold this phone number; an extension, as all that follow.
-            name: Only groups whose name begins with this text, in any letter case.
-            group_id: Only the group with this id.
-            order: "oldest" (the default), "newest" or "name".
+            phone: As for `find`, an extension, like all that follow.
 
         Raises:
             ValueError: page_size is outside its range.
@@ -131,12 +129,8 @@ class Groups(_GroupMethods):
         An extension of openpns. If a phone is removed during the iteration, a later one may be
         skipped.
 
-        Args:
-            group_id: The group.
-            page_size: How many phones a page holds, 1 to 10 000.
-
         Raises:
-            ValueError: page_size is outside its range.
+            ValueError: page_size is not from 1 to 10 000.
         """
         return self._pages(PhonePager(group_id, page_size))
 
@@ -151,15 +145,8 @@ class Groups(_GroupMethods):
     ) -> GroupChange:
         """Add, remove or replace a group's phones; return what the change did.
 
-        An extension of openpns. A dry run first sends a listGroupPhones, which only openpns
-        answers: another server would carry the change out.
-
-        Args:
-            group_id: The group.
-            add: Phone numbers to add; exactly one of this and the next two must be given.
-            remove: Phone numbers to remove.
-            replace: Phone numbers that replace all others.
-            dry_run: Return what the change would do, and change nothing.
+        An extension of openpns. A dry run returns what the change would do. It first sends a
+        listGroupPhones, which only openpns answers: another server would carry the change out.
 
         Raises:
             ValueError: Not exactly one of add, remove and replace is given.

@@ -1,15 +1,14 @@
 """`Client` and `AsyncClient`: the I/O around `openpns.client.exchange`, with httpx2."""
 
 import time
-from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
 import httpx2
 
-from openpns import __version__, limits
+from openpns import __version__
 from openpns.client.account_requests import Limit, get_limits
 from openpns.client.answers import Response
-from openpns.client.config import ClientConfig, Secret, load_config
+from openpns.client.config import RETRIES, TIMEOUT_S, ClientConfig, Secret, load_config
 from openpns.client.exchange import Exchange, Exchanger, Send, Wait
 from openpns.client.groups import AsyncGroups, Groups
 from openpns.client.requests import Request
@@ -49,8 +48,6 @@ class _BaseClient(Generic[TransportT]):
 
     Args:
         base_url: Such as `https://pns.example.com`; with a path, the whole URL of the API.
-        access_key: The access key.
-        access_secret: Its secret.
         algorithm: "md5" (the default) or "sha256".
         profile: The name of a profile; OPENPNS_PROFILE or "default" if None.
         timeout_s: The longest wait for a connection, for sending, and for a part of the response.
@@ -71,8 +68,8 @@ class _BaseClient(Generic[TransportT]):
         *,
         algorithm: str | None = None,
         profile: str | None = None,
-        timeout_s: float = limits.CLIENT_TIMEOUT_S,
-        retries: int = limits.CLIENT_RETRIES,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
         retry_writes: bool | None = None,
         transport: TransportT | None = None,
     ) -> None:
@@ -98,15 +95,14 @@ class _BaseClient(Generic[TransportT]):
         return self._exchanger.config
 
     def _open(self, timeout_s: float, transport: TransportT | None) -> None:
-        """Open httpx2's client."""
+        raise NotImplementedError
 
     def _build(self, http: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:
         return http.build_request("POST", self._url, content=step.content, headers=step.headers)
 
     def __repr__(self) -> str:
         """Return a text without the secret; also if `__init__` failed."""
-        exchanger = vars(self).get("_exchanger")
-        if exchanger is None:
+        if "_exchanger" not in vars(self):
             return f"{type(self).__name__}(…)"
         return f"{type(self).__name__}({self.config.url!r}, {self.config.access_key!r})"
 
@@ -154,16 +150,9 @@ class Client(_BaseClient[httpx2.BaseTransport]):
         self._http.close()
 
     def __enter__(self) -> Self:
-        """Return the client."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close all connections."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -200,16 +189,9 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
-        """Return the client."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close all connections."""
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
@@ -253,7 +235,7 @@ class _Drive(Generic[ResultT]):
 def _failure(action: str, error: httpx2.HTTPError) -> TransportError:
     """Return what an error of httpx2 means.
 
-    That error is not kept as the cause: its frames hold the body.
+    That error is not the cause: its frames hold the body.
     """
     why = ": ".join(filter(None, (type(error).__name__, str(error))))
     ours, what = next((ours, what) for theirs, ours, what in _FAILURES if isinstance(error, theirs))

@@ -10,7 +10,6 @@ class Request(Generic[ResultT]):
     """A request that a client can send.
 
     Args:
-        action: The header `action`.
         body: What is sent as JSON: a dict, or a struct.
         read: Return the result from the envelope; raise msgspec.ValidationError if the envelope
             is not a response of this action.
@@ -45,18 +44,11 @@ class Request(Generic[ResultT]):
         self.is_extension = is_extension
 
     def __repr__(self) -> str:
-        """Return a text without the body, which may hold phone numbers."""
         return f"{type(self).__name__}({self.action!r})"
 
 
 class RawRequest(Request[dict[str, Any]]):
-    """A request of any action; its result is the whole envelope as a dict.
-
-    Args:
-        action: The header `action`.
-        body: The fields of the body.
-        is_read: The action changes nothing, so the request may always be sent again.
-    """
+    """A request of any action; its result is the whole envelope as a dict."""
 
     __slots__ = ()
 

@@ -6,8 +6,10 @@ from collections import deque
 from datetime import datetime
 from typing import Final
 
-from openpns import limits
 from openpns.clock import Clock
+
+_SKEW_MS_MIN: Final = 1000
+"""A smaller difference is not taken for a wrong clock."""
 
 _RECENT_MAX: Final = 60_000
 """How many values are remembered: one each ms for as long as the server accepts a `ts`."""
@@ -53,16 +55,16 @@ class Timestamps:
         if server_time is None:
             return False
         server_ms = int(server_time.timestamp() * 1000)
-        if abs(server_ms - refused_ts) < limits.CLIENT_SKEW_MS_MIN:
+        if abs(server_ms - refused_ts) < _SKEW_MS_MIN:
             return False
         with self._lock:
             skew_ms = server_ms - self._clock()
-            is_new = abs(skew_ms - self._skew_ms) >= limits.CLIENT_SKEW_MS_MIN
+            is_new = abs(skew_ms - self._skew_ms) >= _SKEW_MS_MIN
             self._skew_ms = skew_ms
-            if self._last_ms - server_ms >= limits.CLIENT_SKEW_MS_MIN:
+            if self._last_ms - server_ms >= _SKEW_MS_MIN:
                 self._taken = frozenset(ts for ts in self._recent if ts >= server_ms)
                 self._last_ms = server_ms - 1
-        if is_new and abs(skew_ms) >= limits.CLIENT_SKEW_MS_MIN:
+        if is_new and abs(skew_ms) >= _SKEW_MS_MIN:
             side = "behind" if skew_ms > 0 else "ahead of"
             warnings.warn(
                 f"this machine's clock is {abs(skew_ms) / 1000:.0f} s {side} the server's clock; "

@@ -1,4 +1,4 @@
-"""What a feature says of each of its actions: one row of the registry."""
+"""The description of an action: one row of the registry."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
@@ -45,11 +45,9 @@ class Action:
 
     Args:
         request: The struct of its body; its fields are the rule's keyword parameters.
-        rule: Called with the context and the fields that the body has.
-        encode: Writes the rule's result as a member of the envelope.
         answer: The struct of the result, for the docs; None for no result.
         answer_in_data: Whether the result is the envelope's `data` or a member of the envelope.
-        is_write: Whether it changes anything: keys that may only read are refused.
+        is_write: Whether it changes anything: read-only keys are refused.
         depends_on: The resource whose revision the response depends on: the response may be cached
             while that stays the same, and the rule's result has the attribute `revision`. None
             for a response that is never cached.

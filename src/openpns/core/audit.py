@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgspec
 
-from openpns import limits
 from openpns.clock import now_ms
 from openpns.core.context import Context
 from openpns.core.verify import Report
@@ -28,6 +27,9 @@ NO_CUSTOMER: Final = ""
 
 UNBOUNDED: Final = 2**62
 """A time in ms, and a number of entries, that is never reached."""
+
+PRUNED_AT_ONCE: Final = 10_000
+"""Entries that one transaction deletes."""
 
 _ROWS_EACH: Final = 256
 
@@ -68,17 +70,16 @@ class Filter(msgspec.Struct, frozen=True):
 def entry(context: Context, at_ms: int, action: str, subject: str, details: Any) -> Statement:
     """Return the statement that adds the entry of a principal's write.
 
-    Args:
-        details: A struct or a dict; never a name, a secret or a whole phone.
+    `details` is a struct or a dict; never a name, a secret or a whole phone.
     """
     return _add(
         context.customer_id,
         at_ms,
         action,
+        details,
         access_key=context.principal.access_key,
         subject=subject,
         request_id=context.request.request_id or None,
-        details=details,
     )
 
 
@@ -87,18 +88,10 @@ def operator_entry(
 ) -> Statement:
     """Return the statement that adds the entry of an operator's command.
 
-    Args:
-        customer_id: The customer that it is about; NO_CUSTOMER for none or all.
-        access_key: The key that it is about, if any.
-        details: As for `entry`.
+    `customer_id` and `access_key` are those that it is about; NO_CUSTOMER for none or all.
     """
     return _add(
-        customer_id,
-        now_ms(),
-        action,
-        operator=_operator(),
-        access_key=access_key,
-        details=details or {},
+        customer_id, now_ms(), action, details or {}, operator=_operator(), access_key=access_key
     )
 
 
@@ -123,9 +116,6 @@ async def prune(store: Store, before_ms: int) -> int:
     """Delete the entries from before a time, and add an entry for that; return how many.
 
     Each transaction deletes a bounded number, so that writes do not wait long.
-
-    Args:
-        before_ms: Not in the future.
     """
     customers = [row[0] for row in await store.fetch("audit_customers", {"before_ms": before_ms})]
     pruned = 0
@@ -143,14 +133,8 @@ async def check_audit(store: Store, _: Report) -> Mapping[str, int]:
 
 def _prune(customer_id: str, before_ms: int) -> Transaction[int]:
     yield Statement("audit_prune_begin", {"before_ms": before_ms})
-    deleted = yield Statement(
-        "audit_prune",
-        {
-            "customer_id": customer_id,
-            "before_ms": before_ms,
-            "at_most": limits.AUDIT_PRUNE_AT_ONCE,
-        },
-    )
+    some = {"customer_id": customer_id, "before_ms": before_ms, "at_most": PRUNED_AT_ONCE}
+    deleted = yield Statement("audit_prune", some)
     yield Statement("audit_prune_end", {})
     if deleted:
         details = {"beforeMs": before_ms, "entries": len(deleted)}
@@ -162,27 +146,20 @@ def _add(
     customer_id: str,
     at_ms: int,
     action: str,
-    *,
-    operator: str | None = None,
-    access_key: str | None = None,
-    subject: str | None = None,
-    request_id: str | None = None,
     details: Any,
+    **columns: str | None,
 ) -> Statement:
-    return Statement(
-        "audit_add",
-        {
-            "customer_id": customer_id,
-            "at_ms": at_ms,
-            "entry_id": secrets.randbits(63),
-            "action": action,
-            "operator": operator,
-            "access_key": access_key,
-            "subject": subject,
-            "request_id": request_id,
-            "details": _encode(details).decode(),
-        },
-    )
+    row: dict[str, Any] = {
+        "customer_id": customer_id,
+        "at_ms": at_ms,
+        "entry_id": secrets.randbits(63),
+        "action": action,
+        "operator": None,
+        "subject": None,
+        "request_id": None,
+        "details": _encode(details).decode(),
+    }
+    return Statement("audit_add", row | columns)
 
 
 @cache
@@ -197,13 +174,6 @@ def _operator() -> str:
 
 def _as_entry(row: Row) -> Entry:
     customer_id, at_ms, action, operator, access_key, subject, request_id, details = row
-    return Entry(
-        at_ms=at_ms,
-        customer_id=customer_id or None,
-        actor=access_key if operator is None else f"operator:{operator}",
-        access_key=access_key,
-        action=action,
-        subject=subject,
-        request_id=request_id,
-        details=msgspec.json.decode(details),
-    )
+    actor = access_key if operator is None else f"operator:{operator}"
+    read = msgspec.json.decode(details)
+    return Entry(at_ms, customer_id or None, actor, access_key, action, subject, request_id, read)

@@ -8,7 +8,7 @@ INSERT INTO audit_entry (
 )
 
 -- audit_list
--- Entries of a span of time, the newest first; each condition that is NULL holds for all.
+-- Entries of a time span, newest first; a condition that is NULL does not restrict.
 -- cross-customer: the operator's own list; steps from one customer's entries to the next one's
 WITH RECURSIVE who (customer_id) AS (
     SELECT coalesce(CAST(:customer_id AS text), (SELECT min(customer_id) FROM audit_entry))
@@ -28,7 +28,7 @@ ORDER BY a.at_ms DESC, a.entry_id DESC, a.customer_id
 LIMIT CAST(:at_most AS bigint)
 
 -- audit_customers
--- Whose entries there are from before a time.
+-- The customers with entries from before a time.
 -- cross-customer: the operator prunes the whole trail
 WITH RECURSIVE who (customer_id) AS (
     SELECT min(customer_id) FROM audit_entry
@@ -56,11 +56,11 @@ DELETE FROM audit_entry WHERE customer_id = :customer_id AND (at_ms, entry_id) I
 RETURNING at_ms
 
 -- audit_prune_end
--- Allow no entry to be deleted any more.
+-- Allow no more entries to be deleted.
 DELETE FROM audit_pruning WHERE only_row = 1
 
 -- audit_check
--- The entries of each customer, counted; reads every one of them.
+-- The number of entries of each customer; reads every entry.
 -- cross-customer: the check reads the whole database
 SELECT customer_id, count(*), CAST(sum(length(action) + length(details)) AS bigint)
 FROM audit_entry

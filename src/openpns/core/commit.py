@@ -1,4 +1,4 @@
-"""The commit path: what every write owes, in one transaction.
+"""The commit path of every write: one transaction.
 
 Source: docs/decisions/0025-one-commit-path.md.
 """
@@ -27,8 +27,8 @@ class Effect(Generic[ResultT]):
     Attributes:
         result: What the rule returns; msgspec can write it as JSON.
         subject: What was changed, such as a groupId.
-        details: What the audit entry says of the change: a struct or a dict; no name, no secret
-            and no whole phone number.
+        details: The details of the audit entry: a struct or a dict; no name, no secret and no
+            whole phone.
         kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
     """
 
@@ -40,13 +40,9 @@ class Effect(Generic[ResultT]):
 
 @dataclass(frozen=True, slots=True)
 class OperatorEffect(Generic[ResultT]):
-    """What the steps of an operator's command did.
+    """What the steps of an operator's command did; see `Effect` and `audit.operator_entry`.
 
-    Attributes:
-        customer_id: The customer that the command is about; audit.NO_CUSTOMER for none or all.
-        access_key: The key that it is about, if any.
-        details: As for `Effect`.
-        is_change: Whether anything was changed; without a change there is no audit entry.
+    Without `is_change` there is no audit entry.
     """
 
     result: ResultT
@@ -81,13 +77,12 @@ async def commit(
     which all writes of a customer share, is locked briefly.
 
     Args:
-        action: The action's name on the wire.
-        steps: The rule's own statements; called again if the storage asks for another attempt.
+        steps: The rule's own statements; called again for another attempt of the storage.
         scope: The resource that changes: its `SCOPE_revision_change` invalidates cached pages.
         payload: The normalised fields of the request, by their names on the wire, without
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
-        dry_run: Return the result that a commit would have, and change nothing.
+        dry_run: Roll back, and return the result that a commit would have.
         may_batch: The steps touch only rows of their own besides the row that their first
             statement locks, and are the same statements for each request: see `Store.write`.
 
@@ -138,10 +133,8 @@ async def commit_as_operator(
 ) -> ResultT:
     """Carry out an operator's command with its audit entry, in one transaction.
 
-    Args:
-        action: What the audit entry calls it, such as `keys.disable`.
-        steps: The command's statements.
-        scope: The resource of the customer that changes, if any.
+    `action` is the name in the audit entry, such as `keys.disable`, and `scope` the resource of the
+    customer that changes, if any.
     """
 
     def transaction() -> Transaction[ResultT]:

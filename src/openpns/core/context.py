@@ -14,13 +14,7 @@ from openpns.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every rule works with.
-
-    Attributes:
-        phones_in_group_max: Phones that a group may hold.
-        phones_in_request_max: Phones that one request may carry, repeats included.
-        rates: The rate of each access key.
-    """
+    """What every rule works with; `phones_in_request_max` includes repeats."""
 
     store: Store
     ids: IdSource
@@ -32,26 +26,19 @@ class Services:
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
-    """What identifies a request; empty if a rule does not run for a request of the API.
-
-    Attributes:
-        signature: The header sign.
-        ts_ms: The header ts, in ms since 1970 UTC.
-        client_token: The idempotency key of a write; empty or None for none.
-    """
+    """What identifies a request; empty if a rule does not run for a request of the API."""
 
     request_id: str = ""
     signature: str = ""
     ts_ms: int = 0
     client_token: str | None = None
 
-    def __repr__(self) -> str:
-        """Return a text without the signature and the token."""
+    def __repr__(self) -> str:  # without the signature and the token
         return f"RequestFacts(request_id={self.request_id!r})"
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What a rule gets besides its own parameters."""
+    """The first parameter of every rule."""
 
     services: Services
     principal: Principal

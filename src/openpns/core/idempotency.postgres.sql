@@ -1,6 +1,5 @@
 -- idempotency_record_clean
--- Delete some expired records; returns a row for each. It skips those that another worker deletes
--- or a write replaces at the moment, so that it waits for nobody.
+-- Delete some expired records; returns a row for each. Skips locked ones, so that it does not wait.
 -- cross-customer: the records of all customers expire alike
 WITH over AS MATERIALIZED (
     SELECT customer_id, idempotency_key FROM idempotency_record

@@ -1,9 +1,9 @@
-"""At most once: a write with an idempotency key is carried out once, and answered alike after that.
+"""At most once: a write with an idempotency key is carried out once; copies get its response.
 
 A key is the client token that a write carries or, for an access key whose owner promises a ts of
 its own for each request, the signature. The record of a key is written in the write's transaction,
-with the response. INSERT … ON CONFLICT waits for a rival with the same key; the one that loses
-rolls back and is answered with the winner's response.
+with the response. INSERT … ON CONFLICT waits for a concurrent write with the same key; the one that
+loses rolls back and returns the winner's response.
 
 Source: docs/api/README.md, "At most once"; docs/decisions/0023-at-most-once-by-client-token.md.
 """
@@ -16,6 +16,7 @@ import msgspec
 
 from openpns import limits
 from openpns.core.context import Context, Services
+from openpns.core.expiry import delete_expired
 from openpns.errors import (
     ClientTokenReused,
     OutcomeUnknown,
@@ -25,12 +26,19 @@ from openpns.errors import (
 )
 from openpns.storage.store import Statement, Transaction
 
+SIGNATURE_RECORD_MS: Final = 2 * limits.TS_SKEW_MS_MAX
+"""How long after its ts a write is recorded by its signature. No server accepts the ts after half
+of this time; the other half allows for nodes whose clocks differ."""
+
+WRITE_LATE_MS_MAX: Final = limits.TS_SKEW_MS_MAX // 2
+"""How long after its ts expired a waiting write may still be carried out. The rest of the time
+until its record is deleted allows for clocks that differ."""
+
 _SIGNATURE: Final = "signature:"
 _UNREADABLE: Final = (
     "the write was carried out before, and its response cannot be read now; read before you send "
     "it again"
 )
-_CLEAN_BATCH: Final = 1000
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -39,7 +47,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     Attributes:
         key: Unique among the customer's writes that are still recorded.
         expires_ms: When the record may be deleted, in ms since 1970 UTC.
-        fingerprint: A digest of what is asked for; empty if `key` depends on it already.
+        fingerprint: A digest of the payload; empty if `key` depends on it already.
         action: For the error text.
     """
 
@@ -67,15 +75,11 @@ class DuplicateRequest(Exception):
 def keys_of(
     context: Context, action: str, payload: Mapping[str, Any], now_ms: int
 ) -> Sequence[IdempotencyKey]:
-    """Return the idempotency keys of a write; none if it need not be recognised.
-
-    Args:
-        payload: The normalised fields of the request, by their names on the wire; None is missing.
-    """
+    """Return the idempotency keys of a write, none if it has none; `payload` as for `commit`."""
     request = context.request
     keys = []
     if context.principal.unique_ts and request.signature:
-        until_ms = request.ts_ms + limits.SIGNATURE_RECORD_MS
+        until_ms = request.ts_ms + SIGNATURE_RECORD_MS
         keys.append(IdempotencyKey(_SIGNATURE + request.signature, until_ms, "", action))
     if request.client_token:
         key = f"token:{action}:{request.client_token}"
@@ -108,7 +112,7 @@ def record(
             raise DuplicateRequest(key)
         # The clock is read after no record was found: a process that was stopped for minutes since
         # it checked the ts may run this after a copy's record has expired.
-        late_ms = context.request.ts_ms + limits.TS_SKEW_MS_MAX + limits.WRITE_LATE_MS_MAX
+        late_ms = context.request.ts_ms + limits.TS_SKEW_MS_MAX + WRITE_LATE_MS_MAX
         if key.key.startswith(_SIGNATURE) and context.clock() > late_ms:
             raise TimestampExpired("the write waited too long; nothing was written")
 
@@ -169,14 +173,8 @@ async def find_response(context: Context, key: IdempotencyKey) -> Response:
 
 
 async def clean(services: Services) -> None:
-    """Delete expired records, a bounded number in each transaction."""
-
-    def steps() -> Transaction[int]:
-        params = {"now_ms": services.clock(), "at_most": _CLEAN_BATCH}
-        return len((yield Statement("idempotency_record_clean", params)))
-
-    while await services.store.write(steps) == _CLEAN_BATCH:
-        pass
+    """Delete expired records."""
+    await delete_expired(services, "idempotency_record_clean", {"now_ms": services.clock()})
 
 
 def _fingerprint(payload: Mapping[str, Any]) -> str:

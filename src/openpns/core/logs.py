@@ -33,12 +33,7 @@ def describe_error(error: BaseException | None) -> dict[str, object]:
 
 
 def configure(log_format: str, level: str) -> None:
-    """Write all log lines to stderr in one format.
-
-    Args:
-        log_format: "console" or "json".
-        level: The lowest level that is logged: "debug", "info", "warning" or "error".
-    """
+    """Write all log lines of a level or above to stderr in a format, "console" or "json"."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

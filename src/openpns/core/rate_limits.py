@@ -8,11 +8,11 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Final, NamedTuple
 
-from openpns import limits
 from openpns.core.principal import Principal
 from openpns.errors import RateLimited
 
 _SECOND_NS: Final = 10**9
+_BUCKETS_MAX: Final = 100_000
 
 
 class Rate(NamedTuple):
@@ -31,11 +31,11 @@ class RateLimits:
     without a bucket has a full one, so that a full bucket may be deleted.
 
     Args:
-        per_s: Requests a second of each key without a rate of its own; 0 for any number.
+        per_s: Requests a second of each key without a rate of its own; 0 for no limit.
         burst: Requests of them at once; 0 for those of a second.
         workers: How many workers share a key's requests; each grants its part.
         clock_ns: A monotonic clock, in ns; the wall clock may jump.
-        buckets_max: Buckets in memory; the least recently used one gives way.
+        buckets_max: Buckets in memory; the least recently used one is deleted.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RateLimits:
         burst: int = 0,
         workers: int = 1,
         clock_ns: Callable[[], int] = perf_counter_ns,
-        buckets_max: int = limits.RATE_BUCKETS_MAX,
+        buckets_max: int = _BUCKETS_MAX,
     ) -> None:
         self.is_for_all = per_s > 0
         """Whether keys without a rate of their own have one."""

@@ -1,4 +1,4 @@
-"""Reading every row of a database, to find rows that contradict each other.
+"""Read every row of a database, to find rows that contradict each other.
 
 Each feature brings a check of its own rows. A check reads one statement, so it sees one snapshot
 and can run while servers write.
@@ -21,7 +21,7 @@ async def verify(store: Store, checks: Sequence[Check], report: Report) -> dict[
 
     Raises:
         ReadFailed: The database is too damaged to be read.
-        ServiceUnavailable: The database is away.
+        ServiceUnavailable: The database is unavailable.
     """
     counts: dict[str, int] = {}
     wrong = 0

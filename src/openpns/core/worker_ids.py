@@ -6,22 +6,24 @@ it. So no request id repeats, even if the clocks of the two jump.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from openpns import limits
 from openpns.clock import Clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.storage import migrations
 from openpns.storage.store import Statement, Store, Transaction
 
+WORKER_ID_MAX: Final = 1023
+LEASE_MS: Final = 600_000
+RENEW_MS: Final = 120_000
+
 
 async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snowflake:
     """Lease the lowest free worker id; return the source of request ids under it.
 
-    Args:
-        owner: A text that no other worker has.
-        used_ms: The time in the worker's last request id, which may be ahead of the clock.
+    No other worker has the text `owner`. `used_ms` is the time in the worker's last request id,
+    which may be ahead of the clock.
 
     Raises:
         ServiceUnavailable: All 1024 worker ids are leased.
@@ -30,13 +32,13 @@ async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snow
     def steps() -> Transaction[Snowflake]:
         now = clock()
         expiry = {row[0]: row[1] for row in (yield Statement("worker_lease_list", {}))}
-        for worker_id in range(limits.WORKER_ID_MAX + 1):
+        for worker_id in range(WORKER_ID_MAX + 1):
             if expiry.get(worker_id, -1) >= now:
                 continue
             lease = _lease(worker_id, owner, now, max(now, used_ms))
             if (yield Statement("worker_lease_take", lease)):
                 return Snowflake(clock, worker_id, expiry.get(worker_id, 0), lease["expires_ms"])
-        raise ServiceUnavailable(f"{limits.WORKER_ID_MAX + 1} workers are running already")
+        raise ServiceUnavailable(f"{WORKER_ID_MAX + 1} workers are running already")
 
     return await store.write(steps)
 
@@ -102,6 +104,6 @@ def _lease(worker_id: int, owner: str, now_ms: int, begin_ms: int) -> dict[str, 
         "worker_id": worker_id,
         "owner": owner,
         "now_ms": now_ms,
-        "expires_ms": begin_ms + limits.WORKER_LEASE_MS,
+        "expires_ms": begin_ms + LEASE_MS,
         "migration": migrations.newest(),
     }

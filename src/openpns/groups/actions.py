@@ -1,4 +1,4 @@
-"""The rows of the registry for number groups, and how a page of groups is written."""
+"""The rows of the registry for number groups, and the encoder of a page of groups."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,7 +1,6 @@
 """What `openpns verify` checks of number groups.
 
-Memory holds one slice of groups, and a few integers for each customer and for each block of places
-in its order.
+Memory holds one slice of groups, and a few integers for each customer and block of seqs.
 """
 
 from collections import Counter, defaultdict
@@ -10,16 +9,17 @@ from contextlib import aclosing
 
 import msgspec
 
-from openpns import limits
 from openpns.core.verify import Report
+from openpns.groups import pages
 from openpns.groups.order import BLOCK_SIZE, LEVELS
+from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.storage.store import Store
 
 
 async def check_groups(store: Store, report: Report) -> Mapping[str, int]:
     """Check that counts, order, phone text and members of all groups agree with each other."""
     check = _Check(report)
-    async with aclosing(store.stream("group_check", {}, limits.GROUPS_IN_SLICE)) as slices:
+    async with aclosing(store.stream("group_check", {}, pages.GROUPS_IN_SLICE)) as slices:
         async for rows in slices:
             for kind, *columns in rows:
                 check.take[kind](*columns)
@@ -27,19 +27,19 @@ async def check_groups(store: Store, report: Report) -> Mapping[str, int]:
 
 
 class _Customer(msgspec.Struct):
-    """What a customer's state says, and what was found of its groups."""
+    """The state of a customer, and what its groups add up to."""
 
     counted: int | None = None
     next_seq: int = 0
     groups: int = 0
     seq_max: int = -1
     live: Counter[int] = msgspec.field(default_factory=Counter)
-    """Groups in each block of places."""
+    """Groups in each block of seqs."""
     gaps: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
-    """Empty places, by level and block."""
+    """Gaps, by level and block."""
 
     def gaps_agree(self) -> bool:
-        """Return whether the empty places that are counted are those without a group."""
+        """Return whether the counted gaps are the seqs without a group."""
         for block in self.live.keys() | {block for level, block in self.gaps if level == 1}:
             places = min(BLOCK_SIZE, self.next_seq - block * BLOCK_SIZE)
             if places - self.live[block] != self.gaps.get((1, block), 0):
@@ -47,7 +47,7 @@ class _Customer(msgspec.Struct):
         if sum(n for (level, _), n in self.gaps.items() if level == 1) != (
             self.next_seq - self.groups
         ):
-            return False  # a block of empty places only is not counted
+            return False  # a block of gaps only is not counted
         above: Counter[tuple[int, int]] = Counter()
         for (level, block), deleted in self.gaps.items():
             if level < LEVELS:
@@ -70,7 +70,7 @@ class _Check:
         }
 
     def end(self) -> Mapping[str, int]:
-        """Check what takes all rows to see; return what was counted."""
+        """Check what needs all rows; return what was counted."""
         for customer_id, customer in self._customers.items():
             if customer.counted is None:
                 self._report(f"customer {customer_id}: has groups but no state")
@@ -121,10 +121,10 @@ class _Check:
             self._report(f"{where}: its phones are not in one order")
         if first_chunk + (rest or "") != text:
             self._report(f"{where}: what listGroup shows is not its phones in their order")
-        elif _count(first_chunk) != min(count, limits.PHONES_IN_CHUNK) or (
-            (chunk_max or 0) > limits.PHONES_IN_CHUNK
+        elif _count(first_chunk) != min(count, PHONES_IN_CHUNK) or (
+            (chunk_max or 0) > PHONES_IN_CHUNK
         ):
-            self._report(f"{where}: its text is not cut into chunks of {limits.PHONES_IN_CHUNK}")
+            self._report(f"{where}: its text is not cut into chunks of {PHONES_IN_CHUNK}")
 
     def _take_gap(
         self, customer_id: str, _: None, deleted: int, level: int, block: int, *__: None

@@ -1,18 +1,23 @@
-"""The rules of getGroup and listGroupPhones, and what getLimits says of groups.
+"""The rules of getGroup and listGroupPhones, and the bounds on groups for getLimits.
 
 Source: docs/api/getGroup.md, docs/api/listGroupPhones.md, docs/api/getLimits.md.
 """
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from openpns import limits
 from openpns.accounts.wire import Limit
 from openpns.core.actions import AtRevision
 from openpns.core.context import Context
 from openpns.errors import GroupNotFound, InternalError
+from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.groups.service import check_group_id
 from openpns.groups.wire import GroupDetail, PhonePage
+
+GROUPS_IN_COUNT: Final = 10_000
+"""Groups that getLimits counts in one statement; other requests run in between."""
 
 
 async def get_group(context: Context, *, group_id: str) -> AtRevision[GroupDetail]:
@@ -22,14 +27,9 @@ async def get_group(context: Context, *, group_id: str) -> AtRevision[GroupDetai
         GroupNotFound: The customer has no such group.
     """
     check_group_id(group_id)
-    rows = await context.store.fetch(
-        "group_get",
-        {
-            "customer_id": context.customer_id,
-            "group_id": group_id,
-            "phones_in_chunk": limits.PHONES_IN_CHUNK,
-        },
-    )
+    group = {"customer_id": context.customer_id, "group_id": group_id}
+    size = {"phones_in_chunk": PHONES_IN_CHUNK}
+    rows = await context.store.fetch("group_get", group | size)
     if not rows:
         raise GroupNotFound
     revision, *row = rows[0]
@@ -41,15 +41,11 @@ async def list_group_phones(
 ) -> AtRevision[PhonePage]:
     """Return a page of a group's phones, in the order they were added.
 
-    Args:
-        limit: Phones in the page; 0 for PHONES_IN_PAGE_MAX.
-        offset: Phones to skip.
-
     Raises:
         GroupNotFound: The customer has no such group.
     """
     check_group_id(group_id)
-    size = limits.PHONES_IN_CHUNK
+    size = PHONES_IN_CHUNK
     limit = limit or limits.PHONES_IN_PAGE_MAX
     first, last = offset // size, (offset + limit - 1) // size
     rows = await context.store.fetch(
@@ -78,8 +74,8 @@ async def group_limits(context: Context) -> Sequence[Limit]:
         raise InternalError
     groups, next_seq = counts[0]
     phones, largest = 0, 0
-    for first in range(0, next_seq, limits.GROUPS_IN_COUNT):
-        part = customer | {"first": first, "end": first + limits.GROUPS_IN_COUNT}
+    for first in range(0, next_seq, GROUPS_IN_COUNT):
+        part = customer | {"first": first, "end": first + GROUPS_IN_COUNT}
         ((count, most),) = await context.store.fetch("group_usage", part)
         phones, largest = phones + int(count), max(largest, most)
         await asyncio.sleep(0)  # on SQLite a read does not suspend: let other requests run

@@ -9,18 +9,19 @@ from typing import Any, Final
 
 from openpns import limits
 from openpns.core.context import Context, Services
+from openpns.core.expiry import delete_expired
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups.order import SEQ_MAX, SEQ_MIN
 from openpns.groups.pages import FoundGroups, fetch_page, page_params, stream_page
 from openpns.groups.wire import BY_NAME, NEWEST, Group
 from openpns.kit.casefold import fold_name
 from openpns.phones import parse_phones
-from openpns.storage.store import Statement, Transaction
 
 _NAME_END: Final = "\U0010ffff"
 """After every character of a name: names that start with a text come before text + this."""
 
-_TOMBSTONES_EACH: Final = 1000
+TOMBSTONE_MS: Final = 7 * 24 * 3_600_000
+"""How long the position of a deleted group is stored, for clients that page after it."""
 
 
 async def find_groups(
@@ -34,16 +35,17 @@ async def find_groups(
     group_name: str | None,
     phone: str | None,
 ) -> FoundGroups:
-    """Return a page of the groups that match all filters; see `listing.list_group`.
-
-    Args:
-        limit: Groups in the page; not 0.
-    """
+    """Return a page of the groups that match all filters; see `listing.list_group`."""
     if after is not None and offset is not None:
         raise ParameterError("after must be sent without offset")
-    params = page_params(context, limit, offset)
-    params |= _filters(group_id, group_name, phone)
-    params |= await _start(context, after, order, params["name_from"])
+    name_from = fold_name(group_name or "")
+    params = page_params(context, limit, offset) | {
+        "group_id": group_id,
+        "name_from": name_from,
+        "name_until": name_from + _NAME_END,
+        "phone": None if phone is None else _parse_phone(phone),
+    }
+    params |= await _start(context, after, order, name_from)
     if after is not None:
         params["limit"] = limit + 1  # one more shows whether there is a next page
     statement = f"{_statement(group_id, group_name, phone)}:{order}"
@@ -60,16 +62,8 @@ async def find_groups(
 
 async def delete_expired_tombstones(services: Services) -> None:
     """Delete the positions of groups that were deleted too long ago to page after them."""
-
-    def steps() -> Transaction[int]:
-        params = {
-            "deleted_ms": services.clock() - limits.GROUP_TOMBSTONE_MS,
-            "at_most": _TOMBSTONES_EACH,
-        }
-        return len((yield Statement("group_tombstone_clean", params)))
-
-    while await services.store.write(steps) == _TOMBSTONES_EACH:
-        pass
+    oldest_ms = services.clock() - TOMBSTONE_MS
+    await delete_expired(services, "group_tombstone_clean", {"deleted_ms": oldest_ms})
 
 
 def _statement(group_id: str | None, group_name: str | None, phone: str | None) -> str:
@@ -79,16 +73,6 @@ def _statement(group_id: str | None, group_name: str | None, phone: str | None) 
     if phone is not None:
         return "group_find_by_phone"
     return "group_find_by_name" if group_name else "group_find_all"
-
-
-def _filters(group_id: str | None, group_name: str | None, phone: str | None) -> dict[str, Any]:
-    name_from = fold_name(group_name or "")
-    return {
-        "group_id": group_id,
-        "name_from": name_from,
-        "name_until": name_from + _NAME_END,
-        "phone": None if phone is None else _parse_phone(phone),
-    }
 
 
 def _parse_phone(text: str) -> str:
@@ -103,7 +87,7 @@ def _parse_phone(text: str) -> str:
 
 
 async def _start(context: Context, after: str | None, order: str, name_from: str) -> dict[str, Any]:
-    """Return where the page starts in its order."""
+    """Return the position in the order after which the page starts."""
     if not after:
         seq = SEQ_MAX if order == NEWEST else SEQ_MIN
         return {"after_seq": seq, "after_name": name_from, "page_from": name_from}

@@ -144,7 +144,7 @@ WHERE c.customer_id = :customer_id
 ORDER BY {order}
 
 -- group_seq_find
--- Where a group stands in the orders, or stood if it was deleted recently.
+-- The position of a group in the orders, also of one that was deleted recently.
 SELECT group_seq, folded_name FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 UNION ALL
@@ -153,7 +153,7 @@ WHERE customer_id = :customer_id AND group_id = :group_id
 LIMIT 1
 
 -- group_tombstone_add
--- Store where a deleted group stood.
+-- Store the position of a deleted group.
 INSERT INTO group_tombstone (customer_id, group_id, group_seq, folded_name, deleted_ms)
 VALUES (:customer_id, :group_id, :group_seq, :folded_name, :now_ms)
 ON CONFLICT (customer_id, group_id) DO UPDATE SET

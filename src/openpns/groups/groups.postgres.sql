@@ -74,13 +74,13 @@ LEFT JOIN LATERAL (
 ORDER BY g.group_seq
 
 -- group_lock
--- Find a group and hold it until the end of the transaction.
+-- Find a group and lock it until the end of the transaction.
 SELECT group_seq, phone_count, position_next FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 FOR UPDATE
 
 -- group_member_add
--- Add numbers that are not there yet, numbered from :position; returns those that were added.
+-- Add phones that the group does not hold yet, numbered from :position; returns those.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), p.phone,
     CAST(:position AS bigint) + p.place - 1
@@ -89,20 +89,20 @@ ON CONFLICT DO NOTHING
 RETURNING phone
 
 -- group_member_fill
--- The numbers of a group that has none.
+-- Store the phones of a group without any.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), p.phone, p.place - 1
 FROM unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)
 
 -- group_member_delete
--- Take numbers out of a group; returns those that were there.
+-- Remove phones from a group; returns those that it held.
 DELETE FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone = ANY(CAST(:phones AS text[]))
 RETURNING phone
 
 -- group_member_among
--- Which of these numbers the group holds.
+-- Which of these phones the group holds.
 SELECT phone FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone = ANY(CAST(:phones AS text[]))

@@ -6,7 +6,7 @@ WHERE customer_id = :customer_id
 RETURNING next_seq - :groups
 
 -- groups_revision_change
--- Give the customer's groups another version, and hold the customer's row: a group changes.
+-- Replace the revision of the customer's groups, and lock the customer's row.
 UPDATE customer_state SET groups_revision = :revision WHERE customer_id = :customer_id
 
 -- group_create
@@ -20,47 +20,47 @@ INSERT INTO number_group (
 )
 
 -- group_member_insert
--- Store one number of a new group; used for many at once by the import.
+-- Store one phone of a new group; the import runs it for many.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 VALUES (:customer_id, :group_seq, :phone, :position)
 
 -- group_update_append
--- Write numbers that were added behind those that are there; :phones brings its own comma.
+-- Append phones to the first chunk of a group; :phones begins with a comma if one is needed.
 UPDATE number_group SET
     phones = phones || :phones, phone_count = phone_count + :added,
     position_next = :position_next, updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_phone_chunk_append
--- Write numbers into a part of a long group's text, behind those that are there.
+-- Append phones to a chunk of a long group.
 INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
 VALUES (:customer_id, :group_seq, :chunk, :phones)
 ON CONFLICT (customer_id, group_seq, chunk) DO UPDATE
 SET phones = group_phone_chunk.phones || excluded.phones
 
 -- group_phone_chunk_delete_all
--- Take away the parts of a long group's text.
+-- Delete the chunks of a long group.
 DELETE FROM group_phone_chunk WHERE customer_id = :customer_id AND group_seq = :group_seq
 
 -- group_update
--- Write a group's numbers anew, but for the parts of a long text.
+-- Replace the first chunk of a group's phones.
 UPDATE number_group SET
     phones = :phones, phone_count = :phone_count, position_next = :position_next,
     updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_member_list
--- The numbers of a group in the order they were added.
+-- The phones of a group in the order they were added.
 SELECT phone FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
 ORDER BY position
 
 -- group_member_delete_all
--- Take every number out of a group.
+-- Remove every phone from a group.
 DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group_seq
 
 -- group_delete
--- Delete a group; its row tells which members go with it.
+-- Delete a group; returns its seq, its count of phones and its folded name.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 RETURNING group_seq, phone_count, folded_name

@@ -34,31 +34,31 @@ WHERE c.customer_id = :customer_id
 ORDER BY g.group_seq LIMIT :limit
 
 -- group_lock
--- Find a group and hold it until the end of the transaction (the writer holds the database).
+-- Find a group. The writer locks the whole database until the end of the transaction.
 SELECT group_seq, phone_count, position_next FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_member_add
--- Add numbers that are not there yet, numbered from :position; returns those that were added.
+-- Add phones that the group does not hold yet, numbered from :position; returns those.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT :customer_id, :group_seq, value, :position + key FROM json_each(:phones) WHERE true
 ON CONFLICT DO NOTHING
 RETURNING phone
 
 -- group_member_fill
--- The numbers of a group that has none.
+-- Store the phones of a group without any.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
 SELECT :customer_id, :group_seq, value, key FROM json_each(:phones)
 
 -- group_member_delete
--- Take numbers out of a group; returns those that were there.
+-- Remove phones from a group; returns those that it held.
 DELETE FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone IN (SELECT value FROM json_each(:phones))
 RETURNING phone
 
 -- group_member_among
--- Which of these numbers the group holds.
+-- Which of these phones the group holds.
 SELECT phone FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone IN (SELECT value FROM json_each(:phones))

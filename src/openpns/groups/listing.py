@@ -5,7 +5,7 @@ Source: docs/api/listGroup.md.
 
 from openpns import limits
 from openpns.core.context import Context
-from openpns.groups import find
+from openpns.groups import find, phone_chunks
 from openpns.groups.pages import FoundGroups, fetch_page, page_params, stream_page
 from openpns.groups.wire import OLDEST
 
@@ -23,14 +23,7 @@ async def list_group(
 ) -> FoundGroups:
     """Return a page of the customer's groups, with the total: one snapshot.
 
-    Args:
-        limit: Groups in the page; 0 for GROUPS_IN_PAGE_MAX.
-        offset: Groups to skip; None is 0.
-        after: Start after the group with this id; empty starts at the first group.
-        order: One of ORDERS; None is OLDEST.
-        group_id: Only the group with this id.
-        group_name: Only groups whose name starts with this text, in any case.
-        phone: Only groups that hold this phone.
+    The parameters are the fields of `wire.ListGroup`.
 
     Raises:
         ParameterError: offset and after are given together, or phone is not a phone number.
@@ -50,7 +43,7 @@ async def list_group(
             phone=phone,
         )
     params = page_params(context, limit, offset)
-    params["phones_short"] = min(params["phones_max"], limits.PHONES_IN_CHUNK)
+    params["phones_short"] = min(params["phones_max"], phone_chunks.PHONES_IN_CHUNK)
     if not offset:
         found = await fetch_page(context, "group_list", params)
         if found.is_whole:

@@ -33,8 +33,8 @@ def _page_fragments(*, by_seq: bool, by_name: bool) -> Mapping[str, Mapping[str,
     """Return the fragments of each order for a statement that returns a page.
 
     Args:
-        by_seq: Whether the statement may use the index of seqs. `+` keeps it from doing so.
-        by_name: Whether it may use the index of names. `|| ''` keeps it from doing so.
+        by_seq: Whether the statement may use the index of seqs. `+` prevents that.
+        by_name: Whether it may use the index of names. `|| ''` prevents that.
     """
     seq = "found.group_seq" if by_seq else "+found.group_seq"
     name = "folded_name" if by_name else "(folded_name || '')"

@@ -12,8 +12,14 @@ from msgspec import UNSET, UnsetType
 from openpns import limits
 from openpns.core.context import Context
 from openpns.errors import InternalError
+from openpns.groups import phone_chunks
 from openpns.groups.wire import Group
 from openpns.storage.store import Params, Row
+
+PHONES_IN_CHUNKED_PAGE_MIN: Final = 262_144
+"""A page that may hold more phones than this, about 4 MiB of text, is read and sent in slices."""
+
+GROUPS_IN_SLICE: Final = 8
 
 _OFFSET_MAX: Final = 2**62
 """More groups than a customer can have; sums with it do not overflow."""
@@ -24,7 +30,7 @@ class FoundGroups:
 
     Args:
         revision: The revision of the customer's groups that the page was read at.
-        rest: More groups of the same page, from the same snapshot; None if there are none.
+        rest: The other groups of the page, from the same snapshot; None if there are none.
         next: `data.next`; known only once `rest` was read to its end.
     """
 
@@ -44,30 +50,30 @@ class FoundGroups:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every group came with its phones: a group of many phones comes without."""
+        """Whether no group was read without its phones because it has many."""
         return all(group.phones is not None for group in self.groups)
 
 
 def page_params(context: Context, limit: int, offset: int | None) -> dict[str, Any]:
-    """Return the parameters that every statement of pages has."""
+    """Return the parameters of every statement that returns a page."""
     return {
         "customer_id": context.customer_id,
         "limit": limit,
         "offset": min(offset or 0, _OFFSET_MAX),
-        "phones_max": limits.PHONES_IN_CHUNKED_PAGE_MIN // limit,
-        "phones_in_chunk": limits.PHONES_IN_CHUNK,
+        "phones_max": PHONES_IN_CHUNKED_PAGE_MIN // limit,
+        "phones_in_chunk": phone_chunks.PHONES_IN_CHUNK,
     }
 
 
 async def fetch_page(context: Context, statement: str, params: Params) -> FoundGroups:
-    """Read a page at once; groups with more than `phones_max` phones come without them."""
+    """Read a page at once; groups with more than `phones_max` phones are read without them."""
     return _read_page(await context.store.fetch(statement, params))
 
 
 async def stream_page(context: Context, statement: str, params: Params) -> FoundGroups:
     """Read a page with all phones, in slices from one snapshot."""
     slices = context.store.stream(
-        statement, {**params, "phones_max": limits.OFFSET_MAX}, limits.GROUPS_IN_SLICE
+        statement, {**params, "phones_max": limits.OFFSET_MAX}, GROUPS_IN_SLICE
     )
     found = _read_page(await anext(slices, []))
     found.rest = _read_rest(slices)
@@ -84,7 +90,7 @@ async def _read_rest(
 
 def _read_page(rows: Sequence[Row]) -> FoundGroups:
     if not rows:
-        # Every customer has a row of state: no row at all means that the customer is gone.
+        # Every customer has a row of state: no row at all means that the customer is missing.
         raise InternalError
     revision, total, *_ = rows[0]
     return FoundGroups(revision, total, _groups_in(rows))

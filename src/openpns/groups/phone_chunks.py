@@ -9,51 +9,46 @@ Source: docs/decisions/0014-phone-chunks.md.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from openpns import limits
 from openpns.storage.store import Params, Statement, StatementBatch, Transaction
+
+PHONES_IN_CHUNK: Final = 128
+"""Migrations contain this number, too."""
 
 
 def first_chunk(phones: Sequence[str]) -> str:
     """Return the text that the row of a group with these phones holds."""
-    return ",".join(phones[: limits.PHONES_IN_CHUNK])
+    return ",".join(phones[:PHONES_IN_CHUNK])
 
 
 def write_chunks(customer_id: str, group_seq: int, phones: Sequence[str]) -> Transaction[None]:
-    """Write the chunks of a group that has none; `phones` are all of its phones, in order."""
-    size = limits.PHONES_IN_CHUNK
+    """Write the chunks of a group without any; `phones` are all of its phones, in order."""
+    size = PHONES_IN_CHUNK
     chunks = _split(customer_id, group_seq, phones[size:], size)
     if chunks:
         yield StatementBatch("group_phone_chunk_append", chunks)
 
 
 def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -> Transaction[str]:
-    """Append new phones to a group of `count` phones; return what the first chunk gains."""
-    room = max(limits.PHONES_IN_CHUNK - count, 0)
-    chunks = _split(customer_id, group_seq, added[room:], max(count, limits.PHONES_IN_CHUNK))
+    """Append new phones to a group of `count` phones; return the text to add to the first chunk."""
+    room = max(PHONES_IN_CHUNK - count, 0)
+    chunks = _split(customer_id, group_seq, added[room:], max(count, PHONES_IN_CHUNK))
     if chunks:
         yield StatementBatch("group_phone_chunk_append", chunks)
     return "".join([f",{phone}" for phone in added[:room]])[not count :]
 
 
-def rewrite_chunks(
-    customer_id: str, group_seq: int, count: int, phones: Sequence[str]
-) -> Transaction[None]:
-    """Replace the chunks of a group that had `count` phones; `phones` are all it has now."""
-    yield from delete_chunks(customer_id, group_seq, count)
-    yield from write_chunks(customer_id, group_seq, phones)
-
-
 def delete_chunks(customer_id: str, group_seq: int, count: int) -> Transaction[None]:
     """Delete the chunks of a group of `count` phones."""
-    if count > limits.PHONES_IN_CHUNK:
+    if count > PHONES_IN_CHUNK:
         group = {"customer_id": customer_id, "group_seq": group_seq}
         yield Statement("group_phone_chunk_delete_all", group)
 
 
 def _split(customer_id: str, group_seq: int, phones: Sequence[str], first: int) -> list[Params]:
-    """Split phones into what each chunk gains; `first` is the index of the first of them."""
-    size = limits.PHONES_IN_CHUNK
+    """Split phones into the text to add to each chunk; `first` is the index of the first phone."""
+    size = PHONES_IN_CHUNK
     chunks: list[Params] = []
     begin = 0
     while begin < len(phones):

@@ -1,6 +1,6 @@
-"""Rows of a file of number groups: what their columns may hold. No I/O, no database.
+"""Check the rows of a file of number groups, without I/O.
 
-The import at the database and the one through the API read and check rows with this.
+Used by the import into the database and the import through the API.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,22 +16,20 @@ COLUMNS: Final = ("groupId", "groupName", "phones", "remark")
 """The columns of a file of groups."""
 
 RawRow = tuple[int, dict[str, str]]
-"""A row as read: its line, counted from 1, and its columns; one named "error" says why it
+"""A row as read: its line, counted from 1, and its columns. A column "error" holds the reason if it
 could not be read."""
 
 Refuse = Callable[[int, str], None]
-"""Told the line of a bad row and what is wrong with it."""
+"""Called with the line of a bad row and the reason."""
 
 
 class GroupRow(msgspec.Struct, frozen=True):
-    """A row that is right as far as the file alone can tell.
+    """A row without an error that the file alone shows.
 
     Attributes:
-        line: Where it begins, counted from 1.
+        line: Its first line, counted from 1.
         group_id: Empty for a new group.
-        name: Empty where it has none.
-        remark: Empty where it has none.
-        phones: Numbers as stored: no "+", no white space, none twice.
+        phones: As stored: no "+", no white space, no repeats.
     """
 
     line: int
@@ -40,21 +38,18 @@ class GroupRow(msgspec.Struct, frozen=True):
     remark: str
     phones: list[str]
 
-    def __repr__(self) -> str:
-        """Return a text without phone numbers and remark."""
+    def __repr__(self) -> str:  # without phones and remark
         return f"GroupRow(line={self.line}, group_id={self.group_id!r}, name={self.name!r})"
 
 
 def check_rows(
     rows: Iterable[RawRow], read_phones: Callable[[str], list[str]], refuse: Refuse
 ) -> Iterator[GroupRow]:
-    """Return the good rows; bad ones are told and left out.
+    """Return the good rows; call `refuse` with each bad one.
 
     Args:
-        rows: The file's rows.
-        read_phones: Reads a row's numbers, raises OpenPNSError where one is wrong; not asked
-            where there are none, for an exported group may be empty.
-        refuse: Told each bad row.
+        read_phones: Parses the phones of a row and raises OpenPNSError if one is wrong. Not called
+            for an empty text, because an exported group may be empty.
     """
     ids_seen: set[bytes] = set()
     for line, columns in rows:
@@ -76,7 +71,7 @@ def _check(
     if group_id and not GROUP_ID.fullmatch(group_id):
         raise ConfigError("groupId must be empty or 32 lower-case hex characters")
     if group_id and bytes.fromhex(group_id) in ids_seen:
-        raise ConfigError("groupId stands in the file twice")
+        raise ConfigError("groupId is in the file twice")
     try:
         request = msgspec.convert(
             {

@@ -8,32 +8,24 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from openpns import limits
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context
 from openpns.errors import GroupFull, GroupNotFound, ParameterError
 from openpns.groups import phone_chunks
-from openpns.groups.wire import (
-    ADD,
-    DELETE,
-    GROUP_ID,
-    REPLACE,
-    GroupChange,
-    GroupCreated,
-)
+from openpns.groups.rows import GroupRow
+from openpns.groups.wire import ADD, DELETE, GROUP_ID, REPLACE, GroupChange, GroupCreated
 from openpns.kit.casefold import fold_name
 from openpns.phones import mask_phone, parse_phones
 from openpns.storage.store import Params, Row, Statement, Transaction
+
+AUDITED_PHONES_MAX: Final = 3
+"""Masked phones in the audit entry of a write."""
 
 _Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Transaction[GroupChange]]
 
 
 class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an audit entry says of a change of groups.
-
-    Attributes:
-        phones: Some digits of the first few phones of the request.
-    """
+    """The details of an audit entry; `phones` are the first few of the request, masked."""
 
     groups: int = 0
     added: int = 0
@@ -45,12 +37,7 @@ class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
 async def create_group(
     context: Context, *, phones: str, group_name: str | None = None, remark: str | None = None
 ) -> GroupCreated:
-    """Create a group.
-
-    Args:
-        phones: Phones with country code, joined with commas.
-        group_name: Its name; the groupId if empty or None.
-        remark: Its remark; empty if None.
+    """Create a group; the parameters are the fields of `wire.CreateGroup`.
 
     Raises:
         ParameterError: A phone is not valid.
@@ -63,18 +50,8 @@ async def create_group(
     def steps() -> Transaction[Effect[GroupCreated]]:
         check_group_size(len(members), context.services.phones_in_group_max)
         seq = (yield take_seqs(context.customer_id, 1))[0][0]
-        yield Statement(
-            "group_create",
-            group_row(
-                context.customer_id,
-                created.group_id,
-                seq,
-                now_ms,
-                name=group_name,
-                remark=remark,
-                phones=members,
-            ),
-        )
+        new = GroupRow(0, created.group_id, group_name or "", remark or "", members)
+        yield Statement("group_create", group_row(context.customer_id, new, seq, now_ms))
         yield from phone_chunks.write_chunks(context.customer_id, seq, members)
         yield _fill_members(context.customer_id, seq, members)
         return Effect(created, created.group_id, changed(members, added=len(members)))
@@ -90,7 +67,7 @@ async def create_group(
             "remark": remark or None,
         },
         result=GroupCreated,
-        may_batch=len(members) <= limits.PHONES_IN_CHUNK,
+        may_batch=len(members) <= phone_chunks.PHONES_IN_CHUNK,
     )
 
 
@@ -107,13 +84,7 @@ async def update_group(
 ) -> GroupChange | None:
     """Add phones to a group, delete some, replace all, or rename it; all or nothing.
 
-    Args:
-        operate_type: ADD, DELETE or REPLACE; None together with `phones` only renames.
-        phones: Phones with country code, joined with commas.
-        group_name: Its new name; the groupId if empty; None keeps the name.
-        remark: Its new remark; None keeps the remark.
-        detail: Return what the change did.
-        dry_run: Return what the change would do, and change nothing.
+    The parameters are the fields of `wire.UpdateGroup`; None is a missing one.
 
     Raises:
         GroupNotFound: The customer has no such group.
@@ -126,11 +97,8 @@ async def update_group(
     kind = "rename" if operate_type is None else _KINDS[operate_type]
     is_renamed = not (group_name is None and remark is None)
     check_group_id(group_id)
-    group = {
-        "customer_id": context.customer_id,
-        "group_id": group_id,
-        "now_ms": context.clock(),
-    }
+    now_ms = context.clock()
+    group = {"customer_id": context.customer_id, "group_id": group_id, "now_ms": now_ms}
 
     def steps() -> Transaction[Effect[GroupChange | None]]:
         found = yield Statement("group_lock", group)
@@ -195,45 +163,31 @@ async def delete_group(context: Context, *, group_id: str) -> None:
 def changed(
     phones: Sequence[str], *, added: int = 0, removed: int = 0, is_renamed: bool = False
 ) -> Changed:
-    """Return the details of an audit entry, with the phones of the request masked."""
-    some = tuple(mask_phone(phone) for phone in phones[: limits.AUDIT_PHONES_MAX])
+    """Return the details of an audit entry, with masked phones of the request."""
+    some = tuple(mask_phone(phone) for phone in phones[:AUDITED_PHONES_MAX])
     return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
 
 
 def take_seqs(customer_id: str, groups: int) -> Statement:
-    """Return the statement that takes the next places in a customer's order.
+    """Return the statement that takes the next seqs of a customer; it returns the first one.
 
-    It locks the customer's row, and counts the groups; its row is the first place.
+    It also locks the customer's row and adds to its count of groups.
     """
     return Statement("group_seq_take", {"customer_id": customer_id, "groups": groups})
 
 
-def group_row(
-    customer_id: str,
-    group_id: str,
-    seq: int,
-    now_ms: int,
-    *,
-    name: str | None,
-    remark: str | None,
-    phones: Sequence[str],
-) -> dict[str, object]:
-    """Return the parameters of group_create.
-
-    Args:
-        seq: Its place in the customer's order.
-        name: Its name; the groupId if empty or None.
-        phones: Its phones as stored, without repeats, in order.
-    """
+def group_row(customer_id: str, group: GroupRow, seq: int, now_ms: int) -> dict[str, object]:
+    """Return the parameters of group_create; an empty name is the groupId."""
+    name = group.name or group.group_id
     return {
         "customer_id": customer_id,
-        "group_id": group_id,
+        "group_id": group.group_id,
         "group_seq": seq,
-        "group_name": name or group_id,
-        "folded_name": fold_name(name or group_id),
-        "remark": remark or "",
-        "phone_count": len(phones),
-        "phones": phone_chunks.first_chunk(phones),
+        "group_name": name,
+        "folded_name": fold_name(name),
+        "remark": group.remark,
+        "phone_count": len(group.phones),
+        "phones": phone_chunks.first_chunk(group.phones),
         "now_ms": now_ms,
     }
 
@@ -257,7 +211,7 @@ def _rename(group: Params, group_name: str | None, remark: str | None) -> Statem
 
 
 def _fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
-    """Return the statement that stores the phones of a group that has none."""
+    """Return the statement that stores the phones of a group without any."""
     members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
     return Statement("group_member_fill", members)
 
@@ -313,13 +267,7 @@ def _rewrite_phones(
     group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
 ) -> Transaction[None]:
     """Rewrite the phone text of a group that had `count` phones."""
-    yield from phone_chunks.rewrite_chunks(group["customer_id"], seq, count, phones)
-    yield Statement(
-        "group_update",
-        {
-            **group,
-            "phones": phone_chunks.first_chunk(phones),
-            "phone_count": len(phones),
-            "position_next": position_next,
-        },
-    )
+    yield from phone_chunks.delete_chunks(group["customer_id"], seq, count)
+    yield from phone_chunks.write_chunks(group["customer_id"], seq, phones)
+    text = {"phones": phone_chunks.first_chunk(phones), "phone_count": len(phones)}
+    yield Statement("group_update", {**group, **text, "position_next": position_next})

@@ -1,4 +1,4 @@
-"""Bulk import and export of number groups, at the database, for the operator.
+"""Import number groups into the database and export them, for the operator.
 
 Rows are checked and written in batches, each in one transaction. Memory holds one batch, and 16
 bytes and some overhead for each groupId of the file.
@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from openpns import limits
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Services
 from openpns.groups import phone_chunks
@@ -18,6 +17,10 @@ from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.groups.service import Changed, check_group_size, group_row, take_seqs
 from openpns.phones import parse_phones
 from openpns.storage.store import Statement, StatementBatch, Transaction
+
+# Bounds of one transaction of an import.
+BATCH_GROUPS: Final = 1000
+BATCH_PHONES: Final = 20_000
 
 _EXPORT_ROWS_EACH: Final = 64
 
@@ -30,7 +33,7 @@ class BadRow(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct):
-    """How much an import found and wrote."""
+    """The counts of an import."""
 
     groups: int = 0
     phones: int = 0
@@ -46,12 +49,9 @@ async def import_rows(
     on_batch: Callable[[], None],
     dry_run: bool,
 ) -> Imported:
-    """Write every good row as a new group, in the file's order; bad rows are left out.
+    """Write every good row as a new group, in the file's order; skip bad rows.
 
-    Args:
-        on_bad: Called with each bad row.
-        on_batch: Called after each batch.
-        dry_run: Check every row as a real run would, and write nothing.
+    A dry run makes the same checks and writes nothing.
     """
     done = Imported()
 
@@ -95,20 +95,14 @@ def _batches(
     batch: list[GroupRow] = []
     phones = 0
     for row in check_rows(rows, read_phones, refuse):
-        if batch and (
-            len(batch) >= limits.IMPORT_BATCH_GROUPS
-            or phones + len(row.phones) > limits.IMPORT_BATCH_PHONES
-        ):
+        if batch and (len(batch) >= BATCH_GROUPS or phones + len(row.phones) > BATCH_PHONES):
             yield batch
             batch, phones = [], 0
-        batch.append(row if row.group_id else _with_new_id(row, services.ids.group_id()))
+        group_id = row.group_id or services.ids.group_id()
+        batch.append(msgspec.structs.replace(row, group_id=group_id))
         phones += len(row.phones)
     if batch:
         yield batch
-
-
-def _with_new_id(row: GroupRow, group_id: str) -> GroupRow:
-    return msgspec.structs.replace(row, group_id=group_id)
 
 
 async def _find_taken(services: Services, customer_id: str, batch: Sequence[GroupRow]) -> set[str]:
@@ -122,7 +116,7 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
     now_ms = services.clock()
 
     def steps() -> Transaction[OperatorEffect[set[str]]]:
-        # Taking no place locks the customer's row: no other import can take an id meanwhile.
+        # Taking 0 seqs locks the customer's row: no other import can take an id meanwhile.
         yield take_seqs(customer_id, 0)
         found = yield Statement("group_id_taken", _ids(customer_id, batch))
         taken = {row[0] for row in found}
@@ -143,30 +137,14 @@ def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Transa
     first = (yield take_seqs(customer_id, len(groups)))[0][0]
     yield StatementBatch(
         "group_create",
-        [
-            group_row(
-                customer_id,
-                group.group_id,
-                seq,
-                now_ms,
-                name=group.name,
-                remark=group.remark,
-                phones=group.phones,
-            )
-            for seq, group in enumerate(groups, first)
-        ],
+        [group_row(customer_id, group, seq, now_ms) for seq, group in enumerate(groups, first)],
     )
     for seq, group in enumerate(groups, first):
         yield from phone_chunks.write_chunks(customer_id, seq, group.phones)
     yield StatementBatch(
         "group_member_insert",
         [
-            {
-                "customer_id": customer_id,
-                "group_seq": seq,
-                "phone": phone,
-                "position": position,
-            }
+            {"customer_id": customer_id, "group_seq": seq, "phone": phone, "position": position}
             for seq, group in enumerate(groups, first)
             for position, phone in enumerate(group.phones)
         ],

@@ -1,7 +1,7 @@
 """The number group actions on the wire: a struct for each request and each response."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,29 +27,31 @@ REPLACE: Final = 2
 """The values of updateGroup's operateType."""
 
 
+def _limit(meaning: str, at_most: int) -> msgspec.Meta:
+    return integer(meaning, 0, at_most, LimitOutOfRange)
+
+
+def _offset(meaning: str) -> msgspec.Meta:
+    return integer(meaning, 0, limits.OFFSET_MAX, OffsetOutOfRange)
+
+
+_Phones: TypeAlias = Annotated[
+    str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
+]
+
+
 class ListGroup(RequestBody, frozen=True):
     """Return a page of the customer's number groups, oldest first."""
 
     limit: Annotated[
         int,
-        integer(
+        _limit(
             "How many groups to return; 0 returns as many as a page may hold, 1000.",
-            0,
             limits.GROUPS_IN_PAGE_MAX,
-            LimitOutOfRange,
         ),
     ]
     offset: (
-        Annotated[
-            int,
-            integer(
-                "How many groups to skip; 0 starts at the first.",
-                0,
-                limits.OFFSET_MAX,
-                OffsetOutOfRange,
-            ),
-        ]
-        | UnsetType
+        Annotated[int, _offset("How many groups to skip; 0 starts at the first.")] | UnsetType
     ) = UNSET
     after: (
         Annotated[
@@ -97,9 +99,7 @@ class ListGroup(RequestBody, frozen=True):
 class CreateGroup(WriteBody, frozen=True):
     """Create a number group."""
 
-    phones: Annotated[
-        str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
-    ]
+    phones: _Phones
     group_name: (
         Annotated[
             str,
@@ -123,12 +123,7 @@ class UpdateGroup(WriteBody, frozen=True):
         ]
         | UnsetType
     ) = UNSET
-    phones: (
-        Annotated[
-            str, text("Phone numbers with country code, joined with `,`.", allowed=PHONES_ALLOWED)
-        ]
-        | UnsetType
-    ) = UNSET
+    phones: _Phones | UnsetType = UNSET
     group_name: (
         Annotated[
             str,
@@ -172,26 +167,16 @@ class ListGroupPhones(RequestBody, frozen=True):
     group_id: Annotated[str, text("The group.")]
     limit: Annotated[
         int,
-        integer(
+        _limit(
             "How many phone numbers to return; 0 returns as many as a page may hold, 10 000.",
-            0,
             limits.PHONES_IN_PAGE_MAX,
-            LimitOutOfRange,
         ),
     ]
-    offset: Annotated[
-        int,
-        integer(
-            "How many phone numbers to skip; 0 starts at the first.",
-            0,
-            limits.OFFSET_MAX,
-            OffsetOutOfRange,
-        ),
-    ]
+    offset: Annotated[int, _offset("How many phone numbers to skip; 0 starts at the first.")]
 
 
 class Group(msgspec.Struct, rename="camel"):
-    """A number group in listGroup's response; the fields stand in this order."""
+    """A number group in listGroup's response; the order of the fields is part of the API."""
 
     customer_id: Annotated[str, text("The customer that the group belongs to.")]
     group_name: Annotated[str, text("The group's name.")]
@@ -199,13 +184,12 @@ class Group(msgspec.Struct, rename="camel"):
     phones: Annotated[str, text("Its phone numbers in the order they were added, joined with `,`.")]
     remark: Annotated[str, text("The group's remark.")]
 
-    def __repr__(self) -> str:
-        """Return a text without phones and remark."""
+    def __repr__(self) -> str:  # without phones and remark
         return f"{type(self).__name__}({self.group_id!r}, group_name={self.group_name!r})"
 
 
 class GroupPage(msgspec.Struct):
-    """The `data` of listGroup; the fields stand in this order."""
+    """The `data` of listGroup; the order of the fields is part of the API."""
 
     groups: Annotated[list[Group], text("The groups of this page, oldest first.")]
     total: Annotated[int, text("How many groups there are, of those that match the filters.")]
@@ -236,7 +220,6 @@ class PhonePage(msgspec.Struct):
     total: Annotated[int, text("How many phone numbers the group holds.")]
 
     def __repr__(self) -> str:
-        """Return a text without phones."""
         return f"PhonePage(total={self.total})"
 
 

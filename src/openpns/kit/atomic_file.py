@@ -12,8 +12,7 @@ from pathlib import Path
 def draft_beside(target: Path, side_files: Sequence[str] = ()) -> Iterator[Path]:
     """Create an empty file with mode 0600 in the folder of `target`; delete it after the block.
 
-    Args:
-        side_files: Suffixes of files to delete with it.
+    Files with its name and a suffix of `side_files` are deleted, too.
 
     Raises:
         OSError: The file cannot be created.
@@ -50,9 +49,7 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-        if (
-            hasattr(fcntl, "F_FULLFSYNC") and path.is_file()
-        ):  # macOS: fsync ends in the disk's cache
+        if hasattr(fcntl, "F_FULLFSYNC") and path.is_file():  # macOS: fsync ends in a cache
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     finally:
         os.close(descriptor)

@@ -36,11 +36,7 @@ class Batch(Generic[ItemT]):
     While as many runs as allowed are in flight, items wait for the next one. A run takes only
     items that were added before it began.
 
-    Args:
-        run: Runs a batch. It must not raise.
-        items_max: How many items one run takes.
-        in_flight_max: How many runs may be in flight.
-        on_idle: Called when the last run ends and no item waits.
+    `run` must not raise. `on_idle` is called when the last run ends and no item waits.
     """
 
     def __init__(
@@ -93,9 +89,9 @@ class SingleFlight(Generic[KeyT, ResultT]):
     ) -> ResultT:
         """Return the result of work, or of the same work that another caller has in flight.
 
+        An error of the work is raised to its own caller only.
+
         Args:
-            key: Equal for the same work.
-            work: Does the work. Its error is raised to its own caller only.
             is_current: Whether the result of a run that began before this call may be used.
             is_shared: Whether a result may be used by several callers.
         """

@@ -31,11 +31,7 @@ def success_begin(request_id: str) -> bytes:
 
 
 def success(request_id: str, fragment: bytes = b"") -> bytes:
-    """Return a whole successful response.
-
-    Args:
-        fragment: A JSON member without a comma before it; empty if the action returns nothing.
-    """
+    """Return a whole successful response; a fragment is one JSON member, or empty."""
     if not fragment:
         return success_begin(request_id) + ENVELOPE_END
     return b"%s,%s}" % (success_begin(request_id), fragment)

@@ -18,12 +18,7 @@ _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded"
 def integer(
     meaning: str, at_least: int, at_most: int, out_of_range: type[WireError] = ParameterError
 ) -> msgspec.Meta:
-    """Describe an integer field.
-
-    Args:
-        meaning: One line for the docs.
-        out_of_range: The error for an integer outside the bounds.
-    """
+    """Describe an integer field; `meaning` is one line for the docs."""
     return msgspec.Meta(
         ge=at_least,
         le=at_most,
@@ -48,7 +43,6 @@ def text(meaning: str, chars_max: int | None = None, allowed: str = "text") -> m
     """Describe a text field.
 
     Args:
-        meaning: One line for the docs.
         chars_max: Characters it may have, none of them a control character; None for a text that
             the rule itself checks.
         allowed: What is allowed, for the error text, if `chars_max` is None.
@@ -111,10 +105,7 @@ class BodyReader(Generic[BodyT]):
         self._wire_names = {field.name: field.encode_name for field in self._fields}
 
     def read(self, body: bytes, content_type: str | None) -> BodyT:
-        """Return the request of a body.
-
-        Args:
-            content_type: The header Content-Type; None is taken as JSON.
+        """Return the request of a body; without a Content-Type it is JSON.
 
         Raises:
             WireError: The first thing that is wrong, fields in the order of the docs.
@@ -162,7 +153,7 @@ class BodyReader(Generic[BodyT]):
                 kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
                 return kind(f"{field.encode_name} must be {allowed}")
         # Read one by one, the last of each name counts, and each of them is allowed.
-        return ParameterError("a field of the body stands twice")
+        return ParameterError("a field of the body is sent twice")
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:

@@ -22,9 +22,7 @@ ALGORITHMS: Final = frozenset(_DIGESTS)
 def text_before_secret(access_key: str, action: str, biz_type: str, ts: str, body: bytes) -> bytes:
     """Return the text to sign in UTF-8, up to the value of the secret.
 
-    Args:
-        ts: The header ts, as sent.
-        body: The body exactly as sent; an empty one has no `&body=`.
+    `ts` and `body` are exactly as sent; an empty body has no `&body=`.
     """
     head = f"accessKey={access_key}&action={action}&bizType={biz_type}&ts={ts}"
     if not body:
@@ -43,9 +41,6 @@ def sign(
 ) -> str:
     """Return the signature: the digest of the text to sign, in lower-case hex.
 
-    Args:
-        algorithm: "md5" or "sha256".
-
     Raises:
         KeyError: The algorithm is unknown.
     """
@@ -56,12 +51,8 @@ def sign(
 def matches(signature: str, before_secret: bytes, secrets: Sequence[bytes], algorithm: str) -> bool:
     """Return whether a signature was made with one of the secrets, in constant time.
 
-    All secrets are tried, so that the time does not depend on which one matches.
-
-    Args:
-        signature: The header sign, as sent; ASCII.
-        before_secret: The result of `text_before_secret`.
-        algorithm: "md5" or "sha256".
+    All secrets are tried, so that the time does not depend on which one matches. `before_secret` is
+    the result of `text_before_secret`.
     """
     digest = _begin(algorithm, before_secret)
     found = False

@@ -34,10 +34,7 @@ Response = tuple[int, str, bytes]
 
 
 class AdminServer(ThreadingHTTPServer):
-    """Serve `/healthz`, `/readyz` and `/metrics`.
-
-    Args:
-        counters: The file of the workers' counters.
+    """Serve `/healthz`, `/readyz` and `/metrics`, which reads the file of counters.
 
     Raises:
         OSError: The port is in use or not allowed.

@@ -1,4 +1,4 @@
-"""Wiring: from settings to an API. The only module that knows all parts of the server."""
+"""Wire the parts of the server: from settings to an API."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from openpns import limits
 from openpns.accounts import master_key
+from openpns.api.authentication import CACHED_KEY_BYTES
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
 from openpns.api.registry import CLEAN_UPS
@@ -26,6 +26,8 @@ from openpns.storage.store import Store
 
 COUNTERS_VARIABLE: Final = "OPENPNS_INTERNAL_COUNTERS"
 """The file of the workers' counters; set by `openpns serve` for its workers."""
+
+CLEAN_UP_S: Final = 30.0
 
 
 class Application:
@@ -119,7 +121,7 @@ class Application:
 
     async def _renew(self, store: Store, ids: Snowflake) -> None:
         while True:
-            await asyncio.sleep(limits.WORKER_RENEW_MS / 1000)
+            await asyncio.sleep(worker_ids.RENEW_MS / 1000)
             try:
                 await worker_ids.renew(store, self._clock, self._owner, ids)
             except WireError as error:  # the next attempt is well before the lease expires
@@ -129,7 +131,7 @@ class Application:
 async def _clean(services: Services) -> None:
     """Delete expired rows periodically. Every worker runs this; there is no leader."""
     while True:
-        await asyncio.sleep(limits.CLEAN_UP_S)
+        await asyncio.sleep(CLEAN_UP_S)
         try:
             for clean_up in CLEAN_UPS:
                 await clean_up(services)
@@ -157,7 +159,7 @@ async def open_checked(settings: Settings) -> Store:
         settings.database,
         timeout_ms=settings.storage_timeout_ms,
         connections_max=settings.postgres_connections_max,
-        cached_rows_max=settings.cache_bytes_max // limits.CACHED_KEY_BYTES,
+        cached_rows_max=settings.cache_bytes_max // CACHED_KEY_BYTES,
     )
     try:
         await connect.check_current(store, settings.database)
@@ -168,12 +170,5 @@ async def open_checked(settings: Settings) -> Store:
 
 
 def from_environ(**parts: Any) -> Application:
-    """Return an application with the settings of the environment.
-
-    Args:
-        parts: Further arguments of `Application`, such as a test's clock.
-
-    Raises:
-        ConfigError: A setting is wrong.
-    """
+    """Return an application with the settings of the environment; see `load_settings`."""
     return Application(load_settings({}, os.environ), os.environ, **parts)

@@ -6,7 +6,7 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any
 
-from openpns import limits
+from openpns.api import request_body
 from openpns.api.pipeline import Api, HeaderList, Reply
 from openpns.api.request_body import BodyBudget, BodyCollector
 from openpns.errors import OpenPNSError, ParameterError
@@ -86,7 +86,7 @@ async def _read_body(
     length = int(sent) if sent.isdigit() else bytes_max
     if length > bytes_max:
         return None
-    with nullcontext() if length <= limits.BODY_BYTES_SMALL else room.reserve(length):
+    with nullcontext() if length <= request_body.SMALL_BODY_BYTES else room.reserve(length):
         return await _collect(receive, bytes_max)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
-from openpns import limits
+from openpns.api import request_body
 from openpns.api.request_body import BodyCollector
 from openpns.core import logs
 from openpns.errors import InternalError, OpenPNSError, ParameterError
@@ -72,7 +72,7 @@ class RsgiApp:
         if length > bytes_max:
             return None
         try:
-            if sent is not None and length <= limits.BODY_BYTES_SMALL:
+            if sent is not None and length <= request_body.SMALL_BODY_BYTES:
                 whole: bytes = await proto()
                 return whole
             with self._room.reserve(length):

@@ -25,6 +25,7 @@ from openpns.api.counters import create_counter_file
 from openpns.clock import now_ms
 from openpns.core import logs, worker_ids
 from openpns.errors import ConfigError, OpenPNSError
+from openpns.protocol.headers import host_in_url
 from openpns.server.admin import AdminServer
 from openpns.server.application import COUNTERS_VARIABLE, open_checked
 from openpns.server.config import Settings, load_settings, to_environ
@@ -41,8 +42,7 @@ _RETRY_S_MAX: Final = 8.0
 def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the requests in flight and return.
 
-    Args:
-        started: Called when the port is known and free, before the workers start.
+    `started` is called when the port is known and free, before the workers start.
 
     Raises:
         ConfigError: A setting cannot be used: the port is in use, the database cannot be opened or
@@ -67,7 +67,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
 
 
 async def _check(settings: Settings, *, by_writing: bool = False) -> None:
-    """Raise now what every worker would raise at its start."""
+    """Raise the errors that every worker would raise at its start."""
     store = await open_checked(settings)
     try:
         await master_key.open_secret_box(
@@ -108,7 +108,7 @@ def _serve(settings: Settings) -> None:
         log_dictconfig=logs.granian_config(),
     )
     log = logs.logger()
-    log.info("serving", url=f"http://{_url_host(settings.host)}:{settings.port}/api/pns/")
+    log.info("serving", url=f"http://{host_in_url(settings.host)}:{settings.port}/api/pns/")
     # A closed terminal stops the server like Ctrl-C; Granian's default is a reload.
     server.on_startup(lambda: signal.signal(signal.SIGHUP, server.signal_handler_interrupt))
     server.serve(target_loader=_load, wrap_loader=False)
@@ -145,7 +145,7 @@ def _start_admin(settings: Settings, counters: Path) -> AdminServer | None:
         raise _port_error("admin_port", settings.admin_host, settings.admin_port, error) from None
     admin.start()
     host, port = admin.server_address[:2]
-    logs.logger().info("admin port open", url=f"http://{_url_host(str(host))}:{port}/healthz")
+    logs.logger().info("admin port open", url=f"http://{host_in_url(str(host))}:{port}/healthz")
     return admin
 
 
@@ -155,12 +155,8 @@ def free_port(name: str, host: str, port: int) -> tuple[str, int]:
     Workers share the port (SO_REUSEPORT), so a second server could bind it as well. This check
     finds a port that is in use.
 
-    Args:
-        name: The name of the setting, for the error text.
-        host: An address or name of this machine.
-
     Raises:
-        ConfigError: The port cannot be bound.
+        ConfigError: The port cannot be bound; the text contains the setting `name`.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -185,7 +181,3 @@ def _port_error(name: str, host: str, port: int, error: Exception) -> ConfigErro
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
         reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return ConfigError(f"{name}: cannot listen on {host!r} port {port}: {reason}")
-
-
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -1,1 +1,1 @@
-"""Where data is kept: one protocol, two engines."""
+"""Storage: one protocol, two engines."""

@@ -1,4 +1,4 @@
-"""Opening a store from a URL, and bringing its tables up to date."""
+"""Open a store from a URL, and check its migrations."""
 
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,9 @@ async def open_store(
     connections_max: int = limits.POSTGRES_CONNECTIONS_MAX,
     cached_rows_max: int = 0,
 ) -> "Store":
-    """Open the database that a URL names.
+    """Open the database that a URL names; see `database_path`.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
         create: Create a missing SQLite file.
         timeout_ms: How long a statement, or the wait for a connection or lock, may take.
         connections_max: How many PostgreSQL connections this process may hold.
@@ -54,13 +53,7 @@ async def open_store(
 
 
 async def migrate(store: "Store", url: str, *, with_post: bool = False) -> list[Migration]:
-    """Apply the missing migration steps and return them.
-
-    Args:
-        store: The open database.
-        url: Its URL, which names the engine.
-        with_post: Whether to apply `post` steps to a database that is not empty.
-    """
+    """Apply the missing migration steps and return them; see `Store.migrate`."""
     return await store.migrate(migrations.load_migrations(engine_of(url)), with_post=with_post)
 
 
@@ -68,10 +61,6 @@ async def check_current(store: "Store", url: str) -> None:
     """Make sure that a database has tables that this version can work with.
 
     `post` steps may be missing, and newer `pre` steps may be there.
-
-    Args:
-        store: The open database.
-        url: Its URL, which names the engine.
 
     Raises:
         ConfigError: It is too old or too new; the text names the command to run.

@@ -29,8 +29,7 @@ class Statement(msgspec.Struct, frozen=True):
     name: str
     params: Params
 
-    def __repr__(self) -> str:
-        """Return a text without the parameters: they may be phone numbers."""
+    def __repr__(self) -> str:  # without the parameters: they may be phone numbers
         return f"Statement({self.name!r})"
 
 
@@ -41,7 +40,6 @@ class StatementBatch(msgspec.Struct, frozen=True):
     params: Sequence[Params]
 
     def __repr__(self) -> str:
-        """Return a text without the parameters: they may be phone numbers."""
         return f"StatementBatch({self.name!r}, {len(self.params)} times)"
 
 
@@ -59,14 +57,14 @@ class Store(Protocol):
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
         """Run one reading statement.
 
-        Its rows are one snapshot, which has every write that was acknowledged before the call.
+        Its rows are one snapshot with every write that was acknowledged before.
         """
         ...
 
     async def get_cached(self, name: str, value: str) -> NamedRow | None:
         """Return the row that a statement with the option `cached` finds by a value.
 
-        The row is as it is after the call. The engine may read it for several callers together,
+        The row is not older than the call. The engine may read it for several callers together,
         or return a cached row that is proven current.
         """
         ...
@@ -104,11 +102,9 @@ class Store(Protocol):
     async def migrate(
         self, known: "Sequence[Migration]", *, with_post: bool = False
     ) -> "list[Migration]":
-        """Apply the missing steps in one transaction under a lock, and return them.
+        """Apply the missing ones of all steps in one transaction under a lock; return them.
 
-        Args:
-            known: Every step of this version, in order.
-            with_post: Whether to apply `post` steps to a database that is not empty.
+        `post` steps are applied to an empty database, to another one only with `with_post`.
 
         Raises:
             ConfigError: The database refuses a step, or the text of an applied step has changed.

@@ -13,6 +13,7 @@ import msgspec
 from openpns import limits
 from openpns.api.pipeline import ReadBody, Reply
 from openpns.client.group_types import Group
+from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import ParameterError
 from openpns.ids import IdSource, Snowflake
@@ -253,7 +254,7 @@ class Emulator:
     async def _new_service(self) -> EmulatedService:
         # Another worker id after each reset, so that no request id comes twice.
         self._resets += 1
-        ids = self._ids or Snowflake(self.clock, self._resets % (limits.WORKER_ID_MAX + 1))
+        ids = self._ids or Snowflake(self.clock, self._resets % (worker_ids.WORKER_ID_MAX + 1))
         rates = RateLimits(*self._rate)
         service = await EmulatedService.open(self.clock, ids, rates, self._bounds)
         try:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from openpns import limits
 from openpns.cli.diagnose import sign
+from openpns.diagnosis.signature import search
 from openpns.protocol import signing
 
 ROOT = Path(__file__).parents[3]
@@ -209,7 +209,7 @@ def test_explain_json_names_each_mistake(run_anywhere: Run) -> None:
 def test_explain_without_cause_says_so(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, wrong: str, text: str
 ) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_VARIANTS_IN_PAIR_MAX", 2)  # for speed
+    monkeypatch.setattr(search, "VARIANTS_IN_PAIR_MAX", 2)  # for speed
     done = run_anywhere(*CALL, "--explain", "--sign", wrong, code=4)
     assert text in done.out
     assert "no known mistake explains it" in done.out
@@ -219,7 +219,7 @@ def test_explain_without_cause_says_so(
 def test_explain_reports_an_incomplete_search(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "EXPLAIN_TEXT_BYTES_MAX", 1000)
+    monkeypatch.setattr(search, "TEXT_BYTES_MAX", 1000)
     done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", "0" * 32, code=4)
     assert "not everything was tried" in done.out
 

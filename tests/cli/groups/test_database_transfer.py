@@ -7,8 +7,8 @@ import pytest
 from tests.cli.conftest import Done, Run
 from tests.helpers import FailingStore, on_sqlite_only
 
-from openpns import limits
 from openpns.errors import ServiceUnavailable
+from openpns.groups import transfer
 from openpns.storage import connect
 from openpns.storage.store import Store
 
@@ -37,7 +37,7 @@ BAD_LINES = {
     6: "groupId must be empty or 32 lower-case hex characters",
     7: "groupName is too long or has control characters",
     9: "phones: item 2 is empty",
-    11: "groupId stands in the file twice",
+    11: "groupId is in the file twice",
     12: "groupName is too long or has control characters",
 }
 
@@ -176,7 +176,7 @@ def test_import_reports_a_row_that_is_not_utf_8(groups: Groups) -> None:
 def test_import_writes_nothing_of_a_file_with_broken_csv(
     groups: Groups, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
+    monkeypatch.setattr(transfer, "BATCH_GROUPS", 1)
     rows = ",a,85211111114,\n,b,85211111114,\n"
     done = groups.load(f'{HEADER}{rows},"open,85211111114,\n,c,,\n', *options, code=2)
     assert "in.csv: line 4: not CSV" in done.err
@@ -199,7 +199,7 @@ def _break_writes(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
 def test_interrupted_import_says_what_is_imported(
     groups: Groups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "IMPORT_BATCH_GROUPS", 1)
+    monkeypatch.setattr(transfer, "BATCH_GROUPS", 1)
     rows = "".join(f",{name},85211111114,\n" for name in "abcd")
     with monkeypatch.context() as during:
         _break_writes(during, after=2)

@@ -37,18 +37,18 @@ async def test_silent_host_does_not_hide_the_next_one(postgres_url: str, silent:
 async def test_last_known_primary_is_tried_first(
     postgres_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    tried: list[str] = []
     plain = asyncpg.connect
 
     async def note(url: str, **options: Any) -> Any:
-        asked.append(url)
+        tried.append(url)
         return await plain(url, **options)
 
     monkeypatch.setattr(asyncpg, "connect", note)
     hosts = Hosts(behind(silent, postgres_url))
     for _ in range(2):
         await (await hosts.connect(None, timeout=1.0)).close()
-    assert [silent in url for url in asked] == [True, False, False]
+    assert [silent in url for url in tried] == [True, False, False]
 
 
 async def test_open_refuses_silent_hosts_without_the_password(silent: str) -> None:
@@ -58,9 +58,9 @@ async def test_open_refuses_silent_hosts_without_the_password(silent: str) -> No
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wish", ["any", "standby", "prefer-standby", "read-only", "x"])
-async def test_url_that_asks_for_a_standby_is_refused(wish: str) -> None:
-    url = f"postgresql://user:geheim@127.0.0.1:1/name?target_session_attrs={wish}"
+@pytest.mark.parametrize("attribute", ["any", "standby", "prefer-standby", "read-only", "x"])
+async def test_url_that_asks_for_a_standby_is_refused(attribute: str) -> None:
+    url = f"postgresql://user:geheim@127.0.0.1:1/name?target_session_attrs={attribute}"
     with pytest.raises(ConfigError, match="primary or read-write") as caught:
         await connect.open_store(url)
     assert "geheim" not in str(caught.value)

@@ -12,14 +12,14 @@ class Reads:
     """Reads that wait until they are released; a row is the value and the number of its read."""
 
     def __init__(self) -> None:
-        self.asked: list[list[str]] = []
+        self.values_read: list[list[str]] = []
         self.gate = asyncio.Semaphore(0)
         self.error: Exception | None = None
         self.shared = ReadCoalescer(self.read, "value")
 
     async def read(self, values: list[str]) -> Sequence[NamedRow]:
-        self.asked.append(values)
-        number = len(self.asked)
+        self.values_read.append(values)
+        number = len(self.values_read)
         await self.gate.acquire()
         if self.error is not None:
             raise self.error
@@ -42,7 +42,7 @@ async def test_callers_of_one_turn_share_a_read() -> None:
     await turn()
     reads.gate.release()
     assert await found == [("a", 1), ("b", 1), ("a", 1), None]
-    assert reads.asked == [["a", "b", "unknown"]]
+    assert reads.values_read == [["a", "b", "unknown"]]
 
 
 async def test_caller_never_joins_a_read_in_flight() -> None:
@@ -51,10 +51,10 @@ async def test_caller_never_joins_a_read_in_flight() -> None:
     await turn()
     late = asyncio.create_task(reads.find("a"))
     await turn()
-    assert reads.asked == [["a"], ["a"]]
+    assert reads.values_read == [["a"], ["a"]]
     latest = asyncio.create_task(reads.find("a"))
     await turn()
-    assert len(reads.asked) == 2  # it waits, because two are in flight
+    assert len(reads.values_read) == 2  # it waits, because two are in flight
     for _ in range(3):
         reads.gate.release()
     assert [await early, await late, await latest] == [("a", 1), ("a", 2), ("a", 3)]
@@ -68,7 +68,7 @@ async def test_reads_are_bounded() -> None:
         await turn()
         reads.gate.release()
     assert [row[0] for row in await found if row] == values
-    assert [len(asked) for asked in reads.asked] == [512, 512, 276]
+    assert [len(values) for values in reads.values_read] == [512, 512, 276]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ async def test_failed_read_raises_an_error_of_its_own_to_each_caller(
 
 async def test_cancelled_caller_does_not_affect_the_others() -> None:
     reads = Reads()
-    gone, stays = (asyncio.create_task(reads.find("a")) for _ in range(2))
+    cancelled, stays = (asyncio.create_task(reads.find("a")) for _ in range(2))
     await turn()
-    gone.cancel()
+    cancelled.cancel()
     reads.gate.release()
     assert await stays == ("a", 1)

@@ -315,7 +315,7 @@ async def test_lost_commit_raises_outcome_unknown(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch, error: Exception, *, committed: bool
 ) -> None:
     interrupt_commit(monkeypatch, error, committed=committed)
-    with pytest.raises(OutcomeUnknown, match="send the same bytes again, or read"):
+    with pytest.raises(OutcomeUnknown, match="read, or send it again with its clientToken"):
         await store.write(add("cus_2"))
     assert ("cus_2" in await ids_in(store)) == committed
     assert await store.write(add("cus_3")) == 1

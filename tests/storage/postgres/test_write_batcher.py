@@ -170,7 +170,7 @@ async def test_lockstep_refuses_writes_that_differ(
         await run_lockstep(writes, run)
 
 
-async def test_nothing_is_kept_once_every_write_is_done() -> None:
+async def test_batcher_has_no_batch_left_after_the_last_write() -> None:
     engine = Engine()
     engine.gate.release()
     await engine.batcher.run("cus_1", write())

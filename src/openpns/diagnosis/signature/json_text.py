@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from openpns import limits
+JSON_TOKENS_MAX: Final = 20_000
+"""Longer bodies are not rewritten."""
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
@@ -62,7 +63,7 @@ def parse(body: bytes) -> Node | None:
         text = body.decode()
         json.loads(text)
         tokens = _TOKEN.findall(text)
-        return _node(tokens[::-1]) if len(tokens) <= limits.EXPLAIN_JSON_TOKENS_MAX else None
+        return _node(tokens[::-1]) if len(tokens) <= JSON_TOKENS_MAX else None
     except (ValueError, RecursionError):
         return None
 

@@ -6,9 +6,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from openpns import limits
 from openpns.diagnosis.signature.attempt import Attempt, Mistake, Stage, right_attempt
 from openpns.diagnosis.signature.table import MISTAKES
+
+# Bounds of a search. The bytes are those of all texts together: long bodies end it sooner. For two
+# mistakes at once, only likely variants of each are tried.
+DIGESTS_MAX: Final = 500_000
+TEXT_BYTES_MAX: Final = 256 * 1024 * 1024
+VARIANTS_IN_PAIR_MAX: Final = 64
 
 _MASK: Final = "***"
 _SECRET_CHARS_MIN: Final = 4
@@ -56,13 +61,13 @@ _Base: TypeAlias = tuple[tuple[Found, ...], Attempt]
 class _Search:
     def __init__(self, signature: str) -> None:
         self._signature = signature
-        self._bytes_left = limits.EXPLAIN_TEXT_BYTES_MAX
+        self._bytes_left = TEXT_BYTES_MAX
         self.digests = 0
 
     def matches(self, attempt: Attempt) -> bool:
         """Return whether an attempt has the given signature."""
         self._bytes_left -= attempt.value_bytes()
-        if self._bytes_left < 0 or self.digests == limits.EXPLAIN_DIGESTS_MAX:
+        if self._bytes_left < 0 or self.digests == DIGESTS_MAX:
             raise _BudgetExhausted
         if not attempt.looks_like(self._signature):
             return False
@@ -110,7 +115,7 @@ class _Search:
 
 
 def _likely(mistake: Mistake, attempt: Attempt) -> Iterator[tuple[str, Attempt]]:
-    return islice(mistake.variants(attempt), limits.EXPLAIN_VARIANTS_IN_PAIR_MAX)
+    return islice(mistake.variants(attempt), VARIANTS_IN_PAIR_MAX)
 
 
 def _by_rank() -> list[tuple[Mistake, Mistake]]:

@@ -1,4 +1,4 @@
-"""Fold the names of the groups that are there.
+"""Fold the names of the existing groups.
 
 Neither database folds as Python does: SQLite knows ASCII only, PostgreSQL what its version and
 locale know. SQLite calls a function of openpns; on PostgreSQL the rows are read and updated.

@@ -16,7 +16,7 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -81,7 +81,7 @@ def load_migrations(engine: Engine) -> list[Migration]:
             Migration(
                 int(match[2]),
                 file.read_text("utf-8"),
-                _step(match[3]),
+                cast("Step", match[3] or "stop"),
                 file.name,
                 getattr(module, f"before_{engine}", None),
                 getattr(module, f"after_{engine}", None),
@@ -101,11 +101,6 @@ def find_missing(
     """Return the steps that a run has to apply, in order.
 
     An empty database gets all steps: no server of an older version can be running on it.
-
-    Args:
-        known: Every step of this version.
-        applied: What was applied to the database.
-        with_post: Whether to apply `post` steps.
 
     Raises:
         ConfigError: The SQL of an applied step has changed since.
@@ -134,7 +129,3 @@ def recorded_by(migration: Migration, known: Sequence[Migration]) -> list[Migrat
     if migration.number == STOP_LAST:
         return [one for one in known if one.number <= STOP_LAST]
     return []
-
-
-def _step(name: str | None) -> Step:
-    return "stop" if name is None else "pre" if name == "pre" else "post"

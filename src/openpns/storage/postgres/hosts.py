@@ -1,4 +1,4 @@
-"""Connecting to the primary, whichever host of a PostgreSQL URL it is at the moment."""
+"""Connect to the primary, whichever host of a PostgreSQL URL that is."""
 
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -43,7 +43,6 @@ class Hosts:
         Args:
             timeout: How long it may take in all, in seconds. The hosts share it, so that one that
                 does not answer leaves time for those after it; the driver's own search does not.
-            options: Options of the driver.
 
         Raises:
             OSError: No host can be reached.

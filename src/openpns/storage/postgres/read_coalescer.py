@@ -1,7 +1,7 @@
-"""One statement for the reads of many callers: PostgreSQL is asked for an access key every request.
+"""One statement for the reads of many callers: every request reads its access key.
 
-A caller joins only a statement that is sent after it asked, so its row is never older than its
-question. Under load, the callers that arrive while a statement is in flight share the next one.
+A caller joins only a statement that is sent after its call, so its row is never older than the
+call. Under load, callers that arrive while a statement is in flight share the next one.
 """
 
 import asyncio
@@ -14,18 +14,12 @@ _IN_FLIGHT_MAX: Final = 2
 """One statement's rows are read here while the database runs the next."""
 
 _CALLERS_MAX: Final = 512
-"""How many callers share a statement."""
 
 _Found = Mapping[str, Any] | None
 
 
 class ReadCoalescer:
-    """Finds rows by one value each, many callers with one statement.
-
-    Args:
-        read: Reads the rows of some values.
-        column: The column that holds the value.
-    """
+    """Finds rows by one value of a column each, many callers with one statement."""
 
     def __init__(self, read: Callable[[list[str]], Awaitable[Sequence[Any]]], column: str) -> None:
         self._read = read

@@ -68,12 +68,7 @@ _DRIVER: Final = (*_LOST, asyncpg.PostgresError)
 
 
 class PostgresStore:
-    """A store in a PostgreSQL database; see `openpns.storage.store.Store`.
-
-    Args:
-        pool: Connections to the database.
-        timeout_ms: How long a caller waits for a free connection.
-    """
+    """A store in a PostgreSQL database; see `openpns.storage.store.Store`."""
 
     def __init__(self, pool: Any, timeout_ms: int) -> None:
         self._pool = pool
@@ -84,13 +79,9 @@ class PostgresStore:
 
     @classmethod
     async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
-        """Connect to a database.
+        """Connect to a database; several hosts in the URL are separated by commas.
 
-        Args:
-            url: `postgresql://user:password@host:port/name`; several hosts are separated by
-                commas.
-            timeout_ms: How long a statement, or the wait for a connection, may take.
-            connections_max: How many connections this process may hold.
+        A statement, or the wait for a connection, may take `timeout_ms`.
 
         Raises:
             ConfigError: The database cannot be reached, or it is a standby. The text never
@@ -206,7 +197,7 @@ class PostgresStore:
                 if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
                     raise _to_wire_error(error) from error
                 if lost:
-                    # If one connection is gone, those in the pool most likely are, too.
+                    # If one connection is lost, those in the pool most likely are, too.
                     await self._pool.expire_connections()
             attempt += 1
 
@@ -240,8 +231,8 @@ class PostgresStore:
                 await transaction.commit()
             except (*_LOST, *_UNKNOWN_AT_COMMIT) as error:
                 raise OutcomeUnknown(
-                    "the storage was lost during the commit; the change is there wholly or not "
-                    "at all: send the same bytes again, or read"
+                    "the storage was lost during the commit; the change was written completely "
+                    "or not at all: read, or send it again with its clientToken"
                 ) from error
             return result
 
@@ -307,11 +298,11 @@ async def _roll_back(transaction: Any) -> None:
     try:
         await transaction.rollback()
     except _DRIVER:
-        return  # the connection is gone, and the transaction with it
+        return  # the connection is lost, and the transaction with it
 
 
 def _is_lost(error: Exception) -> bool:
-    # To Python a TimeoutError is an OSError, but asking a slow server again does not help it.
+    # To Python a TimeoutError is an OSError, but a second attempt does not help a slow server.
     return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
 
 

@@ -1,9 +1,9 @@
-"""Writes of many callers in one transaction of PostgreSQL: one commit, and few round trips.
+"""Writes of many callers in one PostgreSQL transaction: one commit and few round trips.
 
 Writes that lock the same row wait for each other anyway, until the commit. Those that arrive while
 one is in flight wait and then run together in lockstep: the first statement of all in one round
 trip, then the second of all, and so on. This is right only for writes that apart from the locked
-row touch rows of their own; whoever passes a `batch_key` guarantees it.
+row touch rows of their own; the code that passes a `batch_key` guarantees it.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from openpns.kit.in_flight import Batch, copy_error, settle
 from openpns.storage.store import Row, Statement, StatementBatch, Transaction
 
 _WRITES_MAX: Final = 64
-"""How many writes one transaction takes."""
 
 MakeSteps: TypeAlias = Callable[[], Transaction[Any]]
 RunAll: TypeAlias = Callable[[Sequence[MakeSteps]], Awaitable[Sequence[Any]]]
@@ -31,7 +30,6 @@ class WriteBatcher:
     Args:
         run_all: Runs writes in one transaction, in lockstep. Raises BatchMismatch, with nothing
             written, if each must run alone.
-        run_alone: Runs a write in a transaction of its own.
     """
 
     def __init__(self, run_all: RunAll, run_alone: Callable[[MakeSteps], Awaitable[Any]]) -> None:
@@ -80,9 +78,7 @@ async def run_lockstep(
 ) -> list[Any]:
     """Run the first statement of all writes, then the second of all; return each result.
 
-    Args:
-        makers: Make the steps of each write.
-        run: Runs statements of one name in order and returns all their rows.
+    `run` runs statements of one name in order and returns all their rows.
 
     Raises:
         BatchMismatch: A write failed, the writes run different statements, or it is not clear

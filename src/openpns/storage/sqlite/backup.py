@@ -1,4 +1,4 @@
-"""Copying an SQLite database while it is written to, and replacing a database by a copy.
+"""Copy an SQLite database while it is written to, and replace a database by a copy.
 
 A copy is a single file. It is written in the target's folder under another name, and renamed once
 it is on disk: a file with the target's name is complete.
@@ -42,11 +42,8 @@ def copy(source: Path, target: Path) -> None:
     """Copy a snapshot of a database, in steps.
 
     Other processes may read and write it meanwhile. They do not wait for the copy, and their
-    writes are not in it. The write-ahead log of the source grows until the copy is done.
-
-    Args:
-        source: The database's file.
-        target: An empty file.
+    writes are not in it. The write-ahead log of the source grows until the copy is done. The
+    target is an empty file.
 
     Raises:
         ConfigError: The source is not a database, or the target cannot be written.
@@ -96,12 +93,9 @@ def seal(file: Path) -> int:
 
 
 def put_in_place(draft: Path, target: Path, aside: Path) -> bool:
-    """Replace a database by another and keep the old one; return whether there was one.
+    """Replace a database by a draft, a single file on disk; return whether there was an old one.
 
-    Args:
-        draft: The new database: a single file, on disk.
-        target: The name of the database.
-        aside: The new name of the old database.
+    The old database gets the name `aside`.
 
     Raises:
         ConfigError: A process has the old database open.

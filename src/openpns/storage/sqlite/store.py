@@ -39,7 +39,7 @@ class SQLiteStore:
     """A store in one SQLite file, or in memory; see `openpns.storage.store.Store`.
 
     Args:
-        path: The file; None for a new database in memory, which is gone with the store.
+        path: The file; None for a new database in memory, which ends with the store.
         timeout_ms: How long a write waits for a write of another process.
         create: Create a missing file, with mode 0600.
         cached_rows_max: How many rows of `get_cached` are cached until anything is committed.
@@ -60,12 +60,8 @@ class SQLiteStore:
         self._sql = {name: one.sql for name, one in self._statements.items()}
         functions = {one.function for one in self._statements.values() if one.function}
         self._register_functions = [load_attribute(path) for path in sorted(functions)]
-        if path is None:
-            pass
-        elif create:
-            _create_private(path)
-        else:
-            _require(path)
+        if path is not None:
+            (_create_private if create else _require)(path)
         try:
             self._reader = self._connect()
         except apsw.Error as error:

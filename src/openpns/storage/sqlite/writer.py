@@ -24,9 +24,7 @@ Lock: TypeAlias = contextlib.AbstractContextManager[Any]
 class Write:
     """A write in flight: its steps, and the future that its caller waits for.
 
-    Args:
-        steps: Makes the steps.
-        skip_savepoint: Run it without a savepoint at first, because it hardly ever fails.
+    With `skip_savepoint` it runs without a savepoint at first, because it hardly ever fails.
     """
 
     def __init__(
@@ -41,13 +39,7 @@ class Write:
 
 
 class Writer:
-    """The thread that writes; the first write starts it.
-
-    Args:
-        connect: Opens the thread's own connection.
-        sql: The statements by name.
-        lock: The lock around a batch.
-    """
+    """The thread that writes, with a connection of its own; the first write starts it."""
 
     def __init__(
         self, connect: Callable[[], apsw.Connection], sql: dict[str, str], lock: Lock
@@ -218,10 +210,7 @@ def _settle(batch: list[Write]) -> None:
 
 def as_parameters(params: Params) -> Params:
     """Write lists as JSON, which `json_each` reads: SQLite has no arrays."""
-    for value in params.values():
-        if isinstance(value, list):
-            break
-    else:
+    if not any(isinstance(value, list) for value in params.values()):
         return params
     return {
         name: json.dumps(value) if isinstance(value, list) else value
