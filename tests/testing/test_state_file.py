@@ -95,6 +95,7 @@ def test_to_text_is_readable() -> None:
 
 def test_reprs_show_no_secret_and_no_phones() -> None:
     assert (
-        repr(KeyState(access_key="key-1", access_secret="secret-1")) == "KeyState(access_key='key-1')"
+        repr(KeyState(access_key="key-1", access_secret="secret-1"))
+        == "KeyState(access_key='key-1')"
     )
     assert "8521" not in repr(GroupState(phones="85211111114"))
