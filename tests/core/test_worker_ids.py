@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from tests import direct
@@ -8,6 +9,8 @@ from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.storage import connect, migrations
+from openpns.storage.migrations import Migration
+from openpns.storage.statements import load_statements
 from openpns.storage.store import Statement, Store, Transaction
 
 
@@ -123,37 +126,60 @@ async def test_take_raises_service_unavailable_if_all_ids_are_leased(
     assert (await worker_ids.take(store, clock, "one too many")).worker_id == 0
 
 
-async def test_require_migration_counts_leases_until_they_are_released_or_expire(
+def guarding(clock: FakeClock, *missing: Migration) -> Callable[[], Transaction[None]]:
+    """The guard's steps of a run that misses these migrations."""
+    return lambda: worker_ids.guard_migrations(clock)(missing)
+
+
+async def test_guard_refuses_post_while_a_worker_that_does_not_know_it_holds_a_lease(
     store: Store, clock: FakeClock
 ) -> None:
-    newer = migrations.newest() + 1
-    await worker_ids.require_migration(store, clock, newer)
+    newest = migrations.newest()
+    known, newer = (Migration(n, "", "post") for n in (newest, newest + 1))
+    await store.write(guarding(clock, newer))
     first = await worker_ids.take(store, clock, "first")
     await worker_ids.take(store, clock, "crashed")
     first.request_id()
-    await worker_ids.require_migration(store, clock, newer - 1)
+    await store.write(guarding(clock, known))
+    await store.write(guarding(clock, Migration(newest + 1, "", "pre")))
     with pytest.raises(ConfigError, match="2 workers of an older version are running"):
-        await worker_ids.require_migration(store, clock, newer)
+        await store.write(guarding(clock, known, newer))
     await worker_ids.release(store, "first", first)
     with pytest.raises(ConfigError, match=r"1 workers .* for 601 s more"):
-        await worker_ids.require_migration(store, clock, newer)
+        await store.write(guarding(clock, newer))
     clock.now_ms += worker_ids.LEASE_MS
-    await worker_ids.require_migration(store, clock, newer)
+    await store.write(guarding(clock, newer))
 
 
-async def test_require_none_counts_leases_of_before_migration_8(
+async def test_guard_refuses_a_stop_step_while_a_lease_of_before_migration_8_is_held(
     database_url: str, clock: FakeClock
 ) -> None:
     store = await connect.open_store(database_url, create=True)
-    await store.migrate(migrations.load_migrations(connect.engine_of(database_url))[:7])
-    await worker_ids.require_none(store, clock)
+    known = migrations.load_migrations(connect.engine_of(database_url))
+    await store.migrate(known[:7])
+    # A post step in the same run: the table of its leases does not exist yet.
+    newer = Migration(migrations.newest() + 1, "SELECT 1", "post")
+    guard = worker_ids.guard_migrations(clock)
     lease = f"INSERT INTO node_lease VALUES (0, 'owner', {clock.now_ms + 1000})"
     await direct.run(database_url, lease)
     with pytest.raises(ConfigError, match=r"1 workers .* for 2 s more"):
-        await worker_ids.require_none(store, clock)
+        await store.migrate([*known, newer], with_post=True, guard=guard)
+    assert len(await store.applied_migrations()) == 7
     clock.now_ms += 1000
-    await worker_ids.require_none(store, clock)
+    assert len(await store.migrate([*known, newer], with_post=True, guard=guard)) == 2
     await store.close()
+
+
+async def test_take_waits_for_the_end_of_a_guarded_migration(
+    store: Store, database_url: str, clock: FakeClock
+) -> None:
+    is_sqlite = connect.engine_of(database_url) == "sqlite"
+    lock = load_statements("sqlite" if is_sqlite else "postgres")["worker_lease_lock"].sql
+    async with direct.holding(database_url, lock):
+        taking = asyncio.create_task(worker_ids.take(store, clock, "late"))
+        await asyncio.wait((taking,), timeout=0.3)
+        assert not taking.done()
+    assert (await taking).worker_id == 0
 
 
 async def test_request_ids_stay_unique_if_the_clock_jumps_back(

@@ -1,7 +1,8 @@
 """listGroup with filters, orders and `after`, compared with a list in Python."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from msgspec import UNSET
 from tests.conftest import FakeClock
 from tests.groups.actions import Groups, joined, phone
 
+from openpns.core.context import Context
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups import find, pages
 from openpns.groups.find import delete_expired_tombstones
 from openpns.kit.casefold import fold_name
+from openpns.storage.store import Params, Row, Store
 
 pytestmark = pytest.mark.usefixtures("sound_tables")
 
@@ -233,3 +236,62 @@ async def test_list_raises_parameter_error_for_conflicting_or_wrong_fields(
 ) -> None:
     with pytest.raises(ParameterError, match=text):
         await mine.list(limit=1, **({"offset": None} | fields))
+
+
+class Between:
+    """A store that runs something after a statement, once."""
+
+    def __init__(self, store: Store, statement: str, then: Callable[[], Awaitable[None]]) -> None:
+        self._store = store
+        self._statement = statement
+        self._then: Callable[[], Awaitable[None]] | None = then
+
+    async def fetch(self, name: str, params: Params) -> Sequence[Row]:
+        rows = await self._store.fetch(name, params)
+        then = self._then
+        if then is not None and name.startswith(self._statement):
+            self._then = None
+            await then()
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def with_store(mine: Groups, store: Any) -> Groups:
+    services = replace(mine.context.services, store=store)
+    return Groups(Context(services, mine.context.principal))
+
+
+async def test_page_is_not_newer_than_the_position_that_it_starts_after(mine: Groups) -> None:
+    first = await mine.create([1], "aa")
+    for number, name in enumerate(("bb", "zz"), 2):
+        await mine.create([number], name)
+
+    async def rename() -> None:
+        await mine.change(first, group_name="yy")
+
+    racing = with_store(mine, Between(mine.context.store, "group_seq_find", rename))
+    page = {"offset": None, "order": "name"}
+    before = await mine.list(10, after=first, **page)
+    raced = await racing.list(10, after=first, **page)
+    after = await mine.list(10, after=first, **page)
+    assert [group.group_name for group in raced.groups] == ["bb", "yy", "zz"]
+    assert [group.group_name for group in after.groups] == ["zz"]
+    assert raced.revision == before.revision != after.revision
+
+
+async def test_page_whose_groups_are_deleted_before_it_is_streamed_is_empty(
+    mine: Groups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PHONES_IN_CHUNKED_PAGE_MIN", 10)
+    group_id = await mine.create(range(20), "aa")
+
+    async def drop() -> None:
+        await mine.drop(group_id)
+
+    racing = with_store(mine, Between(mine.context.store, "group_find_all", drop))
+    found = await racing.list(10, offset=None, after="")
+    assert found.rest is not None
+    assert [group async for groups in found.rest for group in groups] == found.groups == []
+    assert found.next is None

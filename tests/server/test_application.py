@@ -1,17 +1,21 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
-from tests.conftest import FakeClock
+from tests.conftest import START_MS, FakeClock
 from tests.helpers import MASTER_KEY
 
 from openpns.api.pipeline import Api
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
+from openpns.ids import Snowflake
 from openpns.server import application
 from openpns.server.application import Application, from_environ
 from openpns.server.config import Settings, load_settings
+from openpns.storage import connect, migrations
+from openpns.storage.migrations import Migration
 from openpns.storage.store import Store
 
 OTHER_KEY = "BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -106,6 +110,24 @@ async def test_renewal_keeps_worker_id(
     await asyncio.wait_for(renewed.wait(), 30)
     clock.now_ms += worker_ids.LEASE_MS - 1
     assert await _worker_id(await make().start()) == 1
+
+
+async def test_start_refuses_a_post_migration_that_came_before_its_lease(
+    make: Make, store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.load_migrations(connect.engine_of(database_url))
+    newer = Migration(migrations.newest() + 1, "CREATE TABLE extra (a text)", "post", "newer.sql")
+    take = worker_ids.take
+
+    async def take_after_post(*args: Any) -> Snowflake:
+        await store.migrate([*known, newer], with_post=True)
+        return await take(*args)
+
+    monkeypatch.setattr(worker_ids, "take", take_after_post)
+    with pytest.raises(ConfigError, match="which this version does not know"):
+        await make().start()
+    (lease,) = await store.fetch("worker_lease_list", {})
+    assert lease[1] < START_MS + worker_ids.LEASE_MS  # released
 
 
 async def test_renewal_error_is_logged_and_retried(

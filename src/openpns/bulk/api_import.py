@@ -60,6 +60,10 @@ class Change(msgspec.Struct, frozen=True):
     old_phones: list[str]
     """The phones to remove if the row has none; empty otherwise."""
 
+    def __repr__(self) -> str:
+        """Return a text without phones."""
+        return f"Change(added={self.added}, removed={self.removed})"
+
     @property
     def is_none(self) -> bool:
         """Whether the group stays unchanged."""

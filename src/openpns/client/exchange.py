@@ -195,6 +195,8 @@ def _is_response_to_token(error: WireError | TransportError) -> bool:
 
 def _encode(request: Request[Any]) -> bytes:
     """Return a request's body, which no variable holds."""
-    if request.has_client_token and "clientToken" not in request.body:
-        return msgspec.json.encode(request.body | {"clientToken": uuid4().hex})
+    if request.has_client_token:
+        body = msgspec.to_builtins(request.body)
+        body.setdefault("clientToken", uuid4().hex)
+        return msgspec.json.encode(body)
     return msgspec.json.encode(request.body)

@@ -56,6 +56,10 @@ class IdempotencyKey(msgspec.Struct, frozen=True):
     fingerprint: str
     action: str
 
+    def __repr__(self) -> str:
+        """Return a text without the signature or token."""
+        return f"IdempotencyKey(action={self.action!r})"
+
 
 class Response(msgspec.Struct, frozen=True):
     """A response to a write: code 0 and the result as JSON, or an error's code and detail."""

@@ -12,7 +12,8 @@ from openpns.clock import Clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.storage import migrations
-from openpns.storage.store import Statement, Store, Transaction
+from openpns.storage.migrations import Migration
+from openpns.storage.store import Guard, Statement, Store, Transaction
 
 WORKER_ID_MAX: Final = 1023
 LEASE_MS: Final = 600_000
@@ -30,6 +31,7 @@ async def take(store: Store, clock: Clock, owner: str, used_ms: int = 0) -> Snow
     """
 
     def steps() -> Transaction[Snowflake]:
+        yield Statement("worker_lease_lock", {})
         now = clock()
         expiry = {row[0]: row[1] for row in (yield Statement("worker_lease_list", {}))}
         for worker_id in range(WORKER_ID_MAX + 1):
@@ -70,23 +72,25 @@ async def release(store: Store, owner: str, ids: Snowflake) -> None:
     await store.write(steps)
 
 
-async def require_none(store: Store, clock: Clock) -> None:
-    """Make sure that no worker runs on a database of before migration 8.
+def guard_migrations(clock: Clock) -> Guard:
+    """Return a guard that refuses migrations with which a running worker could not work.
 
-    Raises:
-        ConfigError: Workers hold leases.
+    A step that needs all servers stopped is refused while any lease is held, a `post` step while a
+    worker that does not know it holds one. No worker gets a lease before the transaction ends.
     """
-    _refuse([row[1] for row in await store.fetch("node_lease_list", {})], clock())
 
+    def guard(missing: Sequence[Migration]) -> Transaction[None]:
+        if any(one.step == "stop" for one in missing):
+            rows = yield Statement("node_lease_list", {})
+            _refuse([row[1] for row in rows], clock())
+            return
+        newest_post = max((one.number for one in missing if one.step == "post"), default=0)
+        if newest_post:
+            yield Statement("worker_lease_lock", {})
+            rows = yield Statement("worker_lease_list", {})
+            _refuse([row[1] for row in rows if row[2] < newest_post], clock())
 
-async def require_migration(store: Store, clock: Clock, number: int) -> None:
-    """Make sure that every running worker knows a migration.
-
-    Raises:
-        ConfigError: Workers of an older version hold leases.
-    """
-    rows = await store.fetch("worker_lease_list", {})
-    _refuse([row[1] for row in rows if row[2] < number], clock())
+    return guard
 
 
 def _refuse(lease_ends_ms: Sequence[int], now_ms: int) -> None:

@@ -45,18 +45,22 @@ async def find_groups(
         "name_until": name_from + _NAME_END,
         "phone": None if phone is None else _parse_phone(phone),
     }
-    params |= await _start(context, after, order, name_from)
+    start, revision = await _start(context, after, order, name_from)
+    params |= start
     if after is not None:
         params["limit"] = limit + 1  # one more shows whether there is a next page
     statement = f"{_statement(group_id, group_name, phone)}:{order}"
     found = await fetch_page(context, statement, params)
     if after is not None:
         _cut(found, limit)
-    if found.is_whole:
-        return found
-    found = await stream_page(context, statement, params)
-    if after is not None:
-        _cut(found, limit)
+    if not found.is_whole:
+        found = await stream_page(context, statement, params)
+        if after is not None:
+            _cut(found, limit)
+    if revision is not None:
+        # The page is as old as the position that it starts at: a change between the two reads may
+        # have moved that group. Under the older revision no later request gets the page.
+        found.revision = revision
     return found
 
 
@@ -86,11 +90,13 @@ def _parse_phone(text: str) -> str:
     return phone
 
 
-async def _start(context: Context, after: str | None, order: str, name_from: str) -> dict[str, Any]:
-    """Return the position in the order after which the page starts."""
+async def _start(
+    context: Context, after: str | None, order: str, name_from: str
+) -> tuple[dict[str, Any], int | None]:
+    """Return the position after which the page starts, and the revision that it was read at."""
     if not after:
         seq = SEQ_MAX if order == NEWEST else SEQ_MIN
-        return {"after_seq": seq, "after_name": name_from, "page_from": name_from}
+        return {"after_seq": seq, "after_name": name_from, "page_from": name_from}, None
     group = {"customer_id": context.customer_id, "group_id": after}
     rows = await context.store.fetch("group_seq_find", group)
     if not rows:
@@ -98,14 +104,14 @@ async def _start(context: Context, after: str | None, order: str, name_from: str
             "after must be the id of one of your groups, or of one that was deleted in the last 7 "
             "days; begin again with an empty after"
         )
-    seq, name = rows[0]
+    seq, name, revision = rows[0]
     page_from = max(name_from, name) if order == BY_NAME else name_from
-    return {"after_seq": seq, "after_name": name, "page_from": page_from}
+    return {"after_seq": seq, "after_name": name, "page_from": page_from}, revision
 
 
 def _cut(found: FoundGroups, limit: int) -> None:
     """Remove the group after the page and set `next`."""
-    if found.rest is not None:
+    if found.rest is not None and found.groups:
         found.rest = _cut_rest(found, found.rest, limit)
     has_more = len(found.groups) > limit
     found.groups = found.groups[:limit]

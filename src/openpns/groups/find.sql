@@ -144,12 +144,16 @@ WHERE c.customer_id = :customer_id
 ORDER BY {order}
 
 -- group_seq_find
--- The position of a group in the orders, also of one that was deleted recently.
-SELECT group_seq, folded_name FROM number_group
-WHERE customer_id = :customer_id AND group_id = :group_id
-UNION ALL
-SELECT group_seq, folded_name FROM group_tombstone
-WHERE customer_id = :customer_id AND group_id = :group_id
+-- The position of a group in the orders, also of one that was deleted recently; with the revision.
+SELECT g.group_seq, g.folded_name, c.groups_revision
+FROM (
+    SELECT group_seq, folded_name FROM number_group
+    WHERE customer_id = :customer_id AND group_id = :group_id
+    UNION ALL
+    SELECT group_seq, folded_name FROM group_tombstone
+    WHERE customer_id = :customer_id AND group_id = :group_id
+) AS g
+JOIN customer_state AS c ON c.customer_id = :customer_id
 LIMIT 1
 
 -- group_tombstone_add

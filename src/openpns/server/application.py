@@ -116,6 +116,9 @@ class Application:
 
     async def _lease(self, store: Store) -> Snowflake:
         self._leased = await worker_ids.take(store, self._clock, self._owner)
+        # With the lease, no `post` migration can come that this version does not know; one may have
+        # come since the first check.
+        await connect.check_current(store, self._settings.database)
         self._tasks.append(asyncio.create_task(self._renew(store, self._leased)))
         return self._leased
 

@@ -10,7 +10,7 @@ from openpns.storage.statements import Engine
 from openpns.storage.store import database_path
 
 if TYPE_CHECKING:
-    from openpns.storage.store import Store
+    from openpns.storage.store import Guard, Store
 
 
 def engine_of(url: str) -> Engine:
@@ -52,9 +52,12 @@ async def open_store(
     return await PostgresStore.open(url, timeout_ms, connections_max)
 
 
-async def migrate(store: "Store", url: str, *, with_post: bool = False) -> list[Migration]:
+async def migrate(
+    store: "Store", url: str, *, with_post: bool = False, guard: "Guard | None" = None
+) -> list[Migration]:
     """Apply the missing migration steps and return them; see `Store.migrate`."""
-    return await store.migrate(migrations.load_migrations(engine_of(url)), with_post=with_post)
+    known = migrations.load_migrations(engine_of(url))
+    return await store.migrate(known, with_post=with_post, guard=guard)
 
 
 async def check_current(store: "Store", url: str) -> None:

@@ -47,6 +47,10 @@ Transaction: TypeAlias = Generator[Statement | StatementBatch, Sequence[Row], Re
 """A write: what it yields is run, what it returns is the write's result."""
 
 
+Guard: TypeAlias = Callable[[Sequence["Migration"]], Transaction[None]]
+"""Raises ConfigError if the steps must not be applied now."""
+
+
 class Store(Protocol):
     """A database with openpns's tables.
 
@@ -100,11 +104,16 @@ class Store(Protocol):
         ...
 
     async def migrate(
-        self, known: "Sequence[Migration]", *, with_post: bool = False
+        self,
+        known: "Sequence[Migration]",
+        *,
+        with_post: bool = False,
+        guard: "Guard | None" = None,
     ) -> "list[Migration]":
         """Apply the missing ones of all steps in one transaction under a lock; return them.
 
-        `post` steps are applied to an empty database, to another one only with `with_post`.
+        `post` steps are applied to an empty database, to another one only with `with_post`. The
+        guard of a database that is not empty runs first, in the same transaction.
 
         Raises:
             ConfigError: The database refuses a step, or the text of an applied step has changed.

@@ -9,7 +9,7 @@ from openpns.clock import now_ms
 from openpns.core import worker_ids
 from openpns.errors import ConfigError
 from openpns.storage import connect, migrations
-from openpns.storage.migrations import Applied, Migration
+from openpns.storage.migrations import Migration
 from openpns.storage.store import Store
 
 _CURRENT = "nothing to do: the migrations are current"
@@ -75,24 +75,7 @@ async def _find_missing(store: Store, database: str) -> Sequence[Migration]:
 
 
 async def _migrate(store: Store, database: str, *, post: bool, force: bool) -> Sequence[Migration]:
-    known = migrations.load_migrations(connect.engine_of(database))
-    applied = await store.applied_migrations()
-    if not force:
-        missing = migrations.find_missing(known, applied, with_post=post)
-        await _require_no_older_worker(store, applied, missing)
-    done = await store.migrate(known, with_post=post)
+    guard = None if force else worker_ids.guard_migrations(now_ms)
+    done = await connect.migrate(store, database, with_post=post, guard=guard)
     await connect.check_current(store, database)
     return done
-
-
-async def _require_no_older_worker(
-    store: Store, applied: Sequence[Applied], missing: Sequence[Migration]
-) -> None:
-    """Make sure that no worker runs that could not work with the tables after these steps."""
-    if not applied:
-        return
-    if any(one.step == "stop" for one in missing):
-        await worker_ids.require_none(store, now_ms)
-    newest_post = max((one.number for one in missing if one.step == "post"), default=0)
-    if newest_post:
-        await worker_ids.require_migration(store, now_ms, newest_post)

@@ -1,9 +1,13 @@
 """Migrations of PostgreSQL: which were applied, and applying those that are missing."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+import asyncpg
+
 from openpns.clock import now_ms
+from openpns.errors import ConfigError
 from openpns.storage import migrations
 from openpns.storage.migrations import Applied, Migration
 
@@ -12,6 +16,13 @@ _LOCK: Final = 0x6F70656E706E73
 
 _TIMEOUT_S: Final = 86_400.0
 """Far longer than for other statements: a large table is not rewritten in seconds."""
+
+_LOCK_TIMEOUT: Final = "2s"
+"""How long a step beside running servers waits for a table. While it waits, so do all requests
+that need the table."""
+
+_PAUSE_S: Final = 1.0
+_ATTEMPTS_MAX: Final = 60
 
 _CREATE: Final = (
     "CREATE TABLE schema_migration (number integer NOT NULL PRIMARY KEY, "
@@ -42,15 +53,49 @@ async def read_applied(connection: Any) -> list[Applied]:
     return [Applied(*row) for row in rows]
 
 
+async def repeat(attempt: Callable[[], Awaitable[list[Migration]]]) -> list[Migration]:
+    """Repeat a run of migrations that waits too long for a table, and let requests run meanwhile.
+
+    Raises:
+        ConfigError: The table stays in use.
+    """
+    for _ in range(_ATTEMPTS_MAX - 1):
+        try:
+            return await attempt()
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(_PAUSE_S)
+    try:
+        return await attempt()
+    except asyncpg.LockNotAvailableError:
+        raise ConfigError(
+            "database: cannot migrate: a table is in use by a long transaction, such as pg_dump or "
+            "an export; run openpns migrate again after its end"
+        ) from None
+
+
 async def migrate(
-    connection: Any, known: Sequence[Migration], *, with_post: bool
+    connection: Any,
+    known: Sequence[Migration],
+    check: Callable[[Sequence[Migration]], Awaitable[None]],
+    *,
+    with_post: bool,
 ) -> list[Migration]:
-    """Apply the missing steps, inside the caller's transaction, and return them."""
+    """Apply the missing steps, inside the caller's transaction, and return them.
+
+    `check` raises if they must not be applied to a database that is not empty.
+
+    Raises:
+        LockNotAvailableError: A table is in use; nothing is applied.
+    """
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_TIMEOUT_S)
     applied = await read_applied(connection)
     if not applied and await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
         await connection.execute(_CREATE)
     missing = migrations.find_missing(known, applied, with_post=with_post)
+    if applied:
+        await check(missing)
+    if all(one.step != "stop" for one in missing):
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
     for one in missing:
         if one.before is not None:
             await one.before(connection)

@@ -26,6 +26,7 @@ from openpns.storage.postgres.write_batcher import (
 )
 from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
+    Guard,
     NamedRow,
     Params,
     ResultT,
@@ -166,11 +167,23 @@ class PostgresStore:
         return await self._attempt(read, _READ_ATTEMPTS)
 
     async def migrate(  # noqa: D102
-        self, known: Sequence[Migration], *, with_post: bool = False
+        self,
+        known: Sequence[Migration],
+        *,
+        with_post: bool = False,
+        guard: Guard | None = None,
     ) -> list[Migration]:
-        try:
+        async def attempt() -> list[Migration]:
             async with self._connection() as connection, connection.transaction():
-                return await migrate.migrate(connection, known, with_post=with_post)
+
+                async def check(missing: Sequence[Migration]) -> None:
+                    if guard is not None:
+                        await self._run_steps(connection, guard(missing))
+
+                return await migrate.migrate(connection, known, check, with_post=with_post)
+
+        try:
+            return await migrate.repeat(attempt)
         except _DRIVER as error:
             answer = _to_wire_error(error)
             if isinstance(answer, InternalError):

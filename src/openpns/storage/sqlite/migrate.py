@@ -1,6 +1,6 @@
 """Migrations of SQLite: which were applied, and applying those that are missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import apsw
@@ -25,11 +25,21 @@ def read_applied(connection: apsw.Connection) -> list[Applied]:
 
 
 def migrate(
-    connection: apsw.Connection, known: Sequence[Migration], *, with_post: bool
+    connection: apsw.Connection,
+    known: Sequence[Migration],
+    check: Callable[[Sequence[Migration]], object],
+    *,
+    with_post: bool,
 ) -> list[Migration]:
-    """Apply the missing steps in one transaction and return them."""
+    """Apply the missing steps in one transaction and return them.
+
+    `check` raises if they must not be applied to a database that is not empty.
+    """
     with transaction(connection):
-        missing = migrations.find_missing(known, read_applied(connection), with_post=with_post)
+        applied = read_applied(connection)
+        missing = migrations.find_missing(known, applied, with_post=with_post)
+        if applied:
+            check(missing)
         for one in missing:
             if one.before is not None:
                 one.before(connection)

@@ -26,9 +26,9 @@ from openpns.errors import ConfigError, InternalError
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.sqlite import migrate
 from openpns.storage.sqlite.errors import to_wire_error
-from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters
+from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, run_steps
 from openpns.storage.statements import load_attribute, load_statements
-from openpns.storage.store import NamedRow, Params, ResultT, Row, Transaction
+from openpns.storage.store import Guard, NamedRow, Params, ResultT, Row, Transaction
 
 _OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -194,13 +194,22 @@ class SQLiteStore:
             raise to_wire_error(error) from error
 
     async def migrate(  # noqa: D102
-        self, known: Sequence[Migration], *, with_post: bool = False
+        self,
+        known: Sequence[Migration],
+        *,
+        with_post: bool = False,
+        guard: Guard | None = None,
     ) -> list[Migration]:
         try:
             connection = self._connect()
+
+            def check(missing: Sequence[Migration]) -> None:
+                if guard is not None:
+                    run_steps(connection, self._sql, guard(missing))
+
             try:
                 with self._lock:
-                    return migrate.migrate(connection, known, with_post=with_post)
+                    return migrate.migrate(connection, known, check, with_post=with_post)
             finally:
                 connection.close(True)
         except apsw.Error as error:
@@ -210,6 +219,7 @@ class SQLiteStore:
             raise answer from error
 
     async def close(self) -> None:  # noqa: D102
+        self._writer.refuse_more()
         await asyncio.to_thread(self._writer.close)
         self._reader.close(True)
 

@@ -5,7 +5,7 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import apsw
@@ -76,10 +76,13 @@ class Writer:
         for write in pending:
             self._queue.put(write)
 
-    def close(self) -> None:
-        """Let the writes that wait finish, then end the thread."""
+    def refuse_more(self) -> None:
+        """Refuse writes from now on; runs on the event loop, as `_hand_over` does."""
         self._closed = True
         self._hand_over()
+
+    def close(self) -> None:
+        """Wait for the writes that were handed over, then end the thread."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -129,7 +132,7 @@ class Writer:
                 is_bare = without_savepoint and write.skip_savepoint
                 try:
                     with contextlib.nullcontext() if is_bare else _savepoint(connection):
-                        write.result = self._run_steps(connection, write.steps())
+                        write.result = run_steps(connection, self._sql, write.steps())
                 except Exception as error:
                     if not connection.in_transaction:
                         raise  # SQLite has rolled the whole transaction back
@@ -138,21 +141,24 @@ class Writer:
                     # Raised to its caller.
                     write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
 
-    def _run_steps(self, connection: apsw.Connection, steps: Transaction[Any]) -> Any:
-        try:
-            step = next(steps)
-            while True:
-                step = steps.send(self._run_step(connection, step))
-        except StopIteration as stop:
-            return stop.value
 
-    def _run_step(
-        self, connection: apsw.Connection, step: Statement | StatementBatch
-    ) -> Sequence[Row]:
-        if isinstance(step, StatementBatch):
-            connection.executemany(self._sql[step.name], step.params)
-            return []
-        return connection.execute(self._sql[step.name], as_parameters(step.params)).fetchall()
+def run_steps(connection: apsw.Connection, sql: Mapping[str, str], steps: Transaction[Any]) -> Any:
+    """Run steps in the transaction that a connection has open; return their result."""
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(_run_step(connection, sql[step.name], step))
+    except StopIteration as stop:
+        return stop.value
+
+
+def _run_step(
+    connection: apsw.Connection, sql: str, step: Statement | StatementBatch
+) -> Sequence[Row]:
+    if isinstance(step, StatementBatch):
+        connection.executemany(sql, step.params)
+        return []
+    return connection.execute(sql, as_parameters(step.params)).fetchall()
 
 
 class SavepointRequired(Exception):
