@@ -1,4 +1,4 @@
-"""What the tests of real processes use; the fixtures stand in tests/conftest.py."""
+"""Fixtures of the tests of real processes; they are defined in tests/conftest.py."""
 
 from tests.processes import KEY_OF, MASTER_KEY, OPENPNS, Process, Start, run_openpns, signed
 

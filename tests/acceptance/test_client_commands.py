@@ -1,4 +1,4 @@
-"""The commands that call the API, as processes of their own against a real server."""
+"""The commands that use the API, as processes against a real server."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ def _environ(server: Process, folder: Path, customer: str = "cus_1") -> dict[str
         "OPENPNS_ACCESS_KEY": access_key,
         "OPENPNS_ACCESS_SECRET": secret,
         "XDG_CONFIG_HOME": str(folder),
-        # What other commands of the operator use must not change where these go.
+        # The operator's variables must not change which server these commands use.
         "OPENPNS_DATABASE": "sqlite:///no-such-folder/no.db",
     }
 
@@ -195,7 +195,7 @@ def test_lost_server_is_exit_code_6_and_loses_nothing(serve: Start, tmp_path: Pa
 def _at_terminal(
     arguments: list[str], environ: dict[str, str], answers: list[tuple[str, str]] | None = None
 ) -> str:
-    """Run a command at a terminal, answer what it asks, and return all that is shown."""
+    """Run a command in a terminal, answer its prompt, and return its output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*OPENPNS, *arguments],

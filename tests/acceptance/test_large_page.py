@@ -1,4 +1,4 @@
-"""A page that is too large for one piece, through a real socket."""
+"""A page that is sent in several chunks, through a real socket."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`openpns quickstart` as its user meets it, and the sample it loads."""
+"""`openpns quickstart` as a process, and the sample file it loads."""
 
 import csv
 import http.client
@@ -17,7 +17,7 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "groups.csv"
 
 
 def run_curl(server: Process) -> str:
-    """Do what the printed curl command says, and return the answer."""
+    """Run the printed curl command and return the response."""
     server.wait_for("Serving until Ctrl-C")
     text = server.log.read_text("utf-8")
     begin = text.index("curl ")

@@ -28,7 +28,7 @@ def test_two_workers_keep_every_acknowledged_write(serve: Start) -> None:
     server.workers(2)
 
     def work(number: int) -> list[str]:
-        """Four calls on one connection; returns the group that must be left, if any."""
+        """Send four requests on one connection; return the group that must remain, if any."""
         connection = server.connect()
         made = server.call("createGroup", {"phones": f"8521000{number:04d}"}, "cus_1", connection)
         assert made["code"] == 0
@@ -106,21 +106,21 @@ async def test_request_in_flight_is_answered_when_the_server_stops(
     group = server.call("createGroup", {"phones": PHONES})["groupId"]
     answers: list[dict[str, Any]] = []
     change = {"groupId": group, "operateType": 1, "phones": "85235753351"}
-    caller = threading.Thread(target=lambda: answers.append(server.call("updateGroup", change)))
+    client = threading.Thread(target=lambda: answers.append(server.call("updateGroup", change)))
     release = await _hold_writes(served_url)
-    caller.start()
-    time.sleep(0.5)  # the call waits for the database by now
+    client.start()
+    time.sleep(0.5)  # by now the request waits for the database
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert server.process.poll() is None
     await release()
-    caller.join(30)
+    client.join(30)
     assert [answer["code"] for answer in answers] == [0]
     assert server.wait() == 0
 
 
 async def _hold_writes(url: str) -> Any:
-    """Keep the database from writing; returns what ends that."""
+    """Block writes to the database; return a function that unblocks them."""
     path = database_path(url)
     if path is not None:
         connection = apsw.Connection(path)

@@ -306,7 +306,7 @@ async def test_create_with_a_replaced_master_key_stores_no_secret(
     old, newest = new_master_key(), new_master_key()
     early = await master_key.open_secret_box(store, database_url, old)
     await master_key.rotate(store, database_url, f"{newest},{old}")
-    with pytest.raises(InternalError, match="cannot be opened"):
+    with pytest.raises(InternalError, match="cannot be decrypted"):
         await access_keys.create(
             store, early, FakeClock(), principal.customer_id, access_key="made-late"
         )

@@ -1,4 +1,4 @@
-"""The command line in this process: its exit code, what it printed and where."""
+"""Runs the command line in this process and captures its exit code and output."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ from openpns.client import exchange
 
 @dataclass
 class Done:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -83,13 +83,13 @@ async def server(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> SharedServer:
-    """A server that runs, with no groups yet; the environment says that cus_1 calls it.
+    """A running server without groups; the environment has its URL and a key of cus_1.
 
-    One process serves all tests: it proves what it keeps by its version, so that a database that
-    was made anew behind its back is all that each test needs.
+    One process serves all tests. Each test replaces its database: the server validates its cache
+    by the revision in the database.
     """
     assert database_url.startswith("sqlite")
-    # As many tries as ever, with shorter pauses between them.
+    # The usual number of retries, with shorter pauses.
     monkeypatch.setattr(exchange, "BACKOFF_S", 0.01)
     await _shared_server.reset()
     call_as("cus_1", _shared_server.port, monkeypatch, tmp_path)
@@ -98,15 +98,15 @@ async def server(
 
 @pytest.fixture
 def proxy(server: SharedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
-    """What stands between client and server, and can be told to misbehave."""
-    between = Proxy(server.port)
-    call_as("cus_1", between.port, monkeypatch, tmp_path)
-    yield between
-    between.close()
+    """A proxy between client and server that can inject faults."""
+    proxy = Proxy(server.port)
+    call_as("cus_1", proxy.port, monkeypatch, tmp_path)
+    yield proxy
+    proxy.close()
 
 
 def call_as(customer: str, port: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let the environment say which server to call, and as whom."""
+    """Set the environment to a server and a customer's access key."""
     access_key, secret = KEY_OF[customer]
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
     monkeypatch.setenv("OPENPNS_BASE_URL", f"http://127.0.0.1:{port}")

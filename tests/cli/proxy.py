@@ -1,4 +1,4 @@
-"""A proxy on loopback that can lose requests and answers, and change what comes back."""
+"""A proxy on loopback that can lose requests and responses, and change responses."""
 
 import http.client
 import json
@@ -19,17 +19,17 @@ def never(_: dict[str, Any]) -> bool:
 
 
 class Proxy:
-    """Hands calls on to a server on loopback; a rule looks at a call's body."""
+    """Forwards requests to a server on loopback; a rule matches a request's body."""
 
     def __init__(self, port: int) -> None:
         self.lose_request: Rule = never
         self.lose_answer: Rule = never
         self.refuse: Rule = never
-        """What is answered 1002, as by a server that does not know it."""
+        """Requests to answer with 1002, as a server does that does not know them."""
         self.date_moved_s: int | None = 0
-        """How far the header Date is moved; None sends none."""
+        """Offset of the header Date, in seconds; None omits it."""
         self.page: bytes | None = None
-        """What is answered instead of the server's answer."""
+        """A response to send instead of the server's."""
         self._server_port = port
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.port: int = self._http.server_address[1]
@@ -51,7 +51,7 @@ class Proxy:
                 if not proxy.lose_request(body):
                     status, answer = 200, _REFUSAL
                     if not proxy.refuse(body):
-                        status, answer = proxy.hand_on(self.path, content, dict(self.headers))
+                        status, answer = proxy.forward(self.path, content, dict(self.headers))
                     if not proxy.lose_answer(body):
                         self._answer(status, answer)
                         return
@@ -68,7 +68,7 @@ class Proxy:
 
         return Handler
 
-    def hand_on(self, path: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    def forward(self, path: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         if self.page is not None:
             return 200, self.page
         connection = http.client.HTTPConnection("127.0.0.1", self._server_port, timeout=30)

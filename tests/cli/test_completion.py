@@ -29,14 +29,14 @@ def test_bash_accepts_the_script(run_anywhere: Run) -> None:
 def test_script_completes_commands_and_options(run_anywhere: Run) -> None:
     script = run_anywhere("completion", "bash").out
     program = f"openpns() {{ '{sys.executable}' -c '{_MAIN}'; }}\n"
-    ask = (
+    complete = (
         "COMP_WORDS=(openpns sign --acc); COMP_CWORD=2; _openpns_completion openpns\n"
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    # The script asks through env, which runs files only: here a function stands in for the file.
-    asked = script.replace("env COMP_WORDS", "COMP_WORDS")
+    # The script runs the program with env, which cannot run the function `openpns`.
+    without_env = script.replace("env COMP_WORDS", "COMP_WORDS")
     done = subprocess.run(
-        ["bash", "-c", program + asked + ask], capture_output=True, text=True, check=True
+        ["bash", "-c", program + without_env + complete], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["--access-key", "--access-secret"]
 

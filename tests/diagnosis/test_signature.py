@@ -22,7 +22,7 @@ VECTORS: list[dict[str, str]] = json.loads(
 )
 SECRET = "abciiiko2k3"
 BODY = '{"groupName":"牛小信","remark":"a/b"}'
-CALL: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "access_key": "fme2na3kdi3ki",
     "action": "createGroup",
     "biz_type": "5",
@@ -57,15 +57,15 @@ def with_body(body: str) -> str:
 
 
 def explained(signature: str, **changes: Any) -> Explanation:
-    return explain(**CALL | changes, signature=signature)
+    return explain(attempts.right_attempt(**REQUEST | changes), signature)
 
 
 def names(explanation: Explanation) -> list[list[str]]:
     return [[found.mistake.name for found in cause.found] for cause in explanation.causes]
 
 
-# The mistake, the signature that somebody who makes it sends, and what else of the call is so.
-# The texts are written out here: nothing of the module under test makes them.
+# The mistake, its signature, and the values of REQUEST that differ.
+# The texts to sign are written out: they do not depend on the module under test.
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("white-space", md5(with_body('{"groupName": "牛小信", "remark": "a/b"}')), {}),
     ("white-space", md5(with_body('{\n  "groupName": "牛小信",\n  "remark": "a/b"\n}')), {}),
@@ -166,7 +166,7 @@ def test_mistake_texts_are_sentences() -> None:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[row["source"] for row in VECTORS])
 def test_explain_accepts_the_worked_examples(vector: dict[str, str]) -> None:
-    explanation = explain(*_call_of(vector), vector["algorithm"], vector["sign"])
+    explanation = explain(_attempt_of(vector), vector["sign"])
     assert explanation.matches
     assert explanation.causes == ()
 
@@ -182,15 +182,14 @@ def test_explain_accepts_the_worked_examples(vector: dict[str, str]) -> None:
     ],
 )
 def test_explain_one_example_signed_and_another_sent(sent: int, signed: int, mistake: str) -> None:
-    explanation = explain(
-        *_call_of(VECTORS[sent]), VECTORS[sent]["algorithm"], VECTORS[signed]["sign"]
-    )
+    explanation = explain(_attempt_of(VECTORS[sent]), VECTORS[signed]["sign"])
     assert names(explanation) == [[mistake]]
 
 
-def _call_of(vector: dict[str, str]) -> tuple[str, str, str, str, bytes, str]:
+def _attempt_of(vector: dict[str, str]) -> attempts.Attempt:
     head = (vector["accessKey"], vector["action"], vector["bizType"], vector["ts"])
-    return *head, vector["body"].encode(), vector["accessSecret"]
+    body, secret = vector["body"].encode(), vector["accessSecret"]
+    return attempts.right_attempt(*head, body, secret, vector["algorithm"])
 
 
 @pytest.mark.parametrize(
@@ -296,7 +295,7 @@ def test_explain_accepts_a_ts_that_is_not_a_number() -> None:
     ]
 
 
-CALLS = st.fixed_dictionaries(
+REQUESTS = st.fixed_dictionaries(
     {
         "access_key": st.text(max_size=8),
         "action": st.text(max_size=8),
@@ -314,26 +313,27 @@ SECRETS = st.text("0123456789abcdef", min_size=4, max_size=12).map(lambda end: f
 
 
 @settings(deadline=None)
-@given(CALLS, st.text(max_size=12))
-def test_explain_never_reports_a_correct_signature(call: dict[str, Any], secret: str) -> None:
-    signature = signing.sign(**call, access_secret=secret)
-    explanation = explain(**call, access_secret=secret, signature=signature)
+@given(REQUESTS, st.text(max_size=12))
+def test_explain_never_reports_a_correct_signature(request: dict[str, Any], secret: str) -> None:
+    signature = signing.sign(**request, access_secret=secret)
+    right = attempts.right_attempt(**request, access_secret=secret)
+    explanation = explain(right, signature)
     assert explanation.matches
     assert explanation.causes == ()
 
 
 @settings(deadline=None, max_examples=50)
-@given(CALLS, SECRETS, st.data())
+@given(REQUESTS, SECRETS, st.data())
 def test_no_mistake_shows_the_secret_or_raises(
-    call: dict[str, Any], secret: str, data: st.DataObject
+    request: dict[str, Any], secret: str, data: st.DataObject
 ) -> None:
     mistake = data.draw(st.sampled_from(MISTAKES))
-    call["body"] += data.draw(st.sampled_from([b"", secret.encode()]))
-    right = attempts.right_attempt(**call, access_secret=secret)
+    request["body"] += data.draw(st.sampled_from([b"", secret.encode()]))
+    right = attempts.right_attempt(**request, access_secret=secret)
     variants = list(mistake.variants(right))
     for _, made in variants[:: max(1, len(variants) // 3)]:
         assert secret not in repr(made) + repr(made.parts)
-        explanation = explain(**call, access_secret=secret, signature=made.signature())
+        explanation = explain(right, made.signature())
         shown = msgspec.json.encode(
             [(cause.text, [one.detail for one in cause.found]) for cause in explanation.causes]
         ).decode()
@@ -344,7 +344,7 @@ def test_no_mistake_shows_the_secret_or_raises(
 @settings(deadline=None, max_examples=20)
 @given(st.sampled_from(MISTAKES), st.sampled_from(MISTAKES))
 def test_any_two_mistakes_can_be_combined(one: attempts.Mistake, other: attempts.Mistake) -> None:
-    right = attempts.right_attempt(**CALL)
+    right = attempts.right_attempt(**REQUEST)
     for _, half in list(one.variants(right))[:5]:
         for _, whole in list(other.variants(half))[:5]:
             assert SECRET not in repr(whole)
@@ -359,5 +359,5 @@ def test_mask_replaces_the_secret_everywhere() -> None:
 def test_masked_hides_the_secret_part_only() -> None:
     for secret, shown in (("5", "***"), ("", "")):
         changes = {"access_secret": secret, "body": b""}
-        right = attempts.right_attempt(**CALL | changes)
+        right = attempts.right_attempt(**REQUEST | changes)
         assert right.masked() == f"{HEAD}&accessSecret={shown}".encode()

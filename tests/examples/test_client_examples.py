@@ -1,4 +1,4 @@
-"""The examples in several languages against a real server: all print the same."""
+"""The examples in several languages against a real server; all print the same."""
 
 import os
 import shutil

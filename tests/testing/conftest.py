@@ -1,4 +1,4 @@
-"""Clients of an emulator that use http.client, and only the signature of openpns."""
+"""Clients of an emulator that use http.client; of openpns only the signature."""
 
 import http.client
 import json

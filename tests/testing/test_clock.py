@@ -69,5 +69,5 @@ def test_server_uses_moved_clock_for_ts_and_date(pns_server: Emulator, send: Pla
     late = send("listGroup", LIST, ts=right)
     assert late.code == 1004
     date = parsedate_to_datetime(late.headers["Date"])
-    # A client that learns the difference from the header is answered.
+    # A client that reads its clock offset from the header is accepted.
     assert send("listGroup", LIST, ts=int(date.timestamp()) * 1000).code == 0

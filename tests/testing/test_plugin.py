@@ -25,7 +25,7 @@ sys.modules["apsw"] = None
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the tests of a folder as their author does, with the installed plugin."""
+    """Run pytest in a folder with the installed plugin."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-sv", *arguments]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ

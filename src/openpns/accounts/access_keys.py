@@ -124,7 +124,13 @@ def _read(row: Mapping[str, Any]) -> SigningKey:
             unique_ts=row["unique_ts_since_ms"] is not None,
         ),
         revisions=Revisions(groups=row["groups_revision"]),
-        **{column: row[column] for column in SigningKey.__struct_fields__[2:]},
+        secret_ciphertext=row["secret_ciphertext"],
+        previous_ciphertext=row["previous_ciphertext"],
+        previous_until_ms=row["previous_until_ms"],
+        expires_ms=row["expires_ms"],
+        disabled_ms=row["disabled_ms"],
+        customer_disabled_ms=row["customer_disabled_ms"],
+        sha256_only_since_ms=row["sha256_only_since_ms"],
     )
 
 

@@ -266,7 +266,7 @@ class Emulator:
         return service
 
     async def _answer(self, request: Request, read_body: ReadBody) -> Reply | None:
-        """Answer a request, or make it meet its faults; None drops its connection."""
+        """Answer a request with its faults; None drops its connection."""
         headers = dict(reversed(request.headers))  # the first one of a header that was sent twice
         received = ReceivedRequest(headers.get("action"), headers.get("accesskey"))
         self._requests.append(received)

@@ -20,7 +20,7 @@ STEPS = ["settings", "dns", "connect", "tls", "http", "clock", "key", "signature
 
 
 def _failed(done: Done) -> tuple[str, str, str]:
-    """The step that failed, what was found and what to do; the steps before it were good."""
+    """The step that failed, its detail and its advice; all earlier steps succeeded."""
     steps = done.json["steps"]
     assert done.json["ok"] is False
     assert [step["step"] for step in steps] == STEPS[: len(steps)]
@@ -93,7 +93,7 @@ def test_connect_step_reports_a_closed_port(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        unused.bind(("127.0.0.1", 0))  # bound, but not listening
         port = unused.getsockname()[1]
         done = _doctor(run_anywhere, f"http://127.0.0.1:{port}", monkeypatch, 6)
     step, detail, advice = _failed(done)
@@ -206,7 +206,7 @@ def test_permission_step_reports_a_disabled_customer(
 
 @pytest.fixture
 def tls_port(tmp_path: Path) -> Iterator[int]:
-    """A port that speaks TLS with a certificate of its own for 127.0.0.1, and then closes."""
+    """A port that does a TLS handshake with a self-signed certificate, then closes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(tmp_path / "cert.pem"))
     listening = socket.create_server(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ def test_limits_prints_every_limit_and_its_usage(run_anywhere: Run, server: Shar
     assert shown["groups"] == ("-", "1")
     assert shown["numbersInGroup"] == ("10000", "2")
     assert shown["groupsInPage"] == ("1000", "-")
-    told = run_anywhere("limits", "--json").json
-    assert list(told) == list(shown)
-    assert told["numbers"] == {"max": None, "used": 2}
-    assert told["numbersInRequest"] == {"max": 10_000, "used": None}
+    found = run_anywhere("limits", "--json").json
+    assert list(found) == list(shown)
+    assert found["numbers"] == {"max": None, "used": 2}
+    assert found["numbersInRequest"] == {"max": 10_000, "used": None}

@@ -11,14 +11,14 @@ LIST = '{"limit":1,  "offset":0}'
 
 
 def run_curl(command: str, proxy: Proxy) -> dict[str, object]:
-    """Do what a printed curl command says."""
+    """Run a printed curl command."""
     program, silent, url, *options = shlex.split(command.replace("\\\n", " "))
     assert (program, silent) == ("curl", "-sS")
     assert url == f"http://127.0.0.1:{proxy.port}/api/pns/"
     pairs = list(zip(options[::2], options[1::2], strict=True))
     headers = dict(value.split(": ", 1) for option, value in pairs if option == "-H")
     (body,) = (value for option, value in pairs if option == "--data-raw")
-    _, answer = proxy.hand_on("/api/pns/", body.encode(), headers)
+    _, answer = proxy.forward("/api/pns/", body.encode(), headers)
     found: dict[str, object] = json.loads(answer)
     return found
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 KEY, SECRET = "fme2na3kdi3ki", "abciiiko2k3"
 TS = "1655710885431"
 BODY = '{"limit":3,"offset":0}'
-CALL = ("sign", "--action", "listGroup", "--ts", TS)
+REQUEST = ("sign", "--action", "listGroup", "--ts", TS)
 HEAD = f"accessKey={KEY}&action=listGroup&bizType=5&ts={TS}"
 
 
@@ -29,7 +29,7 @@ def signature(body: bytes = BODY.encode(), secret: str = SECRET, algorithm: str 
 
 
 def test_sign_prints_the_masked_text_and_the_signature(run_anywhere: Run) -> None:
-    done = run_anywhere(*CALL, "--body", BODY)
+    done = run_anywhere(*REQUEST, "--body", BODY)
     assert done.out.splitlines() == [
         f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
         f"ts            {TS}",
@@ -39,7 +39,7 @@ def test_sign_prints_the_masked_text_and_the_signature(run_anywhere: Run) -> Non
 
 
 def test_json_has_every_header(run_anywhere: Run) -> None:
-    done = run_anywhere(*CALL, "--body", BODY, "--algorithm", "sha256", "--json")
+    done = run_anywhere(*REQUEST, "--body", BODY, "--algorithm", "sha256", "--json")
     assert done.json == {
         "accessKey": KEY,
         "action": "listGroup",
@@ -53,7 +53,7 @@ def test_json_has_every_header(run_anywhere: Run) -> None:
 
 def test_options_have_priority_over_the_environment(run_anywhere: Run) -> None:
     options = ("--access-key", "k2", "--access-secret", "other", "--biz-type", "1", "--json")
-    done = run_anywhere(*CALL, *options)
+    done = run_anywhere(*REQUEST, *options)
     assert done.json["sign"] == signing.sign("k2", "listGroup", "1", TS, b"", "other")
     assert "bizType is not 5" in done.err
 
@@ -72,14 +72,14 @@ def test_sign_uses_file_and_stdin_byte_for_byte(
     file = tmp_path / "body.json"
     file.write_bytes(body)
     expected = signature(body)
-    assert run_anywhere(*CALL, "--body-file", str(file), "--json").json["sign"] == expected
-    assert run_anywhere(*CALL, "--body-file", "-", "--json", stdin=body).json["sign"] == expected
+    assert run_anywhere(*REQUEST, "--body-file", str(file), "--json").json["sign"] == expected
+    assert run_anywhere(*REQUEST, "--body-file", "-", "--json", stdin=body).json["sign"] == expected
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_sign_reads_the_secret_from_stdin(run_anywhere: Run, end: bytes) -> None:
     done = run_anywhere(
-        *CALL, "--access-secret", "-", "--body", BODY, "--json", stdin=b"another-one" + end
+        *REQUEST, "--access-secret", "-", "--body", BODY, "--json", stdin=b"another-one" + end
     )
     assert done.json["sign"] == signature(secret="another-one")
     assert done.err == ""
@@ -99,7 +99,7 @@ def test_sign_reads_the_secret_from_stdin(run_anywhere: Run, end: bytes) -> None
     ],
 )
 def test_sign_refuses_wrong_usage(run_anywhere: Run, arguments: list[str], text: str) -> None:
-    done = run_anywhere(*CALL, *arguments, code=2)
+    done = run_anywhere(*REQUEST, *arguments, code=2)
     assert text in done.err
     assert "cret\n" not in done.err
     assert done.out == ""
@@ -111,7 +111,7 @@ def test_explain_needs_ts(run_anywhere: Run) -> None:
 
 
 def test_secret_from_stdin_must_be_utf_8(run_anywhere: Run) -> None:
-    done = run_anywhere(*CALL, "--access-secret", "-", stdin=b"\xff", code=2)
+    done = run_anywhere(*REQUEST, "--access-secret", "-", stdin=b"\xff", code=2)
     assert "must be UTF-8" in done.err
 
 
@@ -120,7 +120,7 @@ def test_missing_key_or_secret_names_option_and_variable(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name)
-    assert f"(env var: '{name}')" in run_anywhere(*CALL, code=2).err
+    assert f"(env var: '{name}')" in run_anywhere(*REQUEST, code=2).err
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,19 @@ def test_missing_key_or_secret_names_option_and_variable(
     ],
 )
 def test_hints_are_printed_on_stderr(run_anywhere: Run, arguments: list[str], hint: str) -> None:
-    done = run_anywhere(*CALL, *arguments)
+    done = run_anywhere(*REQUEST, *arguments)
     assert done.err.startswith("hint: ")
     assert hint in done.err
     assert hint not in done.out
 
 
 def test_explain_reports_a_match(run_anywhere: Run) -> None:
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", f" {signature()}\n")
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", f" {signature()}\n")
     assert done.out.splitlines() == [
         "the signature matches",
         f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
     ]
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", signature(), "--json")
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", signature(), "--json")
     assert done.json["matches"] is True
     assert done.json["causes"] == []
 
@@ -158,7 +158,7 @@ def test_explain_prints_a_mistake_with_its_fix_and_exits_with_4(run_anywhere: Ru
         "each comma and colon, as Python writes it). Encode the data once; sign these bytes and "
         "send the same bytes."
     )
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, code=4)
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", wrong, code=4)
     assert done.out.splitlines() == [
         "the signature does not match",
         f"text to sign  {HEAD}&body={BODY}&accessSecret=***",
@@ -172,7 +172,7 @@ def test_explain_prints_a_mistake_with_its_fix_and_exits_with_4(run_anywhere: Ru
 
 def test_explain_prints_two_mistakes_in_one_line(run_anywhere: Run) -> None:
     wrong = signature(b"", SECRET + "\n").upper()
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, code=4)
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", wrong, code=4)
     (line,) = [line for line in done.out.splitlines() if line.startswith("1. ")]
     assert line.startswith("1. 3 mistakes at once: the signature is in upper-case hex; ")
     assert "the body is not in the text (signed without &body=)" in line
@@ -181,13 +181,13 @@ def test_explain_prints_two_mistakes_in_one_line(run_anywhere: Run) -> None:
 
 def test_explain_escapes_invisible_characters(run_anywhere: Run) -> None:
     wrong = signature(b"\xef\xbb\xbf{}")
-    done = run_anywhere(*CALL, "--body", "{}", "--explain", "--sign", wrong, code=4)
+    done = run_anywhere(*REQUEST, "--body", "{}", "--explain", "--sign", wrong, code=4)
     assert "&body=\\ufeff{}&" in done.out
 
 
 def test_explain_json_names_each_mistake(run_anywhere: Run) -> None:
     wrong = signature(algorithm="sha256")
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", wrong, "--json", code=4)
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", wrong, "--json", code=4)
     assert done.json["matches"] is False
     assert done.json["right"]["sign"] == signature()
     (cause,) = done.json["causes"]
@@ -210,7 +210,7 @@ def test_explain_without_cause_says_so(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch, wrong: str, text: str
 ) -> None:
     monkeypatch.setattr(search, "VARIANTS_IN_PAIR_MAX", 2)  # for speed
-    done = run_anywhere(*CALL, "--explain", "--sign", wrong, code=4)
+    done = run_anywhere(*REQUEST, "--explain", "--sign", wrong, code=4)
     assert text in done.out
     assert "no known mistake explains it" in done.out
     assert "not everything was tried" not in done.out
@@ -220,19 +220,19 @@ def test_explain_reports_an_incomplete_search(
     run_anywhere: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "TEXT_BYTES_MAX", 1000)
-    done = run_anywhere(*CALL, "--body", BODY, "--explain", "--sign", "0" * 32, code=4)
+    done = run_anywhere(*REQUEST, "--body", BODY, "--explain", "--sign", "0" * 32, code=4)
     assert "not everything was tried" in done.out
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.parametrize("secret", [SECRET, f" {SECRET}\n", "s&=+%é secret"])
 def test_sign_never_prints_the_secret(run_anywhere: Run, secret: str, form: list[str]) -> None:
-    call = (*CALL, "--access-secret", secret, "--body", f'"{secret}"', *form)
+    arguments = (*REQUEST, "--access-secret", secret, "--body", f'"{secret}"', *form)
     body = f'"{secret}"'.encode()
-    shown = [run_anywhere(*call)]
+    shown = [run_anywhere(*arguments)]
     for other in (signature(body, secret), signature(body, KEY), signature(b"", secret), "x" * 32):
         code = 0 if other == signature(body, secret) else 4
-        shown.append(run_anywhere(*call, "--explain", "--sign", other, code=code))
+        shown.append(run_anywhere(*arguments, "--explain", "--sign", other, code=code))
     for done in shown:
         assert secret.strip() not in done.out + done.err
 
@@ -247,7 +247,7 @@ def test_sign_works_without_the_servers_packages() -> None:
         "from openpns.cli.main import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *CALL, "--body", BODY],
+        [sys.executable, "-c", code, *REQUEST, "--body", BODY],
         capture_output=True,
         text=True,
         check=True,

@@ -74,7 +74,7 @@ def groups(openpns: Run, tmp_path: Path) -> Groups:
 
 
 def _reported(done: Done) -> dict[int, str]:
-    """The lines of a file that were reported, each with its reason."""
+    """Return the reported lines of a file with their reasons."""
     lines = [line.partition(": line ")[2] for line in done.err.splitlines() if ": line " in line]
     return {int(line.partition(":")[0]): line.partition(": ")[2] for line in lines}
 
@@ -184,7 +184,7 @@ def test_import_writes_nothing_of_a_file_with_broken_csv(
 
 
 def _break_writes(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Let writes fail after this many good ones."""
+    """Make writes fail after `after` successful ones."""
     open_store = connect.open_store
 
     async def failing(url: str, **options: Any) -> Store:

@@ -11,7 +11,7 @@ pytestmark = [on_sqlite_only, pytest.mark.usefixtures("server")]
 NO_GROUP = "0" * 32
 
 OLD, NEW = "85211111114", "8613800138000"
-# What each command does to a group that holds OLD alone, with OLD and NEW.
+# The result of each command with OLD and NEW on a group of OLD.
 CHANGES = {
     "add": {"added": 1, "removed": 0, "unchanged": 1, "count": 2},
     "remove": {"added": 0, "removed": 1, "unchanged": 1, "count": 0},
@@ -21,7 +21,7 @@ CHANGES = {
 
 @pytest.fixture
 def group_id(run_anywhere: Run, server: SharedServer) -> str:
-    """A group of two numbers."""
+    """The id of a group of two phones."""
     done = run_anywhere(
         "groups", "create", "85211111114", "+85235753351", "--name", "销售一部", "--remark", "备注"
     )

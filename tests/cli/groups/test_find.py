@@ -10,7 +10,7 @@ PHONES = ["85211111114", "85235753351", "85211111114"]
 
 @pytest.fixture
 def ids(server: SharedServer) -> list[str]:
-    """Three groups of a number each; oldest first."""
+    """The ids of three groups with one phone each, oldest first."""
     return [
         server.call("createGroup", {"phones": phone, "groupName": name})["groupId"]
         for phone, name in zip(PHONES, NAMES, strict=True)

@@ -11,7 +11,7 @@ pytestmark = on_sqlite_only
 
 @pytest.fixture
 def group_id(server: SharedServer) -> str:
-    """A group of two numbers."""
+    """The id of a group of two phones."""
     body = {"phones": "85211111114,85235753351", "groupName": "销售一部", "remark": "备注"}
     made: str = server.call("createGroup", body)["groupId"]
     return made

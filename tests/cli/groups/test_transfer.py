@@ -1,4 +1,4 @@
-"""Import through the API: rows, failures, what is in doubt, and going on with a run cut off."""
+"""Import through the API: rows, failures, unknown outcomes, and resuming an interrupted run."""
 
 import csv
 import io
@@ -49,12 +49,12 @@ def importing(run_anywhere: Run, server: SharedServer, tmp_path: Path) -> Import
 
 
 def rows(names: str, phones: str = "85211111114") -> str:
-    """A file of one group for each letter."""
+    """A file with one group per letter."""
     return HEADER + "".join(f",{name},{phones},\n" for name in names)
 
 
 def named(name: str) -> Any:
-    """A rule: the call that creates this group."""
+    """Return a rule that matches the request that creates this group."""
     return lambda body: body.get("groupName") == name
 
 
@@ -116,8 +116,8 @@ def test_import_reports_bad_rows_before_writing(
         ",good,85211111114,\n"
     )
     done = importing.load(bad, code=1)
-    told = [line.partition(": line ")[2] for line in done.err.splitlines()]
-    assert sorted(line[:40] for line in told if line) == [
+    reported = [line.partition(": line ")[2] for line in done.err.splitlines()]
+    assert sorted(line[:40] for line in reported if line) == [
         "2: there is no group with this groupId; ",
         "3: phones is empty; the API creates no e",
         "4: groupName differs from the group's; i",
@@ -141,9 +141,9 @@ def test_import_reports_refused_rows_and_writes_the_others(
     assert "failed rows: 1\n" in done.err
     assert "21001234567" not in done.err
     assert importing.names() == ["a", "c"]
-    mended = content.replace("21001234567", "8613800138000")
-    assert "--resume" in importing.load(mended, code=2).err
-    again = importing.load(mended, "--resume")
+    fixed = content.replace("21001234567", "8613800138000")
+    assert "--resume" in importing.load(fixed, code=2).err
+    again = importing.load(fixed, "--resume")
     assert again.out == "imported 1 groups with 1 phones\n"
     assert "2 rows were done before" in again.err
     assert importing.names() == ["a", "b", "c"]
@@ -154,7 +154,7 @@ def test_import_reports_refused_rows_and_writes_the_others(
 def test_resume_sends_an_unknown_row_again_and_creates_it_once(
     importing: Import, proxy: Proxy, lost: str
 ) -> None:
-    importing.load(rows("b"))  # an equal group from before does not count
+    importing.load(rows("b"))  # an equal group of an earlier import does not count
     setattr(proxy, f"lose_{lost}", named("b"))
     done = importing.load(rows("abc"), code=6)
     assert done.out == "imported 2 groups with 2 phones\n"

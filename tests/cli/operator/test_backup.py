@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def target(tmp_path: Path) -> str:
-    """The URL of a database that is not there yet."""
+    """The URL of a database that does not exist yet."""
     return f"sqlite:///{tmp_path / 'restored.db'}"
 
 
@@ -55,9 +55,9 @@ def test_restore_returns_what_was_backed_up(filled: Run, file: Path, target: str
 
 @on_sqlite_only
 def test_backup_overwrites_only_with_force(filled: Run, file: Path) -> None:
-    file.write_text("kept")
+    file.write_text("other")
     assert "--force replaces it" in filled("backup", "--to", str(file), code=2).err
-    assert file.read_text() == "kept"
+    assert file.read_text() == "other"
     filled("backup", "--to", str(file), "--force")
     assert backup.check_integrity(file) == []
 
@@ -102,7 +102,7 @@ def test_restore_refuses_a_damaged_backup_and_another_file(
     file.write_bytes(b"")
     done = filled("restore", "--from", str(file), "--database", target, code=2)
     assert "is not a database of openpns" in done.err
-    done = filled("restore", "--from", f"{file}.gone", "--database", target, code=2)
+    done = filled("restore", "--from", f"{file}.missing", "--database", target, code=2)
     assert "there is no such file" in done.err
     assert not list(tmp_path.glob("restored.db*"))
 
@@ -186,6 +186,6 @@ def test_backup_works_under_writes_and_restore_refuses_an_open_database(
         writer.join(30)
     assert set(codes) == {0}
     with apsw.Connection(str(file)) as copy:
-        kept = {row[0] for row in copy.execute("SELECT group_id FROM number_group")}
-    assert {answer["groupId"] for answer in before} <= kept
+        restored = {row[0] for row in copy.execute("SELECT group_id FROM number_group")}
+    assert {answer["groupId"] for answer in before} <= restored
     assert server.stop() == 0

@@ -55,7 +55,7 @@ def test_emulator_loads_and_dumps_a_file(start: Start, tmp_path: Path) -> None:
         created["groupId"],
     ]
     assert after.stat().st_mode & 0o777 == 0o600  # it holds secrets
-    # What one left, another begins with.
+    # Another emulator starts with the dumped state.
     process = start("emulator", "--load", str(after))
     assert process.call("listGroup", {"limit": 0, "offset": 0})["data"]["total"] == 2
 

@@ -11,7 +11,7 @@ from openpns.server.config import Settings
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """In the place of serving: keeps the settings that would have been served with."""
+    """Replaces the server: records the settings it would have served with."""
     seen: list[Settings] = []
     monkeypatch.setattr(quickstart, "run", lambda settings, **_: seen.append(settings))
     return seen

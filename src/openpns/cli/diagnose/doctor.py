@@ -10,15 +10,6 @@ from openpns.diagnosis.doctor import Doctor, StepFailed
 _COLOURS = {"ok": "green", "failed": "red", "skipped": None}
 
 
-class StepResult(msgspec.Struct, frozen=True):
-    """The result of a step; `state` is a key of `_COLOURS`, "skipped" if nothing was checked."""
-
-    step: str
-    state: str
-    detail: str
-    advice: str = ""
-
-
 @click.command()
 @json_option
 @server_options
@@ -28,19 +19,19 @@ def doctor(*, as_json: bool, server: ServerOptions) -> None:
     Stops at the first step that fails and says what to do. Settings come from the options, then
     from OPENPNS_BASE_URL, OPENPNS_ACCESS_KEY and OPENPNS_ACCESS_SECRET, then from a profile.
     """
-    results: list[StepResult] = []
+    results: list[dict[str, str]] = []
     failure = None
     for name, check in Doctor(msgspec.structs.asdict(server)).steps():
         try:
             detail = check()
             state = "ok" if detail else "skipped"
-            result = StepResult(name, state, detail or "nothing to check")
+            detail, advice = detail or "nothing to check", ""
         except StepFailed as failed:
-            result = StepResult(name, "failed", failed.detail, failed.advice)
+            state, detail, advice = "failed", failed.detail, failed.advice
             failure = failed.error
-        results.append(result)
+        results.append({"step": name, "state": state, "detail": detail, "advice": advice})
         if not as_json:
-            _print(result)
+            _print(**results[-1])
         if failure is not None:
             break
     if as_json:
@@ -49,10 +40,9 @@ def doctor(*, as_json: bool, server: ServerOptions) -> None:
         raise failure
 
 
-def _print(result: StepResult) -> None:
-    state = click.style(f"{result.state:7}", fg=_COLOURS[result.state])
-    first, *others = plain(result.detail).split("; ")
-    click.echo(f"{state}  {result.step:10}  {first}")
-    for line in [*others, result.advice]:
+def _print(step: str, state: str, detail: str, advice: str) -> None:
+    first, *others = plain(detail).split("; ")
+    click.echo(f"{click.style(f'{state:7}', fg=_COLOURS[state])}  {step:10}  {first}")
+    for line in [*others, advice]:
         if line:
             click.echo(f"{'':19}  {line}")

@@ -14,6 +14,7 @@ from openpns.cli.options import json_option
 from openpns.cli.output import print_json
 from openpns.clock import now_ms
 from openpns.diagnosis.signature import search
+from openpns.diagnosis.signature.attempt import right_attempt
 from openpns.diagnosis.signature.search import Explanation, Found, mask
 from openpns.protocol import signing
 from openpns.protocol.headers import BIZ_TYPE
@@ -113,7 +114,7 @@ def sign(
     if signature is None:
         print_json(right) if as_json else _print_signed(right)
     else:
-        explanation = search.explain(*values, signature)
+        explanation = search.explain(right_attempt(*values), signature)
         if as_json:
             print_json(_explained(right, explanation))
         else:

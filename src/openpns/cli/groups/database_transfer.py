@@ -36,7 +36,7 @@ class DatabaseImporter:
         self._done_before = 0
         """Rows before this line are written; 0 if none is."""
 
-    def check(self, file: GroupFile, *, show: bool) -> str:  # noqa: ARG002 - every row is a new group
+    def check(self, file: GroupFile, *, show: bool) -> str:  # noqa: ARG002
         """Check all rows, also against the database; return what would be done."""
         found = self._read(file, dry_run=True)
         return f"import {count_text(found.groups, found.phones)}"

@@ -25,11 +25,7 @@ def list_(limit: int | None, offset: int, form: str, server: ServerOptions) -> N
 
 
 def fetch_pages(client: Client, limit: int | None, offset: int) -> Iterator[Sequence[Group]]:
-    """Return groups page by page, oldest first.
-
-    Args:
-        limit: How many groups; None for all.
-    """
+    """Return up to `limit` groups page by page, oldest first."""
     if not offset:
         yield from in_pages(client.groups.iterate(page_size(limit)), limit)
         return

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -106,15 +105,12 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
         async for entries in slices:
             is_empty = False
             if as_json:
-                _print_json(entries)
+                lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
+                click.echo(b"".join(lines), nl=False)
             else:
                 widths = print_rows(_HEAD, [_row(entry) for entry in entries], widths)
     if is_empty:
         click.echo("no entry matches", err=True)
-
-
-def _print_json(entries: Sequence[Entry]) -> None:
-    click.echo(b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries), nl=False)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -132,13 +128,11 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 def _format_details(details: dict[str, Any]) -> str:
     """Return details as `added=2 phones=8613800****00,8613800****01`."""
-    return " ".join(f"{name}={_value(value)}" for name, value in details.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return json.dumps(value)
+    texts = {
+        name: ",".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
+        for name, value in details.items()
+    }
+    return " ".join(f"{name}={text}" for name, text in texts.items())
 
 
 def _time(at_ms: int) -> str:

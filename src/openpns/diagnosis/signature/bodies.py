@@ -125,7 +125,7 @@ def other_escapes(body: bytes) -> Iterator[tuple[str, bytes]]:
         for char in chars:
             escaped = escaped.replace(char.encode(), f"\\u{ord(char):04x}".encode())
         yield f"signed with \\u003c for <, as {library} writes it", escaped
-    is_html = _HTML_OF_GSON.encode().__contains__
+    is_html = {ord(char) for char in _HTML_OF_GSON}.__contains__
     yield from _unescaped(body, is_html, "signed with < for \\u003c")
 
 

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from openpns.diagnosis.signature.attempt import Attempt, Mistake, Stage, right_attempt
+from openpns.diagnosis.signature.attempt import SECRET, Attempt, Mistake, Stage
 from openpns.diagnosis.signature.table import MISTAKES
 
 # Bounds of a search. The bytes are those of all texts together: long bodies end it sooner. For two
@@ -118,13 +118,13 @@ def _likely(mistake: Mistake, attempt: Attempt) -> Iterator[tuple[str, Attempt]]
     return islice(mistake.variants(attempt), VARIANTS_IN_PAIR_MAX)
 
 
-def _by_rank() -> list[tuple[Mistake, Mistake]]:
-    ranked = combinations(enumerate(MISTAKES), 2)
-    likely_first = sorted(ranked, key=lambda pair: pair[0][0] + pair[1][0])
-    return [(one, other) for (_, one), (_, other) in likely_first]
-
-
-_PAIRS: Final = _by_rank()
+# the pairs of likely mistakes first
+_PAIRS: Final = [
+    (one, other)
+    for (_, one), (_, other) in sorted(
+        combinations(enumerate(MISTAKES), 2), key=lambda pair: pair[0][0] + pair[1][0]
+    )
+]
 
 
 def _bases(right: Attempt, signature: str) -> list[_Base]:
@@ -140,21 +140,9 @@ def _bases(right: Attempt, signature: str) -> list[_Base]:
     ]
 
 
-def explain(
-    access_key: str,
-    action: str,
-    biz_type: str,
-    ts: str,
-    body: bytes,
-    access_secret: str,
-    algorithm: str,
-    signature: str,
-) -> Explanation:
-    """Return whether a signature belongs to a request, and if not, the most likely mistakes.
-
-    The body and the headers `ts` and `sign` (`signature`) are those that were sent.
-    """
-    right = right_attempt(access_key, action, biz_type, ts, body, access_secret, algorithm)
+def explain(right: Attempt, signature: str) -> Explanation:
+    """Return whether a signature belongs to a request, and if not, the most likely mistakes."""
+    access_secret = (right.find(SECRET) or b"").decode()
     signature = signature.strip()
     if right.looks_like(signature) and right.signature() == signature:
         return Explanation(matches=True, causes=(), evident=(), digests=1, complete=True)

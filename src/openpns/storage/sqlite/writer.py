@@ -216,7 +216,10 @@ def _settle(batch: list[Write]) -> None:
 
 def as_parameters(params: Params) -> Params:
     """Write lists as JSON, which `json_each` reads: SQLite has no arrays."""
-    if not any(isinstance(value, list) for value in params.values()):
+    for value in params.values():
+        if isinstance(value, list):
+            break
+    else:
         return params
     return {
         name: json.dumps(value) if isinstance(value, list) else value
