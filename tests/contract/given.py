@@ -12,11 +12,14 @@ from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUna
 from openpns.groups import transfer
 from openpns.storage.store import Store
 
-CONTRACT: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "contract" / "groups.json").read_text("utf-8")
-)
+_FOLDER = Path(__file__).parents[2] / "contract"
+_FILES = [json.loads(file.read_text("utf-8")) for file in sorted(_FOLDER.glob("*.json"))]
+_FEATURES: list[dict[str, Any]] = [
+    content for content in _FILES if isinstance(content, dict) and "rows" in content
+]
+CONTRACT: dict[str, Any] = json.loads((_FOLDER / "groups.json").read_text("utf-8"))
 GIVEN = CONTRACT["given"]
-ROWS: list[dict[str, Any]] = CONTRACT["rows"]
+ROWS: list[dict[str, Any]] = [row for feature in _FEATURES for row in feature["rows"]]
 SETTINGS: dict[str, int] = GIVEN["settings"]
 
 _LONG_AGO_MS = 1
