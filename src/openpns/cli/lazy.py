@@ -17,7 +17,8 @@ class LazyGroup(click.Group):
 
     Args:
         package: The package of the modules.
-        lazy: By the name of a command, its place (`module:attribute`) and its short help.
+        lazy: By the name of a command, its place and its short help. The place is
+            `module:attribute`, or only `module` if the attribute has the module's name.
     """
 
     def __init__(
@@ -33,7 +34,8 @@ class LazyGroup(click.Group):
         """Return a command, imported."""
         if place := self._places.pop(cmd_name, None):
             module, _, attribute = place.partition(":")
-            self.commands[cmd_name] = getattr(import_module(f"{self._package}.{module}"), attribute)
+            found = import_module(f"{self._package}.{module}")
+            self.commands[cmd_name] = getattr(found, attribute or module.rpartition(".")[2])
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,8 +92,8 @@ class EmulatedService:
         created_ms = 0
         found = None
         for index, customer in enumerate(state.customers):
-            where = f"{source}: $.customers[{index}]"
-            created_ms = await self._put_customer(customer, created_ms + 1, where)
+            place = f"{source}: $.customers[{index}]"
+            created_ms = await self._put_customer(customer, created_ms + 1, place)
             found = found or _find_key(customer, own.access_key)
         if found is not None:
             return found
@@ -178,23 +178,23 @@ class EmulatedService:
                 f"customer {customer_id!r}: does not exist; there are: {', '.join(known)}"
             )
 
-    async def _put_customer(self, customer: CustomerState, now_ms: int, where: str) -> int:
+    async def _put_customer(self, customer: CustomerState, now_ms: int, place: str) -> int:
         """Store a customer with its keys and groups; return when the last of them was created."""
         try:
             await customers.create(self._store, lambda: now_ms, customer.customer_id, customer.name)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise ConfigError(f"{place}: {error}") from None
         for index, key in enumerate(customer.access_keys):
             now_ms += 1
             try:
                 await self._put_key(key, customer.customer_id, now_ms)
             except ConfigError as error:
-                raise ConfigError(f"{where}.accessKeys[{index}]: {error}") from None
+                raise ConfigError(f"{place}.accessKeys[{index}]: {error}") from None
         await self._put_groups(
             customer.customer_id,
             customer.groups,
             lambda: _GROUPS_CREATED_MS,
-            lambda index: f"{where}.groups[{index}]",
+            lambda index: f"{place}.groups[{index}]",
         )
         if customer.disabled:
             await customers.disable(self._store, customer.customer_id, now_ms)
@@ -214,10 +214,10 @@ class EmulatedService:
         customer_id: str,
         groups: Sequence[GroupState],
         clock: Clock,
-        where: Callable[[int], str],
+        place: Callable[[int], str],
     ) -> None:
         def refuse(row: transfer.BadRow) -> None:
-            raise ConfigError(f"{where(row.line)}: {row.why}")
+            raise ConfigError(f"{place(row.line)}: {row.why}")
 
         await transfer.import_rows(
             replace(self._services, clock=clock),

@@ -13,7 +13,7 @@ from openpns.cli.lazy import LazyGroup
         "create": ("edit:create", "Create a group and print its id."),
         "delete": ("edit:delete", "Delete groups with all their phones."),
         "export": ("transfer:export", "Export all groups to a file."),
-        "find": ("find:find", "Find groups by phone, name or id."),
+        "find": ("find", "Find groups by phone, name or id."),
         "get": ("show:get", "Show one group with all its phones."),
         "import": ("transfer:import_", "Import groups from a file."),
         "list": ("list:list_", "List groups, oldest first."),
@@ -21,7 +21,7 @@ from openpns.cli.lazy import LazyGroup
         "remove": ("edit:remove", "Remove phones from a group."),
         "rename": ("edit:rename", "Change a group's name or remark."),
         "replace": ("edit:replace", "Replace all phones of a group."),
-        "show": ("show:show", "Show a group's attributes without its phones."),
+        "show": ("show", "Show a group's attributes without its phones."),
     },
 )
 def groups() -> None:
