@@ -25,6 +25,7 @@ class LazyGroup(click.Group):
         self, *args: Any, package: str, lazy: Mapping[str, tuple[str, str]], **options: Any
     ) -> None:
         super().__init__(*args, **options)
+        self.lazy = lazy
         self._package = package
         self._places = {name: place for name, (place, _) in lazy.items()}
         for name, (_, short_help) in lazy.items():
