@@ -169,6 +169,12 @@ def test_every_decision_is_in_the_index_and_numbered() -> None:
         assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
 
 
+def test_audit_page_documents_every_write() -> None:
+    page = _text(DOCS / "operating" / "audit.md")
+    for name, action in ACTIONS.items():
+        assert not action.is_write or re.search(rf"`{name}[.`]", page), name
+
+
 def test_serving_page_documents_every_metric() -> None:
     page = _text(DOCS / "operating" / "serving.md")
     for metric in CounterCollector(Counters().total()).collect():

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from tests.client.fake_server import PHONE
 
+from openpns.api.registry import ACTIONS
 from openpns.client import group_requests as requests
 from openpns.client.account_requests import get_limits
 from openpns.client.group_types import Filters, Group, GroupDetails, GroupPage
@@ -13,79 +14,90 @@ from openpns.groups.wire import PhonePage
 PHONES = ["85211111114", "85235753351"]
 
 
-@pytest.mark.parametrize(
-    ("request_", "action", "body"),
-    [
-        (requests.list_groups(), "listGroup", {"limit": 1000, "offset": 0}),
-        (requests.list_groups(10, 20), "listGroup", {"limit": 10, "offset": 20}),
-        (requests.list_groups(limit=0), "listGroup", {"limit": 0, "offset": 0}),
-        (requests.create_group(PHONES), "createGroup", {"phones": ",".join(PHONES)}),
-        (
-            requests.create_group(PHONE, name="柏林", remark="", client_token="order-7"),
-            "createGroup",
-            {"phones": PHONE, "groupName": "柏林", "remark": "", "clientToken": "order-7"},
-        ),
-        (
-            requests.add_phones("g", iter(PHONES)),
-            "updateGroup",
-            {"groupId": "g", "operateType": 0, "phones": ",".join(PHONES)},
-        ),
-        (
-            requests.remove_phones("g", PHONE),
-            "updateGroup",
-            {"groupId": "g", "operateType": 1, "phones": PHONE},
-        ),
-        (
-            requests.replace_phones("g", f"{PHONE}, 12345"),
-            "updateGroup",
-            {"groupId": "g", "operateType": 2, "phones": f"{PHONE}, 12345"},
-        ),
-        (requests.delete_group("g"), "deleteGroup", {"groupId": "g"}),
-        (RawRequest("any"), "any", {}),
-        (RawRequest("any", {"a": [1]}), "any", {"a": [1]}),
-        (requests.find_groups(), "listGroup", {"limit": 1000, "after": ""}),
-        (
-            requests.find_groups(phone=PHONE, name="a", group_id="g", order="newest", limit=5),
-            "listGroup",
-            {
-                "limit": 5,
-                "after": "",
-                "phone": PHONE,
-                "groupName": "a",
-                "groupId": "g",
-                "order": "newest",
-            },
-        ),
-        (
-            requests.find_groups(order="name", offset=7),
-            "listGroup",
-            {"limit": 1000, "offset": 7, "order": "name"},
-        ),
-        (requests.get_group("g"), "getGroup", {"groupId": "g"}),
-        (
-            requests.list_phones("g", 5, 7),
-            "listGroupPhones",
-            {"groupId": "g", "limit": 5, "offset": 7},
-        ),
-        (requests.rename_group("g", name=""), "updateGroup", {"groupId": "g", "groupName": ""}),
-        (requests.rename_group("g", remark="r"), "updateGroup", {"groupId": "g", "remark": "r"}),
-        (
-            requests.change_phones("g", replace=[PHONE, "1"]),
-            "updateGroup",
-            {"groupId": "g", "operateType": 2, "phones": f"{PHONE},1", "detail": True},
-        ),
-        (
-            requests.change_phones("g", add="1", dry_run=True),
-            "updateGroup",
-            {"groupId": "g", "operateType": 0, "phones": "1", "dryRun": True},
-        ),
-        (get_limits(), "getLimits", {}),
-    ],
-)
+SENT: list[tuple[Request[Any], str, Any]] = [
+    (requests.list_groups(), "listGroup", {"limit": 1000, "offset": 0}),
+    (requests.list_groups(10, 20), "listGroup", {"limit": 10, "offset": 20}),
+    (requests.list_groups(limit=0), "listGroup", {"limit": 0, "offset": 0}),
+    (requests.create_group(PHONES), "createGroup", {"phones": ",".join(PHONES)}),
+    (
+        requests.create_group(PHONE, name="柏林", remark="", client_token="order-7"),
+        "createGroup",
+        {"phones": PHONE, "groupName": "柏林", "remark": "", "clientToken": "order-7"},
+    ),
+    (
+        requests.add_phones("g", iter(PHONES)),
+        "updateGroup",
+        {"groupId": "g", "operateType": 0, "phones": ",".join(PHONES)},
+    ),
+    (
+        requests.remove_phones("g", PHONE),
+        "updateGroup",
+        {"groupId": "g", "operateType": 1, "phones": PHONE},
+    ),
+    (
+        requests.replace_phones("g", f"{PHONE}, 12345"),
+        "updateGroup",
+        {"groupId": "g", "operateType": 2, "phones": f"{PHONE}, 12345"},
+    ),
+    (requests.delete_group("g"), "deleteGroup", {"groupId": "g"}),
+    (requests.find_groups(), "listGroup", {"limit": 1000, "after": ""}),
+    (
+        requests.find_groups(phone=PHONE, name="a", group_id="g", order="newest", limit=5),
+        "listGroup",
+        {
+            "limit": 5,
+            "after": "",
+            "phone": PHONE,
+            "groupName": "a",
+            "groupId": "g",
+            "order": "newest",
+        },
+    ),
+    (
+        requests.find_groups(order="name", offset=7),
+        "listGroup",
+        {"limit": 1000, "offset": 7, "order": "name"},
+    ),
+    (requests.get_group("g"), "getGroup", {"groupId": "g"}),
+    (
+        requests.list_phones("g", 5, 7),
+        "listGroupPhones",
+        {"groupId": "g", "limit": 5, "offset": 7},
+    ),
+    (requests.rename_group("g", name=""), "updateGroup", {"groupId": "g", "groupName": ""}),
+    (requests.rename_group("g", remark="r"), "updateGroup", {"groupId": "g", "remark": "r"}),
+    (
+        requests.change_phones("g", replace=[PHONE, "1"]),
+        "updateGroup",
+        {"groupId": "g", "operateType": 2, "phones": f"{PHONE},1", "detail": True},
+    ),
+    (
+        requests.change_phones("g", add="1", dry_run=True),
+        "updateGroup",
+        {"groupId": "g", "operateType": 0, "phones": "1", "dryRun": True},
+    ),
+    (get_limits(), "getLimits", {}),
+]
+"""Requests, with what each of them sends."""
+
+
+@pytest.mark.parametrize(("request_", "action", "body"), SENT)
 def test_request_has_action_and_body(request_: Request[Any], action: str, body: Any) -> None:
     assert (request_.action, request_.body) == (action, body)
-    assert request_.is_read == (action in ("listGroup", "getGroup", "listGroupPhones", "getLimits"))
-    assert request_.has_client_token == (action in ("createGroup", "updateGroup", "deleteGroup"))
+    is_write = ACTIONS[action].is_write
+    assert (request_.is_read, request_.has_client_token) == (not is_write, is_write)
+
+
+@pytest.mark.parametrize(
+    ("request_", "body"), [(RawRequest("any"), {}), (RawRequest("any", {"a": [1]}), {"a": [1]})]
+)
+def test_raw_request_sends_its_body_and_no_token(request_: RawRequest, body: Any) -> None:
+    assert (request_.action, request_.body) == ("any", body)
+    assert (request_.is_read, request_.has_client_token) == (False, False)
+
+
+def test_every_action_has_a_request() -> None:
+    assert {action for _, action, _ in SENT} == set(ACTIONS)
 
 
 @pytest.mark.parametrize("given", [{}, {"add": "1", "remove": "1"}])

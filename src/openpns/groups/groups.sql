@@ -91,3 +91,28 @@ SELECT
 FROM number_group AS g
 WHERE g.customer_id = :customer_id
 ORDER BY g.group_seq
+
+-- group_tombstone_add
+-- Store the position of a deleted group.
+INSERT INTO group_tombstone (customer_id, group_id, group_seq, folded_name, deleted_ms)
+VALUES (:customer_id, :group_id, :group_seq, :folded_name, :now_ms)
+ON CONFLICT (customer_id, group_id) DO UPDATE SET
+    group_seq = excluded.group_seq, folded_name = excluded.folded_name, deleted_ms = excluded.deleted_ms
+
+-- group_tombstone_clean
+-- Delete some expired tombstones; returns a row for each.
+-- cross-customer: deletes the tombstones of all customers
+DELETE FROM group_tombstone WHERE (customer_id, group_id) IN (
+    SELECT customer_id, group_id FROM group_tombstone
+    WHERE deleted_ms <= CAST(:deleted_ms AS bigint) ORDER BY deleted_ms LIMIT CAST(:at_most AS bigint)
+)
+RETURNING deleted_ms
+
+-- group_rename
+-- Change a group's name, remark or both; NULL leaves one as it is.
+UPDATE number_group SET
+    group_name = coalesce(CAST(:group_name AS text), group_name),
+    folded_name = coalesce(CAST(:folded_name AS text), folded_name),
+    remark = coalesce(CAST(:remark AS text), remark),
+    updated_ms = :now_ms
+WHERE customer_id = :customer_id AND group_id = :group_id

@@ -1,6 +1,6 @@
-"""The rules of createGroup, updateGroup and deleteGroup.
+"""The rules of the actions that write.
 
-Source: docs/api/createGroup.md, docs/api/updateGroup.md, docs/api/deleteGroup.md.
+Source: the pages of docs/api with their names.
 """
 
 from collections.abc import Callable, Sequence

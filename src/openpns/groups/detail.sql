@@ -1,0 +1,40 @@
+-- group_get
+-- One group with the revision.
+SELECT
+    c.groups_revision, g.customer_id, g.group_name, g.group_id,
+    CASE
+        WHEN g.phone_count <= CAST(:phones_in_chunk AS bigint) THEN g.phones
+        ELSE g.phones || (
+            SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
+            WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
+        )
+    END AS phones,
+    g.remark, g.phone_count, g.created_ms, g.updated_ms
+FROM number_group AS g
+JOIN customer_state AS c ON c.customer_id = g.customer_id
+WHERE g.customer_id = :customer_id AND g.group_id = :group_id
+
+-- group_list_phones
+-- The first chunk of a group's phones, and those of a range, with the revision.
+SELECT c.groups_revision, g.phone_count, 0 AS chunk, g.phones
+FROM number_group AS g
+JOIN customer_state AS c ON c.customer_id = g.customer_id
+WHERE g.customer_id = :customer_id AND g.group_id = :group_id
+UNION ALL
+SELECT c.groups_revision, g.phone_count, p.chunk, p.phones
+FROM number_group AS g
+JOIN customer_state AS c ON c.customer_id = g.customer_id
+JOIN group_phone_chunk AS p ON p.customer_id = g.customer_id AND p.group_seq = g.group_seq
+WHERE g.customer_id = :customer_id AND g.group_id = :group_id
+    AND p.chunk >= CAST(:first AS bigint) AND p.chunk <= CAST(:last AS bigint)
+ORDER BY chunk
+
+-- group_usage
+-- How many phones the groups in a range of seqs hold in all, and the most that one holds.
+SELECT coalesce(sum(phone_count), 0), coalesce(max(phone_count), 0) FROM number_group
+WHERE customer_id = :customer_id
+    AND group_seq >= CAST(:first AS bigint) AND group_seq < CAST(:end AS bigint)
+
+-- group_count
+-- How many groups the customer has, and the end of their seqs.
+SELECT group_count, next_seq FROM customer_state WHERE customer_id = :customer_id
