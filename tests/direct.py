@@ -18,11 +18,18 @@ Query = Callable[[str], Awaitable[list[tuple[Any, ...]]]]
 """Run SQL on a connection of its own, and return the rows."""
 
 
+def _open(path: str) -> apsw.Connection:
+    """Open an SQLite file; wait for a server that writes at the moment."""
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(5000)
+    return connection
+
+
 async def query(url: str, sql: str) -> list[tuple[Any, ...]]:
     """Run SQL on a connection of its own, and return the rows."""
     path = database_path(url)
     if path is not None:
-        with closing(apsw.Connection(path)) as connection:
+        with closing(_open(path)) as connection:
             return [tuple(row) for row in connection.execute(sql)]
     postgres = await asyncpg.connect(url)
     try:
@@ -35,7 +42,7 @@ async def run(url: str, sql: str) -> None:
     """Run a script on a connection of its own."""
     path = database_path(url)
     if path is not None:
-        with closing(apsw.Connection(path)) as connection, connection:
+        with closing(_open(path)) as connection, connection:
             connection.execute(sql)
         return
     postgres = await asyncpg.connect(url)
@@ -50,7 +57,7 @@ async def holding(url: str, sql: str) -> AsyncIterator[None]:
     """Change something in a transaction that is rolled back at the end of the block."""
     path = database_path(url)
     if path is not None:
-        with closing(apsw.Connection(path)) as connection:
+        with closing(_open(path)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(sql)
             yield
@@ -71,8 +78,7 @@ async def empty(url: str) -> None:
     """Delete every row of a database."""
     path = database_path(url)
     if path is not None:
-        connection = apsw.Connection(path)
-        connection.set_busy_timeout(5000)
+        connection = _open(path)
         with connection:
             for table in _TABLES:
                 connection.execute(f"DELETE FROM {table}")
