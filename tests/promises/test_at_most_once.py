@@ -121,7 +121,7 @@ def test_concurrent_copies_on_two_nodes_are_one_write(nodes: Nodes, kind: Kind) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_copies_among_other_writes_are_one_write_each(nodes: Nodes, kind: Kind) -> None:
-    """Writes that share a transaction with copies of each other are told apart."""
+    """Each write gets its own response if copies of others share its transaction."""
     writes = [create(kind, f"g{number % 8}", number % 8) for number in range(8)]
     crowd = [number % 8 for number in range(40)]
     random.Random(SEED).shuffle(crowd)
