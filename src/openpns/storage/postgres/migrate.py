@@ -1,6 +1,7 @@
 """Migrations of PostgreSQL: which were applied, and applying those that are missing."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -59,18 +60,15 @@ async def repeat(attempt: Callable[[], Awaitable[list[Migration]]]) -> list[Migr
     Raises:
         ConfigError: The table stays in use.
     """
-    for _ in range(_ATTEMPTS_MAX - 1):
-        try:
-            return await attempt()
-        except asyncpg.LockNotAvailableError:
+    for number in range(_ATTEMPTS_MAX):
+        if number:
             await asyncio.sleep(_PAUSE_S)
-    try:
-        return await attempt()
-    except asyncpg.LockNotAvailableError:
-        raise ConfigError(
-            "database: cannot migrate: a table is in use by a long transaction, such as pg_dump or "
-            "an export; run openpns migrate again after its end"
-        ) from None
+        with contextlib.suppress(asyncpg.LockNotAvailableError):
+            return await attempt()
+    raise ConfigError(
+        "database: cannot migrate: a table is in use by a long transaction, such as pg_dump or an "
+        "export; run openpns migrate again after its end"
+    )
 
 
 async def migrate(
