@@ -22,7 +22,7 @@ from openpns.clock import now_ms
 from openpns.groups import phone_chunks
 from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.storage import connect
-from openpns.storage.store import Params, StatementBatch, Store, database_path
+from openpns.storage.store import Params, Store, database_path
 
 NUMBERS = 3
 SLICE = 64
@@ -136,7 +136,7 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
                 await _copy_chunks(connection, holding)
             if has_members:
                 await connection.execute(_POSTGRES_MEMBERS, names, groups, numbers)
-            await connection.execute(_POSTGRES_COUNTER, names, groups)
+            await connection.execute(_POSTGRES_COUNTER, names, groups, numbers)
         for statement in rebuild:
             await connection.execute(statement)
         await connection.execute("VACUUM ANALYZE")
@@ -158,8 +158,10 @@ def _chunks(holding: Holding) -> Iterator[Params]:
     for place in range(holding.groups):
         first = place * holding.numbers
         phones = [f"8613{first + k:09}" for k in range(holding.numbers)]
-        for step in phone_chunks.write_chunks(holding.customer, place, phones):
-            yield from step.params if isinstance(step, StatementBatch) else [step.params]
+        for statement in phone_chunks.write_chunks(holding.customer, place, phones):
+            texts = zip(statement.params["chunks"], statement.params["texts"], strict=True)
+            for chunk, text in texts:
+                yield {**statement.params, "chunk": chunk, "phones": text}
 
 
 async def fill_framework(url: str) -> None:
@@ -231,7 +233,9 @@ INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
 VALUES (:customer_id, :group_seq, :chunk, :phones)
 """
 _SQLITE_COUNTER = """
-UPDATE customer_state SET group_count = :groups, next_seq = :groups WHERE customer_id = :customer
+UPDATE customer_state
+SET group_count = :groups, next_seq = :groups, phone_count = :groups * :numbers
+WHERE customer_id = :customer
 """
 _POSTGRES_INDEXES = """
 SELECT
@@ -263,7 +267,8 @@ SELECT c.name, i / $3::bigint, '8613' || lpad(i::text, 9, '0'), i % $3::bigint
 FROM unnest($1::text[]) AS c (name), generate_series(0, $2::bigint * $3::bigint - 1) AS i
 """
 _POSTGRES_COUNTER = """
-UPDATE customer_state SET group_count = $2, next_seq = $2 WHERE customer_id = ANY($1::text[])
+UPDATE customer_state SET group_count = $2, next_seq = $2, phone_count = $2 * $3::bigint
+WHERE customer_id = ANY($1::text[])
 """
 _FRAMEWORK = """
 CREATE TABLE peer_access_key (

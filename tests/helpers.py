@@ -10,7 +10,7 @@ import pytest
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.pipeline import Reply
 from openpns.protocol import signing
-from openpns.storage.store import Params, Row, Store, Transaction
+from openpns.storage.store import BatchKey, Params, Row, Store, Transaction
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 LIST_ALL = b'{"limit":0,"offset":0}'
@@ -78,7 +78,7 @@ class FailingStore:
         return await self._store.get_cached(name, value)
 
     async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
+        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
     ) -> Any:
         self._fail("write")
         return await self._store.write(steps, batch_key=batch_key)

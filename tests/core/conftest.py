@@ -11,7 +11,7 @@ from tests.conftest import FakeClock
 from tests.groups.actions import Groups
 from tests.groups.conftest import mine, query, secret_box, sound_tables, theirs
 
-from openpns.storage.store import Store, Transaction
+from openpns.storage.store import BatchKey, Statement, Store, Transaction
 
 __all__ = ["log", "mine", "query", "secret_box", "sound_tables", "theirs"]
 
@@ -65,7 +65,7 @@ class StatementLog:
         return getattr(self._store, name)
 
     async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
+        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
     ) -> Any:
         names: list[str] = []
 
@@ -75,7 +75,8 @@ class StatementLog:
             try:
                 statement = next(transaction)
                 while True:
-                    names.append(statement.name)
+                    each = [statement] if isinstance(statement, Statement) else [*statement]
+                    names.extend(one.name for one in each)
                     statement = transaction.send((yield statement))
             except StopIteration as end:
                 return end.value

@@ -166,7 +166,8 @@ async def test_guard_refuses_a_stop_step_while_a_lease_of_before_migration_8_is_
         await store.migrate([*known, newer], with_post=True, guard=guard)
     assert len(await store.applied_migrations()) == 7
     clock.now_ms += 1000
-    assert len(await store.migrate([*known, newer], with_post=True, guard=guard)) == 2
+    done = await store.migrate([*known, newer], with_post=True, guard=guard)
+    assert done == [*known[7:], newer]
     await store.close()
 
 

@@ -24,7 +24,10 @@ ORDER BY g.customer_id, g.group_seq
 """
 CHUNKS = "SELECT customer_id, group_seq, chunk, phones FROM group_phone_chunk"
 GAPS = "SELECT customer_id, level, block, deleted FROM group_order_gap"
-STATES = "SELECT customer_id, group_count, next_seq FROM customer_state"
+STATES = """
+SELECT customer_id, group_count, next_seq, phone_count, phone_count_revision = groups_revision
+FROM customer_state
+"""
 
 
 @pytest.fixture
@@ -60,8 +63,10 @@ async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
         numbers = members.pop((customer_id, seq), [])
         assert (phones, count) == (",".join(numbers), len(numbers))
     assert not members, "members of no group"
-    for customer_id, count, next_seq in await query(STATES):
+    for customer_id, count, next_seq, phone_count, is_counted in await query(STATES):
         seqs = [row[1] for row in shown if row[0] == customer_id]
+        held = sum(row[3] for row in shown if row[0] == customer_id)
+        assert (phone_count, bool(is_counted)) == (held, True)
         assert (count, max(seqs, default=-1) < next_seq) == (len(seqs), True)
         gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
         assert gaps == gaps_between(seqs, next_seq)

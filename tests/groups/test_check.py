@@ -74,6 +74,10 @@ async def test_check_finds_nothing_wrong_after_updates(store: Store, mine: Group
             "customer cus_1: its total says 2 groups, there are 18",
         ),
         (
+            "UPDATE customer_state SET phone_count = 2 WHERE customer_id = 'cus_1'",
+            "customer cus_1: its total says 2 phones, there are 5100",
+        ),
+        (
             "UPDATE customer_state SET next_seq = 3 WHERE customer_id = 'cus_1'",
             "customer cus_1: the next place in its order is taken",
         ),

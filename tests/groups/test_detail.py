@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from tests import direct
 from tests.conftest import START_MS, FakeClock
 from tests.groups.actions import Groups, joined
 
@@ -53,14 +54,21 @@ async def test_get_group_and_list_group_phones_raise_group_not_found_also_for_fo
             await detail.list_group_phones(mine.context, group_id=wanted, limit=1, offset=0)
 
 
+@pytest.mark.parametrize("is_counted", [True, False], ids=["counted", "not counted"])
 async def test_group_limits_count_groups_and_phones_of_the_customer(
-    mine: Groups, theirs: Groups, monkeypatch: pytest.MonkeyPatch
+    mine: Groups,
+    theirs: Groups,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    is_counted: bool,
 ) -> None:
-    monkeypatch.setattr(detail, "GROUPS_IN_COUNT", 2)
+    monkeypatch.setattr(detail, "GROUPS_IN_SUM", 2)
     for count in (3, 200, 1, 5, 2):
         last = await mine.create(range(count))
     await mine.drop(last)
     await theirs.create(range(50))
+    if not is_counted:  # as after a write of an older version
+        await direct.run(database_url, "UPDATE customer_state SET groups_revision = 5")
     found: dict[str, Any] = {
         limit.name: (limit.max, limit.used) for limit in await detail.group_limits(mine.context)
     }

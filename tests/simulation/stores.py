@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from openpns.errors import OutcomeUnknown, ReadFailed, ServiceUnavailable, WireError
-from openpns.storage.store import Params, Row, Store, Transaction
+from openpns.storage.store import BatchKey, Params, Row, Store, Transaction
 
 
 class StaleStore:
@@ -88,7 +88,7 @@ class FaultyStore:
                 self._fail("stream", "after its first slice")
 
     async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: str | None = None
+        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
     ) -> Any:
         del batch_key  # alone: if one write of a batch fails, the store runs all of them again
 

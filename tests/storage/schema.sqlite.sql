@@ -8,11 +8,13 @@ CREATE INDEX idempotency_record_expires ON idempotency_record (expires_ms);
 
 CREATE INDEX number_group_name ON number_group (customer_id, folded_name, group_seq);
 
+CREATE INDEX number_group_size ON number_group (customer_id, phone_count);
+
 CREATE TABLE "customer_state" (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     group_count INTEGER NOT NULL,
     next_seq INTEGER NOT NULL
-, groups_revision INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;
 
 CREATE TABLE "group_order_gap" (
     customer_id TEXT NOT NULL,

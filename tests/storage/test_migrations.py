@@ -303,6 +303,12 @@ async def test_migration_7_folds_the_names_that_are_there(database_url: str) -> 
     await store.close()
 
 
+VERSION_7_OF_TWO = """
+INSERT INTO customer VALUES ('cus_1', '', 0, NULL), ('cus_2', '', 0, NULL);
+INSERT INTO group_counter VALUES ('cus_1', 0, 0, 77), ('cus_2', 2, 2, 77);
+INSERT INTO number_group VALUES ('cus_2', 'g0', 0, '', '', 300, 300, 0, 0, '', ''),
+    ('cus_2', 'g1', 1, '', '', 5, 5, 0, 0, '', '');
+"""
 VERSION_7 = """
 INSERT INTO customer VALUES ('cus_1', 'Example', 1, NULL);
 INSERT INTO access_key VALUES ('key-1', 'cus_1', 'label', {0}, {1}, 2, 3, 4, 5, 6, 7, 8, 9);
@@ -322,7 +328,7 @@ INSERT INTO audit_entry VALUES ('cus_1', 16, 17, 'createGroup', NULL, 'key-1', '
 VERSION_8 = {
     "customer": [("cus_1", "Example", 1, None)],
     "access_key": [("key-1", "cus_1", "label", b"\x01\x02", b"\x03", 2, 3, 4, 5, 6, 7, 8, 9, None)],
-    "customer_state": [("cus_1", 1, 3, 123)],
+    "customer_state": [("cus_1", 1, 3, 123, 0, -1)],
     "number_group": [("cus_1", "g1", 2, "Name", "remark", 1, 1, 10, 11, "85211111114", "name")],
     "group_member": [("cus_1", 2, "85211111114", 0)],
     "group_phone_chunk": [("cus_1", 2, 1, ",85211111115")],
@@ -357,8 +363,25 @@ async def test_migration_8_records_the_steps_before_it(database_url: str) -> Non
     await connect.migrate(store, database_url)
     known = migrations.load_migrations(connect.engine_of(database_url))
     assert await store.applied_migrations() == [
-        Applied(one.number, one.step, one.checksum) for one in known
+        Applied(one.number, one.step, one.checksum) for one in known if one.step != "post"
     ]
+    await store.close()
+
+
+async def test_migration_9_counts_phones_in_its_post_step(database_url: str) -> None:
+    store = await _at_version(7, database_url, VERSION_7_OF_TWO)
+
+    async def usage() -> list[list[object]]:
+        customers = [{"customer_id": f"cus_{number}"} for number in (1, 2)]
+        return [[*row] for one in customers for row in await store.fetch("group_usage", one)]
+
+    await connect.migrate(store, database_url)
+    assert await usage() == [[0, None, 0, 0], [2, None, 300, 2]]
+    await connect.migrate(store, database_url, with_post=True)
+    assert await usage() == [[0, 0, 0, 0], [2, 305, 300, 2]]
+    # As a server of the older version does.
+    await direct.run(database_url, "UPDATE customer_state SET groups_revision = 79")
+    assert await usage() == [[0, None, 0, 0], [2, None, 300, 2]]
     await store.close()
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from openpns.groups import order
 from openpns.storage import connect
-from openpns.storage.statements import NamedStatement, load_statements, parse, prepare
+from openpns.storage.statements import (
+    NamedStatement,
+    combine,
+    load_statements,
+    parse,
+    prepare,
+)
 
 FRAGMENTS = {"up": {"order": "a", "limit": "1"}, "down": {"order": "a DESC", "limit": "2"}}
 """Found by its name by the option `fragments` below."""
@@ -104,6 +110,27 @@ async def test_sqlite_understands_every_statement(tmp_path: Path) -> None:
             params = dict.fromkeys(statement.parameters)
             assert connection.execute(f"EXPLAIN {statement.sql}", params).fetchall(), statement.name
     connection.close()
+
+
+async def test_combined_statements_return_the_rows_of_each(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("CREATE TABLE t (a text, b bigint); INSERT INTO t VALUES ('x', 1)")
+    both = combine(
+        [
+            prepare("find", "SELECT a, b FROM t WHERE a = :a OR a = :b FOR UPDATE", "postgres"),
+            prepare("add", "INSERT INTO t VALUES (:a, :b)", "postgres"),
+            prepare("change", "UPDATE t SET b = :b WHERE a = :a RETURNING b", "postgres"),
+        ]
+    )
+    assert both.name == "find+add+change"
+    assert both.parameters == ("a", "b", "a", "b", "b", "a")
+    row = await connection.fetchrow(both.sql, "x", "y", "new", 7, 2, "x")
+    assert [*row] == [[("x", 1)], True, [(2,)]]
+    row = await connection.fetchrow(both.sql, "-", "y", "more", 8, 2, "more")
+    assert [*row] == [None, True, None]  # each sees the snapshot from before the first
+    rows = await connection.fetch("SELECT * FROM t ORDER BY b")
+    assert [*map(tuple, rows)] == [("x", 2), ("new", 7), ("more", 8)]
+    await connection.close()
 
 
 async def test_postgresql_understands_every_statement(postgres_url: str) -> None:

@@ -91,8 +91,8 @@ async def test_concurrent_writes_take_different_seqs(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def take() -> Transaction[int]:
-        params = {"customer_id": "cus_1", "groups": 1}
-        rows = yield Statement("group_seq_take", params)
+        params = {"customer_id": "cus_1", "revision": 1, "groups": 1, "seqs": 1, "phones": 0}
+        rows = yield Statement("groups_revision_change", params)
         return int(rows[0][0])
 
     places = await asyncio.gather(*(store.write(take) for _ in range(50)))

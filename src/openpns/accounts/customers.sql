@@ -7,8 +7,9 @@ RETURNING customer_id
 
 -- customer_state_create
 -- Store the state of a new customer.
-INSERT INTO customer_state (customer_id, group_count, next_seq, groups_revision)
-VALUES (:customer_id, 0, 0, :revision)
+INSERT INTO customer_state (
+    customer_id, group_count, next_seq, groups_revision, phone_count, phone_count_revision
+) VALUES (:customer_id, 0, 0, :revision, 0, :revision)
 
 -- customer_list
 -- Every customer with its number of groups, or one of them.

@@ -3,8 +3,8 @@
 Source: docs/decisions/0025-one-commit-path.md.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Generic, TypeVar, cast
 
@@ -12,10 +12,10 @@ import msgspec
 
 from openpns.core import audit, idempotency
 from openpns.core.context import Context
-from openpns.core.idempotency import DuplicateRequest, Response
+from openpns.core.idempotency import DuplicateRequest, IdempotencyKey, Response
 from openpns.errors import WIRE_ERRORS, InternalError, WireError
 from openpns.ids import new_revision
-from openpns.storage.store import Statement, Store, Transaction
+from openpns.storage.store import BatchKey, Statement, Store, Transaction
 
 ResultT = TypeVar("ResultT")
 
@@ -30,12 +30,20 @@ class Effect(Generic[ResultT]):
         details: The details of the audit entry: a struct or a dict; no name, no secret and no
             whole phone.
         kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
+        last: The last statements, whose rows the steps do not need: they share a round trip with
+            those of the commit path.
+        counts: The parameters of `SCOPE_revision_change` besides customer and revision: what it
+            adds to the counts of the customer.
+        is_revised: Whether the steps have run `SCOPE_revision_change` themselves.
     """
 
     result: ResultT
     subject: str
     details: Any
     kind: str = ""
+    last: Sequence[Statement] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    is_revised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class OperatorEffect(Generic[ResultT]):
     access_key: str | None = None
     details: Any = None
     is_change: bool = True
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class DryRunRollback(Exception):
@@ -69,12 +78,14 @@ async def commit(
     payload: Mapping[str, Any],
     result: Any = NoneType,
     dry_run: bool = False,
-    may_batch: bool = False,
+    resource: str | None = None,
 ) -> ResultT:
     """Carry out a write once; return its result, or that of the first request with its key.
 
-    The steps lock the rows of their resource. The customer's revision comes last, so that its row,
-    which all writes of a customer share, is locked briefly.
+    The steps lock the rows of their resource. The customer's row, which all writes of a customer
+    share, is locked with the last statements, so that it is locked briefly. What several resources
+    share, such as other counts, and what several requests share, such as idempotency keys, is
+    locked after it. Only steps that need its values, such as a seq, lock it first.
 
     Args:
         steps: The rule's own statements; called again for another attempt of the storage.
@@ -83,8 +94,8 @@ async def commit(
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
         dry_run: Roll back, and return the result that a commit would have.
-        may_batch: The steps touch only rows of their own besides the row that their first
-            statement locks, and are the same statements for each request: see `Store.write`.
+        resource: The id of the one resource that the steps change, so that the write may share a
+            transaction with others: see `BatchKey`. None if they change several, or many rows.
 
     Raises:
         WireError: The steps refuse the write, or the first request with its key was refused.
@@ -94,20 +105,16 @@ async def commit(
     now_ms = context.clock()
     keys = () if dry_run else idempotency.keys_of(context, action, payload, now_ms)
 
-    def transaction() -> Transaction[ResultT]:
+    def transaction() -> "Transaction[ResultT]":
         effect = yield from steps()
         if dry_run:
             raise DryRunRollback(effect.result)
-        if keys:
-            answer = msgspec.json.encode(effect.result).decode()
-            yield from idempotency.record(context, keys, Response(0, answer), now_ms)
-        name = f"{action}.{effect.kind}" if effect.kind else action
-        yield audit.entry(context, now_ms, name, effect.subject, effect.details)
-        # Events of an outbox belong here: in the transaction of their cause.
-        yield _revise(context.customer_id, scope)
+        yield from _complete(context, action, effect, scope, keys, now_ms)
         return effect.result
 
-    batch_key = f"{context.customer_id} {action} {len(keys)}" if may_batch else None
+    batch_key = None
+    if resource is not None and not dry_run:  # which always rolls its transaction back
+        batch_key = BatchKey(f"{context.customer_id} {action}", resource)
     try:
         return await context.store.write(transaction, batch_key=batch_key)
     except DryRunRollback as rollback:
@@ -124,6 +131,29 @@ async def commit(
     return cast("ResultT", msgspec.json.decode(response.answer, type=result))
 
 
+def _complete(
+    context: Context,
+    action: str,
+    effect: Effect[Any],
+    scope: str,
+    keys: Sequence[IdempotencyKey],
+    now_ms: int,
+) -> Transaction[None]:
+    """Run the last statements of a rule, and with them what every write owes."""
+    name = f"{action}.{effect.kind}" if effect.kind else action
+    last = [*effect.last]
+    if not effect.is_revised:  # first, so that it locks before the others
+        last.insert(0, change_revision(context.customer_id, scope, effect.counts))
+    last.append(audit.entry(context, now_ms, name, effect.subject, effect.details))
+    # Events of an outbox belong here: in the transaction of their cause.
+    if keys:
+        answer = msgspec.json.encode(effect.result).decode()
+        last += idempotency.add_records(context, keys, Response(0, answer), now_ms)
+    rows = yield last
+    if keys:
+        idempotency.check_records(context, keys, rows[-len(keys) :])
+
+
 async def commit_as_operator(
     store: Store,
     action: str,
@@ -137,19 +167,25 @@ async def commit_as_operator(
     customer that changes, if any.
     """
 
-    def transaction() -> Transaction[ResultT]:
+    def transaction() -> "Transaction[ResultT]":
         effect = yield from steps()
         if effect.is_change:
-            yield audit.operator_entry(
+            entry = audit.operator_entry(
                 effect.customer_id, action, effect.access_key, effect.details
             )
-            if scope is not None:
-                yield _revise(effect.customer_id, scope)
+            if scope is None:
+                yield entry
+            else:
+                yield [change_revision(effect.customer_id, scope, effect.counts), entry]
         return effect.result
 
     return await store.write(transaction)
 
 
-def _revise(customer_id: str, scope: str) -> Statement:
-    revision = {"customer_id": customer_id, "revision": new_revision()}
-    return Statement(f"{scope}_revision_change", revision)
+def change_revision(customer_id: str, scope: str, counts: Mapping[str, int]) -> Statement:
+    """Return the statement that replaces the revision of a resource and adds to its counts.
+
+    It also locks the customer's row.
+    """
+    params = {"customer_id": customer_id, "revision": new_revision(), **counts}
+    return Statement(f"{scope}_revision_change", params)

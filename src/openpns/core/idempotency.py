@@ -24,7 +24,7 @@ from openpns.errors import (
     ServiceUnavailable,
     TimestampExpired,
 )
-from openpns.storage.store import Statement, Transaction
+from openpns.storage.store import Row, Statement, Transaction
 
 SIGNATURE_RECORD_MS: Final = 2 * limits.TS_SKEW_MS_MAX
 """How long after its ts a write is recorded by its signature. No server accepts the ts after half
@@ -92,27 +92,39 @@ def keys_of(
     return keys
 
 
-def record(
+def add_records(
     context: Context, keys: Sequence[IdempotencyKey], response: Response, now_ms: int
-) -> Transaction[None]:
-    """Record a response under each key.
+) -> list[Statement]:
+    """Return the statements that record a response under each key; see `check_records`."""
+    return [
+        Statement(
+            "idempotency_record_add",
+            {
+                "customer_id": context.customer_id,
+                "idempotency_key": key.key,
+                "fingerprint": key.fingerprint,
+                "code": response.code,
+                "answer": response.answer,
+                "expires_ms": key.expires_ms,
+                "now_ms": now_ms,
+            },
+        )
+        for key in keys
+    ]
+
+
+def check_records(
+    context: Context, keys: Sequence[IdempotencyKey], rows: Sequence[Sequence[Row]]
+) -> None:
+    """Make sure that the statements of `add_records`, which returned these rows, added all records.
 
     Raises:
         DuplicateRequest: A key is recorded already.
         TimestampExpired: The write waited so long that an earlier record of its signature may
             have been deleted.
     """
-    for key in keys:
-        row = {
-            "customer_id": context.customer_id,
-            "idempotency_key": key.key,
-            "fingerprint": key.fingerprint,
-            "code": response.code,
-            "answer": response.answer,
-            "expires_ms": key.expires_ms,
-            "now_ms": now_ms,
-        }
-        if not (yield Statement("idempotency_record_add", row)):
+    for key, added in zip(keys, rows, strict=True):
+        if not added:
             raise DuplicateRequest(key)
         # The clock is read after no record was found: a process that was stopped for minutes since
         # it checked the ts may run this after a copy's record has expired.
@@ -128,8 +140,13 @@ async def record_response(
 
     The same request could succeed later; its record makes sure that it gets this response.
     """
+
+    def steps() -> Transaction[None]:
+        rows = yield add_records(context, keys, response, now_ms)
+        check_records(context, keys, rows)
+
     try:
-        await context.store.write(lambda: record(context, keys, response, now_ms))
+        await context.store.write(steps)
     except DuplicateRequest as duplicate:
         return await replay(context, keys, duplicate.key, now_ms)
     except OutcomeUnknown as error:

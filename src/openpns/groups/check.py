@@ -30,8 +30,10 @@ class _Customer(msgspec.Struct):
     """The state of a customer, and what its groups add up to."""
 
     counted: int | None = None
+    counted_phones: int | None = None
     next_seq: int = 0
     groups: int = 0
+    phones: int = 0
     seq_max: int = -1
     live: Counter[int] = msgspec.field(default_factory=Counter)
     """Groups in each block of seqs."""
@@ -61,7 +63,6 @@ class _Check:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._customers: defaultdict[str, _Customer] = defaultdict(_Customer)
-        self._phones = 0
         self.take: dict[str, Callable[..., None]] = {
             "state": self._take_state,
             "group": self._take_group,
@@ -79,20 +80,35 @@ class _Check:
                     f"customer {customer_id}: its total says {customer.counted} groups, there are "
                     f"{customer.groups}"
                 )
+            elif customer.counted_phones not in (None, customer.phones):
+                self._report(
+                    f"customer {customer_id}: its total says {customer.counted_phones} phones, "
+                    f"there are {customer.phones}"
+                )
             elif customer.seq_max >= customer.next_seq:
                 self._report(f"customer {customer_id}: the next place in its order is taken")
             elif not customer.gaps_agree():
                 self._report(
                     f"customer {customer_id}: the empty places in its order are miscounted"
                 )
-        groups = sum(customer.groups for customer in self._customers.values())
-        return {"groups": groups, "phones": self._phones}
+        customers = self._customers.values()
+        return {
+            "groups": sum(customer.groups for customer in customers),
+            "phones": sum(customer.phones for customer in customers),
+        }
 
     def _take_state(
-        self, customer_id: str, _: None, counted: int, next_seq: int, *__: None
+        self,
+        customer_id: str,
+        _: None,
+        counted: int,
+        next_seq: int,
+        counted_phones: int | None,
+        *__: None,
     ) -> None:
         customer = self._customers[customer_id]
         customer.counted, customer.next_seq = counted, next_seq
+        customer.counted_phones = counted_phones
 
     def _take_group(
         self,
@@ -113,7 +129,7 @@ class _Check:
         customer.live[seq // BLOCK_SIZE] += 1
         text = members or ""
         count = _count(text)
-        self._phones += count
+        customer.phones += count
         where = f"customer {customer_id}, group {group_id}"
         if phone_count != count:
             self._report(f"{where}: says {phone_count} phones, has {count}")

@@ -1,11 +1,12 @@
 -- group_check
 -- Every customer's counts, groups, gaps and strays, in one snapshot. The columns of each kind:
--- state (group_count, next_seq), group (its row; its phone text as listGroup sends it and, from its
+-- state (group_count, next_seq, phone_count or NULL), group (its row; its phone text as listGroup sends it and, from its
 -- members, as it should be), gap (deleted, level, block), stray (members or chunks of no group).
 -- cross-customer: the check reads the whole database
 SELECT
     'state' AS kind, s.customer_id, CAST(NULL AS text) AS name,
-    s.group_count AS counted, s.next_seq AS next, CAST(NULL AS bigint) AS seq,
+    s.group_count AS counted, s.next_seq AS next,
+    CASE s.phone_count_revision WHEN s.groups_revision THEN s.phone_count END AS seq,
     CAST(NULL AS text) AS first_chunk, CAST(NULL AS text) AS rest, CAST(NULL AS bigint) AS chunk_max,
     CAST(NULL AS text) AS members, CAST(NULL AS bigint) AS positions
 FROM customer_state AS s

@@ -30,11 +30,21 @@ WHERE g.customer_id = :customer_id AND g.group_id = :group_id
 ORDER BY chunk
 
 -- group_usage
--- How many phones the groups in a range of seqs hold in all, and the most that one holds.
-SELECT coalesce(sum(phone_count), 0), coalesce(max(phone_count), 0) FROM number_group
+-- What a customer's groups use: their number, their phones in all (NULL if they are not counted),
+-- the phones of the largest, and the end of their seqs.
+SELECT
+    group_count,
+    CASE phone_count_revision WHEN groups_revision THEN phone_count END,
+    coalesce((
+        SELECT g.phone_count FROM number_group AS g WHERE g.customer_id = :customer_id
+        ORDER BY g.phone_count DESC LIMIT 1
+    ), 0),
+    next_seq
+FROM customer_state
+WHERE customer_id = :customer_id
+
+-- group_phone_sum
+-- How many phones the groups in a range of seqs hold in all.
+SELECT coalesce(sum(phone_count), 0) FROM number_group
 WHERE customer_id = :customer_id
     AND group_seq >= CAST(:first AS bigint) AND group_seq < CAST(:end AS bigint)
-
--- group_count
--- How many groups the customer has, and the end of their seqs.
-SELECT group_count, next_seq FROM customer_state WHERE customer_id = :customer_id

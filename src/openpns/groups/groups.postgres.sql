@@ -79,12 +79,20 @@ SELECT group_seq, phone_count, position_next FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 FOR UPDATE
 
+-- group_order_lock
+-- The next seq of the customer's order; locks the customer's row.
+SELECT next_seq FROM customer_state WHERE customer_id = :customer_id FOR UPDATE
+
 -- group_member_add
--- Add phones that the group does not hold yet, numbered from :position; returns those.
+-- Add phones that a group does not hold yet after its last position; returns those. It locks the
+-- group, so that it sees the last position even if the statement began before another change ended.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
-SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), p.phone,
-    CAST(:position AS bigint) + p.place - 1
-FROM unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)
+SELECT CAST(:customer_id AS text), g.group_seq, p.phone, g.position_next + p.place - 1
+FROM (
+    SELECT group_seq, position_next FROM number_group
+    WHERE customer_id = :customer_id AND group_id = :group_id
+    FOR UPDATE
+) AS g CROSS JOIN unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)
 ON CONFLICT DO NOTHING
 RETURNING phone
 
@@ -106,6 +114,21 @@ RETURNING phone
 SELECT phone FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone = ANY(CAST(:phones AS text[]))
+
+-- group_member_list_others
+-- The phones of a group without these, in the order they were added.
+SELECT phone FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone <> ALL(CAST(:phones AS text[]))
+ORDER BY position
+
+-- group_phone_chunk_append
+-- Append a text to each of these chunks of a long group.
+INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
+SELECT CAST(:customer_id AS text), CAST(:group_seq AS bigint), c.chunk, c.phones
+FROM unnest(CAST(:chunks AS bigint[]), CAST(:texts AS text[])) AS c (chunk, phones)
+ON CONFLICT (customer_id, group_seq, chunk) DO UPDATE
+SET phones = group_phone_chunk.phones || excluded.phones
 
 -- group_id_taken
 -- Which of these group ids are in use.

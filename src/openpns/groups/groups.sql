@@ -1,13 +1,15 @@
--- group_seq_take
--- Take the next seqs of the customer's order and count the groups; locks the customer's state.
-UPDATE customer_state SET
-    group_count = group_count + :groups, next_seq = next_seq + :groups
-WHERE customer_id = :customer_id
-RETURNING next_seq - :groups
-
 -- groups_revision_change
--- Replace the revision of the customer's groups, and lock the customer's row.
-UPDATE customer_state SET groups_revision = :revision WHERE customer_id = :customer_id
+-- Replace the revision of the customer's groups, add to its counts and take seqs; locks its row.
+-- Returns the first seq. phone_count stays proven only if every change since has counted: a server
+-- of an older version replaces the revision alone.
+UPDATE customer_state SET
+    group_count = group_count + :groups, next_seq = next_seq + :seqs,
+    phone_count = phone_count + :phones,
+    phone_count_revision = CASE phone_count_revision
+        WHEN groups_revision THEN CAST(:revision AS bigint) ELSE phone_count_revision END,
+    groups_revision = CAST(:revision AS bigint)
+WHERE customer_id = :customer_id
+RETURNING next_seq - :seqs
 
 -- group_create
 -- Store a new group.
@@ -31,13 +33,6 @@ UPDATE number_group SET
     position_next = :position_next, updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
--- group_phone_chunk_append
--- Append phones to a chunk of a long group.
-INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
-VALUES (:customer_id, :group_seq, :chunk, :phones)
-ON CONFLICT (customer_id, group_seq, chunk) DO UPDATE
-SET phones = group_phone_chunk.phones || excluded.phones
-
 -- group_phone_chunk_delete_all
 -- Delete the chunks of a long group.
 DELETE FROM group_phone_chunk WHERE customer_id = :customer_id AND group_seq = :group_seq
@@ -49,12 +44,6 @@ UPDATE number_group SET
     updated_ms = :now_ms
 WHERE customer_id = :customer_id AND group_id = :group_id
 
--- group_member_list
--- The phones of a group in the order they were added.
-SELECT phone FROM group_member
-WHERE customer_id = :customer_id AND group_seq = :group_seq
-ORDER BY position
-
 -- group_member_delete_all
 -- Remove every phone from a group.
 DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group_seq
@@ -64,11 +53,6 @@ DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 RETURNING group_seq, phone_count, folded_name
-
--- group_count_down
--- Count a deleted group; its seq is never assigned again.
-UPDATE customer_state SET group_count = group_count - 1
-WHERE customer_id = :customer_id
 
 -- group_order_gap_add
 -- Count a seq as a gap, in its block of every level.

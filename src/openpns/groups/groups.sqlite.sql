@@ -38,10 +38,16 @@ ORDER BY g.group_seq LIMIT :limit
 SELECT group_seq, phone_count, position_next FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 
+-- group_order_lock
+-- The next seq of the customer's order.
+SELECT next_seq FROM customer_state WHERE customer_id = :customer_id
+
 -- group_member_add
--- Add phones that the group does not hold yet, numbered from :position; returns those.
+-- Add phones that a group does not hold yet after its last position; returns those.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
-SELECT :customer_id, :group_seq, value, :position + key FROM json_each(:phones) WHERE true
+SELECT :customer_id, g.group_seq, p.value, g.position_next + p.key
+FROM number_group AS g CROSS JOIN json_each(:phones) AS p
+WHERE g.customer_id = :customer_id AND g.group_id = :group_id
 ON CONFLICT DO NOTHING
 RETURNING phone
 
@@ -62,6 +68,21 @@ RETURNING phone
 SELECT phone FROM group_member
 WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone IN (SELECT value FROM json_each(:phones))
+
+-- group_member_list_others
+-- The phones of a group without these, in the order they were added.
+SELECT phone FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone NOT IN (SELECT value FROM json_each(:phones))
+ORDER BY position
+
+-- group_phone_chunk_append
+-- Append a text to each of these chunks of a long group.
+INSERT INTO group_phone_chunk (customer_id, group_seq, chunk, phones)
+SELECT :customer_id, :group_seq, c.value, t.value
+FROM json_each(:chunks) AS c JOIN json_each(:texts) AS t ON t.key = c.key WHERE true
+ON CONFLICT (customer_id, group_seq, chunk) DO UPDATE
+SET phones = group_phone_chunk.phones || excluded.phones
 
 -- group_id_taken
 -- Which of these group ids are in use.

@@ -11,7 +11,7 @@ Source: docs/decisions/0014-phone-chunks.md.
 from collections.abc import Sequence
 from typing import Final
 
-from openpns.storage.store import Params, Statement, StatementBatch, Transaction
+from openpns.storage.store import Statement
 
 PHONES_IN_CHUNK: Final = 128
 """Migrations contain this number, too."""
@@ -22,44 +22,47 @@ def first_chunk(phones: Sequence[str]) -> str:
     return ",".join(phones[:PHONES_IN_CHUNK])
 
 
-def write_chunks(customer_id: str, group_seq: int, phones: Sequence[str]) -> Transaction[None]:
-    """Write the chunks of a group without any; `phones` are all of its phones, in order."""
+def write_chunks(customer_id: str, group_seq: int, phones: Sequence[str]) -> list[Statement]:
+    """Return what writes the chunks of a group without any; `phones` are all of its phones."""
     size = PHONES_IN_CHUNK
-    chunks = _split(customer_id, group_seq, phones[size:], size)
-    if chunks:
-        yield StatementBatch("group_phone_chunk_append", chunks)
+    return _append_chunks(customer_id, group_seq, phones[size:], size)
 
 
-def append(customer_id: str, group_seq: int, count: int, added: Sequence[str]) -> Transaction[str]:
-    """Append new phones to a group of `count` phones; return the text to add to the first chunk."""
+def append(
+    customer_id: str, group_seq: int, count: int, added: Sequence[str]
+) -> tuple[str, list[Statement]]:
+    """Append new phones to a group of `count` phones.
+
+    Return the text to add to the first chunk, and what appends to the other chunks.
+    """
     room = max(PHONES_IN_CHUNK - count, 0)
-    chunks = _split(customer_id, group_seq, added[room:], max(count, PHONES_IN_CHUNK))
-    if chunks:
-        yield StatementBatch("group_phone_chunk_append", chunks)
-    return "".join([f",{phone}" for phone in added[:room]])[not count :]
+    text = "".join([f",{phone}" for phone in added[:room]])[not count :]
+    first = max(count, PHONES_IN_CHUNK)
+    return text, _append_chunks(customer_id, group_seq, added[room:], first)
 
 
-def delete_chunks(customer_id: str, group_seq: int, count: int) -> Transaction[None]:
-    """Delete the chunks of a group of `count` phones."""
-    if count > PHONES_IN_CHUNK:
-        group = {"customer_id": customer_id, "group_seq": group_seq}
-        yield Statement("group_phone_chunk_delete_all", group)
+def delete_chunks(customer_id: str, group_seq: int, count: int) -> list[Statement]:
+    """Return what deletes the chunks of a group of `count` phones."""
+    if count <= PHONES_IN_CHUNK:
+        return []
+    group = {"customer_id": customer_id, "group_seq": group_seq}
+    return [Statement("group_phone_chunk_delete_all", group)]
 
 
-def _split(customer_id: str, group_seq: int, phones: Sequence[str], first: int) -> list[Params]:
+def _append_chunks(
+    customer_id: str, group_seq: int, phones: Sequence[str], first: int
+) -> list[Statement]:
     """Split phones into the text to add to each chunk; `first` is the index of the first phone."""
     size = PHONES_IN_CHUNK
-    chunks: list[Params] = []
+    chunks: list[int] = []
+    texts: list[str] = []
     begin = 0
     while begin < len(phones):
         end = begin + size - (first + begin) % size
-        chunks.append(
-            {
-                "customer_id": customer_id,
-                "group_seq": group_seq,
-                "chunk": (first + begin) // size,
-                "phones": "".join([f",{phone}" for phone in phones[begin:end]]),
-            }
-        )
+        chunks.append((first + begin) // size)
+        texts.append("".join([f",{phone}" for phone in phones[begin:end]]))
         begin = end
-    return chunks
+    if not chunks:
+        return []
+    group = {"customer_id": customer_id, "group_seq": group_seq}
+    return [Statement("group_phone_chunk_append", {**group, "chunks": chunks, "texts": texts})]

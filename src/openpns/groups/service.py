@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from openpns.core.commit import Effect, commit
+from openpns.core.commit import Effect, change_revision, commit
 from openpns.core.context import Context
 from openpns.errors import GroupFull, GroupNotFound, ParameterError
 from openpns.groups import phone_chunks
@@ -21,7 +21,11 @@ from openpns.storage.store import Params, Row, Statement, Transaction
 AUDITED_PHONES_MAX: Final = 3
 """Masked phones in the audit entry of a write."""
 
-_Operation: TypeAlias = Callable[[Params, Row, Sequence[str], int], Transaction[GroupChange]]
+SHARING_PHONES_MAX: Final = 128
+"""Phones in a request whose write may share a transaction: other writes wait for its end."""
+
+_Operation: TypeAlias = Transaction[tuple[GroupChange, list[Statement]]]
+"""The steps of an operation: they return the change, and the last statements of it."""
 
 
 class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,14 +51,18 @@ async def create_group(
     created = GroupCreated(context.services.ids.group_id())
     now_ms = context.clock()
 
-    def steps() -> Transaction[Effect[GroupCreated]]:
+    def steps() -> "Transaction[Effect[GroupCreated]]":
         check_group_size(len(members), context.services.phones_in_group_max)
-        seq = (yield take_seqs(context.customer_id, 1))[0][0]
+        counts = counted(groups=1, seqs=1, phones=len(members))
+        seq = (yield change_revision(context.customer_id, "groups", counts))[0][0]
         new = GroupRow(0, created.group_id, group_name or "", remark or "", members)
-        yield Statement("group_create", group_row(context.customer_id, new, seq, now_ms))
-        yield from phone_chunks.write_chunks(context.customer_id, seq, members)
-        yield _fill_members(context.customer_id, seq, members)
-        return Effect(created, created.group_id, changed(members, added=len(members)))
+        last = [
+            Statement("group_create", group_row(context.customer_id, new, seq, now_ms)),
+            *phone_chunks.write_chunks(context.customer_id, seq, members),
+            _fill_members(context.customer_id, seq, members),
+        ]
+        details = changed(members, added=len(members))
+        return Effect(created, created.group_id, details, last=last, is_revised=True)
 
     return await commit(
         context,
@@ -67,7 +75,7 @@ async def create_group(
             "remark": remark or None,
         },
         result=GroupCreated,
-        may_batch=len(members) <= phone_chunks.PHONES_IN_CHUNK,
+        resource=_sharing(created.group_id, members),
     )
 
 
@@ -100,21 +108,22 @@ async def update_group(
     now_ms = context.clock()
     group = {"customer_id": context.customer_id, "group_id": group_id, "now_ms": now_ms}
 
-    def steps() -> Transaction[Effect[GroupChange | None]]:
-        found = yield Statement("group_lock", group)
-        if not found:
-            raise GroupNotFound
-        change = GroupChange(0, 0, 0, found[0][1])
-        if given is not None:
-            operate = _OPERATIONS[kind]
+    def steps() -> "Transaction[Effect[GroupChange | None]]":
+        renames = [_rename(group, group_name, remark)] if is_renamed else []
+        if given is None:
+            change, last = GroupChange(0, 0, 0, (yield from _lock(group))[1]), renames
+        else:
             most = context.services.phones_in_group_max
-            change = yield from operate(group, found[0], given, most)
-        if is_renamed:
-            yield _rename(group, group_name, remark)
-        counts = changed(
+            change, last = yield from _OPERATIONS[kind](group, given, most)
+            if renames and last:  # they change the same row
+                yield last
+            last = renames or last
+        details = changed(
             given or (), added=change.added, removed=change.removed, is_renamed=is_renamed
         )
-        return Effect(change if detail or dry_run else None, group_id, counts, kind)
+        result = change if detail or dry_run else None
+        counts = counted(phones=change.added - change.removed)
+        return Effect(result, group_id, details, kind, last, counts)
 
     return await commit(
         context,
@@ -131,6 +140,7 @@ async def update_group(
         },
         result=_CHANGE_OR_NONE,
         dry_run=dry_run,
+        resource=_sharing(group_id, given or ()),
     )
 
 
@@ -143,21 +153,31 @@ async def delete_group(context: Context, *, group_id: str) -> None:
     check_group_id(group_id)
     now_ms = context.clock()
 
-    def steps() -> Transaction[Effect[None]]:
+    def steps() -> "Transaction[Effect[None]]":
         customer = {"customer_id": context.customer_id}
         deleted = yield Statement("group_delete", customer | {"group_id": group_id})
         if not deleted:
             raise GroupNotFound
         seq, count, folded_name = deleted[0]
-        tombstone = {"group_id": group_id, "group_seq": seq, "folded_name": folded_name}
-        yield Statement("group_tombstone_add", customer | tombstone | {"now_ms": now_ms})
-        yield Statement("group_order_gap_add", customer | {"group_seq": seq})
-        yield Statement("group_member_delete_all", customer | {"group_seq": seq})
-        yield from phone_chunks.delete_chunks(context.customer_id, seq, count)
-        yield Statement("group_count_down", customer)
-        return Effect(None, group_id, Changed(removed=count))
+        tombstone = {"group_id": group_id, "folded_name": folded_name, "now_ms": now_ms}
+        group = customer | {"group_seq": seq}
+        last = [
+            Statement("group_tombstone_add", group | tombstone),
+            Statement("group_order_gap_add", group),
+            Statement("group_member_delete_all", group),
+            *phone_chunks.delete_chunks(context.customer_id, seq, count),
+        ]
+        counts = counted(groups=-1, phones=-count)
+        return Effect(None, group_id, Changed(removed=count), last=last, counts=counts)
 
-    await commit(context, "deleteGroup", steps, scope="groups", payload={"groupId": group_id})
+    await commit(
+        context,
+        "deleteGroup",
+        steps,
+        scope="groups",
+        payload={"groupId": group_id},
+        resource=group_id,
+    )
 
 
 def changed(
@@ -168,12 +188,9 @@ def changed(
     return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
 
 
-def take_seqs(customer_id: str, groups: int) -> Statement:
-    """Return the statement that takes the next seqs of a customer; it returns the first one.
-
-    It also locks the customer's row and adds to its count of groups.
-    """
-    return Statement("group_seq_take", {"customer_id": customer_id, "groups": groups})
+def counted(*, groups: int = 0, seqs: int = 0, phones: int = 0) -> dict[str, int]:
+    """Return what groups_revision_change adds to the counts of a customer."""
+    return {"groups": groups, "seqs": seqs, "phones": phones}
 
 
 def group_row(customer_id: str, group: GroupRow, seq: int, now_ms: int) -> dict[str, object]:
@@ -204,6 +221,11 @@ def check_group_id(group_id: str) -> None:
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
 
 
+def _sharing(group_id: str, phones: Sequence[str]) -> str | None:
+    """Return the resource of a write for `commit`; None if it has too many phones to share."""
+    return group_id if len(phones) <= SHARING_PHONES_MAX else None
+
+
 def _rename(group: Params, group_name: str | None, remark: str | None) -> Statement:
     name = None if group_name is None else group_name or group["group_id"]
     names = {"group_name": name, "folded_name": None if name is None else fold_name(name)}
@@ -216,58 +238,78 @@ def _fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statemen
     return Statement("group_member_fill", members)
 
 
-def _add(group: Params, found: Row, phones: Sequence[str], most: int) -> Transaction[GroupChange]:
-    seq, count, position = found
-    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
-    rows = yield Statement("group_member_add", members | {"position": position})
+def _lock(group: Params) -> Transaction[Row]:
+    """Lock a group; return its row of group_lock."""
+    found = yield Statement("group_lock", group)
+    if not found:
+        raise GroupNotFound
+    return found[0]
+
+
+def _add(group: Params, phones: Sequence[str], most: int) -> _Operation:
+    members = {**group, "phones": [*phones]}
+    found, rows = yield [Statement("group_lock", group), Statement("group_member_add", members)]
+    if not found:
+        raise GroupNotFound
+    seq, count, position = found[0]
     new = {row[0] for row in rows}
     change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
     if not new:
-        return change
+        return change, []
     check_group_size(change.count, most)
     added = [phone for phone in phones if phone in new]
-    text = yield from phone_chunks.append(group["customer_id"], seq, count, added)
-    yield Statement(
-        "group_update_append",
-        {**group, "phones": text, "added": len(new), "position_next": position + len(phones)},
-    )
-    return change
+    text, appends = phone_chunks.append(group["customer_id"], seq, count, added)
+    update = {**group, "phones": text, "added": len(new), "position_next": position + len(phones)}
+    return change, [Statement("group_update_append", update), *appends]
 
 
-def _delete(group: Params, found: Row, phones: Sequence[str], _: int) -> Transaction[GroupChange]:
-    seq, count, position = found
-    members = {"customer_id": group["customer_id"], "group_seq": seq}
-    deleted = yield Statement("group_member_delete", members | {"phones": [*phones]})
+def _delete(group: Params, phones: Sequence[str], _: int) -> _Operation:
+    seq, count, position = yield from _lock(group)
+    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
+    deleted, others = yield [
+        Statement("group_member_delete", members),
+        Statement("group_member_list_others", members),
+    ]
     removed = len(deleted)
-    if removed:
-        left = yield Statement("group_member_list", members)
-        yield from _rewrite_phones(group, seq, count, [row[0] for row in left], position)
-    return GroupChange(0, removed, len(phones) - removed, count - removed)
+    change = GroupChange(0, removed, len(phones) - removed, count - removed)
+    if not removed:
+        return change, []
+    left = [row[0] for row in others]
+    return change, (yield from _rewrite_phones(group, seq, count, left, position))
 
 
-def _replace(
-    group: Params, found: Row, phones: Sequence[str], most: int
-) -> Transaction[GroupChange]:
+def _replace(group: Params, phones: Sequence[str], most: int) -> _Operation:
+    seq, count, _ = yield from _lock(group)
     check_group_size(len(phones), most)
-    seq, count, _ = found
     members = {"customer_id": group["customer_id"], "group_seq": seq}
-    kept = len((yield Statement("group_member_among", members | {"phones": [*phones]})))
-    yield Statement("group_member_delete_all", members)
-    yield _fill_members(group["customer_id"], seq, phones)
-    yield from _rewrite_phones(group, seq, count, phones, len(phones))
-    return GroupChange(len(phones) - kept, count - kept, kept, len(phones))
+    among, _ = yield [
+        Statement("group_member_among", members | {"phones": [*phones]}),
+        Statement("group_member_delete_all", members),
+    ]
+    kept = len(among)
+    last = yield from _rewrite_phones(group, seq, count, phones, len(phones))
+    change = GroupChange(len(phones) - kept, count - kept, kept, len(phones))
+    return change, [*last, _fill_members(group["customer_id"], seq, phones)]
 
 
-_OPERATIONS: Final[dict[str, _Operation]] = {"add": _add, "delete": _delete, "replace": _replace}
+_OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], _Operation]]] = {
+    "add": _add,
+    "delete": _delete,
+    "replace": _replace,
+}
 _KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
 _CHANGE_OR_NONE: Final[Any] = GroupChange | None
 
 
 def _rewrite_phones(
     group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
-) -> Transaction[None]:
-    """Rewrite the phone text of a group that had `count` phones."""
-    yield from phone_chunks.delete_chunks(group["customer_id"], seq, count)
-    yield from phone_chunks.write_chunks(group["customer_id"], seq, phones)
+) -> Transaction[list[Statement]]:
+    """Return what rewrites the phone text of a group that had `count` phones."""
+    deletes = phone_chunks.delete_chunks(group["customer_id"], seq, count)
+    if deletes:  # the chunks are written again by another statement
+        yield deletes
     text = {"phones": phone_chunks.first_chunk(phones), "phone_count": len(phones)}
-    yield Statement("group_update", {**group, **text, "position_next": position_next})
+    return [
+        Statement("group_update", {**group, **text, "position_next": position_next}),
+        *phone_chunks.write_chunks(group["customer_id"], seq, phones),
+    ]

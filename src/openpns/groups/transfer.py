@@ -14,7 +14,7 @@ from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Services
 from openpns.groups import phone_chunks
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
-from openpns.groups.service import Changed, check_group_size, group_row, take_seqs
+from openpns.groups.service import Changed, check_group_size, counted, group_row
 from openpns.phones import parse_phones
 from openpns.storage.store import Statement, StatementBatch, Transaction
 
@@ -116,15 +116,21 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
     now_ms = services.clock()
 
     def steps() -> Transaction[OperatorEffect[set[str]]]:
-        # Taking 0 seqs locks the customer's row: no other import can take an id meanwhile.
-        yield take_seqs(customer_id, 0)
+        # The lock also keeps other imports from taking an id meanwhile.
+        first = (yield Statement("group_order_lock", {"customer_id": customer_id}))[0][0]
         found = yield Statement("group_id_taken", _ids(customer_id, batch))
         taken = {row[0] for row in found}
         free = [group for group in batch if group.group_id not in taken]
         if free:
-            yield from _create(customer_id, free, now_ms)
-        counts = Changed(groups=len(free), added=sum(len(group.phones) for group in free))
-        return OperatorEffect(taken, customer_id, details=counts, is_change=bool(free))
+            yield from _create(customer_id, free, first, now_ms)
+        phones = sum(len(group.phones) for group in free)
+        return OperatorEffect(
+            taken,
+            customer_id,
+            details=Changed(groups=len(free), added=phones),
+            is_change=bool(free),
+            counts=counted(groups=len(free), seqs=len(free), phones=phones),
+        )
 
     return await commit_as_operator(services.store, "groups.import", steps, scope="groups")
 
@@ -133,14 +139,17 @@ def _ids(customer_id: str, batch: Sequence[GroupRow]) -> dict[str, object]:
     return {"customer_id": customer_id, "group_ids": [group.group_id for group in batch]}
 
 
-def _create(customer_id: str, groups: Sequence[GroupRow], now_ms: int) -> Transaction[None]:
-    first = (yield take_seqs(customer_id, len(groups)))[0][0]
+def _create(
+    customer_id: str, groups: Sequence[GroupRow], first: int, now_ms: int
+) -> Transaction[None]:
     yield StatementBatch(
         "group_create",
         [group_row(customer_id, group, seq, now_ms) for seq, group in enumerate(groups, first)],
     )
     for seq, group in enumerate(groups, first):
-        yield from phone_chunks.write_chunks(customer_id, seq, group.phones)
+        chunks = phone_chunks.write_chunks(customer_id, seq, group.phones)
+        if chunks:
+            yield chunks
     yield StatementBatch(
         "group_member_insert",
         [

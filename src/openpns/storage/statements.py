@@ -19,6 +19,7 @@ Options of a statement:
 
 import importlib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any, Final, Literal
 
@@ -33,6 +34,8 @@ _OPTION: Final = re.compile(
 _FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
 # `::` is a cast in PostgreSQL, not a parameter.
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z][a-z0-9_]*)")
+_ARGUMENT: Final = re.compile(r"\$([0-9]+)")
+_ROWS: Final = re.compile(r"\s*(SELECT|WITH)\b|.*\bRETURNING\b", re.DOTALL)
 
 
 class NamedStatement(msgspec.Struct, frozen=True):
@@ -43,6 +46,8 @@ class NamedStatement(msgspec.Struct, frozen=True):
     """With `:name` parameters for SQLite, `$n` for PostgreSQL."""
     parameters: tuple[str, ...]
     """The parameters' names, in the order of their `$n`."""
+    has_rows: bool = True
+    """Whether it returns rows; else it only changes some."""
     has_json_rows: bool = False
     cache_key: str | None = None
     """The parameter and column of a statement for `Store.get_cached`."""
@@ -111,10 +116,34 @@ def prepare(
         name,
         sql,
         parameters,
+        has_rows=_ROWS.match(sql) is not None,
         has_json_rows=options.get("rows") == "json",
         cache_key=cache_key,
         function=options.get("function"),
         until_migration=None if until is None else int(until),
+    )
+
+
+def combine(statements: Sequence[NamedStatement]) -> NamedStatement:
+    """Return one PostgreSQL statement that runs several.
+
+    It returns one row, with an array of the rows of each; NULL stands for no rows, and true for a
+    statement that never returns any. Those that return rows run first, in their order. All of them
+    see the snapshot from before the first.
+    """
+    parts, results = [], []
+    parameters: list[str] = []
+    for place, one in enumerate(statements, 1):
+        first = len(parameters)
+        sql = _ARGUMENT.sub(lambda match: f"${first + int(match[1])}", one.sql)  # noqa: B023
+        parts.append(f"s{place} AS ({sql})")
+        # What changes rows runs when its result is read, or at the end if that is never read.
+        rows = f"(SELECT array_agg(s{place}) FROM s{place})"  # noqa: S608 - ours
+        results.append(rows if one.has_rows else "true")
+        parameters += one.parameters
+    name = "+".join(one.name for one in statements)
+    return NamedStatement(
+        name, f"WITH {', '.join(parts)}\nSELECT {', '.join(results)}", tuple(parameters)
     )
 
 

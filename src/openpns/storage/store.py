@@ -1,8 +1,8 @@
 """The interface between rules and a database: named statements and transactions.
 
 A write is a generator function: it yields statements, receives their rows and may raise. It does
-no I/O, so the same steps run on every engine, in one transaction (on SQLite in a batch with
-others, under a savepoint of their own).
+no I/O, so the same steps run on every engine, in one transaction. The engine may run several
+writes in one transaction; each is written completely or not at all.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -43,8 +43,29 @@ class StatementBatch(msgspec.Struct, frozen=True):
         return f"StatementBatch({self.name!r}, {len(self.params)} times)"
 
 
-Transaction: TypeAlias = Generator[Statement | StatementBatch, Sequence[Row], ResultT]
+Step: TypeAlias = Statement | Sequence[Statement] | StatementBatch
+"""What a write yields. Several statements at once take one round trip; it gets the rows of each.
+
+They run in their order, on one snapshot or on several: none may read or change a row that one
+before it changes. Those that return no rows may run after the others.
+"""
+
+Transaction: TypeAlias = Generator[Step, Sequence[Row], ResultT]
 """A write: what it yields is run, what it returns is the write's result."""
+
+
+class BatchKey(msgspec.Struct, frozen=True):
+    """Which writes may share a transaction.
+
+    Attributes:
+        kind: Writes with the same kind may run in lockstep: the first step of all, then the
+            second. The first step locks the resource, or the row that all of the kind share. Any
+            other row that they change is the resource's own or a count.
+        resource: Writes to the same resource run one after the other.
+    """
+
+    kind: str
+    resource: str
 
 
 Guard: TypeAlias = Callable[[Sequence["Migration"]], Transaction[None]]
@@ -83,15 +104,14 @@ class Store(Protocol):
         ...
 
     async def write(
-        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: str | None = None
+        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: BatchKey | None = None
     ) -> ResultT:
         """Run steps in one transaction; once this returns, they are on disk.
 
         Args:
             steps: Makes the generator; called again for each new attempt.
-            batch_key: Names the row that the first statement locks, for steps that apart from it
-                touch only rows of their own. The engine may run those with the same key in
-                lockstep in one transaction.
+            batch_key: Which other writes may share the transaction; None if the steps are likely
+                to fail, take long, or change more than one resource.
 
         Raises:
             WireError: Whatever the steps raise; nothing is written then. OutcomeUnknown if the

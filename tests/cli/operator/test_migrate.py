@@ -38,7 +38,8 @@ def test_migrate_to_8_refuses_while_a_worker_holds_a_lease(
         done = run("migrate", code=2)
         assert "1 workers of an older version are running, or have crashed" in done.err
         run("migrate", "--check", code=1)
-    assert run("migrate", *["--force"] * held).out == "applied migrations: 8\n"
+    done = run("migrate", *["--force"] * held)
+    assert done.out.startswith("applied migrations: 8, 9 pre")
 
 
 def add_pair(url: str, monkeypatch: pytest.MonkeyPatch) -> int:

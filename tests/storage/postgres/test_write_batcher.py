@@ -1,19 +1,36 @@
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
+from tests import direct
+from tests.storage.conftest import add
 
-from openpns.errors import GroupNotFound, OutcomeUnknown, ServiceUnavailable
+from openpns.errors import GroupNotFound, InternalError, OutcomeUnknown, ServiceUnavailable
+from openpns.storage import connect
+from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.postgres.write_batcher import (
-    BatchMismatch,
+    BatchFailed,
+    Outcome,
+    PendingWrite,
     WriteBatcher,
     run_lockstep,
 )
-from openpns.storage.store import Row, Statement, StatementBatch, Transaction
+from openpns.storage.store import (
+    BatchKey,
+    Row,
+    Statement,
+    StatementBatch,
+    Step,
+    Store,
+    Transaction,
+)
+
+MakeSteps = Callable[[], Transaction[Any]]
 
 
-def write(*names: str, then: Exception | None = None) -> Callable[[], Transaction[list[Any]]]:
+def write(*names: str, then: Exception | None = None) -> MakeSteps:
     """Return steps that run statements of these names and return their rows."""
 
     def steps() -> Transaction[list[Any]]:
@@ -35,17 +52,23 @@ class Engine:
         self.together: list[int] = []
         self.alone = 0
         self.gate = asyncio.Semaphore(0)
-        self.error: Exception | None = None
-        self.batcher = WriteBatcher(self.run_all, self.run_alone)
+        self.errors: list[Exception] = []
+        self.batcher = WriteBatcher(self.run_together, self.run_alone)
+        self._count = 0
 
-    async def run_all(self, writes: Sequence[Callable[[], Transaction[Any]]]) -> Sequence[Any]:
+    def run(self, steps: MakeSteps, kind: str = "cus_1") -> "asyncio.Future[Any]":
+        self._count += 1
+        key = BatchKey(kind, f"resource {self._count}")
+        return asyncio.ensure_future(self.batcher.run(key, steps))
+
+    async def run_together(self, writes: Sequence[PendingWrite]) -> Sequence[Outcome]:
         self.together.append(len(writes))
         await self.gate.acquire()
-        if self.error is not None:
-            raise self.error
-        return range(len(writes))
+        if self.errors:
+            raise self.errors.pop(0)
+        return [(place, None) for place in range(len(writes))]
 
-    async def run_alone(self, steps: Callable[[], Transaction[Any]]) -> Any:
+    async def run_alone(self, steps: MakeSteps) -> Any:
         self.alone += 1
         await self.gate.acquire()
         try:
@@ -60,17 +83,21 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_writes_that_arrive_while_one_is_in_flight_run_together_after_it() -> None:
-    engine = Engine()
-    first = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
-    await turn()
-    behind = [asyncio.ensure_future(engine.batcher.run("cus_1", write())) for _ in range(5)]
-    elsewhere = asyncio.ensure_future(engine.batcher.run("cus_2", write()))
-    await turn()
-    assert (engine.alone, engine.together) == (2, [])  # another key does not wait
-    for _ in range(3):
+async def release(engine: Engine, times: int) -> None:
+    for _ in range(times):
         engine.gate.release()
         await turn()
+
+
+async def test_writes_that_arrive_while_one_is_in_flight_run_together_after_it() -> None:
+    engine = Engine()
+    first = engine.run(write())
+    await turn()
+    behind = [engine.run(write()) for _ in range(5)]
+    elsewhere = engine.run(write(), "cus_2")
+    await turn()
+    assert (engine.alone, engine.together) == (2, [])  # another kind does not wait
+    await release(engine, 3)
     await asyncio.gather(first, elsewhere)
     assert await asyncio.gather(*behind) == [0, 1, 2, 3, 4]
     assert engine.together == [5]
@@ -78,29 +105,34 @@ async def test_writes_that_arrive_while_one_is_in_flight_run_together_after_it()
 
 async def test_one_transaction_takes_at_most_64_writes() -> None:
     engine = Engine()
-    all_ = asyncio.gather(*(engine.batcher.run("cus_1", write()) for _ in range(150)))
-    for _ in range(3):
-        await turn()
-        engine.gate.release()
+    all_ = asyncio.gather(*(engine.run(write()) for _ in range(150)))
+    await turn()
+    await release(engine, 3)
     await all_
     assert engine.together == [64, 64, 22]
 
 
-async def test_each_write_runs_alone_if_one_fails() -> None:
+async def test_a_failed_write_runs_alone_and_the_others_together_again() -> None:
     engine = Engine()
-    engine.error = BatchMismatch()
+    engine.errors = [BatchFailed([1])]
     bad = write(then=GroupNotFound("why"))
-    writes = asyncio.gather(
-        *(engine.batcher.run("cus_1", steps) for steps in (write(), bad, write())),
-        return_exceptions=True,
-    )
-    for _ in range(4):
-        await turn()
-        engine.gate.release()
-    good, error, also_good = await writes
-    assert (good, also_good) == ([], [])
+    writes = [engine.run(steps) for steps in (write(), bad, write())]
+    await turn()
+    await release(engine, 3)
+    good, error, also_good = await asyncio.gather(*writes, return_exceptions=True)
+    assert (good, also_good) == (0, 1)
     assert isinstance(error, GroupNotFound)
-    assert engine.alone == 3
+    assert (engine.together, engine.alone) == ([3, 2], 1)
+
+
+async def test_each_write_runs_alone_if_a_batch_fails_twice() -> None:
+    engine = Engine()
+    engine.errors = [BatchFailed([1]), BatchFailed([0])]
+    writes = asyncio.gather(*(engine.run(write()) for _ in range(4)))
+    await turn()
+    await release(engine, 6)
+    assert await writes == [[]] * 4
+    assert (engine.together, engine.alone) == ([4, 3], 4)
 
 
 @pytest.mark.parametrize("kind", [ServiceUnavailable, OutcomeUnknown])
@@ -108,12 +140,10 @@ async def test_lost_storage_is_raised_to_all_callers_without_repeating_writes(
     kind: type[ServiceUnavailable | OutcomeUnknown],
 ) -> None:
     engine = Engine()
-    engine.error = kind("lost")
-    writes = asyncio.gather(
-        *(engine.batcher.run("cus_1", write()) for _ in range(3)), return_exceptions=True
-    )
+    engine.errors = [kind("lost")]
+    writes = asyncio.gather(*(engine.run(write()) for _ in range(3)), return_exceptions=True)
     await turn()
-    engine.gate.release()
+    await release(engine, 1)
     errors = await writes
     assert [type(error) for error in errors] == [kind] * 3
     assert len({id(error) for error in errors}) == 3
@@ -122,57 +152,155 @@ async def test_lost_storage_is_raised_to_all_callers_without_repeating_writes(
 
 async def test_cancelled_caller_does_not_affect_the_others() -> None:
     engine = Engine()
-    leaving = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
-    staying = asyncio.ensure_future(engine.batcher.run("cus_1", write()))
+    leaving, staying = engine.run(write()), engine.run(write())
     await turn()
     leaving.cancel()
     engine.gate.release()
     assert await staying == 1
     engine.gate.release()
-    assert await engine.batcher.run("cus_1", write()) == []
-
-
-async def test_lockstep_gives_each_write_the_rows_of_its_own_statements() -> None:
-    ran: list[list[str]] = []
-
-    async def run(steps: Sequence[Statement]) -> Sequence[Row]:
-        ran.append([step.name for step in steps])
-        return [(place,) for place in range(len(steps))] if steps[0].name == "take" else []
-
-    assert await run_lockstep([write("take", "put")] * 3, run) == [
-        [[(place,)], []] for place in range(3)
-    ]
-    assert ran == [["take"] * 3, ["put"] * 3]
-
-
-def many() -> Transaction[None]:
-    yield StatementBatch("take", [])
-
-
-@pytest.mark.parametrize(
-    ("writes", "rows"),
-    [
-        ([write("take"), write("take", then=GroupNotFound("why"))], [(1,), (2,)]),
-        ([write("take"), write("put")], [(1,), (2,)]),
-        ([write("take"), write("take", "put")], [(1,), (2,)]),
-        ([write("take"), write("take")], [(1,)]),
-        ([write("take"), many], []),
-    ],
-    ids=["one fails", "other statements", "more statements", "too few rows", "many at once"],
-)
-async def test_lockstep_refuses_writes_that_differ(
-    writes: list[Callable[[], Transaction[Any]]], rows: list[Row]
-) -> None:
-    async def run(_: Sequence[Statement]) -> Sequence[Row]:
-        return rows
-
-    with pytest.raises(BatchMismatch):
-        await run_lockstep(writes, run)
+    assert await engine.run(write()) == []
 
 
 async def test_batcher_has_no_batch_left_after_the_last_write() -> None:
     engine = Engine()
     engine.gate.release()
-    await engine.batcher.run("cus_1", write())
+    await engine.run(write())
     await turn()
     assert engine.batcher._batches == {}
+
+
+class Database:
+    """Gives each statement its number as its row; those named `none` find no row."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[str]] = []
+        self.in_order: list[bool] = []
+        self._count = 0
+
+    async def run(self, steps: Sequence[Step], *, in_order: bool) -> list[Sequence[Row]]:
+        self.in_order.append(in_order)
+        self.ran.append([step.name for step in steps if isinstance(step, Statement)])
+        return [self._rows(name) for name in self.ran[-1]]
+
+    def _rows(self, name: str) -> list[Row]:
+        self._count += 1
+        return [] if name == "none" else [(self._count,)]
+
+
+async def lockstep(database: Database, *writes: tuple[str, MakeSteps]) -> list[Outcome]:
+    return await run_lockstep([PendingWrite(*one) for one in writes], database.run)
+
+
+async def test_lockstep_runs_the_next_step_of_each_write_and_gives_it_its_rows() -> None:
+    database = Database()
+    writes = [("b", write("lock", "put")), ("a", write("lock", "put", "more")), ("c", write())]
+    assert await lockstep(database, *writes) == [
+        ([[(2,)], [(4,)]], None),
+        ([[(1,)], [(3,)], [(5,)]], None),
+        ([], None),
+    ]
+    assert database.ran == [["lock", "lock"], ["put", "put"], ["more"]]
+    assert database.in_order == [True, False, False]
+
+
+async def test_lockstep_runs_writes_to_one_resource_one_after_the_other() -> None:
+    database = Database()
+    writes = [("a", write("one")), ("b", write("two", "three")), ("a", write("four"))]
+    await lockstep(database, *writes)
+    assert database.ran == [["one", "two"], ["four", "three"]]
+
+
+async def test_lockstep_refuses_a_write_alone_that_has_changed_nothing() -> None:
+    database = Database()
+    refusal = GroupNotFound("why")
+    bad = write("none", then=refusal)
+    outcomes = await lockstep(database, ("a", bad), ("a", write("put")), ("b", write("put")))
+    assert outcomes == [(None, refusal), ([[(3,)]], None), ([[(2,)]], None)]
+
+
+async def test_lockstep_fails_if_a_write_fails_that_may_have_changed_something() -> None:
+    database = Database()
+    bad = write("put", then=GroupNotFound("why"))
+    with pytest.raises(BatchFailed) as failure:
+        await lockstep(database, ("a", write("put", "put")), ("b", bad), ("c", write("put")))
+    assert failure.value.places == [1]
+    assert database.ran == [["put"] * 3]
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[Store]:
+    """A store with one customer."""
+    opened = await connect.open_store(postgres_url)
+    await connect.migrate(opened, postgres_url)
+    await opened.write(add("cus_1"))
+    yield opened
+    await opened.close()
+
+
+async def test_waiting_writes_of_one_kind_share_a_transaction(
+    store: Store, postgres_url: str
+) -> None:
+    writes = [add(f"cus_{number}") for number in range(2, 12)]
+    writes[4] = add("cus_1")  # the database refuses it
+    results = await asyncio.gather(
+        *(
+            store.write(steps, batch_key=BatchKey(kind, f"{number % 3}"))
+            for number, steps in enumerate(writes)
+            for kind in ["odd" if number % 2 else "even"]
+        ),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [int] * 4 + [InternalError] + [int] * 5
+    rows = await direct.query(
+        postgres_url, "SELECT customer_id, CAST(xmin AS text) FROM customer WHERE created_ms = 1"
+    )
+    transactions = dict(rows)
+    assert len({transactions[f"cus_{number}"] for number in (3, 5, 7, 9, 11)}) == 1
+    assert len({transactions[f"cus_{number}"] for number in (2, 4, 8, 10)}) == 4
+
+
+async def test_statement_batches_of_writes_that_share_a_transaction(
+    store: Store, postgres_url: str
+) -> None:
+    def insert(number: int) -> Transaction[object]:
+        rows = [
+            {"customer_id": "cus_1", "group_seq": number, "phone": f"8521111111{n}", "position": n}
+            for n in range(3)
+        ]
+        return (yield StatementBatch("group_member_insert", rows))
+
+    writes = (
+        store.write(partial(insert, number), batch_key=BatchKey("kind", str(number)))
+        for number in range(4)
+    )
+    assert await asyncio.gather(*writes) == [[]] * 4
+    assert await direct.query(postgres_url, "SELECT count(*) FROM group_member") == [(12,)]
+
+
+class Connection:
+    """Notes the groups of each round trip, and finds no rows."""
+
+    def __init__(self) -> None:
+        self.trips: list[list[str]] = []
+
+    async def fetchmany(self, _: str, arguments: Sequence[Sequence[str]]) -> list[tuple[None]]:
+        self.trips.append([values[1] for values in arguments])
+        return [(None,)] * len(arguments)
+
+
+@pytest.mark.parametrize(
+    ("in_order", "trips"), [(True, [["a"], ["b"], ["c", "d"]]), (False, [["a", "c", "d"], ["b"]])]
+)
+async def test_wave_combines_only_neighbours_if_it_must_run_in_order(
+    store: Store, in_order: bool, trips: list[list[str]]
+) -> None:
+    assert isinstance(store, PostgresStore)
+    steps = [
+        Statement(name, {"customer_id": "cus_1", "group_id": group_id})
+        for group_id in "abcd"
+        for name in ["group_delete" if group_id == "b" else "group_lock"]
+    ]
+    connection = Connection()
+    found = await store._run_wave(connection, steps, in_order=in_order)
+    assert [*map(list, found)] == [[]] * 4
+    assert connection.trips == trips

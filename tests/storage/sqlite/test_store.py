@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import apsw
 import pytest
@@ -23,7 +24,7 @@ from openpns.errors import (
 from openpns.storage import connect
 from openpns.storage.migrations import Migration
 from openpns.storage.sqlite.store import SQLiteStore
-from openpns.storage.store import Statement, Transaction
+from openpns.storage.store import BatchKey, Statement, Transaction
 
 NOBODY = 65_534
 
@@ -106,7 +107,10 @@ def refuse_if_there(customer_id: str) -> Callable[[], Transaction[None]]:
 
 
 async def write_together(
-    store: SQLiteStore, *writes: Callable[[], Transaction[object]], then_close: bool = False
+    store: SQLiteStore,
+    *writes: Callable[[], Transaction[object]],
+    then_close: bool = False,
+    batch_key: BatchKey | None = None,
 ) -> list[object | BaseException]:
     """Block the writer until all writes wait, so that it takes them as one batch."""
     begun, go_on = threading.Event(), threading.Event()
@@ -118,7 +122,7 @@ async def write_together(
 
     first = asyncio.ensure_future(store.write(wait))
     await asyncio.to_thread(begun.wait, 10)
-    rest = [asyncio.ensure_future(store.write(steps)) for steps in writes]
+    rest = [asyncio.ensure_future(store.write(steps, batch_key=batch_key)) for steps in writes]
     await asyncio.sleep(0)
     if then_close:
         rest.append(asyncio.ensure_future(store.close()))
@@ -223,6 +227,20 @@ async def test_writes_of_a_batch_fail_alone(store: SQLiteStore) -> None:
         *(int, GroupNotFound, InternalError, ValueError, int)
     ]
     assert await ids_in(store) == ["cus_1", "cus_2", "cus_6"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "runs"),
+    [(refuse_if_there("cus_1"), 1), (add("cus_3", then=GroupNotFound()), 2)],
+    ids=["before a change", "after a change"],
+)
+async def test_writes_with_a_batch_key_run_again_if_one_fails_after_a_change(
+    store: SQLiteStore, bad: Callable[[], Transaction[object]], runs: int
+) -> None:
+    good = Mock(side_effect=add("cus_2"))
+    results = await write_together(store, good, bad, batch_key=BatchKey("a", "b"))
+    assert ([*map(type, results)], good.call_count) == ([int, GroupNotFound], runs)
+    assert await ids_in(store) == ["cus_1", "cus_2"]
 
 
 async def test_writes_of_a_batch_see_each_other_in_order(store: SQLiteStore) -> None:

@@ -49,7 +49,7 @@ async def read_applied(connection: Any) -> list[Applied]:
         return [Applied(row["number"]) for row in rows]
     rows = await connection.fetch(
         "SELECT CAST(number AS bigint), step, checksum FROM schema_migration "
-        "ORDER BY number, applied_ms"
+        "ORDER BY number, applied_ms, step DESC"
     )
     return [Applied(*row) for row in rows]
 
@@ -57,13 +57,15 @@ async def read_applied(connection: Any) -> list[Applied]:
 async def repeat(attempt: Callable[[], Awaitable[list[Migration]]]) -> list[Migration]:
     """Repeat a run of migrations that waits too long for a table, and let requests run meanwhile.
 
+    A write that has changed one table and waits for another one may make it wait forever.
+
     Raises:
         ConfigError: The table stays in use.
     """
     for number in range(_ATTEMPTS_MAX):
         if number:
             await asyncio.sleep(_PAUSE_S)
-        with contextlib.suppress(asyncpg.LockNotAvailableError):
+        with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return await attempt()
     raise ConfigError(
         "database: cannot migrate: a table is in use by a long transaction, such as pg_dump or an "

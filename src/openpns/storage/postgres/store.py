@@ -20,12 +20,15 @@ from openpns.storage.postgres import migrate
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.write_batcher import (
-    BatchMismatch,
+    BatchFailed,
+    Outcome,
+    PendingWrite,
     WriteBatcher,
     run_lockstep,
 )
-from openpns.storage.statements import NamedStatement, load_statements
+from openpns.storage.statements import NamedStatement, combine, load_statements
 from openpns.storage.store import (
+    BatchKey,
     Guard,
     NamedRow,
     Params,
@@ -33,6 +36,7 @@ from openpns.storage.store import (
     Row,
     Statement,
     StatementBatch,
+    Step,
     Transaction,
 )
 
@@ -64,6 +68,9 @@ _UNKNOWN_AT_COMMIT: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.StatementCompletionUnknownError,
 )
+_CHANGED: Final = ((True,),)
+"""The rows of a statement that changed some and returned none, so that a batch sees the change."""
+
 _DRIVER: Final = (*_LOST, asyncpg.PostgresError)
 """Whatever the driver raises."""
 
@@ -75,6 +82,7 @@ class PostgresStore:
         self._pool = pool
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
+        self._combined: dict[tuple[str, ...], NamedStatement] = {}
         self._coalescers: dict[str, ReadCoalescer] = {}
         self._batcher = WriteBatcher(self._write_together, self._write_alone)
 
@@ -153,7 +161,7 @@ class PostgresStore:
             raise _to_wire_error(error) from error
 
     async def write(  # noqa: D102
-        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: str | None = None
+        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: BatchKey | None = None
     ) -> ResultT:
         if batch_key is not None:
             return cast("ResultT", await self._batcher.run(batch_key, steps))
@@ -220,16 +228,16 @@ class PostgresStore:
             _WRITE_ATTEMPTS,
         )
 
-    async def _write_together(self, writes: Sequence[Callable[[], Transaction[Any]]]) -> list[Any]:
+    async def _write_together(self, writes: Sequence[PendingWrite]) -> list[Outcome]:
         try:
             return await self._attempt(
                 lambda: self._write_once(
-                    lambda connection: run_lockstep(writes, partial(self._run_alike, connection))
+                    lambda connection: run_lockstep(writes, partial(self._run_wave, connection))
                 ),
                 _WRITE_ATTEMPTS,
             )
-        except InternalError as error:
-            raise BatchMismatch from error  # the database refuses one of them
+        except InternalError as error:  # the database refuses one of them
+            raise BatchFailed(range(len(writes))) from error
 
     async def _write_once(self, work: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         async with self._connection() as connection:
@@ -257,20 +265,62 @@ class PostgresStore:
         except StopIteration as stop:
             return cast("ResultT", stop.value)
 
-    async def _run_alike(self, connection: Any, steps: Sequence[Statement]) -> Sequence[Row]:
-        statement = self._statements[steps[0].name]
-        arguments = [_arguments(statement, step.params) for step in steps]
-        return cast("Sequence[Row]", await connection.fetchmany(statement.sql, arguments))
-
-    async def _run_step(self, connection: Any, step: Statement | StatementBatch) -> Sequence[Row]:
-        statement = self._statements[step.name]
+    async def _run_step(self, connection: Any, step: Step) -> Sequence[Row]:
+        if isinstance(step, Statement):
+            statement = self._statements[step.name]
+            rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
+            return cast("Sequence[Row]", rows)
         if isinstance(step, StatementBatch):
+            statement = self._statements[step.name]
             await connection.executemany(
                 statement.sql, [_arguments(statement, params) for params in step.params]
             )
             return []
-        rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
-        return cast("Sequence[Row]", rows)
+        row = await connection.fetchrow(self._combine(step).sql, *self._all_arguments(step))
+        return _rows_of_each(row)
+
+    async def _run_wave(
+        self, connection: Any, steps: Sequence[Step], *, in_order: bool
+    ) -> list[Sequence[Row]]:
+        """Run steps of several writes; those with the same statements take one round trip.
+
+        If they must run in their order, only neighbours do.
+        """
+        found: list[Sequence[Row]] = [[]] * len(steps)
+        alike: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        trip, before = 0, None
+        for place, step in enumerate(steps):
+            if isinstance(step, StatementBatch):
+                found[place] = await self._run_step(connection, step)
+                continue
+            names = tuple(one.name for one in _statements_of(step))
+            if in_order and names != before:
+                trip += 1
+            before = names
+            alike.setdefault((trip, names), []).append(place)
+        for places in alike.values():
+            same = [_statements_of(cast("Any", steps[place])) for place in places]
+            arguments = [self._all_arguments(statements) for statements in same]
+            rows = await connection.fetchmany(self._combine(same[0]).sql, arguments)
+            for place, row in zip(places, rows, strict=True):
+                each = _rows_of_each(row)
+                found[place] = each[0] if isinstance(steps[place], Statement) else each
+        return found
+
+    def _combine(self, statements: Sequence[Statement]) -> NamedStatement:
+        names = tuple(one.name for one in statements)
+        combined = self._combined.get(names)
+        if combined is None:
+            combined = combine([self._statements[name] for name in names])
+            self._combined[names] = combined
+        return combined
+
+    def _all_arguments(self, statements: Sequence[Statement]) -> list[Any]:
+        return [
+            argument
+            for one in statements
+            for argument in _arguments(self._statements[one.name], one.params)
+        ]
 
 
 class PooledConnection:
@@ -321,6 +371,15 @@ def _is_lost(error: Exception) -> bool:
 
 def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
     return [params[name] for name in statement.parameters]
+
+
+def _rows_of_each(row: Row) -> list[Sequence[Row]]:
+    """Return the rows of each statement that `combine` has combined, or a row for a change."""
+    return [_CHANGED if rows is True else rows or () for rows in row]
+
+
+def _statements_of(step: Statement | Sequence[Statement]) -> Sequence[Statement]:
+    return (step,) if isinstance(step, Statement) else step
 
 
 def _without_values(error: Exception) -> str:

@@ -1,124 +1,194 @@
 """Writes of many callers in one PostgreSQL transaction: one commit and few round trips.
 
-Writes that lock the same row wait for each other anyway, until the commit. Those that arrive while
-one is in flight wait and then run together in lockstep: the first statement of all in one round
-trip, then the second of all, and so on. This is right only for writes that apart from the locked
-row touch rows of their own; the code that passes a `batch_key` guarantees it.
+Writes of one customer wait for each other anyway, because each changes the customer's row. Those
+that arrive while one is in flight wait in the worker and then run together in lockstep: the first
+step of all in one round trip, then the second of all, and so on. Writes to the same resource run
+one after the other in that transaction.
+
+Source: docs/decisions/0027-batches-of-all-writes.md.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from openpns.kit.in_flight import Batch, copy_error, settle
-from openpns.storage.store import Row, Statement, StatementBatch, Transaction
+from openpns.storage.store import BatchKey, Row, Step, Transaction
 
 _WRITES_MAX: Final = 64
 
+_PASSES_MAX: Final = 2
+"""Attempts to run a batch together; writes that failed in the first are not in the second."""
+
 MakeSteps: TypeAlias = Callable[[], Transaction[Any]]
-RunAll: TypeAlias = Callable[[Sequence[MakeSteps]], Awaitable[Sequence[Any]]]
-_Pending: TypeAlias = "tuple[MakeSteps, asyncio.Future[Any]]"
+Outcome: TypeAlias = tuple[Any, Exception | None]
+"""The result of a write, or what it was refused with before it had changed anything."""
 
 
-class BatchMismatch(Exception):
-    """Writes do not run the same statements, or one of them failed: each must run alone."""
+class RunWave(Protocol):
+    """Runs steps of several writes, in their order or in any; returns the rows of each."""
+
+    async def __call__(  # noqa: D102
+        self, steps: Sequence[Step], *, in_order: bool
+    ) -> Sequence[Sequence[Row]]: ...
+
+
+class PendingWrite:
+    """A write that waits for its batch."""
+
+    __slots__ = ("future", "resource", "steps")
+
+    def __init__(self, resource: str, steps: MakeSteps) -> None:
+        self.resource = resource
+        self.steps = steps
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class BatchFailed(Exception):
+    """A batch was rolled back, because the writes at these places failed."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__()
+        self.places = places
 
 
 class WriteBatcher:
-    """Runs writes with the same batch key together, one transaction at a time for each key.
+    """Runs writes of the same kind together, one transaction at a time for each kind.
 
     Args:
-        run_all: Runs writes in one transaction, in lockstep. Raises BatchMismatch, with nothing
-            written, if each must run alone.
+        run_together: Runs writes in one transaction. Raises BatchFailed, with nothing written, if
+            some of them must run alone.
     """
 
-    def __init__(self, run_all: RunAll, run_alone: Callable[[MakeSteps], Awaitable[Any]]) -> None:
-        self._run_all = run_all
+    def __init__(
+        self,
+        run_together: Callable[[Sequence[PendingWrite]], Awaitable[Sequence[Outcome]]],
+        run_alone: Callable[[MakeSteps], Awaitable[Any]],
+    ) -> None:
+        self._run_together = run_together
         self._run_alone = run_alone
-        self._batches: dict[str, Batch[_Pending]] = {}
+        self._batches: dict[str, Batch[PendingWrite]] = {}
 
-    async def run(self, batch_key: str, steps: MakeSteps) -> Any:
+    async def run(self, key: BatchKey, steps: MakeSteps) -> Any:
         """Return a write's result once it is on disk.
 
         Raises:
             WireError: As a write that runs alone; nothing is written then.
         """
-        batch = self._batches.get(batch_key)
+        batch = self._batches.get(key.kind)
         if batch is None:
-            batch = self._batches[batch_key] = Batch(
-                self._run, _WRITES_MAX, 1, lambda: self._batches.pop(batch_key)
+            batch = self._batches[key.kind] = Batch(
+                self._run, _WRITES_MAX, 1, lambda: self._batches.pop(key.kind)
             )
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        batch.add((steps, future))
-        return await future
+        write = PendingWrite(key.resource, steps)
+        batch.add(write)
+        return await write.future
 
-    async def _run(self, batch: list[_Pending]) -> None:
-        if len(batch) > 1:
+    async def _run(self, batch: list[PendingWrite]) -> None:
+        alone: list[PendingWrite] = []
+        for _ in range(_PASSES_MAX):
+            if len(batch) < 2:  # noqa: PLR2004
+                break
             try:
-                results = await self._run_all([steps for steps, _ in batch])
-            except BatchMismatch:
-                pass
+                outcomes = await self._run_together(batch)
+            except BatchFailed as failure:
+                alone += [batch[place] for place in failure.places]
+                batch = [write for write in batch if write not in alone]
+                continue
             except BaseException as error:  # noqa: BLE001 - raised to each caller
-                for _, future in batch:
-                    settle(future, error=copy_error(error))
-                return
-            else:
-                for (_, future), result in zip(batch, results, strict=True):
-                    settle(future, result)
-                return
-        for steps, future in batch:
+                for write in batch:
+                    settle(write.future, error=copy_error(error))
+                batch = []
+                break
+            for write, (result, refusal) in zip(batch, outcomes, strict=True):
+                settle(write.future, result, refusal)
+            batch = []
+        for write in (*batch, *alone):
             try:
-                settle(future, await self._run_alone(steps))
+                settle(write.future, await self._run_alone(write.steps))
             except BaseException as error:  # noqa: BLE001 - raised to its caller
-                settle(future, error=error)
+                settle(write.future, error=error)
 
 
 async def run_lockstep(
-    makers: Sequence[MakeSteps], run: Callable[[Sequence[Statement]], Awaitable[Sequence[Row]]]
-) -> list[Any]:
-    """Run the first statement of all writes, then the second of all; return each result.
-
-    `run` runs statements of one name in order and returns all their rows.
+    writes: Sequence[PendingWrite],
+    run: RunWave,
+) -> list[Outcome]:
+    """Run the next step of all writes until all have ended; return each outcome.
 
     Raises:
-        BatchMismatch: A write failed, the writes run different statements, or it is not clear
-            which row belongs to which: there must be one for each statement, or none at all.
+        BatchFailed: Some writes failed after they had changed something.
     """
-    writes = [make() for make in makers]
-    results: list[Any] = [None] * len(writes)
-    rows: Sequence[Sequence[Row]] | None = None
-    try:
-        while True:
-            steps = _advance(writes, rows, results)
-            if steps is None:
-                return results
-            found = await run(steps)
-            if found and len(found) != len(writes):
-                raise BatchMismatch
-            rows = [[row] for row in found] if found else [[]] * len(writes)
-    finally:
-        for write in writes:
-            write.close()
-
-
-def _advance(
-    writes: Sequence[Transaction[Any]], rows: Sequence[Sequence[Row]] | None, results: list[Any]
-) -> list[Statement] | None:
-    """Return the next statement of each write; None if all of them ended."""
-    steps: list[Statement] = []
+    places: dict[str, list[int]] = {}
     for place, write in enumerate(writes):
-        try:
-            step = next(write) if rows is None else write.send(rows[place])
-        except StopIteration as stop:
-            results[place] = stop.value
-            continue
-        except Exception as error:
-            raise BatchMismatch from error
-        if isinstance(step, StatementBatch):
-            raise BatchMismatch
-        steps.append(step)
-    if not steps:
+        places.setdefault(write.resource, []).append(place)
+    outcomes: list[Outcome] = [(None, None)] * len(writes)
+    # The first steps lock the resources. All workers do that in the same order, so that no two
+    # batches wait for each other.
+    lanes = [_Lane(writes, places[resource], outcomes) for resource in sorted(places)]
+    try:
+        steps = [(lane, step) for lane in lanes if (step := lane.start()) is not None]
+        in_order = True
+        while steps:
+            found = await run([step for _, step in steps], in_order=in_order)
+            in_order = False
+            steps = [
+                (lane, step)
+                for (lane, _), rows in zip(steps, found, strict=True)
+                if (step := lane.advance(rows)) is not None
+            ]
+            failed = [lane.failed for lane in lanes if lane.failed is not None]
+            if failed:
+                raise BatchFailed(failed)
+    finally:
+        for lane in lanes:
+            lane.close()
+    return outcomes
+
+
+class _Lane:
+    """The writes of a batch to one resource, which run one after the other."""
+
+    def __init__(
+        self, writes: Sequence[PendingWrite], places: list[int], outcomes: list[Outcome]
+    ) -> None:
+        self.failed: int | None = None
+        """The place of a write that failed after it had changed something."""
+        self._writes = writes
+        self._waiting = places[::-1]
+        self._outcomes = outcomes
+
+    def start(self) -> Step | None:
+        """Return the first step of the next write; None after the last write."""
+        while self._waiting:
+            self._place = self._waiting.pop()
+            self._transaction = self._writes[self._place].steps()
+            self._is_unchanged = True
+            step = self._resume(None)
+            if step is not None:
+                return step
         return None
-    if len(steps) != len(writes) or len({step.name for step in steps}) > 1:
-        raise BatchMismatch
-    return steps
+
+    def advance(self, rows: Sequence[Row]) -> Step | None:
+        """Return the step that follows one with these rows; None after the last write."""
+        # A statement that changes something returns rows here, whether the write needs them or not.
+        self._is_unchanged = self._is_unchanged and not any(rows)
+        step = self._resume(rows)
+        return self.start() if step is None and self.failed is None else step
+
+    def close(self) -> None:
+        """End the write that is running, if any."""
+        self._transaction.close()
+
+    def _resume(self, rows: Sequence[Row] | None) -> Step | None:
+        """Return the next step of the write that is running; None if it has ended."""
+        try:
+            return next(self._transaction) if rows is None else self._transaction.send(rows)
+        except StopIteration as stop:
+            self._outcomes[self._place] = (stop.value, None)
+        except Exception as error:  # noqa: BLE001 - raised to its caller, now or when it runs alone
+            if self._is_unchanged:
+                self._outcomes[self._place] = (None, error)
+            else:
+                self.failed = self._place
+        return None

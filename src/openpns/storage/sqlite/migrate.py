@@ -19,7 +19,7 @@ def read_applied(connection: apsw.Connection) -> list[Applied]:
     if number < migrations.STOP_LAST:
         return [Applied(one) for one in range(1, number + 1)]
     rows = connection.execute(
-        "SELECT number, step, checksum FROM schema_migration ORDER BY number, applied_ms"
+        "SELECT number, step, checksum FROM schema_migration ORDER BY number, applied_ms, step DESC"
     )
     return [Applied(*row) for row in rows]
 

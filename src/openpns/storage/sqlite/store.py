@@ -28,7 +28,7 @@ from openpns.storage.sqlite import migrate
 from openpns.storage.sqlite.errors import to_wire_error
 from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, run_steps
 from openpns.storage.statements import load_attribute, load_statements
-from openpns.storage.store import Guard, NamedRow, Params, ResultT, Row, Transaction
+from openpns.storage.store import BatchKey, Guard, NamedRow, Params, ResultT, Row, Transaction
 
 _OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -181,7 +181,7 @@ class SQLiteStore:
         self,
         steps: Callable[[], Transaction[ResultT]],
         *,
-        batch_key: str | None = None,
+        batch_key: BatchKey | None = None,
     ) -> ResultT:
         write = Write(steps, skip_savepoint=batch_key is not None)
         return cast("ResultT", await self._writer.run(write))

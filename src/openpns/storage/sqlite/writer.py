@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
-import json
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import apsw
+import msgspec
 
 from openpns.errors import ServiceUnavailable
 from openpns.kit.in_flight import settle
 from openpns.storage.sqlite.errors import to_wire_error
-from openpns.storage.store import Params, Row, Statement, StatementBatch, Transaction
+from openpns.storage.store import Params, Row, Statement, StatementBatch, Step, Transaction
 
 _BATCH_WRITES_MAX: Final = 256
+
+_encode: Final = msgspec.json.Encoder().encode
 
 Lock: TypeAlias = contextlib.AbstractContextManager[Any]
 """The lock around a connection's work; a no-op for databases on disk, which use WAL."""
@@ -24,7 +26,8 @@ Lock: TypeAlias = contextlib.AbstractContextManager[Any]
 class Write:
     """A write in flight: its steps, and the future that its caller waits for.
 
-    With `skip_savepoint` it runs without a savepoint at first, because it hardly ever fails.
+    With `skip_savepoint` it runs without a savepoint at first, which takes a fifth less CPU: it
+    hardly ever fails after it has changed something.
     """
 
     def __init__(
@@ -130,13 +133,14 @@ class Writer:
             for write in batch:
                 write.error = None
                 is_bare = without_savepoint and write.skip_savepoint
+                changes = connection.total_changes()
                 try:
                     with contextlib.nullcontext() if is_bare else _savepoint(connection):
                         write.result = run_steps(connection, self._sql, write.steps())
                 except Exception as error:
                     if not connection.in_transaction:
                         raise  # SQLite has rolled the whole transaction back
-                    if is_bare:
+                    if is_bare and connection.total_changes() != changes:
                         raise SavepointRequired from error
                     # Raised to its caller.
                     write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
@@ -147,22 +151,25 @@ def run_steps(connection: apsw.Connection, sql: Mapping[str, str], steps: Transa
     try:
         step = next(steps)
         while True:
-            step = steps.send(_run_step(connection, sql[step.name], step))
+            step = steps.send(_run_step(connection, sql, step))
     except StopIteration as stop:
         return stop.value
 
 
-def _run_step(
-    connection: apsw.Connection, sql: str, step: Statement | StatementBatch
-) -> Sequence[Row]:
+def _run_step(connection: apsw.Connection, sql: Mapping[str, str], step: Step) -> Sequence[Row]:
+    if isinstance(step, Statement):
+        return connection.execute(sql[step.name], as_parameters(step.params)).fetchall()
     if isinstance(step, StatementBatch):
-        connection.executemany(sql, step.params)
+        connection.executemany(sql[step.name], step.params)
         return []
-    return connection.execute(sql, as_parameters(step.params)).fetchall()
+    return [_run_step(connection, sql, statement) for statement in step]
 
 
 class SavepointRequired(Exception):
-    """A write without a savepoint failed: roll the batch back and run it with savepoints."""
+    """A write without a savepoint failed after it had changed something.
+
+    Roll the batch back and run it with savepoints.
+    """
 
 
 class TransactionScope:
@@ -222,6 +229,6 @@ def as_parameters(params: Params) -> Params:
     else:
         return params
     return {
-        name: json.dumps(value) if isinstance(value, list) else value
+        name: _encode(value).decode() if isinstance(value, list) else value
         for name, value in params.items()
     }

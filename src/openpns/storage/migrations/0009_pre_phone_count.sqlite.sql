@@ -1,0 +1,8 @@
+-- How many phones the groups of a customer hold in all, and an index of its largest group.
+
+CREATE INDEX number_group_size ON number_group (customer_id, phone_count);
+
+ALTER TABLE customer_state ADD COLUMN phone_count INTEGER NOT NULL DEFAULT 0;
+-- The groups_revision at which phone_count was right. A server of an older version changes
+-- groups_revision alone; phone_count is not used then.
+ALTER TABLE customer_state ADD COLUMN phone_count_revision INTEGER NOT NULL DEFAULT -1;
