@@ -29,7 +29,6 @@ class Effect(Generic[ResultT]):
         subject: What was changed, such as a groupId.
         details: The details of the audit entry: a struct or a dict; no name, no secret and no
             whole phone.
-        kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
         last: The last statements, whose rows the steps do not need: they share a round trip with
             those of the commit path.
         counts: The parameters of `SCOPE_revision_change` besides customer and revision: what it
@@ -40,7 +39,6 @@ class Effect(Generic[ResultT]):
     result: ResultT
     subject: str
     details: Any
-    kind: str = ""
     last: Sequence[Statement] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     is_revised: bool = False
@@ -78,6 +76,7 @@ async def commit(
     payload: Mapping[str, Any],
     result: Any = NoneType,
     dry_run: bool = False,
+    kind: str = "",
     resource: str | None = None,
 ) -> ResultT:
     """Carry out a write once; return its result, or that of the first request with its key.
@@ -94,8 +93,10 @@ async def commit(
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
         dry_run: Roll back, and return the result that a commit would have.
+        kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
         resource: The id of the one resource that the steps change, so that the write may share a
-            transaction with others: see `BatchKey`. None if they change several, or many rows.
+            transaction with others of this action and kind: see `BatchKey`. None if they change
+            several, or many rows.
 
     Raises:
         WireError: The steps refuse the write, or the first request with its key was refused.
@@ -103,18 +104,19 @@ async def commit(
         OutcomeUnknown: The storage was lost during the commit.
     """
     now_ms = context.clock()
+    name = f"{action}.{kind}" if kind else action
     keys = () if dry_run else idempotency.keys_of(context, action, payload, now_ms)
 
     def transaction() -> "Transaction[ResultT]":
         effect = yield from steps()
         if dry_run:
             raise DryRunRollback(effect.result)
-        yield from _complete(context, action, effect, scope, keys, now_ms)
+        yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
 
     batch_key = None
     if resource is not None and not dry_run:  # which always rolls its transaction back
-        batch_key = BatchKey(f"{context.customer_id} {action}", resource)
+        batch_key = BatchKey(f"{context.customer_id} {name}", resource)
     try:
         return await context.store.write(transaction, batch_key=batch_key)
     except DryRunRollback as rollback:
@@ -133,14 +135,13 @@ async def commit(
 
 def _complete(
     context: Context,
-    action: str,
+    name: str,
     effect: Effect[Any],
     scope: str,
     keys: Sequence[IdempotencyKey],
     now_ms: int,
 ) -> Transaction[None]:
     """Run the last statements of a rule, and with them what every write owes."""
-    name = f"{action}.{effect.kind}" if effect.kind else action
     last = [*effect.last]
     if not effect.is_revised:  # first, so that it locks before the others
         last.insert(0, change_revision(context.customer_id, scope, effect.counts))

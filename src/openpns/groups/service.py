@@ -123,7 +123,7 @@ async def update_group(
         )
         result = change if detail or dry_run else None
         counts = counted(phones=change.added - change.removed)
-        return Effect(result, group_id, details, kind, last, counts)
+        return Effect(result, group_id, details, last, counts)
 
     return await commit(
         context,
@@ -140,6 +140,7 @@ async def update_group(
         },
         result=_CHANGE_OR_NONE,
         dry_run=dry_run,
+        kind=kind,
         resource=_sharing(group_id, given or ()),
     )
 

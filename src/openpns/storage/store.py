@@ -59,13 +59,26 @@ class BatchKey(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: Writes with the same kind may run in lockstep: the first step of all, then the
-            second. The first step locks the resource, or the row that all of the kind share. Any
-            other row that they change is the resource's own or a count.
+            second. The first step runs the same statements for all of them. It locks the resource,
+            or a row that all of the kind share. Any other row that they change is the resource's
+            own or a count.
         resource: Writes to the same resource run one after the other.
     """
 
     kind: str
     resource: str
+
+
+def statements_of(step: Statement | Sequence[Statement]) -> Sequence[Statement]:
+    """Return the statements of a step."""
+    return (step,) if isinstance(step, Statement) else step
+
+
+def names_of(step: Step) -> tuple[str, ...]:
+    """Return the names of the statements of a step."""
+    if isinstance(step, StatementBatch):
+        return (step.name,)
+    return tuple([one.name for one in statements_of(step)])
 
 
 Guard: TypeAlias = Callable[[Sequence["Migration"]], Transaction[None]]

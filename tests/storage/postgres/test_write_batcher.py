@@ -9,7 +9,6 @@ from tests.storage.conftest import add
 
 from openpns.errors import GroupNotFound, InternalError, OutcomeUnknown, ServiceUnavailable
 from openpns.storage import connect
-from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.postgres.write_batcher import (
     BatchFailed,
     Outcome,
@@ -174,11 +173,9 @@ class Database:
 
     def __init__(self) -> None:
         self.ran: list[list[str]] = []
-        self.in_order: list[bool] = []
         self._count = 0
 
-    async def run(self, steps: Sequence[Step], *, in_order: bool) -> list[Sequence[Row]]:
-        self.in_order.append(in_order)
+    async def run(self, steps: Sequence[Step]) -> list[Sequence[Row]]:
         self.ran.append([step.name for step in steps if isinstance(step, Statement)])
         return [self._rows(name) for name in self.ran[-1]]
 
@@ -200,22 +197,29 @@ async def test_lockstep_runs_the_next_step_of_each_write_and_gives_it_its_rows()
         ([], None),
     ]
     assert database.ran == [["lock", "lock"], ["put", "put"], ["more"]]
-    assert database.in_order == [True, False, False]
 
 
 async def test_lockstep_runs_writes_to_one_resource_one_after_the_other() -> None:
     database = Database()
-    writes = [("a", write("one")), ("b", write("two", "three")), ("a", write("four"))]
+    writes = [("a", write("one")), ("b", write("one", "three")), ("a", write("four"))]
     await lockstep(database, *writes)
-    assert database.ran == [["one", "two"], ["four", "three"]]
+    assert database.ran == [["one", "one"], ["four", "three"]]
 
 
 async def test_lockstep_refuses_a_write_alone_that_has_changed_nothing() -> None:
     database = Database()
     refusal = GroupNotFound("why")
     bad = write("none", then=refusal)
-    outcomes = await lockstep(database, ("a", bad), ("a", write("put")), ("b", write("put")))
-    assert outcomes == [(None, refusal), ([[(3,)]], None), ([[(2,)]], None)]
+    good = write("none", "put")
+    outcomes = await lockstep(database, ("a", bad), ("a", good), ("b", good))
+    assert outcomes == [(None, refusal), ([[], [(5,)]], None), ([[], [(4,)]], None)]
+
+
+async def test_lockstep_fails_if_writes_begin_with_different_statements() -> None:
+    database = Database()
+    with pytest.raises(BatchFailed) as failure:
+        await lockstep(database, ("a", write("one")), ("b", write("two")), ("c", write()))
+    assert (list(failure.value.places), database.ran) == ([0, 1, 2], [])
 
 
 async def test_lockstep_fails_if_a_write_fails_that_may_have_changed_something() -> None:
@@ -275,32 +279,3 @@ async def test_statement_batches_of_writes_that_share_a_transaction(
     )
     assert await asyncio.gather(*writes) == [[]] * 4
     assert await direct.query(postgres_url, "SELECT count(*) FROM group_member") == [(12,)]
-
-
-class Connection:
-    """Notes the groups of each round trip, and finds no rows."""
-
-    def __init__(self) -> None:
-        self.trips: list[list[str]] = []
-
-    async def fetchmany(self, _: str, arguments: Sequence[Sequence[str]]) -> list[tuple[None]]:
-        self.trips.append([values[1] for values in arguments])
-        return [(None,)] * len(arguments)
-
-
-@pytest.mark.parametrize(
-    ("in_order", "trips"), [(True, [["a"], ["b"], ["c", "d"]]), (False, [["a", "c", "d"], ["b"]])]
-)
-async def test_wave_combines_only_neighbours_if_it_must_run_in_order(
-    store: Store, in_order: bool, trips: list[list[str]]
-) -> None:
-    assert isinstance(store, PostgresStore)
-    steps = [
-        Statement(name, {"customer_id": "cus_1", "group_id": group_id})
-        for group_id in "abcd"
-        for name in ["group_delete" if group_id == "b" else "group_lock"]
-    ]
-    connection = Connection()
-    found = await store._run_wave(connection, steps, in_order=in_order)
-    assert [*map(list, found)] == [[]] * 4
-    assert connection.trips == trips

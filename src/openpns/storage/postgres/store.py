@@ -38,6 +38,8 @@ from openpns.storage.store import (
     StatementBatch,
     Step,
     Transaction,
+    names_of,
+    statements_of,
 )
 
 _WRITE_ATTEMPTS: Final = 3
@@ -276,49 +278,38 @@ class PostgresStore:
                 statement.sql, [_arguments(statement, params) for params in step.params]
             )
             return []
-        row = await connection.fetchrow(self._combine(step).sql, *self._all_arguments(step))
+        combined = self._combine(names_of(step))
+        row = await connection.fetchrow(combined.sql, *self._all_arguments(step))
         return _rows_of_each(row)
 
-    async def _run_wave(
-        self, connection: Any, steps: Sequence[Step], *, in_order: bool
-    ) -> list[Sequence[Row]]:
-        """Run steps of several writes; those with the same statements take one round trip.
-
-        If they must run in their order, only neighbours do.
-        """
+    async def _run_wave(self, connection: Any, steps: Sequence[Step]) -> list[Sequence[Row]]:
+        """Run steps of several writes; those with the same statements take one round trip."""
         found: list[Sequence[Row]] = [[]] * len(steps)
-        alike: dict[tuple[int, tuple[str, ...]], list[int]] = {}
-        trip, before = 0, None
+        alike: dict[tuple[str, ...], list[int]] = {}
         for place, step in enumerate(steps):
             if isinstance(step, StatementBatch):
                 found[place] = await self._run_step(connection, step)
-                continue
-            names = tuple(one.name for one in _statements_of(step))
-            if in_order and names != before:
-                trip += 1
-            before = names
-            alike.setdefault((trip, names), []).append(place)
-        for places in alike.values():
-            same = [_statements_of(cast("Any", steps[place])) for place in places]
-            arguments = [self._all_arguments(statements) for statements in same]
-            rows = await connection.fetchmany(self._combine(same[0]).sql, arguments)
+            else:
+                alike.setdefault(names_of(step), []).append(place)
+        for names, places in alike.items():
+            arguments = [self._all_arguments(cast("Any", steps[place])) for place in places]
+            rows = await connection.fetchmany(self._combine(names).sql, arguments)
             for place, row in zip(places, rows, strict=True):
                 each = _rows_of_each(row)
                 found[place] = each[0] if isinstance(steps[place], Statement) else each
         return found
 
-    def _combine(self, statements: Sequence[Statement]) -> NamedStatement:
-        names = tuple(one.name for one in statements)
+    def _combine(self, names: tuple[str, ...]) -> NamedStatement:
         combined = self._combined.get(names)
         if combined is None:
             combined = combine([self._statements[name] for name in names])
             self._combined[names] = combined
         return combined
 
-    def _all_arguments(self, statements: Sequence[Statement]) -> list[Any]:
+    def _all_arguments(self, step: Statement | Sequence[Statement]) -> list[Any]:
         return [
             argument
-            for one in statements
+            for one in statements_of(step)
             for argument in _arguments(self._statements[one.name], one.params)
         ]
 
@@ -376,10 +367,6 @@ def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
 def _rows_of_each(row: Row) -> list[Sequence[Row]]:
     """Return the rows of each statement that `combine` has combined, or a row for a change."""
     return [_CHANGED if rows is True else rows or () for rows in row]
-
-
-def _statements_of(step: Statement | Sequence[Statement]) -> Sequence[Statement]:
-    return (step,) if isinstance(step, Statement) else step
 
 
 def _without_values(error: Exception) -> str:

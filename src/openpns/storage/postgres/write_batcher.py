@@ -10,10 +10,10 @@ Source: docs/decisions/0027-batches-of-all-writes.md.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from openpns.kit.in_flight import Batch, copy_error, settle
-from openpns.storage.store import BatchKey, Row, Step, Transaction
+from openpns.storage.store import BatchKey, Row, Step, Transaction, names_of
 
 _WRITES_MAX: Final = 64
 
@@ -23,14 +23,6 @@ _PASSES_MAX: Final = 2
 MakeSteps: TypeAlias = Callable[[], Transaction[Any]]
 Outcome: TypeAlias = tuple[Any, Exception | None]
 """The result of a write, or what it was refused with before it had changed anything."""
-
-
-class RunWave(Protocol):
-    """Runs steps of several writes, in their order or in any; returns the rows of each."""
-
-    async def __call__(  # noqa: D102
-        self, steps: Sequence[Step], *, in_order: bool
-    ) -> Sequence[Sequence[Row]]: ...
 
 
 class PendingWrite:
@@ -112,26 +104,28 @@ class WriteBatcher:
 
 async def run_lockstep(
     writes: Sequence[PendingWrite],
-    run: RunWave,
+    run: Callable[[Sequence[Step]], Awaitable[Sequence[Sequence[Row]]]],
 ) -> list[Outcome]:
     """Run the next step of all writes until all have ended; return each outcome.
 
+    `run` runs steps and returns the rows of each.
+
     Raises:
-        BatchFailed: Some writes failed after they had changed something.
+        BatchFailed: Some writes failed after they had changed something, or do not begin alike.
     """
     places: dict[str, list[int]] = {}
     for place, write in enumerate(writes):
         places.setdefault(write.resource, []).append(place)
     outcomes: list[Outcome] = [(None, None)] * len(writes)
-    # The first steps lock the resources. All workers do that in the same order, so that no two
-    # batches wait for each other.
     lanes = [_Lane(writes, places[resource], outcomes) for resource in sorted(places)]
     try:
         steps = [(lane, step) for lane in lanes if (step := lane.start()) is not None]
-        in_order = True
+        # The first step locks the resources, in the same order for all workers, so that no two
+        # batches wait for each other. That takes one statement for all.
+        if len({names_of(step) for _, step in steps}) > 1:
+            raise BatchFailed(range(len(writes)))
         while steps:
-            found = await run([step for _, step in steps], in_order=in_order)
-            in_order = False
+            found = await run([step for _, step in steps])
             steps = [
                 (lane, step)
                 for (lane, _), rows in zip(steps, found, strict=True)
