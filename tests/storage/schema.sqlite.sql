@@ -8,7 +8,7 @@ CREATE INDEX idempotency_record_expires ON idempotency_record (expires_ms);
 
 CREATE INDEX number_group_name ON number_group (customer_id, folded_name, group_seq);
 
-CREATE INDEX number_group_size ON number_group (customer_id, phone_count);
+CREATE INDEX number_group_size ON number_group ((customer_id || ''), phone_count);
 
 CREATE TABLE "customer_state" (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),

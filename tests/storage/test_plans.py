@@ -54,6 +54,7 @@ async def test_postgresql_scans_no_table_also_while_tables_are_empty(
             plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE {execute}"))
             whole = [line for line in plan.splitlines() if "Seq Scan" in line]
             assert all(line.split(" on ")[1].startswith(SMALL_TABLES) for line in whole), plan
+            assert ("number_group_size" in plan) == (statement.name == "group_usage"), plan
     await store.close()
 
 

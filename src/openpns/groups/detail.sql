@@ -36,7 +36,7 @@ SELECT
     group_count,
     CASE phone_count_revision WHEN groups_revision THEN phone_count END,
     coalesce((
-        SELECT g.phone_count FROM number_group AS g WHERE g.customer_id = :customer_id
+        SELECT g.phone_count FROM number_group AS g WHERE g.customer_id || '' = :customer_id
         ORDER BY g.phone_count DESC LIMIT 1
     ), 0),
     next_seq
