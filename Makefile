@@ -60,7 +60,7 @@ soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, restarts
 	OPENPNS_TEST_EFFORT=10 $(BIN)/pytest tests/simulation/test_stateful.py \
 		tests/simulation/test_serial.py
 
-bench: $(VENV)/dev $(PEERS)/ok  ## measure openpns beside its peers, at most 15 minutes (Linux, wrk)
+bench: $(VENV)/dev $(PEERS)/ok  ## measure openpns beside a limit and its peers; ARGS=--quick is 3 minutes (Linux, wrk)
 	$(BIN)/python -m bench --peers $(PEERS)/bin/python $(ARGS)
 
 docs: $(VENV)/dev  ## regenerate the tables in the docs

@@ -5,38 +5,29 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import extras, finds, machine, reads, report, writes
+from bench import life, load, proc, reads, refusals, report, results, sizes, writes
 from bench.databases import open_databases
 from bench.figures import BenchError
-from bench.load import require_wrk
+from bench.results import Group, Results
 from bench.rounds import QUICK, Bench, Plan
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "bench" / "results"
-PAGE = RESULTS / "README.md"
-
-# Growth before the deep pages: these delete some groups.
-WORKS: dict[str, Callable[[Bench], None]] = {
-    "repeated": reads.repeated_page,
-    "large": reads.large_page,
-    "uncached": reads.uncached,
-    "growth": extras.growth,
-    "find": finds.find,
-    "deep": reads.deep_page,
-    "mixed": reads.mixed,
-    "create": writes.create_group,
-    "add": writes.add_number,
-    "workers": reads.two_workers,
-    "memory": extras.memory,
-    "start": extras.start_time,
+_HEAD_LINES = 2
+Work = Callable[[Bench], None]
+GROUPS: dict[str, tuple[Work, ...]] = {
+    "reads": reads.WORKS,
+    "writes": writes.WORKS,
+    "sizes": sizes.WORKS,
+    "life": life.WORKS,
+    "refusals": refusals.WORKS,
 }
 
 
 def main() -> int:
-    """Run the works and write what they found; return the exit code."""
+    """Run the groups and write what they found; return the exit code."""
     arguments = _arguments()
     # As Ctrl-C does: servers are stopped and databases deleted on exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -48,55 +39,87 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if not machine.is_linux():
-        raise BenchError("reads CPU and memory from /proc, so it runs on Linux only")
-    require_wrk()
+    _check(arguments)
+    names = list(dict.fromkeys(arguments.group or GROUPS))
     plan = QUICK if arguments.quick else Plan()
-    names = arguments.only or list(WORKS)
-    started = time.monotonic()
+    print(_expected(names, is_quick=arguments.quick), flush=True)
+    measured: Results = {}
+    failed = []
     with (
         open_databases(arguments.folder) as databases,
         tempfile.TemporaryDirectory(prefix="openpns-bench-files-") as folder,
     ):
-        bench = Bench(databases, Path(folder), arguments.peers, plan)
-        facts = machine.facts(arguments.folder, databases.server, arguments.peers)
-        failed = [name for name in names if not _run_work(bench, name, started)]
-    facts["minutes"] = round((time.monotonic() - started) / 60, 1)
-    is_whole = not (arguments.quick or arguments.only or failed)
-    _write(bench, facts, is_whole=is_whole)
+        for name in names:
+            bench = Bench(databases, Path(folder), arguments.peers, plan)
+            started = time.monotonic()
+            with bench.stack:
+                succeeded = [_run_work(bench, work) for work in GROUPS[name]]  # each of them
+            facts = proc.facts(arguments.folder, databases.postgres_version, arguments.peers)
+            minutes = round((time.monotonic() - started) / 60, 1)
+            measured[name] = Group(facts, minutes, bench.rows)
+            if not all(succeeded):
+                failed.append(name)
+            elif not arguments.quick:
+                _write({name: measured[name]})
+    for name, text in report.tables_of(measured).items():
+        if text.count("\n") > _HEAD_LINES:
+            print(f"\n{name}\n\n{text}", end="")
+    if arguments.quick:
+        print(f"\nquick: {plan}; nothing is written")
     if failed:
-        print(f"bench: failed: {', '.join(failed)}; the reasons stand above", file=sys.stderr)
+        print(f"bench: failed, not written: {', '.join(failed)}; reasons above", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _run_work(bench: Bench, name: str, started: float) -> bool:
+def _check(arguments: argparse.Namespace) -> None:
+    if sys.platform != "linux":
+        raise BenchError("reads CPU and memory from /proc, so it runs on Linux only")
+    load.require_wrk()
+    if not arguments.folder.is_dir():
+        raise BenchError(f"--folder {arguments.folder} is not a folder")
+    if not arguments.peers.exists():
+        raise BenchError(f"--peers {arguments.peers} does not exist; make bench installs it")
+
+
+def _expected(names: Sequence[str], *, is_quick: bool) -> str:
+    if is_quick:
+        return "about 3 minutes"
+    before = results.read(results.FOLDER)
+    took = (f"{name} {before[name].minutes if name in before else 15} min" for name in names)
+    return f"expected time: {', '.join(took)}"
+
+
+def _run_work(bench: Bench, work: Work) -> bool:
     """Run a work; return whether it succeeded. A failure does not stop the others."""
-    print(f"{name} ({time.monotonic() - started:.0f} s)", flush=True)
+    print(f"{work.__module__.removeprefix('bench.')}: {work.__name__}", flush=True)
     try:
-        WORKS[name](bench)
+        work(bench)
     except BenchError as error:
-        print(f"bench: {name}: {error}", file=sys.stderr, flush=True)
+        notes = "\n".join(getattr(error, "__notes__", ()))
+        print(f"bench: {work.__name__}: {error}\n{notes}", file=sys.stderr, flush=True)
         return False
     return True
 
 
-def _write(bench: Bench, facts: dict[str, object], *, is_whole: bool) -> None:
-    """Print the tables; write files, and the docs' own where everything was measured."""
-    tables = report.tables_of(bench, facts)
-    for name, text in tables.items():
-        print(f"\n{name}\n\n{text}", end="")
-    folder = RESULTS if is_whole else RESULTS / "partial"
-    report.write(report.result_of(bench, facts), report.charts_of(bench), folder)
-    print(f"\nwritten to {folder}")
-    if is_whole:
-        PAGE.write_text(report.with_tables(PAGE.read_text("utf-8"), tables), "utf-8")
+def _write(measured: Results) -> None:
+    """Write the results of a group, and the tables and charts of all groups."""
+    results.write(results.FOLDER, measured)
+    every = results.read(results.FOLDER)
+    for name, svg in report.charts_of(every).items():
+        (results.FOLDER / name).write_text(svg, "utf-8")
+    tables = report.tables_of(every)
+    for page in report.PAGES:
+        page.write_text(report.with_tables(page.read_text("utf-8"), tables), "utf-8")
+    print(f"  written to {results.FOLDER}", flush=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less data, one short round of each")
     parser.add_argument(
-        "--only", action="append", choices=WORKS, help="one work; can be given several times"
+        "--quick", action="store_true", help="less data, short rounds; nothing is written"
+    )
+    parser.add_argument(
+        "--group", action="append", choices=GROUPS, help="a group of works; repeatable"
     )
     parser.add_argument(
         "--folder", type=Path, default=Path("/var/tmp"),  # noqa: S108 - on a disk, unlike /tmp

@@ -1,64 +1,63 @@
-"""Charts as SVG: bars of a ratio and its bound, and lines over a logarithmic axis."""
+"""Charts as SVG: bars and lines, both over a logarithmic axis."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from bench.figures import Measure, Outcome
-
-Points = Sequence[tuple[int, float]]
-
-WIDTH = 860
-ROW = 26
-LEFT = 430
-BAR_MAX = 330
+GOOD, BAD, INK, GRID = "#059669", "#dc2626", "#334155", "#cbd5e1"
 COLOURS = (
-    "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#4d7c0f", "#be185d",
+    "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d",
 )  # fmt: skip
-MET, MISSED, INK, GRID = "#059669", "#dc2626", "#334155", "#cbd5e1"
-_BAR_TARGETS = 2.0
-"""A bar ends at twice its bound: beyond that its number tells more than its length."""
+WIDTH = 960
+_LEFT, _BAR_MAX, _ROW, _TOP, _LABEL = 400, 300, 24, 52, 16
 
 
-def bars(outcomes: Sequence[Outcome]) -> str:
-    """Return bars of ratios, each as a part of the bound that it must keep.
+@dataclass(frozen=True)
+class Bar:
+    """A bar: what it is about, its length, what is written at its end, its colour.
+
+    A bar without text is a heading.
+    """
+
+    label: str
+    value: float = 0.0
+    text: str = ""
+    colour: str = INK
+
+
+def bars(title: str, found: Sequence[Bar], marks: Mapping[float, str]) -> str:
+    """Return horizontal bars over a logarithmic axis; longer ones are broken off with an arrow.
 
     Args:
-        outcomes: What was measured.
+        title: What the chart shows.
+        found: The bars.
+        marks: Values with vertical lines, and their names, from one end of the axis to the other.
     """
-    rows: list[str] = []
-    for place, (outcome, measure) in enumerate(_deciding(outcomes)):
-        ratio, target = outcome.ratio(measure) or 0.0, outcome.target
-        y = 56 + place * ROW
-        label = f"{target.work}, {target.engine}"
-        shown = f"{ratio:.2f} × {target.against} ({'≥' if target.at_least else '≤'} {target.value})"
-        width = min(ratio / target.value, _BAR_TARGETS) / _BAR_TARGETS * BAR_MAX
-        colour = MET if outcome.keeps(measure) else MISSED
-        rows += [
-            _text(LEFT - 8, y + 13, label, "end"),
-            f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="18" fill="{colour}"/>',
-            _text(LEFT + 6, y + 13, shown, "start", "#0f172a"),
-        ]
-    bound, height = LEFT + BAR_MAX / _BAR_TARGETS, 70 + len(rows) // 3 * ROW
-    line = f'<line x1="{bound}" y1="44" x2="{bound}" y2="{height - 14}" stroke="{INK}"/>'
-    legend = _text(bound, 38, "the bound", "middle")
-    return _svg(height, "openpns against its targets", [*rows, line, legend])
+    least, most = min(marks), max(marks)
+
+    def x(value: float) -> float:
+        part = math.log(max(value, least) / least) / math.log(most / least)
+        return _LEFT + min(part, 1.0) * _BAR_MAX
+
+    bottom = _TOP + len(found) * _ROW
+    boxes, texts = [], []
+    for place, bar in enumerate(found):
+        y = _TOP + place * _ROW
+        texts.append(_text(_LEFT - 8, y + 13, bar.label, "end", is_bold=not bar.text))
+        if bar.text:
+            width = x(bar.value) - _LEFT
+            size = f'width="{width:.1f}" height="17"'
+            boxes.append(f'<rect x="{_LEFT}" y="{y}" {size} fill="{bar.colour}"/>')
+            end = f"→ {bar.text}" if bar.value > most else bar.text
+            texts.append(_text(_LEFT + width + 6, y + 13, end, "start"))
+    for value, name in marks.items():
+        boxes.append(f'<path d="M{x(value):.1f} 44V{bottom}" stroke="{GRID}"/>')
+        texts.append(_text(x(value), 38, name, "middle"))
+    return _svg(bottom + 12, title, [*boxes, *texts])
 
 
-def _deciding(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Measure]]:
-    """Return each outcome with the measure that decides it, the worse of two."""
-
-    def margin(outcome: Outcome, measure: Measure) -> float:
-        ratio = (outcome.ratio(measure) or 0.0) / outcome.target.value
-        return ratio if outcome.target.at_least else -ratio
-
-    return [
-        (outcome, min(outcome.target.decided_by, key=lambda measure: margin(outcome, measure)))
-        for outcome in outcomes
-    ]
-
-
-def lines(title: str, unit: str, series: Mapping[str, Points]) -> str:
+def lines(title: str, unit: str, series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     """Return lines over a logarithmic axis of groups; values begin at 0.
 
     Args:
@@ -68,8 +67,9 @@ def lines(title: str, unit: str, series: Mapping[str, Points]) -> str:
     """
     points = [point for each in series.values() for point in each]
     decades = [math.log10(groups) for groups, _ in points]
-    most = max(value for _, value in points) * 1.1
-    left, top, width, height = 70, 56, 480, 260
+    step = _round_step(max(value for _, value in points) / 4)
+    most = math.ceil(max(value for _, value in points) / step) * step
+    left, top, width, height = 60, 60, 520, 260
 
     def x(groups: int) -> float:
         span = max(decades) - min(decades) or 1.0
@@ -78,15 +78,17 @@ def lines(title: str, unit: str, series: Mapping[str, Points]) -> str:
     def y(value: float) -> float:
         return top + height - value / most * height
 
-    parts = []
-    for groups in sorted({groups for groups, _ in points}):
-        across = f'x1="{x(groups):.1f}" y1="{top}" x2="{x(groups):.1f}" y2="{top + height}"'
-        label = f"{groups:,}".replace(",", " ")
-        parts.append(f'<line {across} stroke="{GRID}"/>')
-        parts.append(_text(x(groups), top + height + 18, label, "middle"))
-    for step in range(5):
-        value = most * step / 4
-        parts.append(_text(left - 8, y(value) + 4, f"{value:.0f}", "end"))
+    parts = [_text(left, top - 14, unit, "start")]
+    for place in range(round(most / step) + 1):
+        at = y(place * step)
+        parts.append(f'<path d="M{left} {at:.1f}H{left + width}" stroke="{GRID}"/>')
+        parts.append(_text(left - 8, at + 4, f"{place * step:g}", "end"))
+    parts += [
+        _text(x(groups), top + height + 18, f"{groups:,}".replace(",", " "), "middle")
+        for groups in sorted({groups for groups, _ in points})
+    ]
+    parts.append(_text(left + width / 2, top + height + 38, "groups of the customer", "middle"))
+    names = _apart({name: y(each[-1][1]) for name, each in series.items()}, top + height - 8)
     for place, (name, each) in enumerate(series.items()):
         colour = COLOURS[place % len(COLOURS)]
         path = " ".join(f"{x(groups):.1f},{y(value):.1f}" for groups, value in each)
@@ -95,14 +97,29 @@ def lines(title: str, unit: str, series: Mapping[str, Points]) -> str:
             f'<circle cx="{x(groups):.1f}" cy="{y(value):.1f}" r="3" fill="{colour}"/>'
             for groups, value in each
         ]
-        parts.append(_text(left + width + 16, top + 14 + place * 22, f"● {name}", "start", colour))
-    parts.append(_text(left, top - 10, unit, "start"))
-    parts.append(_text(left + width / 2, top + height + 38, "groups of the customer", "middle"))
-    return _svg(top + height + 54, title, parts)
+        parts.append(_text(left + width + 12, names[name] + 4, name, "start", colour))
+    return _svg(top + height + 52, title, parts)
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
+def _apart(places: Mapping[str, float], most: float) -> dict[str, float]:
+    """Move labels up or down so that none covers another and none is below the chart."""
+    found: dict[str, float] = {}
+    for name, place in sorted(places.items(), key=lambda each: -each[1]):
+        found[name] = most = min(place, most)
+        most -= _LABEL
+    return found
+
+
+def _round_step(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
+
+
+def _text(
+    x: float, y: float, text: str, anchor: str, colour: str = INK, *, is_bold: bool = False
+) -> str:
+    weight = ' font-weight="bold"' if is_bold else ""
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}'
     return f"<text {place}>{escape(text)}</text>"
 
 
@@ -112,5 +129,5 @@ def _svg(height: float, title: str, parts: Sequence[str]) -> str:
         f'viewBox="0 0 {WIDTH} {height:.0f}" font-family="sans-serif" font-size="12">'
     )
     ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
-    name = f'<text x="16" y="24" font-size="15" fill="{INK}">{escape(title)}</text>'
+    name = f'<text x="16" y="20" font-size="15" fill="{INK}">{escape(title)}</text>'
     return "\n".join([head, ground, name, *parts, "</svg>\n"])

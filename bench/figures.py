@@ -1,145 +1,78 @@
-"""Medians, spreads and ratios: what becomes of the rounds. No I/O."""
+"""Rows of figures with a value for each round, and what is computed from them. No I/O."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
 
-Measure = Literal["rate", "cpu"]
+LIMIT = "the limit"
 
 
 class BenchError(Exception):
-    """The benchmark cannot go on: what it measured would be no measurement."""
+    """The benchmark cannot go on: its figures would be wrong."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """What one round of load found.
+class Row:
+    """What was measured of one server under one work.
 
     Attributes:
-        rate: Answers per second.
-        cpu_us: CPU of the server's processes for each answer, user and system, in µs.
-        database_us: The same of PostgreSQL's processes; 0 where it is not used.
+        run: Rows with the same run were measured in turn, so their rounds can be compared.
+        work: What was asked for.
+        side: The server.
+        groups: The groups of the customer, if the work is measured at several sizes.
+        figures: The values of all rounds by name: `cpu_us` (user and system time of the server's
+            processes for each answer), `database_us` (the same of PostgreSQL), `rate` (answers per
+            second), `p50_ms`, `p99_ms`; other names for what is not measured by load.
     """
 
-    rate: float
-    cpu_us: float
-    database_us: float = 0.0
+    run: str
+    work: str
+    side: str
+    groups: int | None = None
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+    def values(self, figure: str) -> list[float]:
+        """Return a figure of all rounds; `total_us` is the CPU of server and PostgreSQL."""
+        if figure == "total_us":
+            pairs = zip(self.values("cpu_us"), self.values("database_us"), strict=True)
+            return [server + database for server, database in pairs]
+        return self.figures.get(figure, [])
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some values, and how far apart they are."""
+    """The median of some values, the lowest and the highest."""
 
     median: float
     least: float
     most: float
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Return the median and the ends of some values.
+def spread(values: Sequence[float]) -> Spread | None:
+    """Return the spread of values; None if there are none."""
+    return Spread(median(values), min(values), max(values)) if values else None
 
-    Args:
-        values: At least one.
+
+def ratios(ours: Row, theirs: Row, figure: str) -> list[float]:
+    """Return the ratio of a figure of two rows of one run, by round; none without the figure."""
+    pairs = zip(ours.values(figure), theirs.values(figure), strict=False)
+    return [one / other for one, other in pairs if other]
+
+
+def limit_of(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Return the row of the limit that was measured in the same rounds."""
+    return next((each for each in rows if each.run == row.run and each.side == LIMIT), None)
+
+
+def mann_whitney(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Return how often the one is larger than the other, and the two-sided p of that.
+
+    p is of the normal approximation, for many values and few ties.
     """
-    return Spread(median(values), min(values), max(values))
-
-
-@dataclass(frozen=True)
-class Figures:
-    """All rounds of one server under one work."""
-
-    rate: Spread
-    cpu_us: Spread
-    database_us: Spread
-
-    @classmethod
-    def of(cls, rounds: Sequence[Round]) -> "Figures":
-        """Sum up rounds.
-
-        Args:
-            rounds: At least one.
-        """
-        return cls(
-            spread([each.rate for each in rounds]),
-            spread([each.cpu_us for each in rounds]),
-            spread([each.database_us for each in rounds]),
-        )
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a comparison must reach.
-
-    Attributes:
-        work: The work, as the table names it.
-        engine: `SQLite` or `PostgreSQL`.
-        against: What openpns is compared with.
-        value: The bound of the ratio.
-        at_least: Whether the ratio must reach the bound, or stay below it. A ratio that must
-            reach it is openpns's speed in parts of the other's; one that must stay below it is
-            its cost in parts of the other's.
-        decided_by: The measures that must keep the bound; the other is shown for information.
-        with_database: Whether PostgreSQL's CPU counts.
-    """
-
-    work: str
-    engine: str
-    against: str
-    value: float
-    at_least: bool = True
-    decided_by: tuple[Measure, ...] = ("rate", "cpu")
-    with_database: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A target and what was measured; None for a measure that says nothing here."""
-
-    target: Target
-    rate_ratio: float | None
-    cpu_ratio: float | None
-
-    def ratio(self, measure: Measure) -> float | None:
-        """Return the ratio by one measure.
-
-        Args:
-            measure: Which.
-        """
-        return self.rate_ratio if measure == "rate" else self.cpu_ratio
-
-    def keeps(self, measure: Measure) -> bool:
-        """Tell whether the ratio by one measure keeps the bound.
-
-        Args:
-            measure: Which.
-        """
-        ratio, target = self.ratio(measure), self.target
-        if ratio is None:
-            return False
-        return ratio >= target.value if target.at_least else ratio <= target.value
-
-    @property
-    def is_met(self) -> bool:
-        """Whether every measure that decides keeps the bound."""
-        return all(self.keeps(measure) for measure in self.target.decided_by)
-
-
-def compare(target: Target, ours: Figures, theirs: Figures) -> Outcome:
-    """Return the ratio of two servers' medians, by answers per second and by CPU.
-
-    Args:
-        target: What it must reach.
-        ours: What is judged.
-        theirs: What it is judged by.
-    """
-
-    def cpu(figures: Figures) -> float:
-        database = figures.database_us.median if target.with_database else 0.0
-        return figures.cpu_us.median + database
-
-    faster = ours.rate.median / theirs.rate.median
-    cheaper = cpu(theirs) / cpu(ours)
-    if target.at_least:
-        return Outcome(target, faster, cheaper)
-    return Outcome(target, 1 / faster, 1 / cheaper)
+    ranked = sorted([(value, True) for value in one] + [(value, False) for value in other])
+    rank_sum = sum(rank for rank, (_, is_one) in enumerate(ranked, 1) if is_one)
+    n, m = len(one), len(other)
+    larger = rank_sum - n * (n + 1) / 2
+    z = (larger - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+    return larger / (n * m), math.erfc(abs(z) / math.sqrt(2))

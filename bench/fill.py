@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import apsw
@@ -46,23 +47,26 @@ class Holding:
     has_members: bool = True
 
 
-def group_id(customer: str, place: int) -> str:
-    """Return the id of a group.
+@dataclass(frozen=True)
+class Contents:
+    """What a database holds.
 
-    Args:
-        customer: Whose.
-        place: Its place in the order, from 0.
+    Attributes:
+        name: The database's name.
+        holdings: The customers.
     """
+
+    name: str
+    holdings: tuple[Holding, ...]
+
+
+def group_id(customer: str, place: int) -> str:
+    """Return the id of a customer's group, by its place in the order from 0."""
     return hashlib.md5(f"{customer}:{place}".encode()).hexdigest()  # noqa: S324 - not a secret
 
 
 async def fill(url: str, holdings: Sequence[Holding]) -> None:
-    """Make a database with customers, an access key and groups for each.
-
-    Args:
-        url: The database, which is empty.
-        holdings: The customers.
-    """
+    """Fill an empty database with customers, an access key and groups for each."""
     store = await connect.open_store(url, create=True)
     try:
         await connect.migrate(store, url)
@@ -121,14 +125,8 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
     try:
         rebuild = await _drop_indexes(connection)
         # Customers of as many groups go into one statement: a thousand small ones would not do.
-        kinds = sorted({(h.groups, h.numbers, h.has_members) for h in holdings})
-        for groups, numbers, has_members in kinds:
-            kind = [
-                holding
-                for holding in holdings
-                if (holding.groups, holding.numbers, holding.has_members)
-                == (groups, numbers, has_members)
-            ]
+        for (groups, numbers, has_members), same in groupby(sorted(holdings, key=_kind), _kind):
+            kind = list(same)
             names = [holding.customer for holding in kind]
             in_text = min(numbers, PHONES_IN_CHUNK)
             await connection.execute(_POSTGRES_GROUPS, names, groups, numbers, in_text, now_ms())
@@ -143,6 +141,10 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
+
+
+def _kind(holding: Holding) -> tuple[int, int, bool]:
+    return holding.groups, holding.numbers, holding.has_members
 
 
 async def _copy_chunks(connection: Any, holding: Holding) -> None:
@@ -165,11 +167,7 @@ def _chunks(holding: Holding) -> Iterator[Params]:
 
 
 async def fill_framework(url: str) -> None:
-    """Copy every group and access key into the tables of the framework peer.
-
-    Args:
-        url: A filled PostgreSQL database.
-    """
+    """Copy every group and access key of PostgreSQL into the tables of the framework peer."""
     connection = await _connect(url)
     try:
         await connection.execute(_FRAMEWORK)

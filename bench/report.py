@@ -1,157 +1,246 @@
-"""What comes out: JSON, tables, charts, and the tables in bench/results/README.md."""
+"""Tables and charts of results, and the pages with these tables."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bench import charts
-from bench.figures import Measure, Outcome, Spread
-from bench.rounds import Bench
+from bench.charts import BAD, COLOURS, GOOD, Bar
+from bench.figures import Row, Spread, limit_of, ratios, spread
+from bench.results import FOLDER, Results
+from bench.targets import (
+    ADD,
+    CREATE,
+    FRAMEWORK,
+    GRANIAN,
+    LARGE,
+    MIXED,
+    OTHERS,
+    REPEATED,
+    SIDES,
+    TARGETS,
+    UNCACHED,
+    WORKERS,
+    Outcome,
+    Target,
+    judge,
+)
 
-BLOCK = re.compile(r"(<!-- begin measured: ([a-z]+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
+PAGES = (FOLDER / "README.md", FOLDER.parents[1] / "docs" / "benchmarks.md")
+"""The pages with tables."""
+
+_BLOCK = re.compile(r"(<!-- begin measured: ([a-z]+) -->\n).*?(<!-- end measured -->)", re.DOTALL)
+_LOAD = {"cpu_us": "CPU µs", "rate": "answers/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
+_PLAIN = {
+    "counts": {"fsyncs": "fsyncs per answer", "trips": "round trips to PostgreSQL"},
+    "start": {"start_s": "seconds"},
+    "memory": {
+        "worker_mib": "worker, MiB",
+        "all_mib": "all processes, MiB",
+        "answer_mib": "answer, MiB",
+        "growth_mib": "growth of the worker's peak, MiB",
+    },
+    "refusals": {
+        "median_us": "median µs",
+        "difference_us": "minus median of unknown, µs",
+        "slower": "slower than unknown",
+        "p": "p",
+    },
+}
+_SUMMARY = (REPEATED, LARGE, UNCACHED, MIXED, CREATE, ADD)
+_BOUND_MARKS: dict[float, str] = {0.1: "0.1", 1: "the bound", 10: "10 ×"}
+_COST_MARKS: dict[float, str] = {1: "L", 3: "3", 10: "10", 30: "30", 100: "100", 300: "300 L"}
 
 
-def result_of(bench: Bench, facts: Mapping[str, object]) -> dict[str, Any]:
-    """Return all results as what JSON can hold.
-
-    Args:
-        bench: What was measured.
-        facts: The machine.
-    """
+def tables_of(results: Results) -> dict[str, str]:
+    """Return the tables in Markdown, by name."""
+    rows = rows_of(results)
+    facts = {name: {**each.facts, "minutes": str(each.minutes)} for name, each in results.items()}
+    names = dict.fromkeys(name for group in facts.values() for name in group)
     return {
-        "machine": dict(facts),
-        "plan": asdict(bench.plan),
-        "outcomes": [asdict(outcome) | {"is_met": outcome.is_met} for outcome in bench.outcomes],
-        "measurements": [asdict(measurement) for measurement in bench.measurements],
-        "latencies": [asdict(latency) for latency in bench.latencies],
-        "memory": bench.memory,
-        "starts": bench.starts,
-        "growth": bench.growth,
+        "summary": _summary(results, rows),
+        "runs": table(
+            ("", *facts),
+            ((name, *(each.get(name, "") for each in facts.values())) for name in names),
+        ),
+        "targets": table(
+            ("work", "server", "target", "measured", "met"), map(_outcome_row, outcomes_of(rows))
+        ),
+        "figures": table(
+            ("work", "server", "CPU µs", "PostgreSQL's CPU µs", *list(_LOAD.values())[1:]),
+            (_load_row(row, rows) for row in _largest(rows) if "rate" in row.figures),
+        ),
+        "sizes": _sizes_table(rows),
+        **{name: _plain_table(rows, columns) for name, columns in _PLAIN.items()},
     }
 
 
-def tables_of(bench: Bench, facts: Mapping[str, object]) -> dict[str, str]:
-    """Return the tables in Markdown, by name.
-
-    Args:
-        bench: What was measured.
-        facts: The machine.
-    """
-    return {
-        "machine": table(("", ""), facts.items()),
-        "targets": table(
-            ("work", "engine", "against", "bound", "by answers/s", "by CPU", "met"),
-            (_outcome_row(outcome) for outcome in bench.outcomes),
-        ),
-        "figures": table(
-            ("work", "server", "answers/s", "CPU µs", "PostgreSQL's CPU µs"),
-            (
-                (
-                    each.work,
-                    each.server,
-                    _spread(each.figures.rate, 0),
-                    _spread(each.figures.cpu_us, 1),
-                    _spread(each.figures.database_us, 1) if each.figures.database_us.most else "",
-                )
-                for each in bench.measurements
-                if not each.work.startswith("growth")
-            ),
-        ),
-        "latency": table(
-            ("work", "server", "answers/s", "of the most", "p50 ms", "p99 ms"),
-            (
-                (
-                    each.work, each.server, f"{each.rate:.0f}", f"{each.of_most:.0%}",
-                    f"{each.p50_ms:.2f}", f"{each.p99_ms:.2f}",
-                )
-                for each in bench.latencies
-            ),
-        ),
-        "memory": table(
-            ("engine", "reader", "answer MiB", "idle worker MiB", "growth of the peak MiB"),
-            (found.values() for found in bench.memory),
-        ),
-        "start": table(
-            ("engine", "median s", "least s", "most s"),
-            (found.values() for found in bench.starts),
-        ),
-    }  # fmt: skip
-
-
-def charts_of(bench: Bench) -> dict[str, str]:
-    """Return the charts as SVG, by file name.
-
-    Args:
-        bench: What was measured.
-    """
-    found = {"targets.svg": charts.bars(bench.outcomes)} if bench.outcomes else {}
-    for engine, series in bench.growth.items():
-        title = f"CPU for a request, {engine}"
-        name = f"growth-{engine.lower()}.svg"
-        found[name] = charts.lines(title, "µs (with PostgreSQL's own)", series)
+def charts_of(results: Results) -> dict[str, str]:
+    """Return the charts as SVG, by file name; only of what was measured."""
+    rows = rows_of(results)
+    found = {}
+    if parts := [_target_bar(each) for each in outcomes_of(rows) if each.value]:
+        title = "What was measured in parts of the bound (logarithmic; at most 1 is met)"
+        found["targets.svg"] = charts.bars(title, parts, _BOUND_MARKS)
+    if costs := list(_cost_bars(rows)):
+        title = "CPU per answer, in parts of the limit L (logarithmic)"
+        found["cost.svg"] = charts.bars(title, costs, _COST_MARKS)
+    for engine, side in SIDES.items():
+        series = {
+            work: sorted(costs.items())
+            for (work, each), costs in _by_size(rows).items()
+            if each == side
+        }
+        if series:
+            title = f"CPU per answer, nothing cached, {engine}"
+            unit = "µs" if engine == "SQLite" else "µs, with PostgreSQL's"
+            found[f"sizes-{engine.lower()}.svg"] = charts.lines(title, unit, series)
     return found
 
 
-def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table in Markdown.
+def rows_of(results: Results) -> list[Row]:
+    """Return the rows of all groups."""
+    return [row for group in results.values() for row in group.rows]
 
-    Args:
-        head: The names of the columns.
-        rows: The cells.
-    """
+
+def outcomes_of(rows: Sequence[Row]) -> list[Outcome]:
+    """Return the outcomes of the targets whose work was measured."""
+    works = {(row.work, row.side) for row in rows}
+    return [judge(target, rows) for target in TARGETS if (target.work, target.side) in works]
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
-
-
-def write(result: Mapping[str, Any], drawn: Mapping[str, str], folder: Path) -> None:
-    """Write the JSON and the charts.
-
-    Args:
-        result: What `result_of` returned.
-        drawn: What `charts_of` returned.
-        folder: Where they go.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    (folder / "latest.json").write_text(text + "\n", "utf-8")
-    for name, svg in drawn.items():
-        (folder / name).write_text(svg, "utf-8")
 
 
 def with_tables(page: str, tables: Mapping[str, str]) -> str:
     """Return a page with its tables replaced, each between its markers.
 
-    Args:
-        page: The page's text.
-        tables: The tables, by name.
-
     Raises:
         KeyError: A marker names no table.
     """
-    return BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", page)
+    return _BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", page)
+
+
+def _summary(results: Results, rows: Sequence[Row]) -> str:
+    """Return the main figures, and how many targets are met."""
+    outcomes = outcomes_of(rows)
+    met = sum(outcome.is_met for outcome in outcomes)
+    dates = sorted({each.facts.get("date", "")[:10] for each in results.values()})
+    head = f"Measured on {' and '.join(dates)}: {met} of {len(outcomes)} targets are met.\n\n"
+    lines = []
+    for work in _SUMMARY:
+        found = {row.side: row for row in rows if row.work == work and "rate" in row.figures}
+        if found:
+            cells = (_in_short(found.get(side), rows) for side in SIDES.values())
+            lines.append((work, *cells))
+    return head + table(("CPU per answer, answers/s", *SIDES), lines)
+
+
+def _in_short(row: Row | None, rows: Sequence[Row]) -> str:
+    rate = spread(row.values("rate")) if row else None
+    if row is None or rate is None:
+        return ""
+    cost = _of_limit(row, limit_of(row, rows), "cpu_us").replace(" =", " µs =")
+    return f"{cost}, {_grouped(round(rate.median))}/s"
+
+
+def _largest(rows: Sequence[Row]) -> list[Row]:
+    """Leave out the runs with customers that are not of the largest size."""
+    most = max((row.groups or 0 for row in rows), default=0)
+    runs = {row.run for row in rows if row.groups not in (None, most)}
+    return [row for row in rows if row.run not in runs]
 
 
 def _outcome_row(outcome: Outcome) -> tuple[str, ...]:
-    target = outcome.target
-    bound = f"{'≥' if target.at_least else '≤'} {target.value:g} ×"
-    return (
-        target.work, target.engine, target.against, bound,
-        _ratio(outcome, "rate"), _ratio(outcome, "cpu"), "yes" if outcome.is_met else "**no**",
-    )  # fmt: skip
+    target, value = outcome.target, outcome.value
+    measured = "not measured" if value is None else _spread(value)
+    return target.work, target.side, _bound(target), measured, "yes" if outcome.is_met else "**no**"
 
 
-def _ratio(outcome: Outcome, measure: Measure) -> str:
-    ratio = outcome.ratio(measure)
-    if ratio is None:
+def _load_row(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
+    limit = limit_of(row, rows)
+    cells = {figure: _of_limit(row, limit, figure) for figure in _LOAD}
+    database = spread(row.values("database_us"))
+    apart = _short(database.median) if database and database.most else ""
+    work = row.work if row.groups is None else f"{row.work}, {_grouped(row.groups)} groups"
+    return work, row.side, cells.pop("cpu_us"), apart, *cells.values()
+
+
+def _of_limit(row: Row, limit: Row | None, figure: str) -> str:
+    value = spread(row.values(figure))
+    if value is None:
         return ""
-    if measure not in outcome.target.decided_by:
-        return f"({ratio:.2f})"
-    return f"{ratio:.2f} {'✓' if outcome.keeps(measure) else '✗'}"
+    ratio = spread(ratios(row, limit, figure)) if limit else None
+    return _short(value.median) + (f" = {_short(ratio.median)} L" if ratio else "")
 
 
-def _spread(values: Spread, digits: int) -> str:
-    middle, least, most = (f"{v:.{digits}f}" for v in (values.median, values.least, values.most))
-    return f"{middle} ({least}–{most})"
+def _sizes_table(rows: Sequence[Row]) -> str:
+    """Return what works cost at several sizes."""
+    sizes = sorted({row.groups for row in rows if row.groups})
+    lines = []
+    for (work, side), costs in _by_size(rows).items():
+        cells = (_short(costs[size]) if size in costs else "" for size in sizes)
+        lines.append((work, side, *cells))
+    return table(("CPU µs, with PostgreSQL's", "server", *map(_grouped, sizes)), lines)
+
+
+def _by_size(rows: Sequence[Row]) -> dict[tuple[str, str], dict[int, float]]:
+    """Return the median CPU of each work and server by size, if there are several sizes."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        if row.groups and (cost := spread(row.values("total_us"))):
+            found.setdefault((row.work, row.side), {})[row.groups] = cost.median
+    return {key: costs for key, costs in found.items() if len(costs) > 1}
+
+
+def _plain_table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
+    """Return a table of figures that are not measured by load."""
+    found = [row for row in rows if row.figures.keys() & columns.keys()]
+    used = {name: text for name, text in columns.items() if any(row.values(name) for row in found)}
+    lines = (
+        (row.work, row.side, *(_spread(spread(row.values(name))) for name in used)) for row in found
+    )
+    return table(("", "server", *used.values()), lines)
+
+
+def _target_bar(outcome: Outcome) -> Bar:
+    target = outcome.target
+    label = f"{target.work}; {target.side.removeprefix('openpns, ')}"
+    value = _short(outcome.value.median) if outcome.value else ""
+    return Bar(label, outcome.part, f"{value} ({_bound(target)})", GOOD if outcome.is_met else BAD)
+
+
+def _cost_bars(rows: Sequence[Row]) -> Iterator[Bar]:
+    colours = dict(zip((*SIDES.values(), GRANIAN, FRAMEWORK), COLOURS, strict=False))
+    last = ""
+    for row in rows:
+        limit = limit_of(row, rows)
+        if limit is None or row.groups or row.side not in colours or row.work in {OTHERS, WORKERS}:
+            continue
+        if cost := spread(ratios(row, limit, "cpu_us")):
+            if row.work != last:
+                yield Bar(row.work)
+            last = row.work
+            yield Bar(row.side, cost.median, f"{_short(cost.median)} L", colours[row.side])
+
+
+def _bound(target: Target) -> str:
+    return f"{'≥' if target.is_least else '≤'} {_short(target.bound)} {target.unit}"
+
+
+def _spread(value: Spread | None) -> str:
+    if value is None:
+        return ""
+    ends = f" ({_short(value.least)}–{_short(value.most)})" if value.most > value.least else ""
+    return _short(value.median) + ends
+
+
+def _short(value: float) -> str:
+    """Return a number with three digits, or all that stand before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")

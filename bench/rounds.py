@@ -1,62 +1,26 @@
-"""Rounds of load in turn: A B A B, each with fresh signatures, each checked for errors."""
+"""Rounds of load in turn: A B C A B C, each with new signatures, each checked for errors."""
 
+import itertools
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import load, requests
+from bench import load, proc, requests, servers
 from bench.databases import Databases
-from bench.figures import BenchError, Figures, Outcome, Round, Target, compare
+from bench.figures import LIMIT, BenchError, Row, limit_of, ratios, spread
+from bench.fill import Contents
+from bench.load import CONNECTIONS, Load
+from bench.requests import Check, Connection, MakeRequests
 from bench.servers import Server
+from bench.targets import FRAMEWORK, SIDES
 
-REPEATED_REQUESTS = 1000
-ATTEMPTS = 3
-WARM_UP_REQUESTS = 20_000
-LATENCY_PAUSE_S = 0.02
-LATENCY_CONNECTIONS_MAX = 256
-
-MakeRequests = Callable[[int], list[bytes]]
-"""Return as many signed requests; each time other ones if the work must not repeat itself."""
-
-
-@dataclass
-class Cell:
-    """A server and what is asked of it.
-
-    Attributes:
-        server: The server.
-        make: Makes the requests.
-        check: Checks the body of an answer.
-        never_repeats: Whether no request of a round may be sent twice.
-        same_bytes: Whether all good answers have as many bytes.
-        on_postgres: Whether the server works on PostgreSQL.
-        count: Counts what requests leave behind, one for each; None if they leave nothing.
-        note: What tells it from other cells of the same server, for the tables.
-        rate_guess: Answers per second of the round that did not count.
-        rounds: What was measured.
-    """
-
-    server: Server
-    make: MakeRequests
-    check: requests.Check = requests.succeeded
-    never_repeats: bool = False
-    same_bytes: bool = True
-    on_postgres: bool = False
-    count: Callable[[], int] | None = None
-    note: str = ""
-    rate_guess: float = 0.0
-    rounds: list[Round] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """Its name in the tables."""
-        return f"{self.server.name}, {self.note}" if self.note else self.server.name
-
-    @property
-    def figures(self) -> Figures:
-        """All rounds summed up."""
-        return Figures.of(self.rounds)
+_ATTEMPTS = 3
+_REPEATED_REQUESTS = 1000
+_WARM_UP_RATE = 20_000
+_WARM_UP_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -65,59 +29,59 @@ class Plan:
 
     Attributes:
         rounds: Rounds of each cell.
-        seconds: How long a round is; whole seconds.
-        customers: Customers of the database of many, each with `groups_each`.
-        groups_each: Groups of each of them.
-        growth: Numbers of groups of the customers of the growth chart; the last one's pages are
-            the deep ones.
-        large_groups: Groups of 10 000 numbers of the large page.
+        seconds: The length of a round.
+        customers: Customers of the database with many customers; each has `groups_each` groups.
+        sizes: Numbers of groups of the customers whose pages are compared.
+        large_groups: Groups of 10 000 phones of the page whose memory is measured; 0 for none.
         starts: How often the start is timed.
+        refusals: Requests with each kind of access key.
     """
 
-    rounds: int = 5
-    seconds: int = 2
+    rounds: int = 9
+    seconds: float = 1.0
     customers: int = 1000
     groups_each: int = 1000
-    growth: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
+    sizes: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
     large_groups: int = 1000
-    starts: int = 5
-
-    def short(self) -> "Plan":
-        """Return the plan of a work of many cells: fewer and shorter rounds."""
-        return replace(self, rounds=min(self.rounds, 3), seconds=1)
+    starts: int = 7
+    refusals: int = 5000
 
 
-QUICK = Plan(1, 1, 200, 100, (1000, 10_000, 100_000), 100, 2)
+QUICK = Plan(2, 0.4, 100, 200, (100_000,), 0, 2, 200)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """Figures of one server under one work."""
-
-    work: str
-    server: str
-    figures: Figures
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Latency of one server at half of the load it can take.
+@dataclass
+class Cell:
+    """A work of a server.
 
     Attributes:
-        work: The work.
+        work: The work's name.
         server: The server.
-        rate: Answers per second that were reached.
-        of_most: The same in parts of the most that the server answered.
-        p50_ms: Half of the answers took no longer.
-        p99_ms: 99 % of the answers took no longer.
+        make: Makes the requests.
+        check: Checks the body of an answer.
+        never_repeats: Whether no request of a round may be sent twice.
+        same_bytes: Whether all good answers have as many bytes.
+        connections: How many connections send at once; 1 is without wrk, for slow requests.
+        pause_ms: The mean time that a connection waits before a request.
+        meanwhile: Makes the requests that another connection sends at the same time.
+        seconds: The length of its rounds, the one that does not count among them; None for the
+            plan's.
+        groups: The groups of the customer, if the work is measured at several sizes.
+        rate_guess: The answers per second to make requests for.
     """
 
     work: str
-    server: str
-    rate: float
-    of_most: float
-    p50_ms: float
-    p99_ms: float
+    server: Server
+    make: MakeRequests
+    check: Check = requests.succeeded
+    never_repeats: bool = False
+    same_bytes: bool = True
+    connections: int = CONNECTIONS
+    pause_ms: float = 0
+    meanwhile: MakeRequests | None = None
+    seconds: float | None = None
+    groups: int | None = None
+    rate_guess: float = _WARM_UP_RATE
 
 
 @dataclass
@@ -129,125 +93,165 @@ class Bench:
         folder: Where files of requests and logs go.
         python: The Python that has the peers' packages.
         plan: How much is measured.
+        rows: What was found.
+        stack: Holds the servers that run until the end of the group.
     """
 
     databases: Databases
     folder: Path
     python: Path
     plan: Plan
-    measurements: list[Measurement] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    latencies: list[Latency] = field(default_factory=list)
-    growth: dict[str, dict[str, list[tuple[int, float]]]] = field(default_factory=dict)
-    memory: list[dict[str, object]] = field(default_factory=list)
-    starts: list[dict[str, object]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)
+    _running: dict[tuple[str, ...], Server] = field(default_factory=dict)
 
-    def measure(self, work: str, cells: Sequence[Cell], plan: Plan | None = None) -> None:
-        """Run all rounds of some cells in turn, after one that does not count.
+    def openpns(self, engine: str, contents: Contents, *arguments: str, note: str = "") -> Server:
+        """Run openpns until the end of the group, unless it runs already."""
+        key = (engine, contents.name, *arguments)
+        if key not in self._running:
+            url = self.databases.get(engine, contents)
+            server = servers.openpns(SIDES[engine] + note, url, self.folder, *arguments)
+            self._running[key] = self.stack.enter_context(server)
+        return self._running[key]
+
+    def limit(self, like: Cell, side: str = LIMIT, script: str = "limit.py") -> Cell:
+        """Run a limit until the end of the group, with the bytes that a server answers now."""
+        head, body = requests.ask(like.server.port, like.make(1)[0])
+        file = self.folder / "answer"
+        file.write_bytes(head + body)
+
+        def check(answer: bytes) -> None:
+            if answer != body:
+                raise BenchError("the limit answers other bytes")
+
+        server = servers.peer(side, script, self.python, self.folder, str(file))
+        return Cell(like.work, self.stack.enter_context(server), like.make, check)
+
+    def framework(self, contents: Contents) -> Server:
+        """Run the framework peer until the end of the group."""
+        url = self.databases.get("framework", contents)
+        return self.stack.enter_context(
+            servers.peer(FRAMEWORK, "framework.py", self.python, self.folder, url, on_postgres=True)
+        )
+
+    def measure(self, run: str, cells: Sequence[Cell], rounds: int | None = None) -> None:
+        """Measure cells in turn, after a round that does not count.
 
         Args:
-            work: The work, as the tables name it.
+            run: What the rows have in common.
             cells: What is measured.
-            plan: How many rounds of what length; None for the plan of the run.
+            rounds: How often, at most; None for the plan's rounds.
         """
-        plan = plan or self.plan
         for cell in cells:
-            self._run_round(cell, 1, WARM_UP_REQUESTS)
-            cell.rate_guess = cell.rounds.pop().rate
-        for _ in range(plan.rounds):
-            for cell in cells:
-                self._measure_once(cell, plan.seconds)
-        for cell in cells:
-            figures = cell.figures
-            self.measurements.append(Measurement(work, cell.name, figures))
-            print(
-                f"  {cell.name:<48} {figures.rate.median:>9.0f}/s "
-                f"{figures.cpu_us.median:>8.1f} µs {figures.database_us.median:>8.1f} µs"
-            )
+            seconds = cell.seconds or _WARM_UP_S
+            _, warm_up = self._run_round(cell, seconds, _requests_for(cell, seconds))
+            cell.rate_guess = warm_up["rate"]
+        rows = [Row(run, cell.work, cell.server.side, cell.groups) for cell in cells]
+        for _ in range(min(rounds or self.plan.rounds, self.plan.rounds)):
+            for cell, row in zip(cells, rows, strict=True):
+                for name, value in self._measure_once(cell).items():
+                    row.figures.setdefault(name, []).append(value)
+        for row in rows:
+            self.add(row, limit_of(row, rows))
 
-    def judge(self, target: Target, ours: Cell, theirs: Cell) -> None:
-        """Compare two cells and keep the outcome.
+    def add(self, row: Row, limit: Row | None = None) -> None:
+        """Keep a row, and print it."""
+        self.rows.append(row)
+        parts = [
+            f"{name} {found.median:.4g}"
+            for name, values in row.figures.items()
+            if (found := spread(values)) is not None
+        ]
+        if limit is not None and (of_limit := spread(ratios(row, limit, "cpu_us"))):
+            parts.insert(0, f"{of_limit.median:.2f} L")
+        groups = "" if row.groups is None else f", {row.groups} groups"
+        print(f"  {row.work}{groups}; {row.side}: {', '.join(parts)}", flush=True)
 
-        Args:
-            target: What must be reached.
-            ours: What is judged.
-            theirs: What it is judged by.
-        """
-        self.outcomes.append(compare(target, ours.figures, theirs.figures))
-
-    def measure_latency(self, work: str, cell: Cell) -> None:
-        """Load a server with half of the most it answered, and keep the latency.
-
-        Args:
-            work: The work, as the tables name it.
-            cell: What is measured; its rounds are done.
-        """
-        most = cell.figures.rate.median
-        connections = max(32, min(int(most / 2 * LATENCY_PAUSE_S), LATENCY_CONNECTIONS_MAX))
-        seconds = self.plan.seconds + 1
-        file = self.folder / "requests"
-        requests.write_requests(file, cell.make(int(most * seconds) + REPEATED_REQUESTS))
-        pause_ms = connections / (most / 2) * 1000
-        found = load.run(
-            cell.server.port, file, seconds, connections=connections, pause_ms=pause_ms
-        )
-        self.latencies.append(
-            Latency(
-                work, cell.name, found.rate, found.rate / most,
-                found.p50_us / 1000, found.p99_us / 1000,
-            )
-        )  # fmt: skip
-
-    def _measure_once(self, cell: Cell, seconds: int) -> None:
+    def _measure_once(self, cell: Cell) -> dict[str, float]:
         """Run one round; repeat it with more requests if it sent some twice."""
-        for _ in range(ATTEMPTS):
-            wanted = int(cell.rate_guess * seconds * 2) + REPEATED_REQUESTS
-            count = wanted if cell.never_repeats else REPEATED_REQUESTS
-            answers = self._run_round(cell, seconds, count)
-            if not cell.never_repeats or answers + load.CONNECTIONS <= count:
-                return
-            cell.rate_guess = cell.rounds.pop().rate
-        raise BenchError(
-            f"{cell.name}: {answers} answers to {count} requests: some were sent twice"
-        )
+        seconds = cell.seconds or self.plan.seconds
+        for _ in range(_ATTEMPTS):
+            count = _requests_for(cell, seconds)
+            answers, figures = self._run_round(cell, seconds, count)
+            if not cell.never_repeats or answers + CONNECTIONS <= count:
+                return figures
+            cell.rate_guess = figures["rate"]
+        raise BenchError(f"{cell.work}: {count} requests were too few: some were sent twice")
 
-    def _run_round(self, cell: Cell, seconds: int, count: int) -> int:
-        """Run one round and keep what it found; return how many answers came."""
-        server, file = cell.server, self.folder / "requests"
+    def _run_round(self, cell: Cell, seconds: float, count: int) -> tuple[int, dict[str, float]]:
+        """Run one round; return the number of answers and the figures."""
+        server = cell.server
         made = cell.make(count + 2)
-        requests.write_requests(file, made[:count])
-        size = requests.ask(server.port, made[-2], cell.check)
-        there, codes = cell.count() if cell.count else 0, server.answered()
-        cpu, database = server.cpu_us(), self.databases.postgres_cpu_us()
-        found = load.run(server.port, file, seconds)
+        head, body = requests.ask(server.port, made[-2])
+        cell.check(body)
+        codes = server.codes()
+        cpu, database = proc.cpu_us(server.pid), self.databases.postgres_cpu_us()
+        with _meanwhile(cell):
+            found = self._load(cell, made[:count], seconds)
         time.sleep(0.02)  # what the end cut off is still being answered
-        cpu, database = server.cpu_us() - cpu, self.databases.postgres_cpu_us() - database
+        cpu = proc.cpu_us(server.pid) - cpu
+        database = self.databases.postgres_cpu_us() - database
+        found.check(cell.connections, len(head) + len(body) if cell.same_bytes else None)
         _check_codes(server, codes, found.answers)
-        requests.ask(server.port, made[-1], cell.check)
-        if cell.same_bytes:
-            load.check_bytes(found, size)
-        if cell.count:
-            _check_count(server, cell.count() - there - 1, found.answers)
-        cell.rounds.append(
-            Round(
-                found.rate,
-                cpu / found.answers,
-                database / found.answers if cell.on_postgres else 0.0,
-            )
-        )
-        return found.answers
+        cell.check(requests.ask(server.port, made[-1])[1])
+        figures = {
+            "rate": found.rate,
+            "p50_ms": found.p50_us / 1000,
+            "p99_ms": found.p99_us / 1000,
+        }
+        if cell.meanwhile is None:  # or the CPU of those requests would be counted
+            figures["cpu_us"] = cpu / found.answers
+            figures["database_us"] = database / found.answers if server.on_postgres else 0.0
+        return found.answers, figures
+
+    def _load(self, cell: Cell, made: Sequence[bytes], seconds: float) -> Load:
+        if cell.connections == 1:
+            return load.run_one_by_one(cell.server.port, made, seconds)
+        file = self.folder / "requests"
+        requests.write_requests(file, made)
+        return load.run_wrk(cell.server.port, file, seconds, cell.connections, cell.pause_ms)
+
+
+def _requests_for(cell: Cell, seconds: float) -> int:
+    """Return how many requests a round needs."""
+    more = cell.rate_guess * seconds * 1.5 if cell.never_repeats else 0
+    return _REPEATED_REQUESTS + int(more)
+
+
+@contextmanager
+def _meanwhile(cell: Cell) -> Iterator[None]:
+    """Send a cell's other requests, one at a time, until the end of the block."""
+    if cell.meanwhile is None:
+        yield
+        return
+    is_over = threading.Event()
+    upcoming = itertools.cycle(cell.meanwhile(_REPEATED_REQUESTS))
+    failures: list[Exception] = []
+
+    def send() -> None:
+        connection = Connection(cell.server.port)
+        try:
+            while not is_over.is_set():
+                connection.send(next(upcoming))
+        except (BenchError, OSError) as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        sender.join()
+    if failures:
+        raise BenchError(f"{cell.work}: {failures[0]}")
 
 
 def _check_codes(server: Server, before: dict[str, int], answers: int) -> None:
-    """Check that openpns counted as many successes as wrk got answers."""
-    after = server.answered()
-    counts = {code: count - before.get(code, 0) for code, count in after.items()}
-    if any(count for code, count in counts.items() if code != "0"):
-        raise BenchError(f"{server.name}: answered with codes {counts}")
-    if counts and not answers <= counts.get("0", 0) <= answers + load.CONNECTIONS:
-        raise BenchError(f"{server.name}: wrk got {answers} answers, the metrics say {counts}")
-
-
-def _check_count(server: Server, left: int, answers: int) -> None:
-    if not answers <= left <= answers + load.CONNECTIONS:
-        raise BenchError(f"{server.name}: {answers} writes were acknowledged, {left} are there")
+    """Check that openpns counted no failure, and at least as many successes as answers came."""
+    counts = {code: count - before.get(code, 0) for code, count in server.codes().items()}
+    failed = any(count for code, count in counts.items() if code != "0")
+    if failed or (counts and counts.get("0", 0) < answers):
+        raise BenchError(f"{server.side}: {answers} answers came, the metrics say {counts}")

@@ -1,126 +1,111 @@
-"""The works that write: createGroup, and adding a number to a small group and to a large one."""
+"""The works that write; a write is on disk before it is answered."""
 
 import itertools
-import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import shutil
 
-from bench import requests, servers
-from bench.figures import Target
-from bench.fill import Holding, group_id
-from bench.reads import FRAMEWORK, SMALL, framework_cell, openpns_cells
-from bench.rounds import Bench, Cell, MakeRequests
+from bench import load, requests, servers
+from bench.figures import Row
+from bench.fill import Contents, Holding, group_id
+from bench.postgres_trips import counted_trips
+from bench.requests import MakeRequests, asking
+from bench.rounds import Bench, Cell
+from bench.targets import ADD, ADD_LARGE, CREATE, POSTGRES, SIDES, SQLITE
 
-CREATE = "createGroup of 3 numbers, acknowledged = on disk"
-ADD = "add 1 number to a group of 10 000"
-ONE_COMMIT = "one commit per request"
-WRITER = "writer"
-ADDER = "adder"
-LARGE_OWNER = "adder-large"
-SMALL_GROUPS = 10_000
-LARGE_GROUPS = 32
-LARGE_NUMBERS = 10_000
+WRITTEN = Contents(
+    "written",
+    (
+        Holding("writer", 1000),
+        Holding("adder", 10_000, 10),
+        Holding("adder-large", 32, 10_000),
+    ),
+)
+_BOUND = ("--phones-in-group-max", "1000000")  # the groups grow in each round
+_TRIPS = 50
 
-_numbers = itertools.count(100_000_000)
-
-
-def create_group(bench: Bench) -> None:
-    """Measure createGroup: against one commit for each on SQLite, the framework on PostgreSQL."""
-    with ExitStack() as stack:
-        running = openpns_cells(bench, stack, "small", SMALL)
-        url = bench.databases.get("SQLite", "small", SMALL)
-        alone = servers.one_commit(f"openpns, SQLite, {ONE_COMMIT}", url, bench.folder)
-        plain = _creating(stack.enter_context(alone))
-        ours = {
-            engine: _creating(server, on_postgres=engine == "PostgreSQL")
-            for engine, server in running.items()
-        }
-        peer = framework_cell(bench, stack, "small", SMALL, _new_groups, requests.succeeded)
-        peer.count = _counter(peer.server.port)
-        peer.never_repeats = True
-        bench.measure(CREATE, [*ours.values(), plain, peer])
-        for engine, theirs, name, least in (
-            ("SQLite", plain, f"{ONE_COMMIT}, same fsync", 5),
-            ("PostgreSQL", peer, FRAMEWORK, 4),
-        ):
-            target = Target(CREATE, engine, name, least, decided_by=("rate",))
-            bench.judge(target, ours[engine], theirs)
-            bench.measure_latency(CREATE, ours[engine])
+_phones = itertools.count(100_000_000)
 
 
-def add_number(bench: Bench) -> None:
-    """Measure what a number costs that is added to a group of 10, and to one of 10 000."""
-    holdings = [
-        Holding(ADDER, SMALL_GROUPS, 10),
-        Holding(LARGE_OWNER, LARGE_GROUPS, LARGE_NUMBERS),
+def writes(bench: Bench) -> None:
+    """Measure createGroup and updateGroup of one customer each, beside the framework peer."""
+    running = [bench.openpns(engine, WRITTEN, *_BOUND) for engine in SIDES]
+    peer = bench.framework(WRITTEN)
+    created = [
+        Cell(CREATE, server, creating("writer"), never_repeats=True) for server in (*running, peer)
     ]
-    with ExitStack() as stack:
-        # The groups grow by some numbers in each round.
-        bound = ("--phones-in-group-max", "1000000")
-        for engine, server in openpns_cells(bench, stack, "adding", holdings, *bound).items():
-            cells = [
-                Cell(
-                    server, added_numbers(owner, groups), never_repeats=True,
-                    on_postgres=engine == "PostgreSQL", note=f"groups of {numbers}",
-                )
-                for owner, groups, numbers in (
-                    (ADDER, SMALL_GROUPS, 10), (LARGE_OWNER, LARGE_GROUPS, LARGE_NUMBERS),
-                )
-            ]  # fmt: skip
-            bench.measure(ADD, cells)
-            target = Target(ADD, engine, "to a group of 10", 3, at_least=False, with_database=True)
-            bench.judge(target, cells[1], cells[0])
+    added = [
+        Cell(work, server, adding(customer, groups), never_repeats=True)
+        for work, customer, groups in ((ADD, "adder", 10_000), (ADD_LARGE, "adder-large", 32))
+        for server in running
+    ]
+    bench.measure("writes", [bench.limit(created[0]), *created, *added])
 
 
-def _creating(server: servers.Server, *, on_postgres: bool = False) -> Cell:
-    return Cell(
-        server, _new_groups, never_repeats=True, on_postgres=on_postgres,
-        count=_counter(server.port),
-    )  # fmt: skip
+def flushes(bench: Bench) -> None:
+    """Count the calls of fsync on SQLite for each answer, at 32 connections."""
+    if shutil.which("strace") is None:
+        print("  not measured: strace is not installed")
+        return
+    calls, file = bench.folder / "fsyncs", bench.folder / "requests"
+    trace = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=fsync,fdatasync", "-o")
+    url = bench.databases.get("SQLite", WRITTEN)
+    with servers.openpns(SQLITE, url, bench.folder, *_BOUND, prefix=(*trace, str(calls))) as server:
+        for work, make in ((CREATE, creating("writer")), (ADD, adding("adder", 10_000))):
+            counts = []
+            for _ in range(bench.plan.rounds):
+                requests.write_requests(file, make(20_000))
+                before = calls.read_bytes().count(b"sync(")
+                found = load.run_wrk(server.port, file, bench.plan.seconds)
+                found.check(load.CONNECTIONS, None)
+                counts.append((calls.read_bytes().count(b"sync(") - before) / found.answers)
+            bench.add(Row("fsyncs", work, SQLITE, figures={"fsyncs": counts}))
+
+
+def trips(bench: Bench) -> None:
+    """Count the round trips to PostgreSQL of single writes, without those that find the key."""
+    url = bench.databases.get("PostgreSQL", WRITTEN)
+    with (
+        counted_trips(url) as (proxied_url, count),
+        servers.openpns(POSTGRES, proxied_url, bench.folder, *_BOUND) as server,
+    ):
+        connection = requests.Connection(server.port)
+
+        def trips_of(make: MakeRequests) -> float:
+            connection.send(make(1)[0])  # it prepares the statements
+            before = count()
+            for request in make(_TRIPS):
+                requests.succeeded(connection.send(request)[1])
+            return (count() - before) / _TRIPS
+
+        of_key = trips_of(requests.listing("writer", 10))
+        for work, make in ((CREATE, creating("writer")), (ADD, adding("adder", 10_000))):
+            bench.add(Row("trips", work, POSTGRES, figures={"trips": [trips_of(make) - of_key]}))
+        connection.close()
 
 
 def creating(customer: str) -> MakeRequests:
-    """Return a maker of requests that create a group."""
-    return lambda count: requests.signed_now(
-        (customer, "createGroup", _new_group()) for _ in range(count)
+    """Return a maker of requests that create a group of 3 phones."""
+    return asking(customer, "createGroup", lambda _: _new_group(next(_phones)))
+
+
+def adding(customer: str, groups: int, first: int = 0) -> MakeRequests:
+    """Return a maker of requests that add a phone to one of some groups in turn."""
+    return asking(
+        customer,
+        "updateGroup",
+        lambda turn: {
+            "groupId": group_id(customer, first + turn % groups),
+            "operateType": 0,
+            "phones": f"8615{next(_phones):09}",
+        },
     )
 
 
-def _new_groups(count: int) -> list[bytes]:
-    return creating(WRITER)(count)
-
-
-def _new_group() -> dict[str, object]:
-    first = next(_numbers)
+def _new_group(number: int) -> requests.Body:
     return {
-        "phones": ",".join(f"861{place}{first:09}" for place in (3, 4, 5)),
-        "groupName": f"Group {first}",
+        "phones": ",".join(f"861{place}{number:09}" for place in (3, 4, 5)),
+        "groupName": f"Group {number}",
         "remark": "Number Group",
     }
 
 
-def _counter(port: int) -> Callable[[], int]:
-    """Return a function that asks how many groups the writing customer has."""
-
-    def count() -> int:
-        found: list[bytes] = []
-        request = requests.signed_now([(WRITER, "listGroup", {"limit": 1, "offset": 0})])[0]
-        requests.ask(port, request, found.append)
-        return int(json.loads(found[0])["data"]["total"])
-
-    return count
-
-
-def added_numbers(owner: str, groups: int, first: int = 0) -> MakeRequests:
-    """Return a maker of requests that add a number to a group, another group each time."""
-    ids: Sequence[str] = [group_id(owner, place) for place in range(first, first + groups)]
-    turn = itertools.cycle(ids)
-
-    def make(count: int) -> list[bytes]:
-        return requests.signed_now((owner, "updateGroup", _added(next(turn))) for _ in range(count))
-
-    return make
-
-
-def _added(group: str) -> dict[str, object]:
-    return {"groupId": group, "operateType": 0, "phones": f"8615{next(_numbers):09}"}
+WORKS = (writes, flushes, trips)

@@ -6,7 +6,7 @@ group with its numbers in one transaction and two statements. Its order is an id
 its total a count, so that creates of one customer do not wait for each other. It keeps access
 secrets in clear, and no metrics: both would cost more.
 
-    python bench/peers/framework.py URL PORT
+    python bench/peers/framework.py PORT URL
 """
 
 import hashlib
@@ -146,7 +146,7 @@ class Signed(BaseModel):
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the pool."""
     engine: AsyncEngine = create_async_engine(
-        make_url(sys.argv[1]).set(drivername="postgresql+asyncpg"), pool_size=16, max_overflow=0
+        make_url(sys.argv[2]).set(drivername="postgresql+asyncpg"), pool_size=16, max_overflow=0
     )
     app.state.reads = engine.execution_options(isolation_level="AUTOCOMMIT")
     app.state.writes = engine
@@ -250,7 +250,7 @@ if __name__ == "__main__":
     uvicorn.run(
         app,
         host="127.0.0.1",
-        port=int(sys.argv[2]),
+        port=int(sys.argv[1]),
         loop="uvloop",
         http="httptools",
         access_log=False,

@@ -1,59 +1,57 @@
-"""Peer 1, the limit: a constant answer of the same bytes from the same HTTP server.
+"""The limit: always the same bytes, from a bare protocol on uvloop, parsed by httptools.
 
-It reads neither the headers nor the body of a request. Nothing written in Python on this HTTP
-server can be faster, so openpns is measured as a part of it.
+It does what every HTTP server in Python has to do: collect the headers and read the body.
 
-    python bench/peers/limit.py FILE    FILE holds the body to answer; prints its port
+    python bench/peers/limit.py PORT FILE    FILE holds the answer, head and body
 """
 
-import os
+import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
-from granian.constants import Interfaces, RuntimeModes
-from granian.log import LogLevels
-from granian.server import Server
-
-from openpns.server.run import free_port
-
-HEADERS = [("content-type", "application/json"), ("x-request-id", "2124756944332783616")]
-BODY_VARIABLE = "BENCH_LIMIT_BODY"
+import httptools
+import uvloop
 
 
-class Limit:
-    """Answers every request with the same bytes."""
+class Limit(asyncio.Protocol):
+    """One connection."""
 
-    def __init__(self) -> None:
-        self._body = Path(os.environ[BODY_VARIABLE]).read_bytes()
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._parser = httptools.HttpRequestParser(self)
 
-    async def __rsgi__(self, _: Any, proto: Any) -> None:
-        """Answer one request."""
-        proto.response_bytes(200, HEADERS, self._body)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._write = transport.write  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header."""
+        self._headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Answer."""
+        self._write(self._answer)
 
 
-def _load() -> Limit:
-    return Limit()
-
-
-def main() -> None:
-    """Serve with the options that `openpns serve` gives to Granian."""
-    os.environ[BODY_VARIABLE] = sys.argv[1]
-    host, port = free_port("port", "127.0.0.1", 0)
-    server = Server(
-        "limit",
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        workers=1,
-        backpressure=4096,
-        websockets=False,
-        runtime_mode=RuntimeModes.mt,
-        log_level=LogLevels.warning,
-    )
-    print(f"serving http://{host}:{port}/", flush=True)
-    server.serve(target_loader=_load, wrap_loader=False)
+async def serve(port: int, answer: bytes) -> None:
+    """Serve until the end."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Limit(answer), "127.0.0.1", port)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(serve(int(sys.argv[1]), Path(sys.argv[2]).read_bytes()))

@@ -1,11 +1,14 @@
 """The rows that the benchmark writes by SQL are those that openpns would have written."""
 
+import pytest
 from bench.fill import Holding, fill, group_id
 from tests.conftest import FakeClock
 from tests.groups.actions import Groups
 
+from openpns.api.registry import CHECKS
 from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
+from openpns.core.verify import verify
 from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.ids import Snowflake
 from openpns.storage import connect
@@ -13,9 +16,7 @@ from openpns.storage import connect
 LONG = PHONES_IN_CHUNK * 2 + 5
 
 
-async def test_filled_groups_behave_like_any_other(
-    database_url: str,
-) -> None:
+async def test_filled_groups_behave_like_any_other(database_url: str) -> None:
     await fill(
         database_url, [Holding("short-ones", 5), Holding("long-ones", 2, LONG), Holding("none", 0)]
     )
@@ -31,6 +32,7 @@ async def test_filled_groups_behave_like_any_other(
         return [row[3].split(",") for row in rows]
 
     try:
+        assert (await verify(store, CHECKS, pytest.fail))["wrong"] == 0
         assert (await phones("short-ones", 5))[1] == [
             "8613000000003",
             "8613000000004",

@@ -7,7 +7,7 @@ from bench.reads import never_again
 
 
 def test_never_again_returns_every_page_once_before_repeating() -> None:
-    holdings = [Holding(f"cus-{place}", 12) for place in range(4)]
+    holdings = tuple(Holding(f"cus-{place}", 12) for place in range(4))
     make = never_again(holdings)
     pages = 4 * (12 - 9)
     heads, bodies = zip(
