@@ -1,16 +1,19 @@
 """Shared by several tests: signed headers, the envelope of a response, a store that fails."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from time import perf_counter
 from typing import Any
 
 import pytest
 
+from openpns import limits
 from openpns.accounts.access_keys import NewSecret
-from openpns.api.pipeline import Reply
+from openpns.errors import BodyTooLarge
 from openpns.protocol import signing
 from openpns.storage.store import BatchKey, Params, Row, Store, Transaction
+from openpns.transport.messages import Reply, Request
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 LIST_ALL = b'{"limit":0,"offset":0}'
@@ -41,17 +44,50 @@ def signed_headers(
     return headers if algorithm is None else [*headers, ("algorithm", algorithm)]
 
 
+def as_request(
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    *,
+    method: str = "POST",
+    path: str = "/api/pns/",
+    body_bytes_max: int = limits.BODY_BYTES_MAX,
+) -> Request:
+    """Return a request as a connection gives it to the API; names of headers in lower case."""
+    found: dict[bytes, bytes] = {}
+    repeated = []
+    for name, value in headers:
+        if name.encode() in found:
+            repeated.append(name.encode())
+        found[name.encode()] = value.encode()
+    request = Request(method.encode(), path.encode(), found, repeated, perf_counter(), body)
+    if len(body) > body_bytes_max:
+        request.body = b""
+        request.fault = BodyTooLarge(f"the body may have at most {body_bytes_max} bytes")
+    return request
+
+
+def headers_of(reply: Reply) -> dict[str, str]:
+    """Return the headers of a response."""
+    lines = reply.headers.decode().removesuffix("\r\n").split("\r\n")
+    return dict(line.split(": ", 1) for line in lines)  # type: ignore[misc]
+
+
+def body_of(reply: Reply) -> bytes:
+    """Return the body of a response that is not sent in chunks."""
+    assert isinstance(reply.body, tuple)
+    return b"".join(reply.body)
+
+
 def envelope_of(reply: Reply) -> dict[str, Any]:
     """Return the envelope of a response that is not sent in chunks."""
-    assert isinstance(reply.body, bytes)
-    envelope: dict[str, Any] = json.loads(reply.body)
+    envelope: dict[str, Any] = json.loads(body_of(reply))
     return envelope
 
 
 async def read_chunks(reply: Reply, received: list[bytes] | None = None) -> list[bytes]:
     """Return the body of a chunked response; `received` has what was read before an error."""
     chunks = [] if received is None else received
-    assert not isinstance(reply.body, bytes)
+    assert not isinstance(reply.body, tuple)
     async for chunk in reply.body:
         chunks.append(chunk)
     return chunks
@@ -73,9 +109,9 @@ class FailingStore:
         self._fail("fetch")
         return await self._store.fetch(name, params)
 
-    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
+    async def get_cached(self, name: str, value: str, since_s: float) -> Mapping[str, Any] | None:
         self._fail(name)
-        return await self._store.get_cached(name, value)
+        return await self._store.get_cached(name, value, since_s)
 
     async def write(
         self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,19 @@ LEAKS = Leaks(master_key=MASTER_KEY, **dict(KEY_OF.values()))
 class Process:
     """A running `openpns` command that serves."""
 
-    def __init__(self, arguments: list[str], log: Path, environ: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        log: Path,
+        environ: dict[str, str],
+        wrapper: Sequence[str] = (),
+    ) -> None:
         self.log = log
         # Quickstart shows its sample groups, and the secret of the key that it makes.
         self._is_private = arguments[0] != "quickstart"
         self._out = log.open("w")
         self.process = subprocess.Popen(
-            [*OPENPNS, *arguments],
+            [*wrapper, *OPENPNS, *arguments],
             stdout=self._out,
             stderr=subprocess.STDOUT,
             env=os.environ | environ,
@@ -134,6 +141,14 @@ class Process:
         raise AssertionError("the server does not answer")
 
 
+def free_port() -> int:
+    """Return a port of loopback that no program listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def signed(customer: str, action: str, body: bytes, ts: int | None = None) -> dict[str, str]:
     """The headers of a signed request."""
     access_key, secret = KEY_OF[customer]
@@ -226,10 +241,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts processes; those that still run are ended after the test."""
     running: list[Process] = []
 
-    def begin(*arguments: str, without_master_key: bool = False, **environ: str) -> Process:
+    def begin(
+        *arguments: str,
+        without_master_key: bool = False,
+        wrapper: Sequence[str] = (),
+        **environ: str,
+    ) -> Process:
         log = tmp_path / f"process-{len(running)}.log"
         master_key = {} if without_master_key else {"OPENPNS_MASTER_KEY": MASTER_KEY}
-        process = Process([*arguments], log, master_key | environ)
+        process = Process([*arguments], log, master_key | environ, wrapper)
         running.append(process)
         return process.wait_until_up()
 

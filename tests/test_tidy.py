@@ -143,7 +143,7 @@ def test_a_client_loads_no_server_and_nothing_that_only_the_server_needs() -> No
     with (ROOT / "pyproject.toml").open("rb") as file:
         extra = tomllib.load(file)["project"]["optional-dependencies"]["server"]
     heavy = {re.split(r"[><=;]", need)[0].replace("-", "_") for need in extra}
-    assert {"granian", "apsw", "asyncpg", "cryptography", "prometheus_client"} <= heavy
+    assert {"httptools", "uvloop", "apsw", "asyncpg", "cryptography", "prometheus_client"} <= heavy
     assert not (heavy | {"asyncio"}) & loaded
     ours = [name.split(".")[1:] for name in loaded if name.startswith("openpns.")]
     assert not NOT_FOR_CLIENTS & {first for first, *_ in ours}
@@ -152,8 +152,8 @@ def test_a_client_loads_no_server_and_nothing_that_only_the_server_needs() -> No
 
 
 def test_a_server_has_no_means_to_call_others() -> None:
-    loaded = _loaded_by("import openpns.server.run, openpns.server.asgi")
-    assert "granian" in loaded
+    loaded = _loaded_by("import openpns.server.run, openpns.server.worker")
+    assert "httptools" in loaded
     assert not {"httpx2", "openpns.client", "urllib3", "requests"} & loaded
 
 

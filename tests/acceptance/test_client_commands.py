@@ -158,7 +158,7 @@ def test_printed_curl_command_works(serve: Start, tmp_path: Path) -> None:
 @on_sqlite_only
 def test_client_commands_need_no_server_packages(serve: Start, tmp_path: Path) -> None:
     server = serve()
-    heavy = ["apsw", "asyncpg", "granian", "cryptography", "phonenumbers", "structlog", "uvloop"]
+    heavy = ["apsw", "asyncpg", "httptools", "cryptography", "phonenumbers", "structlog", "uvloop"]
     code = f"import sys; sys.modules.update(dict.fromkeys({heavy!r}))\n"
     code += "from openpns.cli.main import main; main()"
     file = tmp_path / "in.csv"

@@ -1,9 +1,11 @@
 """`openpns serve` as real processes: stopping, workers, settings, isolation, load."""
 
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,11 @@ from typing import Any
 
 import apsw
 import asyncpg
+import pytest
 from tests.acceptance.conftest import Process, Start, run_openpns
+from tests.certificates import write_certificate
 from tests.helpers import on_sqlite_only
+from tests.processes import MASTER_KEY, free_port, signed
 
 from openpns.accounts import access_keys, customers
 from openpns.clock import now_ms
@@ -203,8 +208,6 @@ def test_metrics_cover_all_workers(serve: Start) -> None:
 
 
 def _get(port: int, path: str) -> str:
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
@@ -227,11 +230,18 @@ def test_serve_reports_why_it_cannot_start_in_one_line(
         (("--database", f"sqlite:///{tmp_path}/no.db"), {}, "does not exist"),
         (("--database", "mysql://a:b@c/d"), {}, "not a URL that openpns knows"),
         (("--host", "203.0.113.1"), {}, "this machine has no such address"),
+        (("--port", "0", "--tls-cert", "cert.pem"), {}, "set both, or neither"),
+        (_same_ports(), {}, "admin_port: cannot listen on"),
     ):
         failed = run_openpns("serve", "--database", served_url, *arguments, **environ)
         assert failed.returncode == 2
         assert text in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def _same_ports() -> tuple[str, ...]:
+    port = str(free_port())
+    return ("--port", port, "--admin-port", port)
 
 
 def test_bodies_that_do_not_arrive_time_out_and_block_nobody(serve: Start) -> None:
@@ -270,3 +280,112 @@ def test_worker_waits_for_an_unreachable_database(start: Start, served_url: str)
 def test_closed_terminal_stops_the_server(serve: Start) -> None:
     server = serve()
     assert server.stop(signal.SIGHUP) == 0
+
+
+@on_sqlite_only
+def test_nohup_protects_the_server_from_a_closed_terminal(serve: Start) -> None:
+    server = serve(wrapper=["nohup"])
+    server.process.send_signal(signal.SIGHUP)
+    os.kill(server.workers(1)[0], signal.SIGHUP)
+    for _ in range(5):
+        time.sleep(0.05)
+        assert server.call("listGroup", {"limit": 1, "offset": 0})["code"] == 0
+    assert server.stop() == 0
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_server_works_with_closed_standard_streams(
+    served_url: str, tmp_path: Path, closed: str
+) -> None:
+    port = free_port()
+    server = Process(
+        ["serve", "--database", served_url, "--port", str(port)],
+        tmp_path / "log",
+        {"OPENPNS_MASTER_KEY": MASTER_KEY},
+        wrapper=["sh", "-c", f'exec "$@" {closed}', "sh"],
+    )
+    server.port = port
+    server.wait_until_it_answers()
+    assert server.call("createGroup", {"phones": PHONES})["code"] == 0
+    assert server.call("listGroup", {"limit": 1, "offset": 0})["data"]["total"] == 1
+    assert server.stop() == 0
+
+
+@on_sqlite_only
+def test_workers_that_cannot_start_end_the_server(serve: Start) -> None:
+    server = serve()
+    (killed,) = server.workers(1)
+    os.kill(killed, signal.SIGKILL)
+    server.wait_until_replaced(killed, 1)
+    os.kill(server.workers(1)[0], signal.SIGKILL)
+    assert server.wait() == 1
+    assert "workers cannot start" in server.log.read_text("utf-8")
+
+
+@on_sqlite_only
+def test_server_stops_in_time_whatever_its_clients_do(serve: Start) -> None:
+    server = serve("--shutdown-grace-s", "1")
+    for _ in range(20):
+        page = {"phones": ",".join(str(8613800000000 + number) for number in range(1000))}
+        assert server.call("createGroup", page)["code"] == 0
+    text = b'{"limit":0,"offset":0}'
+    headers = "".join(
+        f"{name}: {value}\r\n" for name, value in signed("cus_1", "listGroup", text).items()
+    )
+    request = f"POST /api/pns/ HTTP/1.1\r\nContent-Length: {len(text)}\r\n{headers}\r\n".encode()
+    held = []
+    for sent in (b"", b"POST /", request, *[(request + text) * 20] * 5):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(sent)
+        held.append(connection)
+    assert server.call("listGroup", {"limit": 1, "offset": 0})["code"] == 0
+    assert server.stop() == 0
+    assert "workers killed" not in server.log.read_text("utf-8")
+    for connection in held:
+        connection.close()
+
+
+@on_sqlite_only
+def test_server_speaks_tls_and_loads_a_new_certificate_on_sighup(
+    served_url: str, tmp_path: Path
+) -> None:
+    cert, key = write_certificate(tmp_path)
+    server = Process(
+        [
+            *("serve", "--database", served_url, "--port", "0", "--workers", "2"),
+            *("--tls-cert", str(cert), "--tls-key", str(key)),
+        ],
+        tmp_path / "log",
+        {"OPENPNS_MASTER_KEY": MASTER_KEY},
+    )
+    server.port = int(server.wait_for(r"https://127.0.0.1:([0-9]+)/api/pns/")[1])
+    server.workers(2)
+    before = _https_call(server.port, cert)
+    write_certificate(tmp_path)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("certificate reloaded(.|\n)*certificate reloaded")
+    assert _https_call(server.port, cert) != before
+    cert.write_text("no certificate")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("certificate not reloaded(.|\n)*certificate not reloaded")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"HTTP/1.1" not in plain.recv(1000)
+    assert server.stop() == 0
+
+
+def _https_call(port: int, cert: Path) -> bytes | None:
+    """Send a request over TLS; return the certificate of the server."""
+    context = ssl.create_default_context(cafile=str(cert))
+    context.check_hostname = False
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+    try:
+        text = b'{"limit":1,"offset":0}'
+        connection.request("POST", "/api/pns/", text, signed("cus_1", "listGroup", text))
+        assert json.loads(connection.getresponse().read())["code"] == 0
+        return connection.sock.getpeercert(binary_form=True)  # type: ignore[union-attr]
+    finally:
+        connection.close()

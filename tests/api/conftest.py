@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import structlog
 from tests.conftest import FakeClock
-from tests.helpers import LIST_ALL, signed_headers
+from tests.helpers import LIST_ALL, as_request, envelope_of, signed_headers
 
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
 from openpns.api.counters import Counters
-from openpns.api.pipeline import Api, Reply
+from openpns.api.pipeline import Api
 from openpns.api.request_log import RequestLog
 from openpns.core.context import Services
 from openpns.core.principal import Principal
 from openpns.storage.store import Store
+from openpns.transport.messages import Reply
 
 
 @pytest.fixture(autouse=True)
@@ -125,18 +126,12 @@ class Server:
         **others: str,
     ) -> Reply:
         """Send a request, signed now unless `headers` are given."""
-
-        async def read_body(bytes_max: int) -> bytes | None:
-            return body if len(body) <= bytes_max else None
-
         sent = headers or self.headers(action, body, key=key, ts=ts, **others)
-        return await self.api.handle(method, path, sent, read_body)
+        return await self.api.respond(as_request(sent, body, method=method, path=path))
 
     async def code(self, *args: Any, **kwargs: Any) -> int:
         """Send a request and return the code of the response."""
-        reply = await self.send(*args, **kwargs)
-        assert isinstance(reply.body, bytes)
-        return int(json.loads(reply.body)["code"])
+        return int(envelope_of(await self.send(*args, **kwargs))["code"])
 
 
 @pytest.fixture

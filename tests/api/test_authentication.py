@@ -1,9 +1,22 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from tests.api.conftest import Server
-from tests.helpers import LIST_ALL, envelope_of, on_sqlite_only
+from tests.helpers import LIST_ALL, FailingStore, as_request, envelope_of, on_sqlite_only
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
+from openpns.errors import (
+    InternalError,
+    MethodNotAllowed,
+    MissingHeaders,
+    PathNotFound,
+    PermissionDenied,
+    ServiceUnavailable,
+    TimestampExpired,
+    WireError,
+)
 
 
 async def test_disabled_key_is_refused_from_the_next_request_on(server: Server) -> None:
@@ -113,3 +126,35 @@ async def test_check_refuses_an_unknown_key_and_the_signature_of_another(server:
 @on_sqlite_only
 async def test_check_refuses_another_biz_type_even_if_signed(server: Server) -> None:
     assert await server.code(biz_type="4") == 1002
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({}, None),
+        ({"path": "/"}, PathNotFound),
+        ({"method": "PUT"}, MethodNotAllowed),
+        ({"headers": [("x", "y")]}, MissingHeaders),
+        ({"ts": 1}, TimestampExpired),
+        ({"key": NewSecret("no-such-key", "secret", "")}, PermissionDenied),
+    ],
+    ids=["good", "path", "method", "headers", "ts", "key"],
+)
+async def test_admit_refuses_a_body_if_the_headers_tell_enough(
+    server: Server, changed: dict[str, Any], fault: type[WireError] | None
+) -> None:
+    given = {"path": "/api/pns/", "method": "POST"} | changed
+    target = {name: given.pop(name) for name in ("path", "method")}
+    headers = given.pop("headers", None) or server.headers(**given)
+    found = await server.api.admit(as_request(headers, b"", **target))
+    assert isinstance(found, fault) if fault else found is None
+
+
+@on_sqlite_only
+async def test_admit_refuses_a_body_if_the_storage_fails(server: Server) -> None:
+    for error, kind in ((ServiceUnavailable(), ServiceUnavailable), (ValueError(), InternalError)):
+        store = FailingStore(server.services.store, "key_find", error)
+        server.make_api(replace(server.services, store=store))
+        fault = await server.api.admit(as_request(server.headers(), b""))
+        assert isinstance(fault, kind)

@@ -1,7 +1,7 @@
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -20,12 +20,10 @@ from openpns.api.counters import (
 # A worker: counts one finished request and one in flight, then waits.
 WORKER = """
 import sys
-from pathlib import Path
 from openpns.api.counters import Counters
-counters = Counters(Path(sys.argv[1]))
-counters.begin()
-counters.end("listGroup", 0, 0.002, is_storage_error=False)
-counters.begin()
+counters = Counters(int(sys.argv[1]))
+counters.count("listGroup", 0, 0.002)
+counters.set_gauges(1, 0, 0, 0)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -46,21 +44,22 @@ def _samples(cells: list[int]) -> Samples:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "counters"
-    create_counter_file(path, rows=3)
-    return path
+def file() -> Iterator[int]:
+    descriptor = create_counter_file(3)
+    yield descriptor
+    os.close(descriptor)
 
 
 class Worker:
     """A process that holds a row of the file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            pass_fds=[file],
         )
 
     def wait_until_ready(self) -> None:
@@ -73,7 +72,7 @@ class Worker:
 
 
 @pytest.fixture
-def two_workers(file: Path) -> Iterator[list[Worker]]:
+def two_workers(file: int) -> Iterator[list[Worker]]:
     workers = [Worker(file), Worker(file)]
     for worker in workers:
         worker.wait_until_ready()
@@ -85,10 +84,8 @@ def two_workers(file: Path) -> Iterator[list[Worker]]:
 def test_requests_are_counted_by_action_and_code() -> None:
     counters = Counters()
     for code in (0, 0, 10011):
-        counters.begin()
-        counters.end("listGroup", code, 0.001, is_storage_error=False)
-    counters.begin()
-    counters.end(NO_ACTION, 1003, 0.001, is_storage_error=False)
+        counters.count("listGroup", code, 0.001)
+    counters.count(NO_ACTION, 1003, 0.001)
     samples = _samples(counters.total())
     assert samples["openpns_requests_total", "listGroup", "0"] == 2
     assert samples["openpns_requests_total", "listGroup", "10011"] == 1
@@ -99,8 +96,7 @@ def test_requests_are_counted_by_action_and_code() -> None:
 def test_histogram_is_cumulative() -> None:
     counters = Counters()
     for duration_s in (0.0005, 0.0006, 0.2, 11.0):
-        counters.begin()
-        counters.end("createGroup", 0, duration_s, is_storage_error=False)
+        counters.count("createGroup", 0, duration_s)
     samples = _samples(counters.total())
     bucket, action = "openpns_request_duration_seconds_bucket", "createGroup"
     assert samples[bucket, action, "0.0005"] == 1
@@ -114,53 +110,49 @@ def test_histogram_is_cumulative() -> None:
     assert total == pytest.approx(11.2011, abs=1e-5)
 
 
-def test_requests_in_flight_rise_and_fall() -> None:
-    counters = Counters()
-    counters.begin()
-    counters.begin()
-    assert _samples(counters.total())["openpns_requests_in_flight",] == 2
-    counters.end(NO_ACTION, 1002, 0.0, is_storage_error=False)
-    assert _samples(counters.total())["openpns_requests_in_flight",] == 1
-
-
 def test_storage_errors_and_version_are_exported() -> None:
     counters = Counters()
-    counters.begin()
-    counters.end("listGroup", 19004, 0.0, is_storage_error=True)
+    counters.count("listGroup", 19004, 0.0)
+    counters.count_storage_error()
     samples = _samples(counters.total())
     assert samples["openpns_storage_errors_total",] == 1
     assert samples["openpns_build_info", __version__] == 1
 
 
-def test_read_total_sums_all_workers(file: Path, two_workers: list[Worker]) -> None:
+def test_read_total_sums_all_workers(file: int, two_workers: list[Worker]) -> None:
     own = Counters(file)
-    own.begin()
-    own.end("listGroup", 0, 0.002, is_storage_error=False)
+    own.count("listGroup", 0, 0.002)
     samples = _samples(read_total(file))
     assert samples["openpns_requests_total", "listGroup", "0"] == 3
     assert samples["openpns_requests_in_flight",] == 2
 
 
-def test_row_of_dead_worker_is_reused_with_its_counts(
-    file: Path, two_workers: list[Worker]
-) -> None:
+def test_row_of_dead_worker_is_reused_with_its_counts(file: int, two_workers: list[Worker]) -> None:
     two_workers[0].kill()
     own = Counters(file)
-    own.begin()
-    own.end("listGroup", 0, 0.002, is_storage_error=False)
+    own.count("listGroup", 0, 0.002)
     samples = _samples(read_total(file))
     assert samples["openpns_requests_total", "listGroup", "0"] == 3
     # The dead worker's request is not in flight any more.
     assert samples["openpns_requests_in_flight",] == 1
 
 
-def test_counters_raise_without_free_row(tmp_path: Path) -> None:
-    file = tmp_path / "full"
-    create_counter_file(file, rows=1)
-    worker = Worker(file)
-    worker.wait_until_ready()
+def test_counters_raise_without_free_row(file: int, two_workers: list[Worker]) -> None:
+    third = Worker(file)
+    third.wait_until_ready()
     try:
         with pytest.raises(RuntimeError, match="more workers than rows"):
             Counters(file)
     finally:
-        worker.kill()
+        third.kill()
+
+
+def test_gauges_show_the_last_values() -> None:
+    counters = Counters()
+    counters.set_gauges(in_flight=4, connections=3, received_bytes=20_000, unsent_bytes=5)
+    counters.set_gauges(in_flight=1, connections=2, received_bytes=10_000, unsent_bytes=0)
+    samples = _samples(counters.total())
+    assert samples["openpns_requests_in_flight",] == 1
+    assert samples["openpns_connections",] == 2
+    assert samples["openpns_received_bytes",] == 10_000
+    assert samples["openpns_unsent_bytes",] == 0

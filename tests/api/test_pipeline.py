@@ -6,16 +6,29 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Server
-from tests.helpers import LIST_ALL, FailingStore, envelope_of, on_sqlite_only, read_chunks
+from tests.helpers import (
+    LIST_ALL,
+    FailingStore,
+    envelope_of,
+    headers_of,
+    on_sqlite_only,
+    read_chunks,
+)
 
+from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
-from openpns.api.pipeline import Reply
 from openpns.core.rate_limits import RateLimits
-from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
+from openpns.errors import (
+    InternalError,
+    OutcomeUnknown,
+    ReadFailed,
+    ServiceUnavailable,
+)
 from openpns.groups import pages
 from openpns.protocol.headers import PATHS
 from openpns.storage.store import Params, Row, Store
+from openpns.transport.messages import Reply
 
 PHONE = "85211111114"
 SECOND_NS = 10**9
@@ -24,21 +37,21 @@ CREATE = b'{"phones":"85211111114","groupName":"sales"}'
 
 @on_sqlite_only
 @pytest.mark.parametrize("path", sorted(PATHS))
-async def test_handle_serves_both_paths_with_and_without_trailing_slash(
+async def test_respond_serves_both_paths_with_and_without_trailing_slash(
     server: Server, path: str
 ) -> None:
     assert (await server.send(path=path)).status == 200
 
 
-async def test_handle_returns_the_request_id_in_envelope_and_header(server: Server) -> None:
+async def test_respond_returns_the_request_id_in_envelope_and_header(server: Server) -> None:
     reply = await server.send()
-    headers = dict(reply.headers)
+    headers = headers_of(reply)
     assert headers["x-request-id"] == envelope_of(reply)["requestId"]
     assert headers["content-type"] == "application/json"
 
 
 @on_sqlite_only
-async def test_handle_answers_another_path_with_404_and_an_envelope(server: Server) -> None:
+async def test_respond_answers_another_path_with_404_and_an_envelope(server: Server) -> None:
     reply = await server.send(path="/api/pns/other")
     assert (reply.status, envelope_of(reply)["code"]) == (404, 1002)
     assert "/api/pns/" in envelope_of(reply)["msg"]
@@ -46,34 +59,35 @@ async def test_handle_answers_another_path_with_404_and_an_envelope(server: Serv
 
 @on_sqlite_only
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
-async def test_handle_answers_another_method_with_405_and_the_allowed_one(
+async def test_respond_answers_another_method_with_405_and_the_allowed_one(
     server: Server, method: str
 ) -> None:
     reply = await server.send(method=method)
     assert (reply.status, envelope_of(reply)["code"]) == (405, 1002)
-    assert ("allow", "POST") in reply.headers
+    assert headers_of(reply)["allow"] == "POST"
 
 
 @on_sqlite_only
-async def test_handle_accepts_a_body_of_the_bound_and_answers_a_larger_one_with_413(
+async def test_respond_checks_path_and_method_before_it_answers_why_a_body_is_missing(
     server: Server,
 ) -> None:
-    server.make_api(body_bytes_max=1024)
-    assert await server.code(body=LIST_ALL.ljust(1024)) == 0
-    reply = await server.send(body=LIST_ALL.ljust(1025))
+    large = LIST_ALL.ljust(limits.BODY_BYTES_MAX + 1)
+    assert (await server.send(body=large, path="/")).status == 404
+    assert (await server.send(body=large, method="PUT")).status == 405
+    reply = await server.send(body=large)
     assert (reply.status, envelope_of(reply)["code"]) == (413, 1002)
-    assert "1024" in envelope_of(reply)["msg"]
+    assert str(limits.BODY_BYTES_MAX) in envelope_of(reply)["msg"]
 
 
 @on_sqlite_only
-async def test_handle_answers_503_above_the_bound_of_requests_in_flight(server: Server) -> None:
+async def test_respond_answers_503_above_the_bound_of_requests_in_flight(server: Server) -> None:
     slow = SlowStore(server.services.store)
     server.make_api(replace(server.services, store=slow), in_flight_max=1)  # type: ignore[arg-type]
     first = asyncio.create_task(server.send())
     await asyncio.sleep(0.01)
     reply = await server.send()
     assert (reply.status, envelope_of(reply)["code"]) == (503, 19004)
-    assert ("retry-after", "1") in reply.headers
+    assert headers_of(reply)["retry-after"] == "1"
     slow.may_continue.set()
     assert (await first).status == 200
     assert await server.code() == 0
@@ -90,31 +104,9 @@ class SlowStore:
         await self.may_continue.wait()
         return await self._store.fetch(name, params)
 
-    async def get_cached(self, name: str, value: str) -> Mapping[str, Any] | None:
+    async def get_cached(self, name: str, value: str, since_s: float) -> Mapping[str, Any] | None:
         await self.may_continue.wait()
-        return await self._store.get_cached(name, value)
-
-
-@on_sqlite_only
-async def test_handle_ends_bodies_that_do_not_arrive_and_counts_them_not_in_flight(
-    server: Server,
-) -> None:
-    server.make_api(in_flight_max=1, body_timeout_ms=100)
-
-    async def never(_: int) -> bytes:
-        await asyncio.Event().wait()
-        raise AssertionError("unreachable")
-
-    headers = server.headers()
-    waiting = [
-        asyncio.create_task(server.api.handle("POST", "/api/pns/", headers, never))
-        for _ in range(3)
-    ]
-    await asyncio.sleep(0.01)
-    assert await server.code() == 0
-    for reply in await asyncio.gather(*waiting):
-        assert envelope_of(reply)["msg"] == "Parameter error: the body must arrive within 100 ms"
-    assert await server.code() == 0
+        return await self._store.get_cached(name, value, since_s)
 
 
 @on_sqlite_only
@@ -127,8 +119,9 @@ async def test_chunked_response_that_is_never_sent_is_no_longer_in_flight(
     server.make_api(in_flight_max=1)
     for _ in range(3):
         reply = await server.send()
-        assert not isinstance(reply.body, bytes)
+        assert not isinstance(reply.body, tuple)
         await reply.body.aclose()
+        assert reply.close is not None
         reply.close()
     assert (await server.send()).status == 200
 
@@ -143,19 +136,19 @@ async def test_chunked_response_that_is_never_sent_is_no_longer_in_flight(
         (InternalError(), 500, 19005, False),
     ],
 )
-async def test_handle_answers_a_storage_failure_with_its_code(
+async def test_respond_answers_a_storage_failure_with_its_code(
     server: Server, error: Exception, status: int, code: int, *, may_retry: bool
 ) -> None:
     store = FailingStore(server.services.store, "write", error)
     server.make_api(replace(server.services, store=store))
     reply = await server.send("createGroup", CREATE)
     assert (reply.status, envelope_of(reply)["code"]) == (status, code)
-    assert ("retry-after" in dict(reply.headers)) is may_retry
+    assert ("retry-after" in headers_of(reply)) is may_retry
     assert server.log.lines[0]["level"] == "error"
 
 
 @on_sqlite_only
-async def test_handle_answers_a_bug_and_logs_it_without_the_text_of_the_error(
+async def test_respond_answers_a_bug_and_logs_it_without_the_text_of_the_error(
     server: Server,
 ) -> None:
     bug = RuntimeError(f"cannot store {PHONE}")
@@ -171,7 +164,7 @@ async def test_handle_answers_a_bug_and_logs_it_without_the_text_of_the_error(
     assert PHONE not in server.log.text
 
 
-async def test_handle_refuses_an_unknown_action_and_names_the_known_ones(server: Server) -> None:
+async def test_respond_refuses_an_unknown_action_and_names_the_known_ones(server: Server) -> None:
     reply = await server.send("removeGroup")
     assert envelope_of(reply)["code"] == 1002
     assert "listGroup, createGroup, updateGroup, deleteGroup" in envelope_of(reply)["msg"]
@@ -187,7 +180,7 @@ async def test_handle_refuses_an_unknown_action_and_names_the_known_ones(server:
         ("application/x-www-form-urlencoded", 1002),
     ],
 )
-async def test_handle_refuses_a_form_and_takes_any_other_content_type_as_json(
+async def test_respond_refuses_a_form_and_takes_any_other_content_type_as_json(
     server: Server, content_type: str, code: int
 ) -> None:
     headers = [*server.headers(), ("content-type", content_type)]
@@ -241,7 +234,7 @@ async def test_truncated_response_is_not_json_and_is_logged(server: Server) -> N
 async def test_closed_connection_releases_the_response(server: Server) -> None:
     await _create_five(server)
     reply = await server.send()
-    assert not isinstance(reply.body, bytes)
+    assert not isinstance(reply.body, tuple)
     await anext(reply.body)
     await reply.body.aclose()
     assert server.log.lines == []
@@ -297,10 +290,10 @@ class Ticks:
 
 
 def retry_after(reply: Reply) -> str | None:
-    return dict(reply.headers).get("retry-after")
+    return headers_of(reply).get("retry-after")
 
 
-async def test_handle_answers_19003_above_the_rate_and_does_nothing(server: Server) -> None:
+async def test_respond_answers_19003_above_the_rate_and_does_nothing(server: Server) -> None:
     clock = Ticks()
     server.make_api(rates=RateLimits(2, 0, 1, clock))
     body = b'{"phones":"85211111114"}'

@@ -29,7 +29,6 @@ def test_end_counts_a_successful_request_and_logs_nothing(log: Log, record: Requ
     counters = Counters()
     request_log = RequestLog(counters, log.logger)
     empty = counters.total()
-    request_log.begin()
     request_log.end(record)
     assert counters.total() != empty
     assert log.text == ""
@@ -39,7 +38,6 @@ def test_end_logs_a_slow_request_with_its_duration(log: Log, record: RequestReco
     request_log = RequestLog(Counters(), log.logger, slow_ms=2000)
     record.started_s -= 3
     record.action = "listGroup"
-    request_log.begin()
     request_log.end(record)
     (line,) = log.lines
     assert (line["event"], line["level"], line["action"]) == (
@@ -66,7 +64,6 @@ def test_end_logs_server_errors_as_error_and_others_as_warning(
     log: Log, record: RequestRecord, error: WireError, level: str
 ) -> None:
     request_log = RequestLog(Counters(), log.logger)
-    request_log.begin()
     record.error = error
     request_log.end(record)
     (line,) = log.lines
@@ -83,7 +80,6 @@ def test_end_counts_only_storage_failures_as_storage_errors(
 ) -> None:
     counters = Counters()
     request_log = RequestLog(counters, log.logger)
-    request_log.begin()
     record.error = error
     request_log.end(record)
     assert counters.total()[-1] == counted
@@ -93,7 +89,6 @@ def test_end_logs_the_cause_by_type_and_place_without_its_text(
     log: Log, record: RequestRecord
 ) -> None:
     request_log = RequestLog(Counters(), log.logger)
-    request_log.begin()
     record.error = InternalError()
     try:
         int(f"x{PHONE}")
@@ -116,7 +111,6 @@ async def test_end_bounds_the_lines_of_a_flood_and_counts_all(
     def fail(error: WireError, customer_id: str | None = None) -> None:
         failed = RequestRecord("1602262837283131392", perf_counter())
         failed.error, failed.customer_id = error, customer_id
-        bounded.begin()
         bounded.end(failed)
 
     for _ in range(4):

@@ -1,32 +1,31 @@
-"""A real server process for the contract: Granian and the RSGI app, with fixed time and ids.
+"""A real worker process for the contract, with fixed time and ids.
 
 Arguments: the port, and the folder with the files that name a fault and count the group ids. The
 settings come from the environment.
 """
 
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from granian.constants import Interfaces
-from granian.server import Server
+import uvloop
 from tests.contract.given import FaultyStore, FixedIds, clock
 
-from openpns.server.application import from_environ
-from openpns.server.rsgi import RsgiApp
-
-
-def load() -> Any:
-    folder = Path(sys.argv[2])
-    return RsgiApp(
-        from_environ(
-            clock=clock,
-            ids=FixedIds(folder),
-            wrap_store=lambda store: FaultyStore(store, folder / "fault"),
-        )
-    )
-
+from openpns.api.counters import Counters
+from openpns.server.application import Application
+from openpns.server.config import load_settings
+from openpns.server.worker import serve
+from openpns.transport.sockets import listen
 
 if __name__ == "__main__":
-    server = Server("", port=int(sys.argv[1]), interface=Interfaces.RSGI, websockets=False)
-    server.serve(target_loader=load, wrap_loader=False)
+    folder = Path(sys.argv[2])
+    settings = load_settings({}, os.environ)
+    application = Application(
+        settings,
+        os.environ,
+        clock=clock,
+        ids=FixedIds(folder),
+        wrap_store=lambda store: FaultyStore(store, folder / "fault"),
+    )
+    with listen("port", "127.0.0.1", int(sys.argv[1])) as listening:
+        uvloop.run(serve(application, settings, listening, Counters()))

@@ -22,10 +22,11 @@ from tests.contract.given import (
     fill,
 )
 from tests.direct import empty
+from tests.helpers import as_request, body_of
 
 from openpns.accounts.master_key import open_secret_box
 from openpns.api.counters import Counters
-from openpns.api.pipeline import Api, Reply
+from openpns.api.pipeline import Api
 from openpns.api.request_log import RequestLog
 from openpns.core.context import Services
 from openpns.core.logs import logger
@@ -33,6 +34,7 @@ from openpns.errors import WIRE_ERRORS
 from openpns.storage import connect
 from openpns.storage.store import Store
 from openpns.testing import Emulator
+from openpns.transport.messages import Reply
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "contract" / "seed.json"
@@ -75,11 +77,11 @@ async def test_api_answers_every_row(store: Store, database_url: str, tmp_path: 
     for row in ROWS:
         await start.reset(row)
         request_log = RequestLog(Counters(), logger())
-        api = Api(services, secret_box, request_log, SETTINGS["body_bytes_max"])
+        api = Api(services, secret_box, request_log)
         for request in _requests(row):
             reply = await _handle(api, request)
-            assert isinstance(reply.body, bytes)
-            assert (row["name"], reply.status, reply.body.decode()) == _expected(row, request)
+            got = (row["name"], reply.status, body_of(reply).decode())
+            assert got == _expected(row, request)
         await _check_left(store, row)
 
 
@@ -132,6 +134,7 @@ class FixedServer:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.fixed_server", str(self.port), str(folder)],
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             env=os.environ | environ | {"OPENPNS_MASTER_KEY": MASTER_KEY},
         )
 
@@ -150,7 +153,8 @@ class FixedServer:
 
     def stop(self) -> None:
         self.process.terminate()
-        assert self.process.wait(30) == 0
+        self.process.communicate(timeout=30)
+        assert self.process.returncode == 0
 
 
 def _send(connection: socket.socket, request: dict[str, Any]) -> tuple[int, str]:
@@ -209,13 +213,15 @@ def _requests(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def _handle(api: Api, request: dict[str, Any]) -> Reply:
     body = request["body"].encode()
-
-    async def read_body(bytes_max: int) -> bytes | None:
-        return body if len(body) <= bytes_max else None
-
     headers = [(name.lower(), value) for name, value in request["headers"]]
-    path = request["path"].partition("?")[0]
-    return await api.handle(request["method"], path, headers, read_body)
+    sent = as_request(
+        headers,
+        body,
+        method=request["method"],
+        path=request["path"],
+        body_bytes_max=SETTINGS["body_bytes_max"],
+    )
+    return await api.respond(sent)
 
 
 def _expected(row: dict[str, Any], request: dict[str, Any]) -> tuple[str, int, str]:

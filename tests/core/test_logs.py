@@ -53,7 +53,7 @@ def test_configure_drops_lines_below_the_level(
 
 def test_lines_of_other_loggers_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
-    logging.getLogger("_granian").warning("worker %d died", 7)
+    logging.getLogger("asyncio").warning("worker %d died", 7)
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"]) == ("worker 7 died", "warning")
 
@@ -81,11 +81,6 @@ def test_configure_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str
 
 def test_describe_error_returns_nothing_for_none() -> None:
     assert logs.describe_error(None) == {}
-
-
-def test_granian_config_passes_lines_on_to_the_root_logger() -> None:
-    loggers = logs.granian_config()["loggers"]
-    assert all(not logger["handlers"] and logger["propagate"] for logger in loggers.values())
 
 
 async def test_line_bound_allows_lines_a_second_and_reports_the_count_of_the_rest(

@@ -5,7 +5,6 @@ Without sockets, so that many more can be tried; test_bad_input.py uses real one
 """
 
 import gc
-import json
 import os
 import weakref
 from dataclasses import replace
@@ -15,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.api.conftest import Server
-from tests.helpers import LIST_ALL, FailingStore, on_sqlite_only
+from tests.helpers import LIST_ALL, FailingStore, as_request, envelope_of, on_sqlite_only
 from tests.promises.bad_bodies import FIELDS, HUGE, bodies, bodies_of
 from tests.server import conftest as parts
 
-from openpns.api.pipeline import Reply
+from openpns.transport.messages import Reply, Request
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
@@ -36,8 +35,7 @@ examples = settings(
 
 def _is_answered_well(reply: Reply, allowed: set[int]) -> dict[str, Any]:
     """Check that a response is an envelope with an allowed code; return it."""
-    assert isinstance(reply.body, bytes)
-    envelope: dict[str, Any] = json.loads(reply.body)
+    envelope = envelope_of(reply)
     assert envelope["code"] in allowed, envelope
     assert envelope["requestId"].isdigit()
     if envelope["code"]:
@@ -94,30 +92,26 @@ async def test_api_answers_any_headers(
     _is_answered_well(reply, {0, 1001, 1002, 1003, 1004, 1005})
 
 
-class _Body:
-    """Reads a body; a weak reference shows whether it is released."""
-
-    async def __call__(self, _: int) -> bytes:
-        return b"no json"
+class _WatchedRequest(Request, weakref=True):
+    """A request that a weak reference can watch."""
 
 
 @on_sqlite_only
 @pytest.mark.parametrize("error", [None, RuntimeError("a bug")])
-async def test_api_releases_the_body_of_a_failed_request(
+async def test_api_releases_a_failed_request_with_its_body(
     server: Server, error: Exception | None
 ) -> None:
-    """A body that is kept stops Granian from closing the connection of a body that never ends."""
-    headers = server.headers(body=b"no json")
     if error is not None:
         store = FailingStore(server.services.store, "key_find", error)
         server.make_api(replace(server.services, store=store))
-    read_body = _Body()
-    watched = weakref.ref(read_body)
+    sent = as_request(server.headers(body=b"no json"), b"no json")
+    request = _WatchedRequest(sent.method, sent.target, sent.headers, [], 0.0, sent.body)
+    watched = weakref.ref(request)
     gc.disable()
     try:
-        reply = await server.api.handle("POST", "/api/pns/", headers, read_body)
+        reply = await server.api.respond(request)
         _is_answered_well(reply, {1002} if error is None else {19005})
-        del read_body
+        del request
         if error is not None:
             error.__traceback__ = None  # the test's own error, which the test still has
         assert watched() is None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.api.conftest import Server
-from tests.helpers import LIST_ALL, envelope_of
+from tests.helpers import LIST_ALL, body_of, envelope_of, headers_of
 from tests.server import conftest as parts
 
 from openpns.accounts import access_keys, customers
@@ -49,9 +49,9 @@ SEARCHES = [
 async def _answer(server: Server, action: str, fields: dict[str, Any], who: NewSecret) -> Any:
     """Return a whole response without its requestId."""
     reply = await server.send(action, json.dumps(fields).encode(), key=who)
-    assert isinstance(reply.body, bytes)
-    headers = [header for header in reply.headers if header[0] != "x-request-id"]
-    return reply.status, headers, re.sub(rb'"requestId":"[0-9]+"', b"", reply.body)
+    headers = headers_of(reply)
+    del headers["x-request-id"]
+    return reply.status, headers, re.sub(rb'"requestId":"[0-9]+"', b"", body_of(reply))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.conftest import create_postgres_database
-from tests.processes import Process, Start, fill
+from tests.processes import Process, Start, fill, free_port
 from tests.promises.conftest import Cluster
 from tests.promises.test_durable import assert_sound
 from tests.promises.traffic import (
@@ -33,8 +33,6 @@ from tests.promises.traffic import (
     shown_groups,
     wait_until,
 )
-
-from openpns.server.run import free_port
 
 SCALING = Path(__file__).parents[2] / "docs" / "scaling.md"
 
@@ -50,7 +48,7 @@ class Pair:
     def __init__(self, primary: Cluster, folder: Path) -> None:
         self._folder = folder
         self._lost: list[int] = []
-        self.ports = [free_port("port", "127.0.0.1", 0)[1] for _ in range(2)]
+        self.ports = [free_port() for _ in range(2)]
         primary.stop()
         self.primary = self._server(primary.folder, primary.user, self.ports[0])
         self.primary.start()

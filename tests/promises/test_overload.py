@@ -127,9 +127,9 @@ class CountingStore:
         self.ran.append(name)
         return await self._store.fetch(name, params)
 
-    async def get_cached(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str, since_s: float) -> Row | None:
         self.ran.append(name)
-        return await self._store.get_cached(name, value)
+        return await self._store.get_cached(name, value, since_s)
 
 
 async def test_bad_requests_cost_one_read_of_the_key(server: Server) -> None:

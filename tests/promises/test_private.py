@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import logging
-import os
 import subprocess
 import sys
 import traceback
@@ -16,7 +15,7 @@ from tests import direct
 from tests.cli.conftest import Run, run_anywhere
 from tests.helpers import on_sqlite_only
 from tests.leaks import Leaks, LogWatch
-from tests.processes import KEY_OF, LEAKS, MASTER_KEY, Process, Start, client_environ
+from tests.processes import KEY_OF, LEAKS, MASTER_KEY, Start, client_environ
 from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Abuse, all_marks, with_password
 
 import openpns
@@ -113,40 +112,6 @@ def test_server_leaks_nothing_in_logs_responses_and_metrics(
     assert all(str(code) in text for code in EXPECTED_CODES - {0})
     assert "request slow" in text
     assert "CheckViolationError" in text or "ConstraintError" in text
-
-
-def test_asgi_app_leaks_nothing_in_logs(served_url: str, leaks: Leaks, tmp_path: Path) -> None:
-    environ = {
-        "OPENPNS_DATABASE": with_password(served_url),
-        "OPENPNS_MASTER_KEY": MASTER_KEY,
-        "OPENPNS_LOG_LEVEL": "debug",
-        "OPENPNS_SLOW_REQUEST_MS": "1",
-        "OPENPNS_STORAGE_TIMEOUT_MS": "400",
-        "PYTHONASYNCIODEBUG": "1",
-    }
-    log = tmp_path / "uvicorn.log"
-    # Its access log has the paths, which the client chose.
-    uvicorn = [*("uvicorn", "openpns.server.asgi:app", "--port", "0"), "--no-access-log"]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *uvicorn, "--log-level", "debug"],
-            env=os.environ | environ,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    server = Process.__new__(Process)
-    server.log, server.process = log, process
-    try:
-        port = int(server.wait_for(r"running on http://127\.0\.0\.1:([0-9]+)")[1])
-        abuse = Abuse(port, served_url, leaks)
-        abuse.run()
-    finally:
-        process.terminate()
-        process.wait(30)
-    assert abuse.codes >= EXPECTED_CODES
-    text = log.read_text("utf-8")
-    leaks.require_none("the log", text)
-    assert text.count("request failed") > 20
 
 
 def test_commands_leak_nothing_unless_asked_to(

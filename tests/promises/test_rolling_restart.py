@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import Process, Start
+from tests.processes import Process, Start, free_port
 from tests.promises.test_durable import check
 from tests.promises.traffic import SEED, Writer, rounds, running, wait_until
-
-from openpns.server.run import free_port
 
 NODES_PAGE = Path(__file__).parents[2] / "docs" / "operating" / "nodes.md"
 NODES = ("node1", "node2")
@@ -56,7 +54,7 @@ class HAProxy:
     """
 
     def __init__(self, nodes: list[Node], folder: Path) -> None:
-        self.port = free_port("port", "127.0.0.1", 0)[1]
+        self.port = free_port()
         self._socket = folder / "admin.sock"
         text = documented_configuration()
         text = re.sub(r"bind .*", f"bind 127.0.0.1:{self.port}", text)

@@ -9,13 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests import direct
-from tests.processes import KEY_OF, MASTER_KEY, Process, Start, run_openpns
+from tests.processes import KEY_OF, MASTER_KEY, Process, Start, free_port, run_openpns
 from tests.promises.test_durable import check
 from tests.promises.traffic import Writer, running, shown_groups, wait_until
 
 from openpns.accounts.secret_box import SecretBox, read_master_keys
 from openpns.clock import now_ms
-from openpns.server.run import free_port
 from openpns.storage import connect, migrations
 
 COUNTS = (0, 1, 2, 127, 128, 129, 256, 700)
@@ -102,7 +101,7 @@ def test_upgrade_under_traffic_keeps_every_response(
     start: Start, database_url: str, version: int
 ) -> None:
     asyncio.run(make_old(database_url, version))
-    port = free_port("port", "127.0.0.1", 0)[1]
+    port = free_port()
     arguments = ("serve", "--database", database_url, "--port", str(port), "--workers", "2")
     refused = run_openpns(*arguments)
     assert refused.returncode == 2

@@ -1,4 +1,5 @@
 import http.client
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,9 @@ Start = Callable[[str], Get]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start() -> Iterator[Start]:
     """Start an admin port for a database; return a function that sends a GET to it."""
-    counters = tmp_path / "counters"
-    create_counter_file(counters, rows=1)
+    counters = create_counter_file(1)
     running: list[AdminServer] = []
 
     def begin(url: str) -> Get:
@@ -48,6 +48,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for server in running:
         server.stop()
+    os.close(counters)
 
 
 @pytest.mark.usefixtures("store")
@@ -146,8 +147,8 @@ def test_unknown_path_returns_404_and_lists_paths(start: Start) -> None:
     assert "/healthz, /readyz, /metrics" in body
 
 
-def test_stop_frees_port(start: Start, tmp_path: Path) -> None:
-    counters = tmp_path / "counters"
+def test_stop_frees_port() -> None:
+    counters = -1  # not read
     first = AdminServer(load_settings({"database": "-", "admin_port": 0}, {}), counters)
     first.start()
     port = first.server_address[1]

@@ -1,18 +1,17 @@
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from tests.conftest import START_MS, FakeClock
-from tests.helpers import MASTER_KEY
+from tests.helpers import MASTER_KEY, as_request, headers_of
 
 from openpns.api.pipeline import Api
 from openpns.core import worker_ids
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.server import application
-from openpns.server.application import Application, from_environ
+from openpns.server.application import Application
 from openpns.server.config import Settings, load_settings
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
@@ -39,11 +38,8 @@ async def make(store: Store, database_url: str, clock: FakeClock) -> AsyncIterat
 
 
 async def _worker_id(api: Api) -> int:
-    async def no_body(_: int) -> bytes:
-        return b""
-
-    reply = await api.handle("POST", "/api/pns/", [], no_body)
-    return int(dict(reply.headers)["x-request-id"]) >> 12 & worker_ids.WORKER_ID_MAX
+    reply = await api.respond(as_request([], b""))
+    return int(headers_of(reply)["x-request-id"]) >> 12 & worker_ids.WORKER_ID_MAX
 
 
 async def test_start_leases_unique_worker_id_and_stop_releases_it(
@@ -162,16 +158,3 @@ async def test_stop_succeeds_without_storage(
     await worker.stop()
     assert "worker id not released" in capsys.readouterr().err
     await worker.stop()  # a second time does nothing
-
-
-@pytest.mark.usefixtures("store")
-async def test_from_environ_starts_with_environment_alone(
-    database_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENPNS_DATABASE", database_url)
-    monkeypatch.setenv("OPENPNS_MASTER_KEY", MASTER_KEY)
-    monkeypatch.setenv("OPENPNS_LOG_LEVEL", "error")
-    worker = from_environ(clock=clock)
-    await worker.start()
-    assert logging.getLogger().level == logging.ERROR
-    await worker.stop()

@@ -10,6 +10,7 @@ from tests.helpers import MASTER_KEY, on_sqlite_only
 from openpns.errors import ConfigError
 from openpns.server import run
 from openpns.server.config import Settings, load_settings
+from openpns.transport.sockets import port_error
 
 pytestmark = [on_sqlite_only, pytest.mark.usefixtures("store")]
 
@@ -63,12 +64,12 @@ def test_run_names_invalid_host(settings: Settings, setting: str, host: str) -> 
 
 def test_port_error_explains_missing_rights() -> None:
     refused = PermissionError(errno.EACCES, "Permission denied")
-    text = str(run._port_error("port", "127.0.0.1", 80, refused))
+    text = str(port_error("port", "127.0.0.1", 80, refused))
     assert text.endswith("ports below 1024 need rights that this user lacks; choose a higher one")
 
 
 def test_port_error_contains_text_of_other_system_errors() -> None:
-    text = str(run._port_error("port", "127.0.0.1", 80, OSError(errno.ENOBUFS, "No buffer space")))
+    text = str(port_error("port", "127.0.0.1", 80, OSError(errno.ENOBUFS, "No buffer space")))
     assert text.endswith("No buffer space")
 
 

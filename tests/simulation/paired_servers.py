@@ -4,26 +4,32 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.conftest import FakeClock
 from tests.direct import empty
-from tests.helpers import MASTER_KEY, read_chunks, signed_headers
+from tests.helpers import MASTER_KEY, as_request, body_of, read_chunks, signed_headers
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.master_key import open_secret_box
-from openpns.api.pipeline import Api, Reply
 from openpns.server.application import Application
 from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
+from openpns.transport.messages import Reply
+
+if TYPE_CHECKING:
+    from openpns.api.pipeline import Api
+
+if TYPE_CHECKING:
+    from openpns.api.pipeline import Api
 
 # The second key expires as the clock moves on.
 KEYS = {"key-of-cus_1": None, "brief-of-cus_1": 100_000, "key-of-cus_2": None}
 PHONES_IN_GROUP_MAX = 700
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Answer = tuple[int, bytes, bytes]
 Answers = list[Answer]
 
 
@@ -61,7 +67,8 @@ class Pair:
         )
         environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
         self._workers = [
-            Application(used, environ, self.clock, self._ids, wrap_store) for _ in range(2)
+            Application(used, environ, self.clock, self._ids, wrap_store=wrap_store)
+            for _ in range(2)
         ]
         self._apis: list[Api] = []
         self._store: Store
@@ -171,11 +178,8 @@ class Pair:
         used = NewSecret(key, known[max(secret, -len(known))], "")
         signed = signed_headers(used, action, text, self.clock() - late_ms, biz_type=biz_type)
         sent = list((dict(signed) | changed).items())
-
-        async def read_body(bytes_max: int) -> bytes | None:
-            return text
-
-        return await read_whole(await self._apis[worker].handle(method, path, sent, read_body))
+        request = as_request(sent, text, method=method, path=path)
+        return await read_whole(await self._apis[worker].respond(request))
 
     def _group(self, number: int) -> str:
         """One of the groups that were made, of either customer; there may be none."""
@@ -185,6 +189,8 @@ class Pair:
 
 async def read_whole(reply: Reply) -> Answer:
     """Return status, headers and body of a response."""
-    body = reply.body if isinstance(reply.body, bytes) else b"".join(await read_chunks(reply))
-    reply.close()
+    is_whole = isinstance(reply.body, tuple)
+    body = body_of(reply) if is_whole else b"".join(await read_chunks(reply))
+    if reply.close is not None:
+        reply.close()
     return reply.status, reply.headers, body

@@ -71,9 +71,9 @@ class FaultyStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def get_cached(self, name: str, value: str) -> Row | None:
+    async def get_cached(self, name: str, value: str, since_s: float) -> Row | None:
         self._fail("get_cached", "before")
-        return await self._store.get_cached(name, value)
+        return await self._store.get_cached(name, value, since_s)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
         self._fail("fetch", "before")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.direct import query
-from tests.helpers import MASTER_KEY, signed_headers
+from tests.helpers import MASTER_KEY, as_request, headers_of, signed_headers
 from tests.simulation.paired_servers import CountingIds, read_whole
 from tests.simulation.reference import BODY_BYTES_MAX
 from tests.simulation.reference_groups import PHONES_IN_GROUP_MAX, PHONES_IN_REQUEST_MAX
@@ -13,7 +13,6 @@ from tests.simulation.reference_requests import TRUNCATED, Answer, Request
 from tests.simulation.stores import Fault, FaultyStore
 
 from openpns.accounts.access_keys import NewSecret
-from openpns.api.pipeline import Reply
 from openpns.clock import Clock
 from openpns.core import idempotency
 from openpns.core.context import Services
@@ -23,9 +22,9 @@ from openpns.server.application import Application
 from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
+from openpns.transport import messages as transport
 
-Handle = Callable[..., Awaitable[Reply]]
-"""Responds to a request, as Api.handle does."""
+Respond = Callable[[transport.Request], Awaitable[transport.Reply]]
 
 
 _CONNECTIONS = """
@@ -53,7 +52,7 @@ class Worker:
         self._true_time = true_time
         self._ids = ids
         self._application: Application
-        self._handle: Handle
+        self._respond: Respond
         self._store: FaultyStore
 
     def clock(self) -> int:
@@ -69,8 +68,8 @@ class Worker:
             cache_bytes_max=cache_bytes_max,
         )
         environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
-        self._application = Application(used, environ, self.clock, self._ids, self._wrap)
-        self._handle = (await self._application.start()).handle
+        self._application = Application(used, environ, self.clock, self._ids, wrap_store=self._wrap)
+        self._respond = (await self._application.start()).respond
 
     async def stop(self) -> None:
         await self._application.stop()
@@ -85,20 +84,19 @@ class Worker:
         body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
         if "a body too large" in request.flaws:
             body += b" " * (BODY_BYTES_MAX + 1)
-
-        async def read_body(bytes_max: int) -> bytes | None:
-            return body if len(body) <= bytes_max else None
-
         method = "GET" if "another method" in request.flaws else "POST"
         path = "/api" if "another path" in request.flaws else "/api/pns/"
         self._store.armed, self._store.met = fault, None
-        reply = await self._handle(method, path, _headers(request, body), read_body)
+        sent_whole = as_request(
+            _headers(request, body), body, method=method, path=path, body_bytes_max=BODY_BYTES_MAX
+        )
+        reply = await self._respond(sent_whole)
         try:
-            status, headers, content = await read_whole(reply)
+            status, _, content = await read_whole(reply)
         except InternalError:
             answer = TRUNCATED
         else:
-            answer = _answer(status, dict(headers), json.loads(content))
+            answer = _answer(status, headers_of(reply), json.loads(content))
         self._store.armed = None
         return answer, self._store.met
 

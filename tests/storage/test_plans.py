@@ -1,5 +1,6 @@
 """How the databases plan the statements: once, and by an index, whatever the tables hold."""
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ async def test_sqlite_plans_a_statement_once_and_not_for_each_parameter(
     for offset in range(5):
         await sqlite.fetch("group_list", PAGE | {"offset": offset})
         await sqlite.fetch("group_list_seek", PAGE | {"offset": offset})
-        await sqlite.get_cached("key_find", f"key-{offset}")
+        await sqlite.get_cached("key_find", f"key-{offset}", math.inf)
     assert len(planned_again) >= 15
     assert set(planned_again) == {0}
 

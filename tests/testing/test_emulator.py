@@ -1,3 +1,4 @@
+import http.client
 import subprocess
 import sys
 import threading
@@ -258,7 +259,6 @@ def test_emulator_loads_no_server_and_no_postgres_driver() -> None:
     )
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     unwanted = (
-        "granian",
         "asyncpg",
         "uvloop",
         "openpns.storage.postgres.store",
@@ -304,3 +304,46 @@ def test_read_only_key_may_only_read(send: PlainClient, pns_server: Emulator) ->
     ] == [True]
     with Emulator(state=dumped) as again:
         assert again.dump() == dumped
+
+
+def test_refused_body_is_recorded_without_it(send: PlainClient, pns_server: Emulator) -> None:
+    answer = send.send_raw("POST", "/api/pns/", b"x" * 2_000_000, {"action": "createGroup"})
+    assert (answer.status, answer.code) == (413, 1002)
+    (received,) = pns_server.requests
+    assert (received.action, received.body, received.http_status) == ("createGroup", None, 413)
+
+
+def test_large_page_is_sent_in_chunks(pns_server: Emulator, send: PlainClient) -> None:
+    phones = [str(8613800138000 + number) for number in range(300)]
+    for _ in range(20):
+        pns_server.add_group(phones)
+    answer = send("listGroup", LIST)
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    data = answer.envelope["data"]
+    assert [group["phones"] for group in data["groups"]] == [",".join(phones)] * 20
+    assert data["total"] == 20
+    assert pns_server.requests[-1].code == 0
+
+
+def test_response_that_breaks_off_is_incomplete(
+    pns_server: Emulator, send: PlainClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(20):
+        pns_server.add_group([str(8613800138000 + number) for number in range(300)])
+    store = pns_server._service._store
+    plain = store.stream
+
+    async def stream(*arguments: object) -> object:
+        async for rows in plain(*arguments):  # type: ignore[arg-type]
+            yield rows
+            raise RuntimeError("in its middle")
+
+    monkeypatch.setattr(store, "stream", stream)
+    with pytest.raises(http.client.IncompleteRead):
+        send("listGroup", LIST)
+
+
+def test_start_names_an_address_of_no_machine() -> None:
+    for host in ("192.0.2.1", "no such host", "x" * 64):
+        with pytest.raises(ConfigError, match=f"cannot listen on '{host}' port 0: "):
+            Emulator(host=host).start()

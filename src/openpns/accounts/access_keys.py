@@ -3,9 +3,10 @@
 A function that changes a key raises ConfigError if the key does not exist.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,7 +19,7 @@ from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.principal import Principal
 from openpns.errors import ConfigError
 from openpns.ids import new_access_key, new_access_secret
-from openpns.storage.store import Row, Statement, Store, Transaction
+from openpns.storage.store import NamedRow, Row, Statement, Store, Transaction
 
 _ACCESS_KEY: Final = re.compile(
     rf"[A-Za-z0-9_-]{{{limits.ACCESS_KEY_CHARS_MIN},{limits.ACCESS_KEY_CHARS_MAX}}}", re.ASCII
@@ -109,11 +110,22 @@ class SigningKey(msgspec.Struct, frozen=True):
 
 async def find(store: Store, access_key: str) -> SigningKey | None:
     """Return what it takes to check a request of this access key; None for an unknown one."""
-    row = await store.get_cached("key_find", access_key)
-    return None if row is None else _read(row)
+    row = await find_row(store, access_key)
+    return None if row is None else read_row(row)
 
 
-def _read(row: Mapping[str, Any]) -> SigningKey:
+def find_row(
+    store: Store, access_key: str, since_s: float = math.inf
+) -> Awaitable[NamedRow | None]:
+    """Return the row of this access key; the same object, or an equal one, until it changes.
+
+    It is not older than `since_s`, a time of `perf_counter`, or than this call if that is later.
+    """
+    return store.get_cached("key_find", access_key, since_s)
+
+
+def read_row(row: NamedRow) -> SigningKey:
+    """Return what it takes to check a request of a row's access key."""
     return SigningKey(
         principal=Principal(
             access_key=row["access_key"],

@@ -5,7 +5,10 @@ Source: docs/api/signing.md; the order of checks is that of docs/api/README.md.
 
 from typing import Final
 
+import msgspec
+
 from openpns import limits
+from openpns.accounts import access_keys
 from openpns.accounts.access_keys import Revisions, SigningKey
 from openpns.accounts.secret_box import DECOY_OWNER, SecretBox
 from openpns.core.principal import Principal
@@ -17,31 +20,45 @@ from openpns.errors import (
 )
 from openpns.protocol import signing
 from openpns.protocol.headers import BIZ_TYPE, PublicHeaders
+from openpns.storage.store import NamedRow
 
 CACHED_KEY_BYTES: Final = 16 * 1024
 """Bytes of `cache_bytes_max` for each access key whose row and secret are cached."""
 
+_BIZ_TYPE: Final = BIZ_TYPE.encode()
 _NOBODY: Final = Principal(DECOY_OWNER, "")
 _DISABLED_MS: Final = 0
 
 
-class Authenticator:
-    """Check a request's key, time and signature; cache up to so many decrypted secrets."""
+class _OpenKey(msgspec.Struct, frozen=True):
+    """A signing key with its decrypted secrets."""
 
-    def __init__(self, secret_box: SecretBox, cached_secrets_max: int = 0) -> None:
+    row: NamedRow | None
+    key: SigningKey
+    secrets: tuple[bytes, ...]
+    """The current secret and, after a rotation, the one before."""
+
+    def __repr__(self) -> str:  # without the secrets
+        return f"_OpenKey({self.key.principal.access_key!r})"
+
+
+class Authenticator:
+    """Check a request's key, time and signature; cache up to so many keys with their secrets."""
+
+    def __init__(self, secret_box: SecretBox, cached_keys_max: int = 0) -> None:
         self._secret_box = secret_box
-        self._secrets: dict[tuple[bytes, str], bytes] = {}
-        self._cached_secrets_max = cached_secrets_max
+        self._open_keys: dict[str, _OpenKey] = {}
+        self._cached_keys_max = cached_keys_max
 
     def check(
-        self, headers: PublicHeaders, body: bytes, key: SigningKey | None, now_ms: int
+        self, headers: PublicHeaders, body: bytes, row: NamedRow | None, now_ms: int
     ) -> SigningKey:
         """Return the key that signed a request.
 
         All three checks are made before any of them is answered: an unknown key, a late request
         and a wrong signature cost the same.
 
-        `body` is exactly as sent; `key` is None for an unknown access key.
+        `body` is exactly as sent; `row` is that of the access key, None for an unknown one.
 
         Raises:
             PermissionDenied: The key is unknown, disabled or expired, or its customer is
@@ -51,45 +68,60 @@ class Authenticator:
                 key that demands sha256.
             ParameterError: bizType is wrong.
         """
-        # An unknown key is checked against a decoy, so that it takes as long as a known one.
-        known = key or SigningKey(
-            _NOBODY, Revisions(0), self._secret_box.decoy, disabled_ms=_DISABLED_MS
-        )
-        owner = known.principal.access_key
-        text = signing.text_before_secret(
-            headers.access_key, headers.action, headers.biz_type, headers.ts, body
-        )
-        secrets = [
-            self._decrypt(ciphertext, owner) for ciphertext in known.accepted_ciphertexts(now_ms)
-        ]
+        opened = self._open(row)
+        key, secrets = opened.key, opened.secrets
+        if key.previous_until_ms is None or now_ms >= key.previous_until_ms:
+            secrets = secrets[:1]
+        text = signing.add_body(headers.signed_text, body)
         is_signed = signing.matches(headers.sign, text, secrets, headers.algorithm)
-        if not known.is_active(now_ms):
-            raise PermissionDenied("the accessKey is unknown, disabled or expired")
-        if abs(now_ms - headers.ts_ms) > limits.TS_SKEW_MS_MAX:
-            raise TimestampExpired(
-                f"ts may differ from the server's clock by {limits.TS_SKEW_MS_MAX} ms; it must be "
-                "the time now in ms since 1970 UTC"
-            )
+        check_head(headers, key, now_ms)
         if not is_signed:
             raise InvalidSignature
-        if known.sha256_only_since_ms is not None and headers.algorithm != "sha256":
+        if key.sha256_only_since_ms is not None and headers.algorithm != "sha256":
             # Only a principal that can sign gets this text: to a stranger, all keys look alike.
             raise InvalidSignature(
                 "this accessKey demands sha256; sign with it, and send the header algorithm: sha256"
             )
-        if headers.biz_type != BIZ_TYPE:
+        if headers.biz_type != _BIZ_TYPE:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
-        if known.customer_disabled_ms is not None:
+        if key.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
-        return known
+        return key
 
-    def _decrypt(self, ciphertext: bytes, owner: str) -> bytes:
-        cached = self._secrets.get((ciphertext, owner))
-        if cached is not None:
+    def _open(self, row: NamedRow | None) -> _OpenKey:
+        """Return the key of a row with its secrets, cached until the row changes."""
+        # An unknown key is checked against a decoy, so that it takes as long as a known one.
+        owner = DECOY_OWNER if row is None else row["access_key"]
+        cached = self._open_keys.get(owner)
+        if cached is not None and (cached.row is row or cached.row == row):
             return cached
-        secret = self._secret_box.decrypt(ciphertext, owner)
-        if len(self._secrets) >= self._cached_secrets_max:
-            self._secrets.clear()
-        if self._cached_secrets_max:
-            self._secrets[ciphertext, owner] = secret
-        return secret
+        if row is None:
+            key = SigningKey(
+                _NOBODY, Revisions(0), self._secret_box.decoy, disabled_ms=_DISABLED_MS
+            )
+        else:
+            key = access_keys.read_row(row)
+        ciphertexts = (key.secret_ciphertext, key.previous_ciphertext)
+        secrets = [self._secret_box.decrypt(one, owner) for one in ciphertexts if one is not None]
+        opened = _OpenKey(row, key, tuple(secrets))
+        if self._cached_keys_max:
+            if len(self._open_keys) >= self._cached_keys_max:
+                self._open_keys.clear()
+            self._open_keys[owner] = opened
+        return opened
+
+
+def check_head(headers: PublicHeaders, key: SigningKey | None, now_ms: int) -> None:
+    """Check what is known of a request before its body: its key and its time.
+
+    Raises:
+        PermissionDenied: The key is unknown, disabled or expired.
+        TimestampExpired: ts is too far from now.
+    """
+    if key is None or not key.is_active(now_ms):
+        raise PermissionDenied("the accessKey is unknown, disabled or expired")
+    if abs(now_ms - headers.ts_ms) > limits.TS_SKEW_MS_MAX:
+        raise TimestampExpired(
+            f"ts may differ from the server's clock by {limits.TS_SKEW_MS_MAX} ms; it must be the "
+            "time now in ms since 1970 UTC"
+        )

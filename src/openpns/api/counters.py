@@ -7,9 +7,9 @@ The admin port reads the file and adds up the rows.
 import fcntl
 import mmap
 import os
+import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from prometheus_client.core import (
@@ -39,60 +39,80 @@ _ACTION_INDEX: Final = {action: index for index, action in enumerate(_ACTIONS)}
 _CODE_INDEX: Final = {code: index for index, code in enumerate(_CODES)}
 
 _CELL_BYTES: Final = 8
-_REQUESTS: Final = 0
 _LATENCY: Final = len(_ACTIONS) * len(_CODES)
 _LATENCY_CELLS: Final = len(BUCKETS_S) + 2  # the buckets, +Inf, the sum in µs
-_IN_FLIGHT: Final = _LATENCY + len(_ACTIONS) * _LATENCY_CELLS
-_STORAGE_ERRORS: Final = _IN_FLIGHT + 1
+_GAUGE: Final = _LATENCY + len(_ACTIONS) * _LATENCY_CELLS
+_GAUGES: Final = (
+    ("openpns_requests_in_flight", "Requests in flight."),
+    ("openpns_connections", "Open connections."),
+    ("openpns_received_bytes", "Bytes of larger request bodies in memory."),
+    ("openpns_unsent_bytes", "Bytes of responses that clients have not taken yet."),
+)
+_STORAGE_ERRORS: Final = _GAUGE + len(_GAUGES)
 _CELLS: Final = _STORAGE_ERRORS + 1
 _ROW_BYTES: Final = _CELLS * _CELL_BYTES
 
 
-def create_counter_file(path: Path, rows: int) -> None:
-    """Create a file of counters that are 0; `rows` workers may use it at once."""
-    path.write_bytes(bytes(rows * _ROW_BYTES))
+def create_counter_file(rows: int) -> int:
+    """Return the descriptor of a new file of counters that are 0, without a name.
+
+    `rows` workers may use it at once. It needs no folder on Linux.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("openpns-counters")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, rows * _ROW_BYTES)
+    return descriptor
 
 
 class Counters:
-    """The row of one worker in the file `path`; None for a row of this process alone."""
+    """The row of one worker in a file of counters; None for a row of this process alone.
 
-    def __init__(self, path: Path | None = None) -> None:
-        if path is None:
+    The descriptor stays open: closing any of a process releases its row.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        if descriptor is None:
             self._cells = memoryview(bytearray(_ROW_BYTES)).cast("Q")
         else:
-            descriptor = os.open(path, os.O_RDWR)  # never closed: closing it releases the row
             row = _claim_row(descriptor)
             memory = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
             self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
-            self._cells[_IN_FLIGHT] = 0  # a worker that died may have left some
+            for gauge in range(_GAUGE, _GAUGE + len(_GAUGES)):
+                self._cells[gauge] = 0  # a worker that died may have left some
 
-    def begin(self) -> None:
-        """Count a request that begins."""
-        self._cells[_IN_FLIGHT] += 1
+    def set_gauges(
+        self, in_flight: int, connections: int, received_bytes: int, unsent_bytes: int
+    ) -> None:
+        """Set what this worker has in hand at the moment; see `_GAUGES`."""
+        values = (in_flight, connections, received_bytes, unsent_bytes)
+        for cell, value in enumerate(values, _GAUGE):
+            self._cells[cell] = value
 
-    def end(self, action: str, code: int, duration_s: float, *, is_storage_error: bool) -> None:
-        """Count a request that has its response.
-
-        `action` is NO_ACTION if it is not known.
-        """
+    def count(self, action: str, code: int, duration_s: float) -> None:
+        """Count a request that has its response; `action` is NO_ACTION if it is not known."""
         cells = self._cells
         index = _ACTION_INDEX[action]
-        cells[_IN_FLIGHT] -= 1
-        cells[_REQUESTS + index * len(_CODES) + _CODE_INDEX[code]] += 1
+        cells[index * len(_CODES) + _CODE_INDEX[code]] += 1
         latency = _LATENCY + index * _LATENCY_CELLS
         cells[latency + bisect_left(BUCKETS_S, duration_s)] += 1
         cells[latency + _LATENCY_CELLS - 1] += int(duration_s * 1e6)
-        if is_storage_error:
-            cells[_STORAGE_ERRORS] += 1
+
+    def count_storage_error(self) -> None:
+        """Count a request that failed because of the database."""
+        self._cells[_STORAGE_ERRORS] += 1
 
     def total(self) -> list[int]:
         """Return the cells of this row."""
         return list(self._cells)
 
 
-def read_total(path: Path) -> list[int]:
-    """Return the cells of a file, summed over all workers."""
-    cells = memoryview(path.read_bytes()).cast("Q")
+def read_total(descriptor: int) -> list[int]:
+    """Return the cells of a file of counters, summed over all workers."""
+    size = os.fstat(descriptor).st_size
+    cells = memoryview(os.pread(descriptor, size, 0)).cast("Q")
     return [sum(cells[cell::_CELLS]) for cell in range(_CELLS)]
 
 
@@ -114,15 +134,14 @@ class CounterCollector(Collector):
         )
         for index, action in enumerate(_ACTIONS):
             for code_index, code in enumerate(_CODES):
-                count = self._cells[_REQUESTS + index * len(_CODES) + code_index]
+                count = self._cells[index * len(_CODES) + code_index]
                 if count:
                     requests.add_metric((action, str(code)), count)
             self._add_latency(latency, index, action)
         yield requests
         yield latency
-        yield GaugeMetricFamily(
-            "openpns_requests_in_flight", "Requests in flight.", value=self._cells[_IN_FLIGHT]
-        )
+        for index, (name, meaning) in enumerate(_GAUGES):
+            yield GaugeMetricFamily(name, meaning, value=self._cells[_GAUGE + index])
         yield CounterMetricFamily(
             "openpns_storage_errors",
             "Requests that failed because of the database.",

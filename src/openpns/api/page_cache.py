@@ -6,7 +6,7 @@ data. A cached response is used only if it was read at that revision.
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from openpns.core.actions import Fragment
 from openpns.kit.in_flight import SingleFlight
@@ -18,13 +18,9 @@ _SHARE_MAX: Final = 8
 """A response may take at most this part of the cache, so that one does not evict all others."""
 
 
-class CacheKey(NamedTuple):
-    """What a cached response depends on, except the customer's revision."""
-
-    customer_id: str
-    action: str
-    content_type: str | None
-    body: bytes
+CacheKey: TypeAlias = tuple[str, str, str | None, bytes]
+"""What a cached response depends on, except the customer's revision: customer, action, Content-Type
+and body."""
 
 
 class PageCache:
@@ -87,4 +83,5 @@ class PageCache:
 
 
 def _size(key: CacheKey, page: bytes) -> int:
-    return len(key.body) + len(key.content_type or "") + len(page) + _ENTRY_BYTES
+    _, _, content_type, body = key
+    return len(body) + len(content_type or "") + len(page) + _ENTRY_BYTES

@@ -3,24 +3,21 @@
 Read `_respond` from top to bottom: the order of its checks is part of the API.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from functools import partial
-from time import perf_counter
 from typing import Final
 
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
-from openpns.api.authentication import CACHED_KEY_BYTES, Authenticator
-from openpns.api.page_cache import CacheKey, PageCache
+from openpns.api.authentication import CACHED_KEY_BYTES, Authenticator, check_head
+from openpns.api.page_cache import PageCache
 from openpns.api.registry import ACTIONS
-from openpns.api.request_body import BodyBudget, BodyDeadline
 from openpns.api.request_log import RequestLog, RequestRecord
 from openpns.core.actions import Fragment
 from openpns.core.context import Context, RequestFacts, Services
 from openpns.errors import (
-    BodyTooLarge,
     InternalError,
     MethodNotAllowed,
     Overloaded,
@@ -30,33 +27,13 @@ from openpns.errors import (
     WireError,
 )
 from openpns.protocol import envelope
-from openpns.protocol.headers import PATHS, read_headers
+from openpns.protocol.headers import PATHS, PublicHeaders, read_headers
+from openpns.storage.store import NamedRow
+from openpns.transport.messages import Reply, Request
 
+_TARGETS: Final = frozenset(path.encode() for path in PATHS)
 UNKNOWN_KEY: Final = "(unknown)"
 """An unknown access key in the log; no access key can be written like this."""
-
-HeaderList = list[tuple[str, str]]
-
-ReadBody = Callable[[int], Awaitable[bytes | None]]
-"""Return the body, or None if it has more bytes than the argument."""
-
-
-class Reply:
-    """A response, ready to be sent; `close` is called once the body was sent, or cannot be."""
-
-    __slots__ = ("body", "close", "headers", "status")
-
-    def __init__(
-        self,
-        status: int,
-        headers: HeaderList,
-        body: bytes | AsyncGenerator[bytes, None],
-        close: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.close = close
 
 
 class Api:
@@ -67,69 +44,77 @@ class Api:
         services: Services,
         secret_box: SecretBox,
         request_log: RequestLog,
-        body_bytes_max: int = limits.BODY_BYTES_MAX,
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
-        body_timeout_ms: int = limits.BODY_TIMEOUT_MS,
         cache_bytes_max: int = limits.CACHE_BYTES_MAX,
-        body_buffer_bytes_max: int = limits.BODY_BUFFER_BYTES_MAX,
     ) -> None:
         self._services = services
+        self._ids = services.ids
         self._authenticator = Authenticator(secret_box, cache_bytes_max // CACHED_KEY_BYTES)
         self._request_log = request_log
-        self._body_bytes_max = body_bytes_max
         self._in_flight_max = in_flight_max
-        self.body_budget = BodyBudget(max(body_buffer_bytes_max, body_bytes_max))
-        """The bytes that larger bodies may take together; one body is always admitted."""
-        self._deadline = BodyDeadline(body_timeout_ms)
         self._pages = PageCache(cache_bytes_max)
         self._rates = services.rates
-        self._in_flight = 0
+        self.in_flight = 0
+        """Requests in hand, streamed responses included."""
 
-    async def handle(
-        self, method: str, path: str, headers: Iterable[tuple[str, str]], read_body: ReadBody
-    ) -> Reply:
-        """Return the response to one request; a failure is a response, too.
-
-        The path is without the query; the names of the headers are in lower case.
-        """
-        record = RequestRecord(self._services.ids.request_id(), perf_counter())
-        self._request_log.begin()
-        is_finished = True
+    async def respond(self, request: Request) -> Reply:
+        """Return the response to a request; a failure is a response, too."""
+        record = RequestRecord(self._ids.request_id(), request.arrived_s)
+        self.in_flight += 1
         try:
-            fragment = await self._respond(record, method, path, headers, read_body)
-            if isinstance(fragment, bytes):
-                return Reply(200, _headers(record), envelope.success(record.request_id, fragment))
-            is_finished = False
-            chunks = self._chunks(record, fragment)
-            return Reply(200, _headers(record), chunks, partial(self._end, record))
+            fragment = await self._respond(record, request)
         except WireError as error:
-            return self._fail(record, error)
+            reply = self._fail(record, error)
         except Exception as error:  # noqa: BLE001 - a bug gets a response as well
-            return self._fail(record, _bug(error))
-        finally:
-            if is_finished:
-                self._end(record)
+            reply = self._fail(record, _bug(error))
+        except BaseException:
+            self._end(record)
+            raise
+        else:
+            request_id, owner = record.request_id.encode(), record.customer_id or ""
+            if not isinstance(fragment, bytes):
+                chunks = self._chunks(record, fragment)
+                return Reply(200, _headers(request_id), chunks, owner, partial(self._end, record))
+            reply = Reply(200, _headers(request_id), envelope.success(request_id, fragment), owner)
+        self._end(record)
+        return reply
 
-    async def _respond(
-        self,
-        record: RequestRecord,
-        method: str,
-        path: str,
-        headers: Iterable[tuple[str, str]],
-        read_body: ReadBody,
-    ) -> Fragment:
+    async def admit(self, request: Request) -> WireError | None:
+        """Return why the body of a request must not be sent, if its headers say so.
+
+        Without a known key and a fresh ts nobody can let the server take in a large body.
+        """
+        try:
+            _check_target(request)
+            public = read_headers(request.headers, request.repeated)
+            row = await self._find_key(public, request)
+            key = None if row is None else access_keys.read_row(row)
+            check_head(public, key, self._services.clock())
+        except WireError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a bug gets a response as well
+            return _bug(error)
+        return None
+
+    def _find_key(self, public: PublicHeaders, request: Request) -> Awaitable[NamedRow | None]:
+        # No access key is longer; a text of many KiB must not reach the database or its cache.
+        access_key = public.access_key[: limits.ACCESS_KEY_CHARS_MAX + 1]
+        return access_keys.find_row(self._services.store, access_key, request.arrived_s)
+
+    async def _respond(self, record: RequestRecord, request: Request) -> Fragment:
         services = self._services
-        if path not in PATHS:
-            raise PathNotFound("the path must be /api/pns/")
-        if method != "POST":
-            raise MethodNotAllowed("the method must be POST")
-        body = await self._read_body(record, read_body)
-        public = read_headers(headers)
-        found = await access_keys.find(services.store, public.access_key)
+        _check_target(request)
+        if request.fault is not None:
+            raise request.fault
+        if self.in_flight > self._in_flight_max:
+            raise Overloaded("too many requests at once; nothing was written")
+        body = request.body
+        public = read_headers(request.headers, request.repeated)
+        row = await self._find_key(public, request)
         # An unknown key may be a secret that was pasted into the wrong place. Its line in the log
         # must take as long to write as that of a known key.
-        record.access_key = UNKNOWN_KEY if found is None else public.access_key
-        key = self._authenticator.check(public, body, found, services.clock())
+        record.access_key = UNKNOWN_KEY if row is None else public.access_key
+        key = self._authenticator.check(public, body, row, services.clock())
         principal = key.principal
         record.customer_id = principal.customer_id
         if principal.rate_per_s is not None or self._rates.is_for_all:
@@ -142,42 +127,30 @@ class Api:
             raise PermissionDenied("the accessKey may only read")
         if action.depends_on is not None:
             revision: int = getattr(key.revisions, action.depends_on)
-            cache_key = CacheKey(principal.customer_id, public.action, public.content_type, body)
+            cache_key = (principal.customer_id, public.action, public.content_type, body)
             cached = self._pages.find(cache_key, revision)
             if cached is not None:
                 return cached
-        request = action.read(body, public.content_type)
-        token = getattr(request, "client_token", None)
+        fields = action.read(body, public.content_type)
+        token = getattr(fields, "client_token", None)
         facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token)
         context = Context(services, principal, facts)
         if action.depends_on is None:
-            return action.encode(await action.rule(context, **request.parameters()))
+            return action.encode(await action.rule(context, **fields.parameters()))
 
         async def read() -> tuple[int, Fragment]:
-            result = await action.rule(context, **request.parameters())
+            result = await action.rule(context, **fields.parameters())
             return result.revision, action.encode(result)
 
         return await self._pages.read(cache_key, revision, read)
-
-    async def _read_body(self, record: RequestRecord, read_body: ReadBody) -> bytes:
-        """Read the body; from then on the request is in flight."""
-        body = await self._deadline.read(read_body(self._body_bytes_max), record.started_s)
-        if body is None:
-            raise BodyTooLarge(f"the body may have at most {self._body_bytes_max} bytes")
-        if self._in_flight >= self._in_flight_max:
-            raise Overloaded("too many requests at once; nothing was written")
-        self._in_flight += 1
-        record.is_in_flight = True
-        return body
 
     def _end(self, record: RequestRecord) -> None:
         if record.is_finished:
             return
         record.is_finished = True
-        self._in_flight -= record.is_in_flight
+        self.in_flight -= 1
         self._request_log.end(record)
-        # The error's traceback refers to this record: a cycle, which would keep the body and the
-        # connection for a while (Granian closes it only when nothing can read from it any more).
+        # The error's traceback refers to this record: a cycle, which would keep the body alive.
         record.error = None
 
     async def _chunks(
@@ -186,12 +159,12 @@ class Api:
         """Send a response in chunks; the request is in flight until the last one."""
         try:
             async with aclosing(fragment):
-                yield envelope.success_begin(record.request_id) + b","
+                yield envelope.success_begin(record.request_id.encode()) + b","
                 async for chunk in fragment:
                     yield chunk
             yield envelope.ENVELOPE_END
         except Exception as error:  # noqa: BLE001 - whatever it is
-            # The status is sent already: truncate the response and log that. The HTTP server logs
+            # The status is sent already: truncate the response and log that. The event loop logs
             # what it is given, so it gets no error that quotes data.
             record.error = error if isinstance(error, WireError) else InternalError()
             record.error.__cause__ = error.__cause__ if record.error is error else error
@@ -202,12 +175,21 @@ class Api:
 
     def _fail(self, record: RequestRecord, error: WireError) -> Reply:
         record.error = error
-        headers = _headers(record)
+        request_id = record.request_id.encode()
+        headers = _headers(request_id)
         if isinstance(error, MethodNotAllowed):
-            headers.append(("allow", "POST"))
+            headers += b"allow: POST\r\n"
         if error.retry_after_s is not None:
-            headers.append(("retry-after", f"{error.retry_after_s:.0f}"))
-        return Reply(error.http_status, headers, envelope.failure(record.request_id, error))
+            headers += b"retry-after: %.0f\r\n" % error.retry_after_s
+        body = (envelope.failure(record.request_id, error),)
+        return Reply(error.http_status, headers, body, record.customer_id or "")
+
+
+def _check_target(request: Request) -> None:
+    if request.target not in _TARGETS and request.path not in PATHS:
+        raise PathNotFound("the path must be /api/pns/")
+    if request.method != b"POST":
+        raise MethodNotAllowed("the method must be POST")
 
 
 def _bug(error: Exception) -> InternalError:
@@ -216,5 +198,5 @@ def _bug(error: Exception) -> InternalError:
     return failure
 
 
-def _headers(record: RequestRecord) -> HeaderList:
-    return [("content-type", "application/json"), ("x-request-id", record.request_id)]
+def _headers(request_id: bytes) -> bytes:
+    return b"content-type: application/json\r\nx-request-id: %b\r\n" % request_id

@@ -7,6 +7,8 @@ without its text, which may quote data.
 from time import perf_counter
 from typing import Any, Final
 
+import msgspec
+
 from openpns import limits
 from openpns.api.counters import NO_ACTION, Counters
 from openpns.core.logs import LineBound, describe_error
@@ -29,32 +31,21 @@ LINES_PER_S_MAX: Final = 20
 exceed their key's rate; further ones are only counted."""
 
 
-class RequestRecord:
-    """The facts of a request, as they become known."""
+class RequestRecord(msgspec.Struct):
+    """The facts of a request, as they become known.
 
-    __slots__ = (
-        "access_key",
-        "action",
-        "customer_id",
-        "error",
-        "is_finished",
-        "is_in_flight",
-        "is_truncated",
-        "request_id",
-        "started_s",
-    )
+    Attributes:
+        is_truncated: Whether its response could not be sent completely.
+    """
 
-    def __init__(self, request_id: str, started_s: float) -> None:
-        self.request_id = request_id
-        self.started_s = started_s
-        self.action = NO_ACTION
-        self.access_key: str | None = None
-        self.customer_id: str | None = None
-        self.error: WireError | None = None
-        self.is_in_flight = False
-        self.is_truncated = False
-        """Whether its response could not be sent completely."""
-        self.is_finished = False
+    request_id: str
+    started_s: float
+    action: str = NO_ACTION
+    access_key: str | None = None
+    customer_id: str | None = None
+    error: WireError | None = None
+    is_truncated: bool = False
+    is_finished: bool = False
 
 
 class RequestLog:
@@ -69,16 +60,16 @@ class RequestLog:
         self._log = log
         self._slow_s = slow_ms / _SECOND_MS
         self._bound = LineBound(log, LINES_PER_S_MAX)
-        self.begin = counters.begin
 
     def end(self, record: RequestRecord) -> None:
         """Count a request that has its response; log it if it failed or was slow."""
         duration_s = perf_counter() - record.started_s
         error = record.error
-        code = error.code if error is not None else 0
-        is_storage_error = isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded)
-        self._counters.end(record.action, code, duration_s, is_storage_error=is_storage_error)
+        code = 0 if error is None else error.code
+        self._counters.count(record.action, code, duration_s)
         if error is not None:
+            if isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded):
+                self._counters.count_storage_error()
             # Before the signature is checked, anybody may have sent the request; a key over its
             # rate sends many. Neither may fill the disk with lines.
             is_bounded = record.customer_id is None or isinstance(error, RateLimited)

@@ -48,6 +48,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    _open_standard_streams()
     try:
         # https://no-color.org: any value but an empty one. click itself does not look at it.
         cli(standalone_mode=True, color=False if os.environ.get("NO_COLOR") else None)
@@ -63,3 +64,15 @@ def main() -> None:
             err=True,
         )
         sys.exit(ExitCode.FAILED)
+
+
+def _open_standard_streams() -> None:
+    """Open those that are closed; else a file or a socket would get their descriptor."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:  # it is open, but not for Python
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Structured logs, as JSON or text, including the lines of the HTTP server."""
+"""Structured logs, as JSON or text, including those of libraries."""
 
 import asyncio
 import logging
@@ -108,16 +108,6 @@ class LineBound:
         counts = {str(code): count for code, count in sorted(self._omitted.items())}
         self._omitted.clear()
         self._log.warning("requests failed, not logged one by one", by_code=counts)
-
-
-def granian_config() -> dict[str, Any]:
-    """Return the logging settings with which Granian logs through the root logger."""
-    propagated = {"handlers": [], "propagate": True}
-    return {
-        "handlers": {},
-        "formatters": {},
-        "loggers": {"_granian": propagated, "granian.access": propagated},
-    }
 
 
 def logger() -> Any:

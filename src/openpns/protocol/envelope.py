@@ -25,16 +25,19 @@ class Failure(msgspec.Struct, rename="camel"):
     request_id: str
 
 
-def success_begin(request_id: str) -> bytes:
+def success_begin(request_id: bytes) -> bytes:
     """Return the beginning of a success; a comma and a fragment may follow."""
-    return b'{"code":0,"msg":"success","requestId":"%s"' % request_id.encode()
+    return b'{"code":0,"msg":"success","requestId":"%b"' % request_id
 
 
-def success(request_id: str, fragment: bytes = b"") -> bytes:
-    """Return a whole successful response; a fragment is one JSON member, or empty."""
+def success(request_id: bytes, fragment: bytes = b"") -> tuple[bytes, ...]:
+    """Return a whole successful response in pieces; a fragment is one JSON member, or empty.
+
+    The fragment is a piece of its own, so that a large one is not copied.
+    """
     if not fragment:
-        return success_begin(request_id) + ENVELOPE_END
-    return b"%s,%s}" % (success_begin(request_id), fragment)
+        return success_begin(request_id), ENVELOPE_END
+    return success_begin(request_id) + b",", fragment, ENVELOPE_END
 
 
 def failure(request_id: str, error: WireError) -> bytes:

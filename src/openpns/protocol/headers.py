@@ -3,7 +3,7 @@
 Source: docs/api/README.md; docs/api/signing.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,15 +18,15 @@ PATH: Final = "/api/pns/"
 PATHS: Final = frozenset({"/api/pns/", "/api/pns", "/v1/api/pns/", "/v1/api/pns"})
 """Every path of the API; PATH is the usual one."""
 
-_REQUIRED: Final = ("accesskey", "action", "biztype", "ts", "sign")
 _SPELLED: Final = {
-    "accesskey": "accessKey",
-    "action": "action",
-    "biztype": "bizType",
-    "ts": "ts",
-    "sign": "sign",
-    "algorithm": "algorithm",
+    b"accesskey": "accessKey",
+    b"action": "action",
+    b"biztype": "bizType",
+    b"ts": "ts",
+    b"sign": "sign",
+    b"algorithm": "algorithm",
 }
+_REQUIRED: Final = (b"accesskey", b"action", b"biztype", b"ts", b"sign")
 _TS_DIGITS_MAX: Final = 19
 
 
@@ -35,48 +35,71 @@ class PublicHeaders(msgspec.Struct, frozen=True):
 
     access_key: str
     action: str
-    biz_type: str
-    ts: str
+    biz_type: bytes
+    ts_ms: int
+    """The time of the request, in ms since 1970 UTC."""
     sign: str
     algorithm: str
     content_type: str | None
-
-    @property
-    def ts_ms(self) -> int:
-        """The time of the request, in ms since 1970 UTC."""
-        return int(self.ts)
+    signed_text: bytes
+    """The text to sign before the body."""
 
 
-def read_headers(headers: Iterable[tuple[str, str]]) -> PublicHeaders:
-    """Return the public headers; `headers` are all that were sent, names in lower case.
+def read_headers(found: Mapping[bytes, bytes], repeated: Sequence[bytes] = ()) -> PublicHeaders:
+    """Return the public headers.
+
+    Args:
+        found: All headers that were sent, names in lower case.
+        repeated: The names of those that were sent more than once.
 
     Raises:
-        MissingHeaders: One or several are missing or empty.
+        MissingHeaders: One or several are missing, empty or not ASCII.
         ParameterError: One was sent twice, or the algorithm is unknown.
         TimestampExpired: ts is not a number.
     """
-    sent = [*headers]
-    found = dict(sent)
-    missing = [_SPELLED[name] for name in _REQUIRED if not found.get(name)]
-    if missing:
-        raise MissingHeaders(", ".join(missing))
-    if len(found) < len(sent):
-        _refuse_repeated([name for name, _ in sent])
-    ts = found["ts"]
-    if not (ts.isascii() and ts.isdigit() and len(ts) <= _TS_DIGITS_MAX):
+    try:
+        access_key, action, biz_type = found[b"accesskey"], found[b"action"], found[b"biztype"]
+        ts, sign = found[b"ts"], found[b"sign"]
+    except KeyError:
+        raise _missing(found) from None
+    signed_text = signing.text_of_headers(access_key, action, biz_type, ts)
+    if not (
+        access_key and action and biz_type and ts and sign
+        and signed_text.isascii() and sign.isascii()
+    ):  # fmt: skip
+        raise _missing(found)
+    if repeated:
+        _refuse_repeated(repeated)
+    if not (ts.isdigit() and len(ts) <= _TS_DIGITS_MAX):
         raise TimestampExpired("ts must be the time now in ms since 1970 UTC, in digits")
-    algorithm = found.get("algorithm") or "md5"
-    if algorithm not in signing.ALGORITHMS:
+    algorithm = found.get(b"algorithm") or b"md5"
+    if algorithm not in _ALGORITHMS:
         raise ParameterError("algorithm must be md5 or sha256")
+    content_type = found.get(b"content-type")
     return PublicHeaders(
-        found["accesskey"], found["action"], found["biztype"], ts, found["sign"], algorithm,
-        found.get("content-type"),
-    )  # fmt: skip
+        access_key.decode(),
+        action.decode(),
+        biz_type,
+        int(ts),
+        sign.decode(),
+        _ALGORITHMS[algorithm],
+        None if content_type is None else content_type.decode("latin-1"),
+        signed_text,
+    )
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
-    for index, name in enumerate(names):
-        if name in _SPELLED and name in names[:index]:
+_ALGORITHMS: Final = {name.encode(): name for name in signing.ALGORITHMS}
+
+
+def _missing(found: Mapping[bytes, bytes]) -> MissingHeaders:
+    values = {name: found.get(name, b"") for name in _REQUIRED}
+    missing = [_SPELLED[name] for name, value in values.items() if not (value and value.isascii())]
+    return MissingHeaders(", ".join(missing))
+
+
+def _refuse_repeated(names: Sequence[bytes]) -> None:
+    for name in names:
+        if name in _SPELLED:
             raise ParameterError(f"the header {_SPELLED[name]} must be sent once")
 
 

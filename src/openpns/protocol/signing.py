@@ -9,11 +9,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-# The protocol prescribes md5; `usedforsecurity=False` permits it in a FIPS build.
-_DIGESTS: Final[dict[str, Callable[[bytes], Any]]] = {
-    "md5": partial(hashlib.md5, usedforsecurity=False),
-    "sha256": hashlib.sha256,
-}
+
+def _md5() -> Callable[[bytes], Any]:
+    """Return md5, which the protocol prescribes.
+
+    A FIPS build permits it only with an argument, which doubles the time of a call.
+    """
+    try:
+        hashlib.md5(b"")  # noqa: S324
+    except ValueError:
+        return partial(hashlib.md5, usedforsecurity=False)
+    return hashlib.md5
+
+
+_DIGESTS: Final[dict[str, Callable[[bytes], Any]]] = {"md5": _md5(), "sha256": hashlib.sha256}
 
 ALGORITHMS: Final = frozenset(_DIGESTS)
 """Values of the header `algorithm`; md5 is the default."""
@@ -24,10 +33,20 @@ def text_before_secret(access_key: str, action: str, biz_type: str, ts: str, bod
 
     `ts` and `body` are exactly as sent; an empty body has no `&body=`.
     """
-    head = f"accessKey={access_key}&action={action}&bizType={biz_type}&ts={ts}"
+    headers = (value.encode() for value in (access_key, action, biz_type, ts))
+    return add_body(text_of_headers(*headers), body)
+
+
+def text_of_headers(access_key: bytes, action: bytes, biz_type: bytes, ts: bytes) -> bytes:
+    """Return the text to sign, up to the body."""
+    return b"accessKey=%b&action=%b&bizType=%b&ts=%b" % (access_key, action, biz_type, ts)
+
+
+def add_body(headers_text: bytes, body: bytes) -> bytes:
+    """Return the text to sign, up to the value of the secret; see `text_of_headers`."""
     if not body:
-        return f"{head}&accessSecret=".encode()
-    return b"%s&body=%s&accessSecret=" % (head.encode(), body)
+        return headers_text + b"&accessSecret="
+    return b"%b&body=%b&accessSecret=" % (headers_text, body)
 
 
 def sign(
@@ -44,30 +63,19 @@ def sign(
     Raises:
         KeyError: The algorithm is unknown.
     """
-    digest = _begin(algorithm, text_before_secret(access_key, action, biz_type, ts, body))
-    return _finish(digest, access_secret.encode())
+    text = text_before_secret(access_key, action, biz_type, ts, body) + access_secret.encode()
+    hexdigest: str = _DIGESTS[algorithm](text).hexdigest()
+    return hexdigest
 
 
 def matches(signature: str, before_secret: bytes, secrets: Sequence[bytes], algorithm: str) -> bool:
     """Return whether a signature was made with one of the secrets, in constant time.
 
     All secrets are tried, so that the time does not depend on which one matches. `before_secret` is
-    the result of `text_before_secret`.
+    the result of `add_body`; the signature is ASCII.
     """
-    digest = _begin(algorithm, before_secret)
+    digest = _DIGESTS[algorithm]
     found = False
     for secret in secrets:
-        found |= hmac.compare_digest(_finish(digest, secret), signature)
+        found |= hmac.compare_digest(digest(before_secret + secret).hexdigest(), signature)
     return found
-
-
-def _begin(algorithm: str, before_secret: bytes) -> Any:
-    return _DIGESTS[algorithm](before_secret)
-
-
-def _finish(begun: Any, secret: bytes) -> str:
-    """Add a secret to a copy of the digest: a long body is hashed once for all secrets."""
-    digest = begun.copy()
-    digest.update(secret)
-    hexdigest: str = digest.hexdigest()
-    return hexdigest

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
 
@@ -43,7 +42,7 @@ class AdminServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_port = False  # fail if another program listens there
 
-    def __init__(self, settings: Settings, counters: Path) -> None:
+    def __init__(self, settings: Settings, counters: int) -> None:
         # All probes share one connection.
         self._settings = msgspec.structs.replace(settings, postgres_connections_max=1)
         self._counters = counters
@@ -97,7 +96,7 @@ class AdminServer(ThreadingHTTPServer):
         try:
             cells = read_total(self._counters)
         except OSError as error:
-            reason = f"no metrics: cannot read {self._counters} ({error.strerror}); restart openpns"
+            reason = f"no metrics: cannot read the counters ({error.strerror}); restart openpns"
             return 503, _TEXT, f"{reason}\n".encode()
         registry = CollectorRegistry()
         registry.register(CounterCollector(cells))

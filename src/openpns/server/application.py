@@ -5,8 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from openpns.accounts import master_key
 from openpns.api.authentication import CACHED_KEY_BYTES
@@ -20,12 +19,9 @@ from openpns.core.context import Services
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
-
-COUNTERS_VARIABLE: Final = "OPENPNS_INTERNAL_COUNTERS"
-"""The file of the workers' counters; set by `openpns serve` for its workers."""
 
 CLEAN_UP_S: Final = 30.0
 
@@ -34,7 +30,8 @@ class Application:
     """One worker: the open database, the API on it, and the background tasks.
 
     Args:
-        environ: Contains the master key and the file of counters.
+        environ: Contains the master key.
+        counters: Those of this worker.
         ids: None leases a worker id for Snowflake ids.
         wrap_store: Applied to the open database; tests use it to inject faults.
     """
@@ -45,12 +42,14 @@ class Application:
         environ: Mapping[str, str],
         clock: Clock = now_ms,
         ids: IdSource | None = None,
+        counters: Counters | None = None,
         wrap_store: Callable[[Store], Store] = lambda store: store,
     ) -> None:
         self._settings = settings
         self._environ = environ
         self._clock = clock
         self._fixed_ids = ids
+        self._counters = counters or Counters()
         self._wrap_store = wrap_store
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._store: Store | None = None
@@ -101,17 +100,13 @@ class Application:
             rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
         )
         self._tasks.append(asyncio.create_task(_clean(services)))
-        counters = _open_counters(self._environ.get(COUNTERS_VARIABLE))
-        request_log = RequestLog(counters, logs.logger(), settings.slow_request_ms)
+        request_log = RequestLog(self._counters, logs.logger(), settings.slow_request_ms)
         return Api(
             services,
             secret_box,
             request_log,
-            settings.body_bytes_max,
             settings.requests_in_flight_max,
-            settings.body_timeout_ms,
             settings.cache_bytes_max,
-            settings.body_buffer_bytes_max,
         )
 
     async def _lease(self, store: Store) -> Snowflake:
@@ -142,16 +137,6 @@ async def _clean(services: Services) -> None:
             logs.logger().warning("expired rows not deleted", why=error.msg)
 
 
-def _open_counters(file: str | None) -> Counters:
-    """Return the worker's row of the file; without a file, counters that nobody reads."""
-    if file is not None:
-        try:
-            return Counters(Path(file))
-        except OSError as error:
-            logs.logger().warning("requests not counted", file=file, why=error.strerror)
-    return Counters()
-
-
 async def open_checked(settings: Settings) -> Store:
     """Open the database and make sure that its migrations are current.
 
@@ -170,8 +155,3 @@ async def open_checked(settings: Settings) -> Store:
         await store.close()
         raise
     return store
-
-
-def from_environ(**parts: Any) -> Application:
-    """Return an application with the settings of the environment; see `load_settings`."""
-    return Application(load_settings({}, os.environ), os.environ, **parts)

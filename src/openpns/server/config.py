@@ -64,20 +64,69 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_buffer_bytes_max: Annotated[
         int,
         integer(
-            "Bytes that one worker reserves for bodies over 16 KiB while they arrive; requests "
-            "beyond that are answered 503.",
+            "Bytes of request bodies over 16 KiB that one worker holds at once; requests beyond "
+            "that are answered 503.",
             1024,
             2**40,
         ),
     ] = limits.BODY_BUFFER_BYTES_MAX
+    send_buffer_bytes_max: Annotated[
+        int,
+        integer(
+            "Bytes of responses that one worker holds for clients which do not take them; beyond "
+            "that, it closes connections of the customer who has the most.",
+            1024,
+            2**40,
+        ),
+    ] = limits.SEND_BUFFER_BYTES_MAX
     header_timeout_ms: Annotated[
         int,
         integer(
-            "Time limit for a connection to send the next headers, idle time included, in ms.",
+            "Time limit for a new connection to begin a request, and for headers to arrive, in ms.",
             100,
             600_000,
         ),
     ] = limits.HEADER_TIMEOUT_MS
+    idle_timeout_ms: Annotated[
+        int,
+        integer("Time until a connection without a request is closed, in ms.", 100, 3_600_000),
+    ] = limits.IDLE_TIMEOUT_MS
+    send_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time limit for a client to take a response, for each MiB of it, in ms.", 100, 600_000
+        ),
+    ] = limits.SEND_TIMEOUT_MS
+    connections_max: Annotated[
+        int,
+        integer(
+            "Open connections per worker; if all are taken, a new one replaces one that sends no "
+            "request, or waits.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.CONNECTIONS_MAX
+    connections_per_address_max: Annotated[
+        int,
+        integer("Open connections per worker from one IP address.", 1, 1_000_000),
+    ] = limits.CONNECTIONS_PER_ADDRESS_MAX
+    tls_cert: (
+        Annotated[
+            str,
+            text(
+                "File with the TLS certificate and its chain, in PEM; plain HTTP if not set.",
+                allowed="a file that can be read",
+            ),
+        ]
+        | None
+    ) = None
+    tls_key: (
+        Annotated[
+            str,
+            text("File with the private key of `tls_cert`.", allowed="a file that can be read"),
+        ]
+        | None
+    ) = None
     phones_in_group_max: Annotated[
         int, integer("Largest number of phones in a group.", 1, 1_000_000)
     ] = limits.PHONES_IN_GROUP_MAX

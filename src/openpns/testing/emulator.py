@@ -4,26 +4,26 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
 from openpns import limits
-from openpns.api.pipeline import ReadBody, Reply
 from openpns.client.group_types import Group
 from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
-from openpns.errors import ParameterError
+from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
-from openpns.protocol.headers import PATHS
+from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
 from openpns.testing.faults import NOTHING, Faults
-from openpns.testing.http import HttpServer, Request
 from openpns.testing.requests import ReceivedRequest, body_as_dict
 from openpns.testing.service import EmulatedService, Key
 from openpns.testing.state_file import SOURCE, GroupState, parse, read_file
+from openpns.transport.listener import Bounds, Listener
+from openpns.transport.messages import Reply, Request
+from openpns.transport.sockets import listen
 
 ACCESS_KEY: Final = "emulator-key"
 ACCESS_SECRET: Final = "emulator-secret"  # noqa: S105 - public
@@ -229,18 +229,21 @@ class Emulator:
     async def _live(self, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        http = self._http = HttpServer(self._answer, self.clock)
         try:
             self._service = await self._new_service()
-            host, port = await http.start(*self._address)
+            listening = listen("port", *self._address)
         except BaseException as error:  # noqa: BLE001 - `start` raises it
             started.set_exception(error)
             return
-        host = _WILDCARDS.get(host, host)
-        self.base_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        started.set_result(None)
-        await self._stopping.wait()
-        await http.stop()
+        with listening:
+            bounds = Bounds(body_bytes_max=self._bounds["body_bytes_max"])
+            self._listener = Listener(self, bounds, self.clock)
+            self._listener.start(listening)
+            host, port = listening.getsockname()[:2]
+            self.base_url = f"http://{host_in_url(_WILDCARDS.get(host, host))}:{port}"
+            started.set_result(None)
+            await self._stopping.wait()
+            await self._listener.stop(0)
         await self._service.close()
 
     async def _reset(self) -> None:
@@ -248,7 +251,7 @@ class Emulator:
         self.clock.reset()
         self.faults.clear()
         self._requests.clear()
-        await self._http.drop_calls()
+        self._listener.drop_requests()
         await old.close()
 
     async def _new_service(self) -> EmulatedService:
@@ -265,36 +268,39 @@ class Emulator:
         self.access_secret, self.customer_id = own.access_secret, own.customer_id
         return service
 
-    async def _answer(self, request: Request, read_body: ReadBody) -> Reply | None:
-        """Answer a request with its faults; None drops its connection."""
-        headers = dict(reversed(request.headers))  # the first one of a header that was sent twice
-        received = ReceivedRequest(headers.get("action"), headers.get("accesskey"))
+    async def respond(self, request: Request) -> Reply | None:
+        """Answer a request of a connection with its faults; not for tests."""
+        received = ReceivedRequest(_text(request, b"action"), _text(request, b"accesskey"))
+        received.body = None if request.fault else body_as_dict(request.body)
         self._requests.append(received)
-        is_api = request.method == "POST" and request.path in PATHS
+        is_api = request.method == b"POST" and request.path in PATHS
         met = self.faults.take(received.action) if is_api else NOTHING
         received.faults = met.names
         service = self._service
-
-        async def read(bytes_max: int) -> bytes | None:
-            body = await read_body(bytes_max)
-            received.body = body_as_dict(body)
-            if met.delay_s:
-                await asyncio.sleep(met.delay_s)
-            if met.make_error is not None:  # before anything is checked
-                raise met.make_error()
-            return body
-
+        if met.delay_s:
+            await asyncio.sleep(met.delay_s)
         if met.drop == "before_commit":
-            with suppress(ParameterError):  # the client has left
-                await read(self._bounds["body_bytes_max"])
             return None
-        reply = await service.api.handle(request.method, request.path, request.headers, read)
+        if met.make_error is not None:  # before anything is checked
+            request.fault = met.make_error()
+        self._listener.set_date()  # the clock may have been moved
+        reply = await service.api.respond(request)
         received.http_status = reply.status
-        if isinstance(reply.body, bytes):
-            received.code = msgspec.json.decode(reply.body, type=_Code).code
+        if isinstance(reply.body, tuple):
+            received.code = msgspec.json.decode(b"".join(reply.body), type=_Code).code
         else:
             received.code = 0
             if met.drop == "after_commit":
                 await reply.body.aclose()
-                reply.close()
+                if reply.close is not None:
+                    reply.close()
         return None if met.drop == "after_commit" else reply
+
+    async def admit(self, request: Request) -> WireError | None:
+        """Return why the body of a request must not be sent; not for tests."""
+        return await self._service.api.admit(request)
+
+
+def _text(request: Request, name: bytes) -> str | None:
+    value = request.headers.get(name)
+    return None if value is None else value.decode("ascii", "replace")

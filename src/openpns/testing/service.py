@@ -31,8 +31,6 @@ from openpns.storage import migrations
 from openpns.storage.sqlite.store import SQLiteStore
 from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
 
-_BODY_TIMEOUT_MS: Final = 3_600_000
-"""Longer than any delay of a test: a request is delayed while its body is read."""
 _GROUPS_CREATED_MS: Final = 1
 """When the groups of a state were created: the same in each run."""
 # The standard library's logging, as the test runner has configured it: pytest shows the lines of
@@ -68,8 +66,6 @@ class EmulatedService:
             services,
             secret_box,
             RequestLog(Counters(), _LOG),
-            services.body_bytes_max,
-            body_timeout_ms=_BODY_TIMEOUT_MS,
         )
 
     @classmethod

@@ -75,7 +75,7 @@ def test_emulator_names_the_place_of_an_error_in_a_file(tmp_path: Path) -> None:
 def test_emulator_reports_a_port_in_use(start: Start, run_anywhere: Run) -> None:
     port = str(start("emulator").port)
     done = run_anywhere("emulator", "--port", port, code=2)
-    assert done.err.startswith(f"openpns: cannot listen on '127.0.0.1' port {port}: ")
+    assert done.err.startswith(f"openpns: port: cannot listen on '127.0.0.1' port {port}: ")
 
 
 def test_emulator_refuses_a_dump_file_it_cannot_write(run_anywhere: Run, tmp_path: Path) -> None:

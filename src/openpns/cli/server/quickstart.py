@@ -23,9 +23,10 @@ from openpns.errors import ConfigError
 from openpns.groups import transfer
 from openpns.protocol.headers import PATH, host_in_url, signed_headers
 from openpns.server.config import Settings, load_settings
-from openpns.server.run import free_port, run
+from openpns.server.run import run
 from openpns.storage import connect
 from openpns.storage.store import Store
+from openpns.transport.sockets import listen
 
 _CUSTOMER_ID: Final = "cus_1"
 _LABEL: Final = "quickstart"
@@ -48,7 +49,7 @@ def quickstart(host: str, port: int, data: Path) -> None:
     _make_folder(data)
     url = f"sqlite:///{data.absolute() / 'openpns.db'}"
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
-    free_port("port", settings.host, settings.port)  # before the secret is shown, only once
+    listen("port", settings.host, settings.port).close()  # before the secret is shown, only once
     key, is_new = with_store(url, lambda store: _prepare(store, url), create=True, migrated=False)
     click.echo(f"database       {data / 'openpns.db'}")
     click.echo(f"customer       {key.customer_id}")

@@ -138,7 +138,12 @@ class PostgresStore:
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
-    async def get_cached(self, name: str, value: str) -> NamedRow | None:  # noqa: D102
+    async def get_cached(  # noqa: D102
+        self,
+        name: str,
+        value: str,
+        since_s: float,  # noqa: ARG002 - it is never older than the call
+    ) -> NamedRow | None:
         coalescer = self._coalescers.get(name)
         if coalescer is None:
             key = self._statements[name].cache_key

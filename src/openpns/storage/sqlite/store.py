@@ -11,11 +11,13 @@ the database busy. They hold it briefly, because there is no disk to wait for.
 import asyncio
 import contextlib
 import itertools
+import math
 import secrets
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final, cast
 
 import apsw
@@ -70,10 +72,11 @@ class SQLiteStore:
                 "that can be written"
             ) from None
         self._version_cursor = self._reader.cursor()
-        self._cached_rows: dict[tuple[str, str], NamedRow | None] = {}
+        self._cached_rows: dict[tuple[str, str], NamedRow] = {}
         self._cached_rows_max = cached_rows_max
         self._cached_version = 0
-        self._checked_in: asyncio.AbstractEventLoop | None = None
+        self._checked_s = -math.inf
+        """When the last check of the version began, by `perf_counter`."""
         self._columns: dict[str, list[str]] = {}
         self._json_sql: dict[str, str] = {}
         self._writer = Writer(self._connect, self._sql, self._lock)
@@ -88,56 +91,61 @@ class SQLiteStore:
         except apsw.Error as error:
             raise to_wire_error(error) from error
 
-    async def get_cached(self, name: str, value: str) -> NamedRow | None:  # noqa: D102
-        key = (name, value)
-        if self._cached_rows_max and self._is_unchanged() and key in self._cached_rows:
-            return self._cached_rows[key]
+    async def get_cached(  # noqa: D102
+        self, name: str, value: str, since_s: float
+    ) -> NamedRow | None:
+        cached = self._cached_rows.get((name, value))
+        if cached is not None and self._is_unchanged(since_s):
+            return cached
+        checked_s = perf_counter()
         params = {str(self._statements[name].cache_key): value}
         try:
             with self._lock:
+                version = self._version_cursor.execute("PRAGMA data_version").get
                 row = self._reader.execute(self._sql[name], params).fetchone()
         except apsw.Error as error:
             raise to_wire_error(error) from error
-        named = None if row is None else dict(zip(self._columns_of(name), row, strict=True))
-        if len(self._cached_rows) >= self._cached_rows_max:
-            self._cached_rows.clear()
+        if row is None:  # not cached: anybody can ask for values that do not exist
+            return None
+        named = dict(zip(self._columns_of(name), row, strict=True))
         if self._cached_rows_max:
-            self._cached_rows[key] = named
+            self._note_version(version, checked_s)
+            if len(self._cached_rows) >= self._cached_rows_max:
+                self._cached_rows.clear()
+            self._cached_rows[name, value] = named
         return named
 
-    def _is_unchanged(self) -> bool:
-        """Return whether nothing was committed since the rows were cached; else drop them.
+    def _is_unchanged(self, since_s: float) -> bool:
+        """Return whether nothing was committed until `since_s`, since the rows were cached.
 
-        The check costs more than the rest of a response from the cache, because SQLite releases
-        the GIL meanwhile. So one check serves all callers of a turn of the event loop: those that
-        are resumed before `_expire_check` is. They were in the loop's queue, each with its whole
-        request, before `_expire_check` was added to it, and so before the check.
+        A check takes two system calls for a lock, more than the rest of a response from the cache.
+        One that began after a request had arrived is as good as another one: the requests that the
+        event loop has received together share it.
         """
-        loop = asyncio.get_running_loop()
-        if self._checked_in is loop:
+        if self._checked_s >= since_s:
             return True
-        loop.call_soon(self._expire_check)
+        checked_s = perf_counter()
         try:
             with self._lock:
                 # Changes with each commit of another connection, and this one never writes.
                 version = self._version_cursor.execute("PRAGMA data_version").get
         except apsw.Error as error:
             raise to_wire_error(error) from error
-        self._checked_in = loop
+        return self._note_version(version, checked_s)
+
+    def _note_version(self, version: int, checked_s: float) -> bool:
+        """Drop cached rows of another version; return whether it is the same."""
+        self._checked_s = checked_s
         if version == self._cached_version:
             return True
         self._cached_rows.clear()
         self._cached_version = version
         return False
 
-    def _expire_check(self) -> None:
-        self._checked_in = None
-
     def _as_json(self, name: str) -> str:
         """Return a statement that returns all rows of another as one JSON text.
 
-        SQLite releases the GIL for every row and must win it back from the HTTP server's thread:
-        for ten rows that takes ten times as long as reading them.
+        SQLite releases the GIL for every row, and may have to win it back from the writer's thread.
         """
         sql = self._json_sql.get(name)
         if sql is None:

@@ -1,0 +1,166 @@
+"""A worker process: one event loop that serves a socket which it shares with the other workers.
+
+    python -m openpns.server.worker SOCKET COUNTERS
+
+The arguments are descriptors; the settings come from the environment. The parent holds the other
+end of stdin: when it ends, stdin does, and the worker stops.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import uvloop
+
+from openpns.accounts import master_key
+from openpns.api.counters import Counters
+from openpns.clock import now_ms
+from openpns.core import logs, worker_ids
+from openpns.errors import OpenPNSError
+from openpns.server import tls
+from openpns.server.application import Application, open_checked
+from openpns.server.config import Settings, load_settings
+from openpns.transport.listener import Bounds, Listener
+
+_RETRY_S_MIN: Final = 0.5
+_RETRY_S_MAX: Final = 8.0
+_DESCRIPTORS_FREE: Final = 256
+"""Descriptors that a worker needs besides its connections."""
+
+
+def bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a worker's connections."""
+    return Bounds(
+        connections_max=settings.connections_max,
+        connections_per_address_max=settings.connections_per_address_max,
+        header_timeout_s=settings.header_timeout_ms / 1000,
+        body_timeout_s=settings.body_timeout_ms / 1000,
+        idle_timeout_s=settings.idle_timeout_ms / 1000,
+        send_timeout_s=settings.send_timeout_ms / 1000,
+        body_bytes_max=settings.body_bytes_max,
+        received_bytes_max=max(settings.body_buffer_bytes_max, settings.body_bytes_max),
+        unsent_bytes_max=settings.send_buffer_bytes_max,
+    )
+
+
+async def check(settings: Settings, environ: Mapping[str, str], *, by_writing: bool) -> None:
+    """Raise the errors that a worker would raise at its start.
+
+    Raises:
+        ConfigError: The database cannot be opened or is not migrated, or the master key is
+            missing or wrong.
+    """
+    store = await open_checked(settings)
+    try:
+        await master_key.open_secret_box(
+            store, settings.database, environ.get(master_key.VARIABLE) or None
+        )
+        if by_writing:
+            owner = f"check:{secrets.token_hex(8)}"
+            await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
+    finally:
+        await store.close()
+
+
+async def serve(
+    application: Application, settings: Settings, listening: socket.socket, counters: Counters
+) -> None:
+    """Serve until SIGTERM, or until stdin ends; then finish the requests in flight."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_reader(sys.stdin.fileno(), stopping.set)
+    context = tls.load(settings)
+    if context is not None:
+        loop.add_signal_handler(signal.SIGHUP, tls.reload, context, settings)
+    api = await application.start()
+
+    def count(listener: Listener) -> None:
+        counters.set_gauges(
+            api.in_flight, listener.connections, listener.received_bytes, listener.unsent_bytes
+        )
+
+    listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)
+    try:
+        listener.start(listening, context)
+        logs.logger().info("worker ready", pid=os.getpid())
+        await stopping.wait()
+        loop.remove_reader(sys.stdin.fileno())
+        await listener.stop(settings.shutdown_grace_s)
+    finally:
+        await application.stop()
+
+
+def main() -> None:
+    """Serve with the descriptors of the command line."""
+    # Ctrl-C reaches every process of the terminal; the parent alone acts on it, as on SIGHUP.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked by the parent
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    counters = Counters(int(sys.argv[2]))
+    settings = load_settings({}, os.environ)
+    logs.configure(settings.log_format, settings.log_level)
+    _wait_until_usable(settings)
+    application = Application(settings, os.environ, counters=counters)
+    try:
+        uvloop.run(serve(application, settings, listening, counters))
+    except OpenPNSError as error:
+        logs.logger().error("worker cannot start", why=str(error))
+        raise SystemExit(1) from None
+
+
+def _wait_until_usable(settings: Settings) -> None:
+    """Wait until the database can be used.
+
+    The parent has checked the settings already, so a failure here is probably temporary. A worker
+    that exits is replaced immediately, and two exits in a row end the whole server, healthy workers
+    included.
+    """
+    wait_s = _RETRY_S_MIN
+    while True:
+        try:
+            # A worker starts with a write, which fails if the disk is full.
+            asyncio.run(check(settings, os.environ, by_writing=True))
+        except OpenPNSError as error:
+            logs.logger().error("worker waits to start", why=str(error), retry_s=wait_s)
+        else:
+            return
+        # stdin can be read when it ends: the parent is gone.
+        if select.select([sys.stdin], [], [], wait_s)[0]:
+            raise SystemExit(0)
+        wait_s = min(wait_s * 2, _RETRY_S_MAX)
+
+
+def _with_descriptors(wanted: Bounds) -> Bounds:
+    """Raise this process's bound on descriptors; where that fails, accept fewer connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted.connections_max + _DESCRIPTORS_FREE
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+            soft = needed
+    possible = max(soft - _DESCRIPTORS_FREE, 1)
+    if soft == resource.RLIM_INFINITY or possible >= wanted.connections_max:
+        return wanted
+    logs.logger().warning(
+        "fewer connections than connections_max: the system allows few open files",
+        connections=possible,
+        open_files=soft,
+    )
+    return msgspec.structs.replace(wanted, connections_max=possible)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.certificates import write_certificate
+
+from openpns.core import logs
+from openpns.errors import ConfigError
+from openpns.server import tls
+from openpns.server.config import Settings
+
+
+def _settings(cert: Path | None, key: Path | None) -> Settings:
+    files: dict[str, Any] = {"tls_cert": cert and str(cert), "tls_key": key and str(key)}
+    return Settings(database="sqlite:///x.db", **files)
+
+
+def test_load_returns_none_without_a_certificate() -> None:
+    assert tls.load(_settings(None, None)) is None
+
+
+def test_load_refuses_old_versions_of_tls(tmp_path: Path) -> None:
+    context = tls.load(_settings(*write_certificate(tmp_path)))
+    assert context is not None
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_load_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    other_cert, other_key = write_certificate(tmp_path / "other", password=b"secret")
+    for files, text in (
+        ((cert, None), "tls_cert, tls_key: set both"),
+        ((None, key), "tls_cert, tls_key: set both"),
+        ((tmp_path / "gone", key), "tls_cert: cannot read .*gone .No such file"),
+        ((cert, tmp_path), "tls_key: cannot read .*Is a directory"),
+        ((key, key), "not a certificate and its private key"),
+        ((other_cert, key), "not a certificate and its private key"),
+        ((other_cert, other_key), "a key with a password is not allowed"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            tls.load(_settings(*files))
+
+
+def test_reload_keeps_the_old_certificate_if_the_new_one_is_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("json", "info")
+    cert, key = write_certificate(tmp_path)
+    settings = _settings(cert, key)
+    context = tls.load(settings)
+    assert context is not None
+    key.write_text("no key")
+    tls.reload(context, settings)
+    assert "certificate not reloaded" in capsys.readouterr().err
+    write_certificate(tmp_path)
+    tls.reload(context, settings)
+    assert "certificate reloaded" in capsys.readouterr().err
