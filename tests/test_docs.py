@@ -15,7 +15,8 @@ import msgspec
 import pytest
 from tools import docs_tables
 
-from openpns.api.counters import CounterCollector, Counters
+from openpns.api.counters import Counters
+from openpns.api.metrics import CounterCollector
 from openpns.api.registry import ACTIONS
 from openpns.cli.main import cli
 from openpns.errors import WIRE_ERRORS

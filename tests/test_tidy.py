@@ -154,6 +154,7 @@ def test_a_client_loads_no_server_and_nothing_that_only_the_server_needs() -> No
 def test_a_server_has_no_means_to_call_others() -> None:
     loaded = _loaded_by("import openpns.server.run, openpns.server.worker")
     assert "httptools" in loaded
+    assert "prometheus_client" not in _loaded_by("import openpns.server.worker")
     assert not {"httpx2", "openpns.client", "urllib3", "requests"} & loaded
 
 

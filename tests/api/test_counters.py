@@ -11,11 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from openpns import __version__
 from openpns.api.counters import (
     NO_ACTION,
-    CounterCollector,
     Counters,
     create_counter_file,
     read_total,
 )
+from openpns.api.metrics import CounterCollector
 
 # A worker: counts one finished request and one in flight, then waits.
 WORKER = """

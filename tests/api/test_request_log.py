@@ -4,7 +4,8 @@ import pytest
 from tests.api.conftest import Log
 
 from openpns.api import request_log
-from openpns.api.counters import CounterCollector, Counters
+from openpns.api.counters import Counters
+from openpns.api.metrics import CounterCollector
 from openpns.api.request_log import RequestLog, RequestRecord
 from openpns.errors import (
     GroupNotFound,

@@ -9,19 +9,8 @@ import mmap
 import os
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
-
-from openpns import __version__
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS
 
@@ -33,23 +22,29 @@ BUCKETS_S: Final = (
 )  # fmt: skip
 """Upper bounds of the latency histogram, in seconds."""
 
-_ACTIONS: Final = (NO_ACTION, *ACTIONS)
-_CODES: Final = (0, *sorted(WIRE_ERRORS))
-_ACTION_INDEX: Final = {action: index for index, action in enumerate(_ACTIONS)}
-_CODE_INDEX: Final = {code: index for index, code in enumerate(_CODES)}
+ACTIONS_COUNTED: Final = (NO_ACTION, *ACTIONS)
+CODES_COUNTED: Final = (0, *sorted(WIRE_ERRORS))
+_ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS_COUNTED)}
+_CODE_INDEX: Final = {code: index for index, code in enumerate(CODES_COUNTED)}
 
+# A row: a cell for each action and code, the latencies of each action, the gauges, storage errors.
 _CELL_BYTES: Final = 8
-_LATENCY: Final = len(_ACTIONS) * len(_CODES)
-_LATENCY_CELLS: Final = len(BUCKETS_S) + 2  # the buckets, +Inf, the sum in µs
-_GAUGE: Final = _LATENCY + len(_ACTIONS) * _LATENCY_CELLS
-_GAUGES: Final = (
+LATENCY: Final = len(ACTIONS_COUNTED) * len(CODES_COUNTED)
+"""The first cell of the latencies."""
+LATENCY_CELLS: Final = len(BUCKETS_S) + 2
+"""Cells of the latencies of an action: the buckets, +Inf, the sum in µs."""
+GAUGE: Final = LATENCY + len(ACTIONS_COUNTED) * LATENCY_CELLS
+"""The cell of the first gauge."""
+GAUGES: Final = (
     ("openpns_requests_in_flight", "Requests in flight."),
     ("openpns_connections", "Open connections."),
     ("openpns_received_bytes", "Bytes of larger request bodies in memory."),
     ("openpns_unsent_bytes", "Bytes of responses that clients have not taken yet."),
 )
-_STORAGE_ERRORS: Final = _GAUGE + len(_GAUGES)
-_CELLS: Final = _STORAGE_ERRORS + 1
+"""Names and meanings of the gauges."""
+STORAGE_ERRORS: Final = GAUGE + len(GAUGES)
+"""The cell of the storage errors."""
+_CELLS: Final = STORAGE_ERRORS + 1
 _ROW_BYTES: Final = _CELLS * _CELL_BYTES
 
 
@@ -80,29 +75,29 @@ class Counters:
             row = _claim_row(descriptor)
             memory = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
             self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
-            for gauge in range(_GAUGE, _GAUGE + len(_GAUGES)):
+            for gauge in range(GAUGE, GAUGE + len(GAUGES)):
                 self._cells[gauge] = 0  # a worker that died may have left some
 
     def set_gauges(
         self, in_flight: int, connections: int, received_bytes: int, unsent_bytes: int
     ) -> None:
-        """Set what this worker has in hand at the moment; see `_GAUGES`."""
+        """Set what this worker has in hand at the moment; see `GAUGES`."""
         values = (in_flight, connections, received_bytes, unsent_bytes)
-        for cell, value in enumerate(values, _GAUGE):
+        for cell, value in enumerate(values, GAUGE):
             self._cells[cell] = value
 
     def count(self, action: str, code: int, duration_s: float) -> None:
         """Count a request that has its response; `action` is NO_ACTION if it is not known."""
         cells = self._cells
         index = _ACTION_INDEX[action]
-        cells[index * len(_CODES) + _CODE_INDEX[code]] += 1
-        latency = _LATENCY + index * _LATENCY_CELLS
+        cells[index * len(CODES_COUNTED) + _CODE_INDEX[code]] += 1
+        latency = LATENCY + index * LATENCY_CELLS
         cells[latency + bisect_left(BUCKETS_S, duration_s)] += 1
-        cells[latency + _LATENCY_CELLS - 1] += int(duration_s * 1e6)
+        cells[latency + LATENCY_CELLS - 1] += int(duration_s * 1e6)
 
     def count_storage_error(self) -> None:
         """Count a request that failed because of the database."""
-        self._cells[_STORAGE_ERRORS] += 1
+        self._cells[STORAGE_ERRORS] += 1
 
     def total(self) -> list[int]:
         """Return the cells of this row."""
@@ -114,52 +109,6 @@ def read_total(descriptor: int) -> list[int]:
     size = os.fstat(descriptor).st_size
     cells = memoryview(os.pread(descriptor, size, 0)).cast("Q")
     return [sum(cells[cell::_CELLS]) for cell in range(_CELLS)]
-
-
-class CounterCollector(Collector):
-    """Collect Prometheus metrics from cells of `read_total` or `Counters.total`."""
-
-    def __init__(self, cells: list[int]) -> None:
-        self._cells = cells
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the metrics."""
-        requests = CounterMetricFamily(
-            "openpns_requests", "Requests answered.", labels=("action", "code")
-        )
-        latency = HistogramMetricFamily(
-            "openpns_request_duration_seconds",
-            "Time of the response, to its last chunk.",
-            labels=("action",),
-        )
-        for index, action in enumerate(_ACTIONS):
-            for code_index, code in enumerate(_CODES):
-                count = self._cells[index * len(_CODES) + code_index]
-                if count:
-                    requests.add_metric((action, str(code)), count)
-            self._add_latency(latency, index, action)
-        yield requests
-        yield latency
-        for index, (name, meaning) in enumerate(_GAUGES):
-            yield GaugeMetricFamily(name, meaning, value=self._cells[_GAUGE + index])
-        yield CounterMetricFamily(
-            "openpns_storage_errors",
-            "Requests that failed because of the database.",
-            value=self._cells[_STORAGE_ERRORS],
-        )
-        yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
-
-    def _add_latency(self, latency: HistogramMetricFamily, index: int, action: str) -> None:
-        start = _LATENCY + index * _LATENCY_CELLS
-        *counts, sum_us = self._cells[start : start + _LATENCY_CELLS]
-        if not any(counts):
-            return
-        buckets: list[tuple[str, float]] = []
-        cumulative = 0
-        for bound, count in zip((*BUCKETS_S, "+Inf"), counts, strict=True):
-            cumulative += count
-            buckets.append((str(bound), cumulative))
-        latency.add_metric((action,), buckets, sum_value=sum_us / 1e6)
 
 
 def _claim_row(descriptor: int) -> int:

@@ -16,7 +16,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from openpns.api.counters import CounterCollector, read_total
+from openpns.api.counters import read_total
+from openpns.api.metrics import CounterCollector
 from openpns.core import logs
 from openpns.errors import OpenPNSError
 from openpns.server.application import open_checked

@@ -1,0 +1,70 @@
+"""The counters of all workers as Prometheus metrics. A worker does not import this."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from openpns import __version__
+from openpns.api.counters import (
+    ACTIONS_COUNTED,
+    BUCKETS_S,
+    CODES_COUNTED,
+    GAUGE,
+    GAUGES,
+    LATENCY,
+    LATENCY_CELLS,
+    STORAGE_ERRORS,
+)
+
+
+class CounterCollector(Collector):
+    """Collect Prometheus metrics from cells of `counters.read_total` or `Counters.total`."""
+
+    def __init__(self, cells: list[int]) -> None:
+        self._cells = cells
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics."""
+        requests = CounterMetricFamily(
+            "openpns_requests", "Requests answered.", labels=("action", "code")
+        )
+        latency = HistogramMetricFamily(
+            "openpns_request_duration_seconds",
+            "Time of the response, to its last chunk.",
+            labels=("action",),
+        )
+        for index, action in enumerate(ACTIONS_COUNTED):
+            for code_index, code in enumerate(CODES_COUNTED):
+                count = self._cells[index * len(CODES_COUNTED) + code_index]
+                if count:
+                    requests.add_metric((action, str(code)), count)
+            self._add_latency(latency, index, action)
+        yield requests
+        yield latency
+        for index, (name, meaning) in enumerate(GAUGES):
+            yield GaugeMetricFamily(name, meaning, value=self._cells[GAUGE + index])
+        yield CounterMetricFamily(
+            "openpns_storage_errors",
+            "Requests that failed because of the database.",
+            value=self._cells[STORAGE_ERRORS],
+        )
+        yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
+
+    def _add_latency(self, latency: HistogramMetricFamily, index: int, action: str) -> None:
+        start = LATENCY + index * LATENCY_CELLS
+        *counts, sum_us = self._cells[start : start + LATENCY_CELLS]
+        if not any(counts):
+            return
+        buckets: list[tuple[str, float]] = []
+        cumulative = 0
+        for bound, count in zip((*BUCKETS_S, "+Inf"), counts, strict=True):
+            cumulative += count
+            buckets.append((str(bound), cumulative))
+        latency.add_metric((action,), buckets, sum_value=sum_us / 1e6)
