@@ -119,7 +119,7 @@ def find_row(
 ) -> Awaitable[NamedRow | None]:
     """Return the row of this access key; the same object, or an equal one, until it changes.
 
-    It is not older than `since_s`, a time of `perf_counter`, or than this call if that is later.
+    It is not older than `since_s`; see `Store.get_cached`. By default it is read or checked now.
     """
     return store.get_cached("key_find", access_key, since_s)
 

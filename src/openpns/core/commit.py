@@ -107,7 +107,7 @@ async def commit(
     name = f"{action}.{kind}" if kind else action
     keys = () if dry_run else idempotency.keys_of(context, action, payload, now_ms)
 
-    def transaction() -> "Transaction[ResultT]":
+    def transaction() -> "Transaction[ResultT]":  # quoted: else it is evaluated for each write
         effect = yield from steps()
         if dry_run:
             raise DryRunRollback(effect.result)
@@ -168,7 +168,7 @@ async def commit_as_operator(
     customer that changes, if any.
     """
 
-    def transaction() -> "Transaction[ResultT]":
+    def transaction() -> Transaction[ResultT]:
         effect = yield from steps()
         if effect.is_change:
             entry = audit.operator_entry(

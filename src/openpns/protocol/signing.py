@@ -16,7 +16,7 @@ def _md5() -> Callable[[bytes], Any]:
     A FIPS build permits it only with an argument, which doubles the time of a call.
     """
     try:
-        hashlib.md5(b"")  # noqa: S324
+        hashlib.md5(b"")  # noqa: S324 - the protocol's
     except ValueError:
         return partial(hashlib.md5, usedforsecurity=False)
     return hashlib.md5

@@ -11,7 +11,6 @@ import msgspec
 from openpns.api.counters import create_counter_file
 from openpns.core import logs
 from openpns.protocol.headers import host_in_url
-from openpns.server import tls
 from openpns.server.admin import AdminServer
 from openpns.server.config import Settings, to_environ
 from openpns.server.supervisor import Supervisor
@@ -28,12 +27,11 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     `started` is called when the port is known, before the workers start.
 
     Raises:
-        ConfigError: A setting cannot be used: the port is in use, the database cannot be opened or
-            is not migrated, the master key is missing or wrong.
+        ConfigError: A setting cannot be used: the port is in use, the certificate cannot be loaded,
+            the database cannot be opened or is not migrated, the master key is missing or wrong.
         SystemExit: Workers cannot start; the code is 1.
     """
     logs.configure(settings.log_format, settings.log_level)
-    tls.load(settings)
     asyncio.run(check(settings, os.environ, by_writing=False))
     with listen("port", settings.host, settings.port) as listening:
         host, port = listening.getsockname()[:2]

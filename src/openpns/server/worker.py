@@ -56,9 +56,10 @@ async def check(settings: Settings, environ: Mapping[str, str], *, by_writing: b
     """Raise the errors that a worker would raise at its start.
 
     Raises:
-        ConfigError: The database cannot be opened or is not migrated, or the master key is
-            missing or wrong.
+        ConfigError: The certificate cannot be loaded, the database cannot be opened or is not
+            migrated, or the master key is missing or wrong.
     """
+    tls.load(settings)
     store = await open_checked(settings)
     try:
         await master_key.open_secret_box(
@@ -120,7 +121,7 @@ def main() -> None:
 
 
 def _wait_until_usable(settings: Settings) -> None:
-    """Wait until the database can be used.
+    """Wait until the database and the certificate can be used.
 
     The parent has checked the settings already, so a failure here is probably temporary. A worker
     that exits is replaced immediately, and two exits in a row end the whole server, healthy workers

@@ -135,6 +135,7 @@ def combine(statements: Sequence[NamedStatement]) -> NamedStatement:
     parameters: list[str] = []
     for place, one in enumerate(statements, 1):
         first = len(parameters)
+        # The lambda is called in this turn of the loop.
         sql = _ARGUMENT.sub(lambda match: f"${first + int(match[1])}", one.sql)  # noqa: B023
         parts.append(f"s{place} AS ({sql})")
         # What changes rows runs when its result is read, or at the end if that is never read.

@@ -102,9 +102,9 @@ class Store(Protocol):
     async def get_cached(self, name: str, value: str, since_s: float) -> NamedRow | None:
         """Return the row that a statement with the option `cached` finds by a value.
 
-        The row is not older than `since_s`, a time of `perf_counter`, or than the call if that is
-        later. The engine may read it for several callers together, or return a cached row that is
-        proven current.
+        The row is not older than `since_s`, a time of `perf_counter`; for a time in the future, not
+        older than the call. The engine may read it for several callers together, or return a cached
+        row that is proven current.
         """
         ...
 

@@ -91,7 +91,7 @@ class Arrival:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
-        except HttpParserCallbackError:
+        except HttpParserCallbackError:  # a bug of ours, not bad HTTP
             raise
         except HttpParserError:
             # After the last request anything may come.
@@ -153,6 +153,8 @@ class Arrival:
     def close(self) -> None:
         """Parse no more."""
         self.is_last = True
+        # They refer to this object and to the connection: a cycle, which would keep both alive.
+        # Neither is used any more.
         self._parser = self._take = None  # type: ignore[assignment]
         self._forget()
         self._target, self._head, self._body = b"", None, b""
@@ -258,7 +260,7 @@ class Arrival:
             self._repeated = [name]
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parse a request again without its wish for another protocol; it is the last one."""
+        """Parse a request again without the headers of its upgrade; it is the last one."""
         head, method = self._head, self._parser.get_method()
         if head is None or method == b"CONNECT":
             self.is_last = True

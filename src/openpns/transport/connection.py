@@ -59,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._is_reading = True
         # The end.
-        self._is_tls = False
         self._is_closing = False
         self._is_discarding = False
         self._discarded = 0
@@ -69,7 +68,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin, unless the connection was closed meanwhile."""
         self.transport = transport
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self.sender.begin(transport)
         if self._is_closing:
             transport.abort()
@@ -100,7 +98,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """End: the client sends no more. What it has asked for is still answered."""
-        if self._is_discarding or self._is_tls:
+        if self._is_discarding or self.sender.is_tls:
             return False
         self._listener.loop.call_soon(self._end_of_input)
         return True
@@ -108,7 +106,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Send no more, and read no more, until the client has taken what was sent."""
         self.sender.pause()
-        if not self._is_tls:  # which may have to read in order to write
+        if not self.sender.is_tls:  # which may have to read in order to write
             self._read_no_more()
 
     def resume_writing(self) -> None:

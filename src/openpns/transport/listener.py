@@ -126,7 +126,7 @@ class Listener:
         for connection in [*self._connections]:
             connection.shut_down()
         end_s = self.loop.time() + grace_s
-        while self._connections and self.loop.time() < end_s:  # noqa: ASYNC110 - for many
+        while self._connections and self.loop.time() < end_s:  # noqa: ASYNC110 - no event
             await asyncio.sleep(_STOP_CHECK_S)
         for connection in [*self._connections]:
             connection.drop()

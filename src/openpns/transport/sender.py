@@ -27,6 +27,7 @@ class Sender:
     """Writes the responses of one connection.
 
     Attributes:
+        is_tls: Whether the transport encrypts.
         is_waiting: Whether the client has to take something before more is sent.
         owner: Whose response was sent last.
         unsent_bytes: What the listener has counted of `measure`.
@@ -39,7 +40,7 @@ class Sender:
         self._listener = listener
         self._connection = connection
         self._transport: Any = None
-        self._is_tls = False
+        self.is_tls = False
         self._out: list[bytes] = []
         self._out_bytes = 0
         # How long the client takes for a response, and how much of it was sent.
@@ -52,7 +53,7 @@ class Sender:
     def begin(self, transport: Any) -> None:
         """Send on a transport."""
         self._transport = transport
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        self.is_tls = transport.get_extra_info("sslcontext") is not None
         # `pause_writing` whenever something is unsent: the clock for sending runs from then on.
         # With 0, asyncio's TLS would pause whenever nothing is unsent, too.
         transport.set_write_buffer_limits(high=1)
@@ -62,7 +63,7 @@ class Sender:
         if type(reply.body) is not tuple:
             return False
         # What TLS has encrypted, it does not tell: a large response is encrypted as it is taken.
-        return not self._is_tls or sum(map(len, reply.body)) <= _JOINED_BYTES_MAX
+        return not self.is_tls or sum(map(len, reply.body)) <= _JOINED_BYTES_MAX
 
     def add(self, request: Request, reply: Reply, *, is_last: bool) -> None:
         """Add a whole response to those that `flush` writes together."""

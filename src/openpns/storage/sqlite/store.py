@@ -97,11 +97,12 @@ class SQLiteStore:
         cached = self._cached_rows.get((name, value))
         if cached is not None and self._is_unchanged(since_s):
             return cached
-        checked_s = perf_counter()
+        # The version first: a commit between the two makes the row newer than it seems.
+        if self._cached_rows_max:
+            self._is_unchanged(since_s)
         params = {str(self._statements[name].cache_key): value}
         try:
             with self._lock:
-                version = self._version_cursor.execute("PRAGMA data_version").get
                 row = self._reader.execute(self._sql[name], params).fetchone()
         except apsw.Error as error:
             raise to_wire_error(error) from error
@@ -109,7 +110,6 @@ class SQLiteStore:
             return None
         named = dict(zip(self._columns_of(name), row, strict=True))
         if self._cached_rows_max:
-            self._note_version(version, checked_s)
             if len(self._cached_rows) >= self._cached_rows_max:
                 self._cached_rows.clear()
             self._cached_rows[name, value] = named
@@ -117,6 +117,8 @@ class SQLiteStore:
 
     def _is_unchanged(self, since_s: float) -> bool:
         """Return whether nothing was committed until `since_s`, since the rows were cached.
+
+        If something was, the rows are dropped.
 
         A check takes two system calls for a lock, more than the rest of a response from the cache.
         One that began after a request had arrived is as good as another one: the requests that the
@@ -131,10 +133,6 @@ class SQLiteStore:
                 version = self._version_cursor.execute("PRAGMA data_version").get
         except apsw.Error as error:
             raise to_wire_error(error) from error
-        return self._note_version(version, checked_s)
-
-    def _note_version(self, version: int, checked_s: float) -> bool:
-        """Drop cached rows of another version; return whether it is the same."""
         self._checked_s = checked_s
         if version == self._cached_version:
             return True
