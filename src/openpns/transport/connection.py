@@ -3,8 +3,8 @@
 `data_received` parses; the listener then calls `answer` of all connections that have received
 something, so that they can share what a turn of the event loop needs once. A response that waits
 for nothing takes no task. One that waits gets a task (`_finish`); what arrives meanwhile stays in
-`_queue` and `_rest`, and no more is read. A request that arrives in parts is watched
-(`_watch_arrival`).
+`_queue` and `_rest`, and no more is read. Those that end in the same turn are written together, too:
+each send wakes a client. A request that arrives in parts is watched (`_watch_arrival`).
 
 Source: docs/operating/serving.md, "Connections"; docs/decisions/0026-one-transport.md.
 """
@@ -197,7 +197,6 @@ class Connection(asyncio.Protocol):
         # they arrived, such as whether a key is current, does not count any more.
         for waiting in self._queue:
             waiting.arrived_s = perf_counter()
-        self.flush()
         self._listener.answer_soon(self)
 
     def _watch_arrival(self, arrived: int) -> None:
