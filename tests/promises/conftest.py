@@ -16,6 +16,8 @@ from typing import Any
 import asyncpg
 import pytest
 from tests.conftest import create_postgres_database
+from tests.processes import Process
+from tests.promises.attacker import Attack, Attacker
 
 
 class Cluster:
@@ -94,3 +96,16 @@ async def _setting(url: str, name: str) -> Any:
         return await connection.fetchval(f"SHOW {name}")
     finally:
         await connection.close()
+
+
+@pytest.fixture
+def attack() -> Iterator[Attack]:
+    made: list[Attacker] = []
+
+    def begin(server: Process) -> Attacker:
+        made.append(Attacker(server.port))
+        return made[-1]
+
+    yield begin
+    for attacker in made:
+        attacker.close()

@@ -38,5 +38,5 @@ def test_worker_accepts_fewer_connections_if_it_may_open_few_files(
 
 
 def test_one_body_is_always_admitted() -> None:
-    settings = Settings(database="x", body_bytes_max=100_000, body_buffer_bytes_max=1024)
+    settings = Settings(database="x", body_bytes_max=100_000, receive_buffer_bytes_max=1024)
     assert worker.bounds(settings).received_bytes_max == 100_000

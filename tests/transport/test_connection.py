@@ -242,3 +242,19 @@ def test_failure_of_one_connection_leaves_the_others_their_responses(serve: Serv
     assert read_all(bad) == b""
     for connection in others:
         assert read_one(connection)[0] == 200
+
+
+def test_what_waits_behind_a_request_is_bounded_together(serve: Serve) -> None:
+    served = serve(received_bytes_max=100_000)
+    first, second = served.connect(), served.connect()
+    behind = get("/", f"X: {'x' * 2000}") * 30
+    first.sendall(get("/wait/1"))
+    second.sendall(get("/wait/1"))
+    served.wait_until(lambda: served.paths.waiting == 2)
+    first.sendall(behind)
+    served.wait_until(lambda: served.listener.received_bytes > 50_000)
+    second.sendall(behind)
+    assert read_all(second) == b""
+    served.go_on()
+    assert read_one(first)[0] == 200
+    served.wait_until(lambda: served.listener.received_bytes == 0)

@@ -38,7 +38,7 @@ GAUGE: Final = LATENCY + len(ACTIONS_COUNTED) * LATENCY_CELLS
 GAUGES: Final = (
     ("openpns_requests_in_flight", "Requests in flight."),
     ("openpns_connections", "Open connections."),
-    ("openpns_received_bytes", "Bytes of larger request bodies in memory."),
+    ("openpns_received_bytes", "Bytes of requests that arrive in parts or wait."),
     ("openpns_unsent_bytes", "Bytes of responses that clients have not taken yet."),
 )
 """Names and meanings of the gauges."""

@@ -61,15 +61,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_ms: Annotated[
         int, integer("Time limit for a request body to arrive, in ms.", 100, 600_000)
     ] = limits.BODY_TIMEOUT_MS
-    body_buffer_bytes_max: Annotated[
+    receive_buffer_bytes_max: Annotated[
         int,
         integer(
-            "Bytes of request bodies over 16 KiB that one worker holds at once; requests beyond "
-            "that are answered 503.",
+            "Bytes of requests that one worker holds while they arrive in parts or wait for their "
+            "turn; requests beyond that are answered 503.",
             1024,
             2**40,
         ),
-    ] = limits.BODY_BUFFER_BYTES_MAX
+    ] = limits.RECEIVE_BUFFER_BYTES_MAX
     send_buffer_bytes_max: Annotated[
         int,
         integer(
@@ -97,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Time limit for a client to take a response, for each MiB of it, in ms.", 100, 600_000
         ),
     ] = limits.SEND_TIMEOUT_MS
+    response_timeout_ms: Annotated[
+        int,
+        integer("Time limit for a client to take a whole response, in ms.", 100, 3_600_000),
+    ] = limits.RESPONSE_TIMEOUT_MS
     connections_max: Annotated[
         int,
         integer(

@@ -29,6 +29,7 @@ from openpns.errors import OpenPNSError
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
 from openpns.server.config import Settings, load_settings
+from openpns.server.memory import PeakTrim
 from openpns.transport.listener import Bounds, Listener
 
 _RETRY_S_MIN: Final = 0.5
@@ -46,8 +47,9 @@ def bounds(settings: Settings) -> Bounds:
         body_timeout_s=settings.body_timeout_ms / 1000,
         idle_timeout_s=settings.idle_timeout_ms / 1000,
         send_timeout_s=settings.send_timeout_ms / 1000,
+        response_timeout_s=settings.response_timeout_ms / 1000,
         body_bytes_max=settings.body_bytes_max,
-        received_bytes_max=max(settings.body_buffer_bytes_max, settings.body_bytes_max),
+        received_bytes_max=max(settings.receive_buffer_bytes_max, settings.body_bytes_max),
         unsent_bytes_max=settings.send_buffer_bytes_max,
     )
 
@@ -85,7 +87,10 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, tls.reload, context, settings)
     api = await application.start()
 
+    memory = PeakTrim()
+
     def count(listener: Listener) -> None:
+        memory.note(listener.received_bytes + listener.unsent_bytes)
         counters.set_gauges(
             api.in_flight, listener.connections, listener.received_bytes, listener.unsent_bytes
         )

@@ -23,15 +23,19 @@ if TYPE_CHECKING:
     from openpns.transport.listener import Listener
 
 SMALL_BODY_BYTES: Final = 16 * 1024
-"""A larger body is read only if its headers are good, and counted while it is held."""
+"""A larger body is read only if its headers are good."""
 
 _HEADERS_MAX: Final = 100
 _PIECES_FREE: Final = 256
 _PIECE_BYTES_MIN: Final = 256
 """Each piece of a body costs a wake-up: after the free ones, they must have this average size."""
 
+_FREE_BYTES: Final = 4 * 1024
+"""Of a request that arrives in parts, more than this is counted while it is held."""
+
 _BAD_REQUEST: Final = 400
 _HEADERS_TOO_LARGE: Final = 431
+_UNAVAILABLE: Final = 503
 _HOP_HEADERS: Final = frozenset({b"connection", b"upgrade"})
 
 
@@ -66,6 +70,7 @@ class Arrival:
         self._pieces = 0
         self._raw_bytes = 0
         self._is_admitted = False
+        self._head_bytes = 0
         self._held_bytes = 0
 
     @property
@@ -103,7 +108,8 @@ class Arrival:
         """Return what a partial request calls for, after more bytes of it have arrived.
 
         A request: ask whether its body may be sent. An error: answer it without the rest of the
-        body. A number: it is not HTTP; answer this status. None: wait.
+        body. A number: it is not HTTP, or there is no memory for it; answer this status. None:
+        wait.
         """
         if self.bad_status:
             return self.bad_status
@@ -114,17 +120,20 @@ class Arrival:
         if is_too_many or (self._head is None and self._raw_bytes > limits.HEADER_BYTES_MAX):
             return _HEADERS_TOO_LARGE
         if self._head is None:
-            return None
+            return None if self._hold(self._raw_bytes) else _UNAVAILABLE
         bytes_max = self._listener.bounds.body_bytes_max
         length = int(self._head.get(b"content-length", bytes_max))
         # Sizes of chunks and trailers count, too.
         if length > bytes_max or self._raw_bytes > 2 * (bytes_max + limits.HEADER_BYTES_MAX):
             return _too_large(bytes_max)
-        if self._fault is not None or self._is_admitted:
-            return self._fault
-        self._is_admitted = True
-        is_asked = length > SMALL_BODY_BYTES or self.expects_100
-        return self.partial_request() if is_asked else None
+        if not self._is_admitted and self._fault is None:
+            self._is_admitted = True
+            self._head_bytes = sum(len(name) + len(value) for name, value in self._head.items())
+            if not self._hold(self._head_bytes + len(self._body)):
+                self._fault = _overloaded()
+            elif length > SMALL_BODY_BYTES or self.expects_100:
+                return self.partial_request()
+        return self._fault
 
     def partial_request(self, fault: WireError | None = None) -> Request:
         """Return a request whose headers have arrived, without a body."""
@@ -145,7 +154,7 @@ class Arrival:
         return ParameterError(f"the body must arrive within {wait_ms} ms")
 
     def release(self) -> None:
-        """Count the bytes of a larger body as held no longer."""
+        """Count the bytes of a request as held no longer."""
         if self._held_bytes:
             self._listener.received_bytes -= self._held_bytes
             self._held_bytes = 0
@@ -157,7 +166,7 @@ class Arrival:
         # Neither is used any more.
         self._parser = self._take = None  # type: ignore[assignment]
         self._forget()
-        self._target, self._head, self._body = b"", None, b""
+        self._target, self._headers, self._head, self._body = b"", {}, None, b""
         self.release()
 
     # -- what the parser calls ------------------------------------------------------------------
@@ -244,14 +253,19 @@ class Arrival:
             self._fault = ParameterError(
                 "the body must have a Content-Length, or come in larger chunks"
             )
-        elif size > SMALL_BODY_BYTES:
-            self._listener.received_bytes += size - self._held_bytes
-            self._held_bytes = size
-            if self._listener.received_bytes > bounds.received_bytes_max:
-                self._fault = Overloaded("too many large bodies at once; nothing was written")
+        elif not self._hold(self._head_bytes + size):
+            self._fault = _overloaded()
         if self._fault is not None:
             self._body = b""
             self.release()
+
+    def _hold(self, size: int) -> bool:
+        """Count a request that arrives in parts; return whether there is memory for it."""
+        if size <= _FREE_BYTES:
+            return True
+        self._listener.received_bytes += size - self._held_bytes
+        self._held_bytes = size
+        return self._listener.received_bytes <= self._listener.bounds.received_bytes_max
 
     def _repeat(self, name: bytes) -> None:
         if self._repeated:
@@ -275,8 +289,12 @@ class Arrival:
     def _forget(self) -> None:
         self._repeated = []
         self._began_s = self._fault = None
-        self._pieces = self._raw_bytes = 0
+        self._pieces = self._raw_bytes = self._head_bytes = 0
         self._is_admitted = False
+
+
+def _overloaded() -> WireError:
+    return Overloaded("too many large requests at once; nothing was written")
 
 
 def _too_large(bytes_max: int) -> WireError:

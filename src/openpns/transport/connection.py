@@ -3,21 +3,21 @@
 `data_received` parses; the listener then calls `answer` of all connections that have received
 something, so that they can share what a turn of the event loop needs once. A response that waits
 for nothing takes no task. One that waits gets a task (`_finish`); what arrives meanwhile stays in
-`_queue` and `_rest`, and no more is read. Those that end in the same turn are written together, too:
-each send wakes a client. A request that arrives in parts is watched (`_watch_arrival`).
+`_queue` and `_rest`, and no more is read. Those that end in the same turn are written together,
+too: each send wakes a client. A request that arrives in parts is watched (`_watch_arrival`).
 
 Source: docs/operating/serving.md, "Connections"; docs/decisions/0026-one-transport.md.
 """
 
 import asyncio
-import types
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from openpns.errors import InternalError, ParameterError, WireError
 from openpns.transport.arrival import Arrival
+from openpns.transport.first_step import resumed, returned
 from openpns.transport.messages import Reply, Request
 from openpns.transport.sender import Sender
 
@@ -31,7 +31,8 @@ _DISCARD_S: Final = 2.0
 """What is read of a request that was refused: a client that is still sending when the connection
 closes would not see the response. No connection takes longer to close."""
 
-ResultT = TypeVar("ResultT")
+_QUEUED_BYTES: Final = 1024
+"""About what a parsed request takes: many times the bytes of the smallest one."""
 
 
 class Connection(asyncio.Protocol):
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._queue: deque[Request] = deque()
         self._rest = b""
+        self._waiting_bytes = 0
         self._is_reading = True
         # The end.
         self._is_closing = False
@@ -77,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._is_closing = True
         self._arrival.close()
         self._queue.clear()
-        self._rest = b""
+        self._keep(b"")
         self.sender.resume()
         self._listener.remove(self)
 
@@ -88,7 +90,7 @@ class Connection(asyncio.Protocol):
         elif self._arrival.is_last:  # nothing after the last request counts
             self._read_no_more()
         elif self._task is not None or self.sender.is_waiting or self._rest:
-            self._rest += data
+            self._keep(self._rest + data)
             self._read_no_more()
         elif len(data) > _SLICE_BYTES:
             self._rest = data
@@ -133,7 +135,23 @@ class Connection(asyncio.Protocol):
                     self._watch_arrival(0)
                 else:
                     self._arrival.release()
-                return
+                break
+        if self._queue or self._waiting_bytes:
+            self._keep(self._rest)
+
+    def _keep(self, rest: bytes) -> None:
+        """Let bytes wait to be parsed; count what waits, and close if there is no memory for it.
+
+        The rest of a body is bounded where it is parsed: its request gets a response.
+        """
+        self._rest = rest
+        held = len(rest) + len(self._queue) * _QUEUED_BYTES
+        if held != self._waiting_bytes:
+            self._listener.received_bytes += held - self._waiting_bytes
+            self._waiting_bytes = held
+            is_over = self._listener.received_bytes > self._listener.bounds.received_bytes_max
+            if held and is_over and not self._arrival.has_head:
+                self.abort()
 
     def _feed(self, data: bytes) -> None:
         """Parse at most a slice."""
@@ -142,11 +160,13 @@ class Connection(asyncio.Protocol):
 
     def _parse_rest(self) -> None:
         """Parse what has arrived, up to the slice that completes a request."""
-        if self._arrival.is_last:
-            self._rest = b""
+        rest = b"" if self._arrival.is_last else self._rest
+        self._keep(b"")
+        self._rest = rest
         while self._rest and not self._queue and self._task is None and not self._is_closing:
             data, self._rest = self._rest[:_SLICE_BYTES], self._rest[_SLICE_BYTES:]
             self._feed(data)
+        self._keep(self._rest)
         if self._rest:
             self._read_no_more()
 
@@ -167,9 +187,9 @@ class Connection(asyncio.Protocol):
             if reply is not None and self.sender.sends_at_once(reply):
                 self.sender.add(request, reply, is_last=self._is_last)
                 return
-            response: Coroutine[Any, Any, Reply | None] = _returned(reply)
+            response: Coroutine[Any, Any, Reply | None] = returned(reply)
         else:
-            response = _resumed(coroutine, waits_for)
+            response = resumed(coroutine, waits_for)
         self.sender.flush()
         self._task = self._listener.loop.create_task(self._finish(request, response))
 
@@ -234,7 +254,7 @@ class Connection(asyncio.Protocol):
         """Answer a request whose body is not read to its end; it is the last one."""
         request = self._arrival.partial_request(fault)
         self._arrival.close()
-        self._rest = b""
+        self._keep(b"")
         self._is_discarding = True
         self._start(request)
         self.flush()
@@ -310,7 +330,8 @@ class Connection(asyncio.Protocol):
         if self.is_idle:
             self._end()
         elif not self._arrival.is_partial:
-            self._arrival.is_last, self._rest = True, b""
+            self._arrival.is_last = True
+            self._keep(b"")
 
     def drop(self) -> None:
         """Cancel the request in hand and close without a response."""
@@ -342,7 +363,8 @@ class Connection(asyncio.Protocol):
         if self.transport is None:
             self.abort()
             return
-        self._is_closing, self._rest = True, b""
+        self._is_closing = True
+        self._keep(b"")
         self.deadline_s = self._listener.loop.time() + _DISCARD_S
         if not self._is_discarding:
             self.transport.close()
@@ -355,27 +377,3 @@ class Connection(asyncio.Protocol):
         self._discarded += count
         if self._discarded > _DISCARD_BYTES_MAX:
             self.abort()
-
-
-async def _returned(reply: Reply | None) -> Reply | None:
-    return reply
-
-
-@types.coroutine
-def _resumed(
-    coroutine: Coroutine[Any, Any, ResultT], waits_for: Any
-) -> Generator[Any, Any, ResultT]:
-    """Continue a coroutine whose first step was taken outside a task, inside one."""
-    while True:
-        step: Any
-        try:
-            sent = yield waits_for
-        except BaseException as error:  # noqa: BLE001 - raised where the coroutine waits
-            step, argument = coroutine.throw, error
-        else:
-            step, argument = coroutine.send, sent
-        try:
-            waits_for = step(argument)
-        except StopIteration as stop:
-            result: ResultT = stop.value
-            return result

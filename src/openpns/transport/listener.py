@@ -43,8 +43,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_s: float = limits.BODY_TIMEOUT_MS / 1000
     idle_timeout_s: float = limits.IDLE_TIMEOUT_MS / 1000
     send_timeout_s: float = limits.SEND_TIMEOUT_MS / 1000
+    response_timeout_s: float = limits.RESPONSE_TIMEOUT_MS / 1000
     body_bytes_max: int = limits.BODY_BYTES_MAX
-    received_bytes_max: int = limits.BODY_BUFFER_BYTES_MAX
+    received_bytes_max: int = limits.RECEIVE_BUFFER_BYTES_MAX
     unsent_bytes_max: int = limits.SEND_BUFFER_BYTES_MAX
 
 
@@ -89,7 +90,7 @@ class Listener:
         self._is_stopping = False
         timeouts = (
             bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s,
-            bounds.send_timeout_s,
+            bounds.send_timeout_s, bounds.response_timeout_s,
         )  # fmt: skip
         check_s = min(timeouts) / _CHECKS_PER_TIMEOUT
         self._check_s = min(max(check_s, _CHECK_S_MIN), _CHECK_S_MAX)

@@ -45,6 +45,7 @@ class Sender:
         self._out_bytes = 0
         # How long the client takes for a response, and how much of it was sent.
         self._is_streaming = False
+        self._began_s = 0.0
         self._since_s = 0.0
         self._waited_s = 0.0
         self._sent_bytes = 0
@@ -110,6 +111,7 @@ class Sender:
         """
         self.owner = reply.owner
         self._is_streaming, self._waited_s, self._sent_bytes = True, 0.0, 0
+        self._began_s = self._listener.loop.time()
         is_chunked = False
         framing = b""  # to HTTP/1.0, the end of the connection is the end of the response
         if isinstance(reply.body, tuple):
@@ -142,7 +144,7 @@ class Sender:
             self.is_waiting = True
             self._since_s = self._listener.loop.time()
             if not self._is_streaming:
-                self._waited_s = 0.0
+                self._began_s, self._waited_s = self._since_s, 0.0
                 self._sent_bytes = self.measure()
             self._listener.hold(self._connection)
 
@@ -156,7 +158,14 @@ class Sender:
             self._drained.set_result(None)
 
     def is_too_slow(self, now_s: float) -> bool:
-        """Return whether the client has taken too long for its response."""
+        """Return whether the client has taken too long for its response.
+
+        Too slowly for its bytes, or too long in all: what is streamed may hold a snapshot.
+        """
+        if not (self.is_waiting or self._is_streaming):
+            return False
+        if now_s - self._began_s > self._listener.bounds.response_timeout_s:
+            return True
         if not self.is_waiting:
             return False
         waited_s = self._waited_s + now_s - self._since_s

@@ -1,0 +1,75 @@
+"""A worker's memory stays in bounds under attack, and is given back.
+
+`OPENPNS_SOAK=1` attacks the default settings with thousands of connections.
+
+Source: docs/security.md, "What each can take at most".
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.helpers import on_sqlite_only
+from tests.processes import Start
+from tests.promises.attacker import Attack, bystander, memory_of, request
+from tests.promises.traffic import IS_SOAK
+
+pytestmark = [
+    on_sqlite_only,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux: /proc"),
+]
+
+MIB = 2**20
+BUFFERS = () if IS_SOAK else (
+    "--receive-buffer-bytes-max", str(4 * MIB), "--send-buffer-bytes-max", str(4 * MIB),
+    "--cache-bytes-max", str(4 * MIB),
+)  # fmt: skip
+CONNECTIONS = 3000 if IS_SOAK else 120
+PEAK = 256 * MIB if IS_SOAK else 90 * MIB
+"""What docs/security.md promises for the default settings; a part of it for smaller ones."""
+ATTACKS: dict[str, Callable[[int], bytes]] = {
+    "a header that does not end": lambda _: b"GET / HTTP/1.1\r\nX: " + b"x" * 60_000,
+    "many headers": lambda _: (
+        b"GET / HTTP/1.1\r\n"
+        + b"".join(b"h%d: %s\r\n" % (place, b"v" * 500) for place in range(98))
+    ),
+    "bodies that do not end": lambda _: request(b"x" * 60_000, "createGroup", length=1_000_000),
+    "pipelined requests": lambda _: b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 2500,
+    "unread pages": lambda place: request(b'{"limit":1000,"offset":0,"place":%d}' % place),
+    "unknown keys": lambda place: request(b"{}").replace(
+        b"key-of-cus-1", b"k" * 50_000 + b"%d" % place
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, CONNECTIONS + 1000)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_memory_is_bounded_under_attack_and_given_back(serve: Start, attack: Attack) -> None:
+    server = serve(*BUFFERS)
+    phones = ",".join(str(8613800000000 + number) for number in range(250))
+    for _ in range(100):
+        assert server.call("createGroup", {"phones": phones})["code"] == 0
+    (worker,) = server.workers(1)
+    before = memory_of(worker)
+    attacker = attack(server)
+    with bystander(server):
+        for sent in ATTACKS.values():
+            for place in range(CONNECTIONS):
+                attacker.hold(sent(place))
+            attacker.close()
+    assert memory_of(worker, "VmHWM") < PEAK
+    for _ in range(200):
+        if memory_of(worker) < (before + PEAK) / 2:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError(f"{before} bytes before, {memory_of(worker)} after")
+    assert server.stop() == 0
