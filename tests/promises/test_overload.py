@@ -6,22 +6,17 @@ bench/results/README.md.
 
 import asyncio
 import json
-import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests import direct
 from tests.api.conftest import Server
-from tests.processes import KEY_OF, Process, Start, run_openpns, signed
+from tests.processes import Process, Start, signed
 from tests.promises.traffic import IS_SOAK, connect, shown_groups
 from tests.server import conftest as parts
 
@@ -166,72 +161,3 @@ async def test_bad_requests_cost_one_read_of_the_key(server: Server) -> None:
     await customers.disable(store, "cus_1", None)
     assert await server.code("createGroup", b'{"phones":"85211111114"}') == 0
     assert counting.ran == ["key_find", "write"]
-
-
-# -- a flood ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def flood(server: Process, codes: Counter[int]) -> Iterator[None]:
-    """Let cus_1 send requests as fast as it can during the block; then count the codes."""
-    flooder = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tests.promises.flood", str(server.port)),
-            *(str(FLOOD_CONNECTIONS), *KEY_OF["cus_1"]),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert flooder.stdout is not None
-    try:
-        assert flooder.stdout.readline() == "flooding\n"
-        yield
-        out, _ = flooder.communicate("stop\n", timeout=60)
-    finally:
-        flooder.kill()
-        flooder.wait()
-    counted = json.loads(out)
-    assert counted["ended early"] == 0
-    codes.update({int(code): count for code, count in counted["codes"].items()})
-
-
-def send_evenly(server: Process, times_s: list[float]) -> None:
-    """Let cus_2 send requests for a while, not fast; every one must succeed."""
-    connection = connect(server.port)
-    end_s = time.perf_counter() + FLOOD_S
-    while (begun_s := time.perf_counter()) < end_s:
-        page = {"limit": 1, "offset": 0}
-        assert server.call("listGroup", page, "cus_2", connection)["code"] == 0
-        times_s.append(time.perf_counter() - begun_s)
-        time.sleep(0.005)
-    connection.close()
-
-
-def test_flood_of_one_key_leaves_another_key_its_responses(
-    serve: Start, served_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server = serve()
-    times: dict[str, list[float]] = {"alone": [], "flood": [], "flood over its rate": []}
-    free, limited = Counter[int](), Counter[int]()
-    send_evenly(server, times["alone"])
-    with flood(server, free):
-        send_evenly(server, times["flood"])
-    assert set(free) == {0}
-    set_rate = ["keys", "set-rate", KEY_OF["cus_1"][0], "--per-s", str(RATE)]
-    assert run_openpns(*set_rate, OPENPNS_DATABASE=served_url).returncode == 0
-    begun_s = time.perf_counter()
-    with flood(server, limited):
-        send_evenly(server, times["flood over its rate"])
-    took_s = time.perf_counter() - begun_s
-    assert set(limited) == {0, 19003}
-    assert RATE <= limited[0] <= RATE + RATE * took_s
-    p99_ms = {kind: statistics.quantiles(taken, n=100)[-1] * 1e3 for kind, taken in times.items()}
-    if IS_SOAK:
-        shown = {kind: f"p99 {value:.1f} ms" for kind, value in p99_ms.items()}
-        flooded = f"{free.total() / FLOOD_S:.0f} and {limited.total() / took_s:.0f} requests/s"
-        with capsys.disabled():
-            sys.stdout.write(f"\n{served_url.partition(':')[0]}: {shown}, flood {flooded}\n")
-        assert p99_ms["flood"] <= P99_FACTOR * p99_ms["alone"]
-        assert p99_ms["flood over its rate"] <= P99_FACTOR * p99_ms["alone"]
