@@ -12,7 +12,7 @@ from openpns import limits
 from openpns.accounts.access_keys import NewSecret
 from openpns.errors import BodyTooLarge
 from openpns.protocol import signing
-from openpns.storage.store import BatchKey, Params, Row, Store, Transaction
+from openpns.storage.store import Params, Row, Store, Transaction
 from openpns.transport.messages import Reply, Request
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -113,11 +113,9 @@ class FailingStore:
         self._fail(name)
         return await self._store.get_cached(name, value, since_s)
 
-    async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
-    ) -> Any:
+    async def write(self, steps: Callable[[], Transaction[Any]], **options: Any) -> Any:
         self._fail("write")
-        return await self._store.write(steps, batch_key=batch_key)
+        return await self._store.write(steps, **options)
 
     async def stream(
         self, name: str, params: Params, rows_each: int

@@ -24,6 +24,7 @@ TEXTS = {
     19005: "Internal error",
     19006: "Outcome unknown",
     19007: "Client token reused",
+    19012: "Quota exceeded",
 }
 TREE = """\
 ConfigError
@@ -52,6 +53,7 @@ WireError
   InternalError
   OutcomeUnknown
   ClientTokenReused
+  QuotaExceeded
   UnknownCode"""
 STATUSES = {
     "PathNotFound": 404,
@@ -116,4 +118,4 @@ def test_docstring_has_complete_sentences(error: type[WireError]) -> None:
 
 def test_refusals_that_depend_on_the_state_are_recorded() -> None:
     recorded = {code for code, error in WIRE_ERRORS.items() if error.is_recorded}
-    assert recorded == {19001, 19002}
+    assert recorded == {19001, 19002, 19012}

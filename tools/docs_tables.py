@@ -92,7 +92,7 @@ def _answer_rows(struct: type, before: str) -> Iterator[tuple[str, str, str]]:
 def _type_name(kind: Any) -> str:
     if get_origin(kind) is list:
         return "list"
-    names = {int: "integer", str: "text", type(None): "null"}
+    names = {int: "integer", bool: "true or false", str: "text", type(None): "null"}
     kinds = [part for part in get_args(kind) or (kind,) if part is not msgspec.UnsetType]
     return " or ".join(names[part] for part in kinds)
 

@@ -224,7 +224,7 @@ class GroupFull(WireError):
 
 
 class RateLimited(WireError):
-    """The rate limit of the access key is exceeded. Nothing was done."""
+    """The rate limit of the access key or of its customer is exceeded. Nothing was done."""
 
     code, text = 19003, "Too many requests"
     advice = "Send it again after the seconds in `Retry-After`."
@@ -271,6 +271,18 @@ class ClientTokenReused(WireError):
 
     code, text = 19007, "Client token reused"
     advice = "Use a new clientToken for each write."
+
+
+class QuotaExceeded(WireError):
+    """The change would exceed a quota of the customer: of groups, phones or bytes.
+
+    Nothing was changed.
+    """
+
+    code, text = 19012, "Quota exceeded"
+    is_recorded = True
+    advice = "getLimits shows the quotas. Delete groups or phones, or ask the operator."
+    exit_code = 5
 
 
 class UnknownCode(WireError):

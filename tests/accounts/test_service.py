@@ -24,4 +24,6 @@ async def test_get_limits_returns_limits_of_features_and_then_of_the_account(
         ("tsSkewMs", limits.TS_SKEW_MS_MAX, UNSET),
         ("callsPerSecond", None, UNSET),
         ("callsAtOnce", None, 0),
+        ("customerCallsPerSecond", None, UNSET),
+        ("customerCallsAtOnce", None, 0),
     ]

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from openpns import __version__
 from openpns.api.counters import (
+    GAUGES,
     NO_ACTION,
     Counters,
     create_counter_file,
@@ -23,12 +24,15 @@ import sys
 from openpns.api.counters import Counters
 counters = Counters(int(sys.argv[1]))
 counters.count("listGroup", 0, 0.002)
-counters.set_gauges(1, 0, 0, 0)
+counters.set_gauges(1, *[0] * 8)
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 Samples = dict[tuple[str, ...], float]
+
+
+GAUGE_NAMES = [name.removeprefix("openpns_") for name, _ in GAUGES]
 
 
 def _samples(cells: list[int]) -> Samples:
@@ -149,10 +153,18 @@ def test_counters_raise_without_free_row(file: int, two_workers: list[Worker]) -
 
 def test_gauges_show_the_last_values() -> None:
     counters = Counters()
-    counters.set_gauges(in_flight=4, connections=3, received_bytes=20_000, unsent_bytes=5)
-    counters.set_gauges(in_flight=1, connections=2, received_bytes=10_000, unsent_bytes=0)
+    counters.set_gauges(4, 3, 20_000, 5, 2, 1, 7, 6, 8)
+    counters.set_gauges(1, 2, 10_000, 0, 3, 4, 5, 6, 7)
     samples = _samples(counters.total())
-    assert samples["openpns_requests_in_flight",] == 1
-    assert samples["openpns_connections",] == 2
-    assert samples["openpns_received_bytes",] == 10_000
-    assert samples["openpns_unsent_bytes",] == 0
+    values = {name: samples[f"openpns_{name}",] for name in GAUGE_NAMES}
+    assert values == {
+        "requests_in_flight": 1,
+        "connections": 2,
+        "received_bytes": 10_000,
+        "unsent_bytes": 0,
+        "searches": 3,
+        "searches_waiting": 4,
+        "large_pages": 5,
+        "large_pages_waiting": 6,
+        "writes_waiting": 7,
+    }

@@ -20,7 +20,9 @@ EXPECTED = {
     ExitCode.USAGE: {"ConfigError"},
     ExitCode.NOT_FOUND: {"GroupNotFound"},
     ExitCode.AUTHENTICATION: {"InvalidSignature", "TimestampExpired", "PermissionDenied"},
-    ExitCode.LIMITS: {"GroupFull", "RateLimited", "LimitOutOfRange", "OffsetOutOfRange"},
+    ExitCode.LIMITS: {
+        "GroupFull", "RateLimited", "LimitOutOfRange", "OffsetOutOfRange", "QuotaExceeded",
+    },
     ExitCode.UNAVAILABLE: {
         "ServiceUnavailable", "Overloaded", "InternalError", "OutcomeUnknown", "ReadFailed",
         "TransportError", "ConnectFailed", "ConnectionLost", "AnswerTooLate", "AnswerUnreadable",

@@ -10,7 +10,7 @@ from openpns.accounts.master_key import open_secret_box
 from openpns.core.context import Services
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.groups import transfer
-from openpns.storage.store import BatchKey, Store
+from openpns.storage.store import Store
 
 _FOLDER = Path(__file__).parents[2] / "contract"
 _FILES = [json.loads(file.read_text("utf-8")) for file in sorted(_FOLDER.glob("*.json"))]
@@ -77,9 +77,9 @@ class FaultyStore:
         self._fail()
         return await self._store.fetch(name, params)
 
-    async def write(self, steps: Any, *, batch_key: BatchKey | None = None) -> Any:
+    async def write(self, steps: Any, **options: Any) -> Any:
         self._fail()
-        return await self._store.write(steps, batch_key=batch_key)
+        return await self._store.write(steps, **options)
 
     def _fail(self) -> None:
         if self._file.exists():

@@ -70,9 +70,7 @@ async def test_api_answers_every_row(store: Store, database_url: str, tmp_path: 
         FaultyStore(store, start.fault),  # type: ignore[arg-type]
         start.ids,
         clock,
-        SETTINGS["phones_in_group_max"],
-        SETTINGS["phones_in_request_max"],
-        SETTINGS["body_bytes_max"],
+        **SETTINGS,
     )
     for row in ROWS:
         await start.reset(row)

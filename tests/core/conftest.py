@@ -11,7 +11,7 @@ from tests.conftest import FakeClock
 from tests.groups.actions import Groups
 from tests.groups.conftest import mine, query, secret_box, sound_tables, theirs
 
-from openpns.storage.store import BatchKey, Statement, Store, Transaction
+from openpns.storage.store import Statement, Store, Transaction
 
 __all__ = ["log", "mine", "query", "secret_box", "sound_tables", "theirs"]
 
@@ -64,9 +64,7 @@ class StatementLog:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
-    ) -> Any:
+    async def write(self, steps: Callable[[], Transaction[Any]], **options: Any) -> Any:
         names: list[str] = []
 
         def watched() -> Transaction[Any]:
@@ -81,6 +79,6 @@ class StatementLog:
             except StopIteration as end:
                 return end.value
 
-        result = await self._store.write(watched, batch_key=batch_key)
+        result = await self._store.write(watched, **options)
         self.committed.append(names)
         return result

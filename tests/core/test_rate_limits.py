@@ -117,7 +117,6 @@ def test_charge_keeps_a_bucket_and_a_rate_for_each_key() -> None:
 def test_charge_applies_a_raised_rate_from_the_next_request() -> None:
     clock = Clock()
     rates = RateLimits(0, 0, 1, clock)
-    assert not rates.is_for_all
     slow = Principal("a-key", "cus_1", rate_per_s=1, rate_burst=1000)
     assert granted(rates, slow, 2000) == 1000
     raised = structs.replace(slow, rate_per_s=1000)
@@ -147,3 +146,28 @@ def test_usage_returns_rate_and_used_requests_of_the_burst() -> None:
     assert rates.usage(Principal("other-key", "cus_1")) == (10, 5, 0)
     assert rates.usage(Principal("free-key", "cus_1", rate_per_s=0)) == (None, None, 0)
     assert rates.usage(Principal("slow-key", "cus_1", rate_per_s=2)) == (2, 2, 0)
+
+
+def test_charge_takes_several_units_but_no_more_than_a_full_bucket_holds() -> None:
+    clock = Clock()
+    rates = RateLimits(10, 0, 1, clock)
+    rates.charge(PRINCIPAL, 7)
+    with pytest.raises(RateLimited, match="again in 1 s"):
+        rates.charge(PRINCIPAL, 4)
+    rates.charge(PRINCIPAL, 3)
+    clock.now_ns += SECOND_NS
+    rates.charge(PRINCIPAL)
+    rates.charge(PRINCIPAL, 99, charged=1)  # 9: the bucket is empty, and the request passes
+    with pytest.raises(RateLimited):
+        rates.charge(PRINCIPAL)
+
+
+def test_charge_takes_from_the_key_and_from_its_customer_or_from_neither() -> None:
+    rates = RateLimits(5, 0, 1, Clock(), customer_per_s=8)
+    assert granted(rates, PRINCIPAL, 9) == 5
+    assert granted(rates, Principal("another", "cus_1"), 9) == 3
+    assert rates.usage(Principal("another", "cus_1")).used == 3
+    assert rates.customer_usage(PRINCIPAL) == (8, 8, 8)
+    assert granted(rates, Principal("a-third", "cus_2"), 9) == 5
+    with pytest.raises(RateLimited, match="this customer may send 8 requests a second"):
+        rates.charge(Principal("another", "cus_1"))

@@ -18,14 +18,16 @@ ORDER BY customer_id, group_seq, position
 GROUPS = """
 SELECT g.customer_id, g.group_seq, g.phones || coalesce(
     (SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
-    WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq), ''), g.phone_count
+    WHERE p.customer_id = g.customer_id AND p.group_seq = g.group_seq), ''), g.phone_count,
+    g.group_name, g.remark
 FROM number_group AS g
 ORDER BY g.customer_id, g.group_seq
 """
 CHUNKS = "SELECT customer_id, group_seq, chunk, phones FROM group_phone_chunk"
 GAPS = "SELECT customer_id, level, block, deleted FROM group_order_gap"
 STATES = """
-SELECT customer_id, group_count, next_seq, phone_count, phone_count_revision = groups_revision
+SELECT customer_id, group_count, next_seq, phone_count, phone_count_revision = groups_revision,
+    byte_count, byte_count_revision = groups_revision
 FROM customer_state
 """
 
@@ -59,14 +61,17 @@ async def sound_tables(query: direct.Query) -> AsyncIterator[None]:
     for customer_id, seq, number in await query(MEMBERS):
         members.setdefault((customer_id, seq), []).append(number)
     shown = await query(GROUPS)
-    for customer_id, seq, phones, count in shown:
+    for customer_id, seq, phones, count, *_ in shown:
         numbers = members.pop((customer_id, seq), [])
         assert (phones, count) == (",".join(numbers), len(numbers))
     assert not members, "members of no group"
-    for customer_id, count, next_seq, phone_count, is_counted in await query(STATES):
+    for customer_id, count, next_seq, phones, is_counted, size, is_sized in await query(STATES):
         seqs = [row[1] for row in shown if row[0] == customer_id]
         held = sum(row[3] for row in shown if row[0] == customer_id)
-        assert (phone_count, bool(is_counted)) == (held, True)
+        assert (phones, bool(is_counted)) == (held, True)
+        texts = [text for row in shown if row[0] == customer_id for text in row[4:]]
+        texts_size = sum(len(text.encode()) for text in texts)
+        assert (size, bool(is_sized)) == (16 * held + texts_size, True)
         assert (count, max(seqs, default=-1) < next_seq) == (len(seqs), True)
         gaps = {tuple(row[1:]) for row in await query(GAPS) if row[0] == customer_id}
         assert gaps == gaps_between(seqs, next_seq)

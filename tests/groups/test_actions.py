@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from openpns.core.actions import Fragment
-from openpns.groups.actions import encode_found
+from openpns.groups.actions import ACTIONS, encode_found
 from openpns.groups.pages import FoundGroups
 from openpns.groups.wire import Group
 
@@ -72,3 +72,36 @@ async def test_encode_found_closes_rows_if_the_response_is_closed_early() -> Non
     await anext(fragment)
     await fragment.aclose()
     assert [rows async for rows in rest] == []
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_encode_found_writes_a_bounded_total_before_next(*, is_streamed: bool) -> None:
+    rest = chunks() if is_streamed else None
+    found = FoundGroups(1, 10_000, [], rest, next=None, total_is_bounded=True)
+    written = await whole(encode_found(found))
+    assert written == b'"data":{"groups":[],"total":10000,"totalIsBounded":true,"next":null}'
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "units"),
+    [
+        ("listGroup", {"limit": 1, "offset": 0}, 1),
+        ("listGroup", {"limit": 101, "offset": 0}, 2),
+        ("listGroup", {"limit": 0, "offset": 0}, 10),
+        ("listGroup", {"limit": 10, "after": "", "groupName": "a"}, 5),
+        ("listGroup", {"limit": 10, "after": "", "phone": "85211111114"}, 5),
+        ("createGroup", {"phones": "85211111114"}, 1),
+        ("createGroup", {"phones": ",".join(["85211111114"] * 101)}, 2),
+        ("updateGroup", {"groupId": "a", "groupName": "b"}, 1),
+        ("updateGroup", {"groupId": "a", "operateType": 2, "phones": "1," * 9999 + "1"}, 100),
+        ("deleteGroup", {"groupId": "a"}, 1),
+        ("getGroup", {"groupId": "a"}, 1),
+        ("listGroupPhones", {"groupId": "a", "limit": 1000, "offset": 0}, 1),
+        ("listGroupPhones", {"groupId": "a", "limit": 0, "offset": 0}, 10),
+    ],
+)
+def test_request_costs_units_by_what_it_asks_for(
+    action: str, body: dict[str, Any], units: int
+) -> None:
+    row = ACTIONS[action]
+    assert row.cost(row.read(json.dumps(body).encode(), None)) == units

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from tests import direct
 from tests.conftest import START_MS, FakeClock
 from tests.groups.actions import Groups, joined
@@ -72,6 +73,8 @@ async def test_group_limits_count_groups_and_phones_of_the_customer(
     found: dict[str, Any] = {
         limit.name: (limit.max, limit.used) for limit in await detail.group_limits(mine.context)
     }
-    assert found["groups"] == (None, 4)
-    assert found["numbers"] == (None, 209)
+    assert found["groups"] == (limits.GROUPS_PER_CUSTOMER_MAX, 4)
+    assert found["numbers"] == (limits.PHONES_PER_CUSTOMER_MAX, 209)
+    size = 16 * 209 + 4 * limits.GROUP_ID_CHARS if is_counted else UNSET
+    assert found["bytes"] == (limits.BYTES_PER_CUSTOMER_MAX, size)
     assert found["numbersInGroup"] == (mine.context.services.phones_in_group_max, 200)

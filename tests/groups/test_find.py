@@ -1,5 +1,6 @@
 """listGroup with filters, orders and `after`, compared with a list in Python."""
 
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -10,8 +11,9 @@ from msgspec import UNSET
 from tests.conftest import FakeClock
 from tests.groups.actions import Groups, joined, phone
 
+from openpns import limits
 from openpns.core.context import Context
-from openpns.errors import GroupNotFound, ParameterError
+from openpns.errors import GroupNotFound, OffsetOutOfRange, ParameterError
 from openpns.groups import find, pages
 from openpns.groups.find import delete_expired_tombstones
 from openpns.kit.casefold import fold_name
@@ -128,6 +130,44 @@ async def test_list_finds_what_a_plain_list_finds(
             pass
 
         assert await finder.walk(limit, nothing, order=order, **filters) == expected
+
+
+@pytest.mark.parametrize("scan", [1, 5, 20_000])
+async def test_list_finds_the_same_page_if_it_stops_counting(
+    finder: Finder, monkeypatch: pytest.MonkeyPatch, scan: int
+) -> None:
+    monkeypatch.setattr(limits, "FOUND_GROUPS_MAX", 4)
+    monkeypatch.setattr(find, "SCAN_GROUPS", scan)
+    for filters, order in itertools.product(FILTERS[1:], ["oldest", "newest", "name"]):
+        await _check_bounded_search(finder, filters, order)
+
+
+async def _check_bounded_search(finder: Finder, filters: dict[str, str], order: str) -> None:
+    expected = finder.expected(order, **filters)
+    for offset, limit in ((0, 2), (3, 1), (4, 1000)):
+        page = await finder.mine.list(limit=limit, offset=offset, order=order, **filters)
+        assert [group.group_id for group in page.groups] == expected[offset : offset + limit]
+        assert (page.total, page.total_is_bounded) == (min(len(expected), 4), len(expected) > 4)
+
+    async def nothing() -> None:
+        pass
+
+    assert await finder.walk(3, nothing, order=order, **filters) == expected
+    with pytest.raises(OffsetOutOfRange, match="integer from 0 to 4; use after for later pages"):
+        await finder.ask(offset=5, order=order, **filters)
+
+
+async def test_list_without_filters_counts_all_and_takes_any_offset(
+    finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FOUND_GROUPS_MAX", 4)
+    expected = finder.expected("name")
+    page = await finder.mine.list(limit=1, offset=9, order="name")
+    assert ([group.group_id for group in page.groups], page.total) == (
+        expected[9:10],
+        len(expected),
+    )
+    assert not page.total_is_bounded
 
 
 async def test_list_by_group_id_applies_the_other_filters_too(finder: Finder) -> None:

@@ -88,7 +88,11 @@ class FaultyStore:
                 self._fail("stream", "after its first slice")
 
     async def write(
-        self, steps: Callable[[], Transaction[Any]], *, batch_key: BatchKey | None = None
+        self,
+        steps: Callable[[], Transaction[Any]],
+        *,
+        customer_id: str = "",
+        batch_key: BatchKey | None = None,
     ) -> Any:
         del batch_key  # alone: if one write of a batch fails, the store runs all of them again
 
@@ -98,7 +102,7 @@ class FaultyStore:
             return result
 
         self._fail("write", "before")
-        result = await self._store.write(failing_at_their_end)
+        result = await self._store.write(failing_at_their_end, customer_id=customer_id)
         self._fail("write", "after commit")
         return result
 

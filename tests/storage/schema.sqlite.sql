@@ -14,7 +14,7 @@ CREATE TABLE "customer_state" (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     group_count INTEGER NOT NULL,
     next_seq INTEGER NOT NULL
-, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;
+, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1, group_quota INTEGER, phone_quota INTEGER, byte_quota INTEGER, byte_count INTEGER NOT NULL DEFAULT 0, byte_count_revision INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;
 
 CREATE TABLE "group_order_gap" (
     customer_id TEXT NOT NULL,

@@ -45,7 +45,7 @@ async def test_postgresql_scans_no_table_also_while_tables_are_empty(
     await connect.migrate(store, postgres_url)
     statements = load_statements("postgres").values()
     assert len(statements) > 30
-    async with store._connection() as connection:
+    async with store._connections.for_work("") as connection:
         for statement in statements:
             if statement.name in WHOLE_TABLES or statement.until_migration is not None:
                 continue
@@ -76,27 +76,52 @@ async def test_sqlite_plans_a_statement_once_and_not_for_each_parameter(
     assert set(planned_again) == {0}
 
 
-FIND_INDEXES = {
-    "group_find_all:oldest": "number_group_seq (customer_id=? AND group_seq>?)",
-    "group_find_all:newest": "number_group_seq (customer_id=? AND group_seq<?)",
-    "group_find_all:name": "number_group_name (customer_id=? AND folded_name>?)",
-    "group_find_by_name": "number_group_name (customer_id=? AND folded_name>? AND folded_name<?)",
-    "group_find_by_phone": "group_member_phone (customer_id=? AND phone=?",
-    "group_find_by_id": "sqlite_autoindex_number_group_1 (customer_id=? AND group_id=?)",
+BY_NAME = "number_group_name (customer_id=? AND folded_name>? AND folded_name<?)"
+BY_PHONE = "group_member_phone (customer_id=? AND phone=?"
+BY_ID = "sqlite_autoindex_number_group_1 (customer_id=? AND group_id=?)"
+OLDEST = "number_group_seq (customer_id=? AND group_seq>?)"
+NEWEST = "number_group_seq (customer_id=? AND group_seq<?)"
+MANY = {
+    "group_find_all:oldest": {OLDEST},
+    "group_find_all:newest": {NEWEST},
+    "group_find_all:name": {"number_group_name (customer_id=? AND folded_name>?)"},
+    "group_find_by_name:name": {BY_NAME},
+    "group_find_by_name_sorted:oldest": {BY_NAME, OLDEST},
+    "group_find_by_name_sorted:newest": {BY_NAME, NEWEST},
+    "group_find_by_phone:oldest": {f"{BY_PHONE} AND group_seq>?)", f"{BY_PHONE})"},
+    "group_find_by_phone:newest": {f"{BY_PHONE} AND group_seq<?)", f"{BY_PHONE})"},
+    "group_find_by_phone_sorted:name": {BY_NAME, f"{BY_PHONE})"},
+    "group_find_by_id:oldest": {BY_ID},
+    "group_find_by_id:newest": {BY_ID},
+    "group_find_by_id:name": {BY_ID},
 }
-"""The index of each statement's filter; another one could read every group to find a few."""
+"""The indexes with which a statement may read many groups; another one could read every group to
+find a few."""
+ONE = {
+    "number_group_seq (customer_id=? AND group_seq=?)",
+    "PRIMARY KEY (customer_id=?)",
+    "PRIMARY KEY (customer_id=? AND group_seq=?)",
+    "PRIMARY KEY (customer_id=? AND group_seq=? AND phone=?)",
+}
+"""Indexes with which a statement reads what belongs to one group or customer."""
+TABLES = {"number_group", "group_member", "found", "g", "m", "c", "p"}
+"""The tables of these statements, and their aliases."""
 
 
 async def test_sqlite_finds_groups_by_the_index_of_their_filter(sqlite: SQLiteStore) -> None:
-    names = [name for name in sqlite._sql if name.startswith("group_find_")]
-    assert len(names) == 12
-    for name in names:
-        index = FIND_INDEXES.get(name) or FIND_INDEXES[name.partition(":")[0]]
+    assert {name for name in sqlite._sql if name.startswith("group_find_")} == MANY.keys()
+    for name, many in MANY.items():
         sql = f"EXPLAIN QUERY PLAN {sqlite._sql[name]}"
         params = dict.fromkeys(sqlite._statements[name].parameters)
         plan = [row[3] for row in sqlite._reader.execute(sql, params)]
-        (search,) = [line for line in plan if line.startswith("SEARCH found ")]
-        assert index in search, name
+        searches = [line.split(maxsplit=2) for line in plan if line.startswith("SEARCH ")]
+        assert {table for _, table, _ in searches} <= TABLES
+        indexes = {how.partition("INDEX ")[2] or how for _, _, how in searches}
+        used = {index.removeprefix("USING ").removesuffix(" LEFT-JOIN") for index in indexes}
+        assert used - ONE == many, name
+        # What a subquery of the statement returns may be read from beginning to end; no table.
+        scanned = {line.split()[1] for line in plan if line.startswith("SCAN ")}
+        assert scanned <= {"CONSTANT", "counted", "page", "few", "many", "matching", "found"}, name
 
 
 @pytest.mark.parametrize("name", ["group_list", "group_list_seek"])

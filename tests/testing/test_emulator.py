@@ -205,14 +205,18 @@ def test_bounds_are_arguments(new_client: Callable[[Emulator], PlainClient]) -> 
         send = new_client(pns)
         assert send("createGroup", CREATE).code == 19002
         assert send("createGroup", {"phones": "1" * 2000}).status == 413
+    with Emulator(groups_per_customer_max=1) as pns:
+        send = new_client(pns)
+        assert [send("createGroup", CREATE).code for _ in range(2)] == [0, 19012]
 
 
 def test_rate_is_an_argument(new_client: Callable[[Emulator], PlainClient]) -> None:
     with Emulator(rate_per_s=1, rate_burst=2) as pns:
         send = new_client(pns)
-        assert [send("listGroup", LIST).code for _ in range(3)] == [0, 0, 19003]
+        page = {"limit": 10, "offset": 0}
+        assert [send("listGroup", page).code for _ in range(3)] == [0, 0, 19003]
         pns.reset()
-        assert send("listGroup", LIST).code == 0
+        assert send("listGroup", page).code == 0
 
 
 def test_wrong_state_raises_with_its_place(tmp_path: Path) -> None:

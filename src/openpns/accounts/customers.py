@@ -18,13 +18,16 @@ _CUSTOMER_ID: Final = re.compile(
 
 
 class Customer(msgspec.Struct, frozen=True, rename="camel"):
-    """A customer as the operator sees it."""
+    """A customer as the operator sees it; a quota of None is that of the server's settings."""
 
     customer_id: str
     name: str
     created_ms: int
     disabled_ms: int | None
     group_count: int
+    group_quota: int | None = None
+    phone_quota: int | None = None
+    byte_quota: int | None = None
 
 
 async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Customer:
@@ -85,6 +88,37 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
 
     action = "customers.enable" if now_ms is None else "customers.disable"
     await commit_as_operator(store, action, steps)
+    return await get(store, customer_id)
+
+
+async def set_quotas(
+    store: Store,
+    customer_id: str,
+    *,
+    groups: int | None,
+    phones: int | None,
+    num_bytes: int | None,
+) -> Customer:
+    """Give a customer quotas of its own, from its next write on.
+
+    0 is no quota, None the quota of the server's settings. What is stored beyond a new quota stays.
+
+    Raises:
+        ConfigError: The customer does not exist, or a value is not from 0 to 2^62.
+    """
+    quotas = {"group_quota": groups, "phone_quota": phones, "byte_quota": num_bytes}
+    for quota in quotas.values():
+        if quota is not None and not 0 <= quota <= limits.QUOTA_MAX:
+            raise ConfigError(f"quota: allowed are 0 to {limits.QUOTA_MAX}; 0 for no quota")
+
+    def steps() -> Transaction[OperatorEffect[None]]:
+        stored = {name: limits.QUOTA_MAX if quota == 0 else quota for name, quota in quotas.items()}
+        if not (yield Statement("customer_set_quota", {"customer_id": customer_id, **stored})):
+            raise unknown_customer(customer_id)
+        details = {"groups": groups, "phones": phones, "bytes": num_bytes}
+        return OperatorEffect(None, customer_id, details=details)
+
+    await commit_as_operator(store, "customers.setQuota", steps)
     return await get(store, customer_id)
 
 

@@ -8,13 +8,16 @@ RETURNING customer_id
 -- customer_state_create
 -- Store the state of a new customer.
 INSERT INTO customer_state (
-    customer_id, group_count, next_seq, groups_revision, phone_count, phone_count_revision
-) VALUES (:customer_id, 0, 0, :revision, 0, :revision)
+    customer_id, group_count, next_seq, groups_revision, phone_count, phone_count_revision,
+    byte_count, byte_count_revision
+) VALUES (:customer_id, 0, 0, :revision, 0, :revision, 0, :revision)
 
 -- customer_list
--- Every customer with its number of groups, or one of them.
+-- Every customer with its number of groups and its own quotas, or one of them.
 -- cross-customer: the operator's own list
-SELECT c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count
+SELECT
+    c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count, g.group_quota,
+    g.phone_quota, g.byte_quota
 FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
 ORDER BY c.created_ms, c.customer_id
@@ -25,5 +28,12 @@ UPDATE customer
 SET disabled_ms = CASE
     WHEN CAST(:now_ms AS bigint) IS NULL THEN NULL
     ELSE coalesce(disabled_ms, CAST(:now_ms AS bigint)) END
+WHERE customer_id = :customer_id
+RETURNING customer_id
+
+-- customer_set_quota
+-- Give a customer quotas of its own; NULL: those of the settings. Returns no row for an unknown one.
+UPDATE customer_state
+SET group_quota = :group_quota, phone_quota = :phone_quota, byte_quota = :byte_quota
 WHERE customer_id = :customer_id
 RETURNING customer_id

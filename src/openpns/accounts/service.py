@@ -20,7 +20,8 @@ async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) ->
     The bounds `of_features` come first, in this order.
     """
     found = [limit for count in of_features for limit in await count(context)]
-    rate = context.services.rates.usage(context.principal)
+    rates = context.services.rates
+    rate, of_customer = rates.usage(context.principal), rates.customer_usage(context.principal)
     return LimitList(
         [
             *found,
@@ -29,5 +30,7 @@ async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) ->
             Limit("tsSkewMs", limits.TS_SKEW_MS_MAX),
             Limit("callsPerSecond", rate.per_s),
             Limit("callsAtOnce", rate.burst, rate.used),
+            Limit("customerCallsPerSecond", of_customer.per_s),
+            Limit("customerCallsAtOnce", of_customer.burst, of_customer.used),
         ]
     )

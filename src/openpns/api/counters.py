@@ -40,6 +40,14 @@ GAUGES: Final = (
     ("openpns_connections", "Open connections."),
     ("openpns_received_bytes", "Bytes of requests that arrive in parts or wait."),
     ("openpns_unsent_bytes", "Bytes of responses that clients have not taken yet."),
+    ("openpns_searches", "Searches that take long and run."),
+    ("openpns_searches_waiting", "Searches that wait for a place."),
+    ("openpns_large_pages", "Large pages that are read in slices."),
+    ("openpns_large_pages_waiting", "Large pages that wait for a place."),
+    (
+        "openpns_writes_waiting",
+        "Writes that wait for SQLite's writer; reads and writes that wait for a connection.",
+    ),
 )
 """Names and meanings of the gauges."""
 STORAGE_ERRORS: Final = GAUGE + len(GAUGES)
@@ -78,11 +86,8 @@ class Counters:
             for gauge in range(GAUGE, GAUGE + len(GAUGES)):
                 self._cells[gauge] = 0  # a worker that died may have left some
 
-    def set_gauges(
-        self, in_flight: int, connections: int, received_bytes: int, unsent_bytes: int
-    ) -> None:
-        """Set what this worker has in hand at the moment; see `GAUGES`."""
-        values = (in_flight, connections, received_bytes, unsent_bytes)
+    def set_gauges(self, *values: int) -> None:
+        """Set what this worker has in hand at the moment, in the order of `GAUGES`."""
         for cell, value in enumerate(values, GAUGE):
             self._cells[cell] = value
 

@@ -117,8 +117,7 @@ class Api:
         key = self._authenticator.check(public, body, row, services.clock())
         principal = key.principal
         record.customer_id = principal.customer_id
-        if principal.rate_per_s is not None or self._rates.is_for_all:
-            self._rates.charge(principal)
+        self._rates.charge(principal)
         action = ACTIONS.get(public.action)
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
@@ -132,6 +131,7 @@ class Api:
             if cached is not None:
                 return cached
         fields = action.read(body, public.content_type)
+        self._rates.charge(principal, action.cost(fields) - 1, charged=1)
         token = getattr(fields, "client_token", None)
         facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token)
         context = Context(services, principal, facts)

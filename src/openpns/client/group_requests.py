@@ -52,7 +52,9 @@ def find_groups(
     limit: int = limits.GROUPS_IN_PAGE_MAX,
     offset: int = 0,
 ) -> Request[GroupPage]:
-    """Return a page of the groups that match, and how many match in all. An extension of openpns.
+    """Return a page of the groups that match, and how many match. An extension of openpns.
+
+    `total` ends at 10 000; `total_is_bounded` is true then. To page further, use `iterate`.
 
     Args:
         phone: Only groups that hold this phone number.
@@ -63,14 +65,14 @@ def find_groups(
     Raises:
         ParameterError: phone is not a phone number, or name or order is not allowed.
         LimitOutOfRange: limit is not from 0 to 1000; 0 returns 1000.
-        OffsetOutOfRange: offset is negative.
+        OffsetOutOfRange: offset is negative or above 10 000.
         AnswerUnreadable: The server cannot find groups.
     """
     filters = Filters(phone, name, group_id, order)
 
     def read_first(envelope: dict[str, Any]) -> GroupPage:
         page = _read_cursor_page(envelope)
-        return GroupPage(page.groups, page.total)
+        return GroupPage(page.groups, page.total, page.total_is_bounded)
 
     def read_later(envelope: dict[str, Any]) -> GroupPage:
         page = _read_page(envelope)
@@ -290,6 +292,7 @@ class _WireDetails(_WireGroup, kw_only=True, rename="camel"):
 class _WirePage(msgspec.Struct):
     groups: list[_WireGroup]
     total: int
+    total_is_bounded: bool = msgspec.field(default=False, name="totalIsBounded")
 
 
 class _WireNext(msgspec.Struct):
@@ -304,13 +307,16 @@ def _fields(group: _WireGroup) -> tuple[str, str, list[str], str, str]:
 
 def _read_page(envelope: dict[str, Any]) -> GroupPage:
     page = _read_data(envelope, _WirePage)
-    return GroupPage([Group(*_fields(group)) for group in page.groups], page.total)
+    groups = [Group(*_fields(group)) for group in page.groups]
+    return GroupPage(groups, page.total, page.total_is_bounded)
 
 
 def _read_any_page(envelope: dict[str, Any]) -> GroupPage:
     page = _read_page(envelope)
     after = _read_data(envelope, _WireNext).next
-    return page if after is UNSET else CursorPage(page.groups, page.total, after)
+    if after is UNSET:
+        return page
+    return CursorPage(page.groups, page.total, page.total_is_bounded, after)
 
 
 def _read_cursor_page(envelope: dict[str, Any]) -> CursorPage:

@@ -40,16 +40,20 @@ class GroupDetails(Group, frozen=True):
 
 
 class GroupPage(msgspec.Struct, frozen=True):
-    """A page of number groups; `total` counts all groups that match, not only those of the page."""
+    """A page of number groups; `total` counts all groups that match, not only those of the page.
+
+    A search counts up to 10 000; `total_is_bounded` says that there are more.
+    """
 
     groups: list[Group]
     total: int
+    total_is_bounded: bool = False
 
 
 class CursorPage(GroupPage, frozen=True):
     """A page of number groups; `next` is the `after` of the next page, None on the last one."""
 
-    next: str | None
+    next: str | None = None
 
 
 class Filters(msgspec.Struct, frozen=True):

@@ -48,6 +48,8 @@ class Action:
         answer: The struct of the result, for the docs; None for no result.
         answer_in_data: Whether the result is the envelope's `data` or a member of the envelope.
         is_write: Whether it changes anything: read-only keys are refused.
+        cost: The units of its rate that a request costs, by its body; at least 1. Source of the
+            table in docs/api/README.md.
         depends_on: The resource whose revision the response depends on: the response may be cached
             while that stays the same, and the rule's result has the attribute `revision`. None
             for a response that is never cached.
@@ -62,6 +64,7 @@ class Action:
         answer: type | None = None,
         answer_in_data: bool = True,
         is_write: bool = False,
+        cost: Callable[[Any], int] = lambda _: 1,
         depends_on: str | None = None,
     ) -> None:
         self.request = request
@@ -71,4 +74,5 @@ class Action:
         self.answer = answer
         self.answer_in_data = answer_in_data
         self.is_write = is_write
+        self.cost = cost
         self.depends_on = depends_on

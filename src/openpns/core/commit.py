@@ -13,7 +13,7 @@ import msgspec
 from openpns.core import audit, idempotency
 from openpns.core.context import Context
 from openpns.core.idempotency import DuplicateRequest, IdempotencyKey, Response
-from openpns.errors import WIRE_ERRORS, InternalError, WireError
+from openpns.errors import WIRE_ERRORS, InternalError, QuotaExceeded, WireError
 from openpns.ids import new_revision
 from openpns.storage.store import BatchKey, Statement, Store, Transaction
 
@@ -114,11 +114,11 @@ async def commit(
         yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
 
-    batch_key = None
+    batch_key, customer_id = None, context.customer_id
     if resource is not None and not dry_run:  # which always rolls its transaction back
-        batch_key = BatchKey(f"{context.customer_id} {name}", resource)
+        batch_key = BatchKey(f"{customer_id} {name}", resource)
     try:
-        return await context.store.write(transaction, batch_key=batch_key)
+        return await context.store.write(transaction, customer_id=customer_id, batch_key=batch_key)
     except DryRunRollback as rollback:
         return cast("ResultT", rollback.result)
     except DuplicateRequest as duplicate:
@@ -151,6 +151,8 @@ def _complete(
         answer = msgspec.json.encode(effect.result).decode()
         last += idempotency.add_records(context, keys, Response(0, answer), now_ms)
     rows = yield last
+    if not (effect.is_revised or rows[0]):
+        raise quota_exceeded()
     if keys:
         idempotency.check_records(context, keys, rows[-len(keys) :])
 
@@ -183,10 +185,16 @@ async def commit_as_operator(
     return await store.write(transaction)
 
 
+def quota_exceeded() -> QuotaExceeded:
+    """Return the error of a write whose change of the revision was refused."""
+    return QuotaExceeded("getLimits shows your quotas of groups, numbers and bytes")
+
+
 def change_revision(customer_id: str, scope: str, counts: Mapping[str, int]) -> Statement:
     """Return the statement that replaces the revision of a resource and adds to its counts.
 
-    It also locks the customer's row.
+    It also locks the customer's row. It returns no row, and changes nothing, if a count would grow
+    past its quota: see `quota_exceeded`.
     """
     params = {"customer_id": customer_id, "revision": new_revision(), **counts}
     return Statement(f"{scope}_revision_change", params)

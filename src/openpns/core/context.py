@@ -14,13 +14,19 @@ from openpns.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every rule works with; `phones_in_request_max` includes repeats."""
+    """What every rule works with; `phones_in_request_max` includes repeats.
+
+    The bounds per customer are quotas of customers without quotas of their own; 0 for none.
+    """
 
     store: Store
     ids: IdSource
     clock: Clock
     phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX
     phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX
+    groups_per_customer_max: int = limits.GROUPS_PER_CUSTOMER_MAX
+    phones_per_customer_max: int = limits.PHONES_PER_CUSTOMER_MAX
+    bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX
     body_bytes_max: int = limits.BODY_BYTES_MAX
     rates: RateLimits = field(default_factory=RateLimits)
 

@@ -146,7 +146,7 @@ async def record_response(
         check_records(context, keys, rows)
 
     try:
-        await context.store.write(steps)
+        await context.store.write(steps, customer_id=context.customer_id)
     except DuplicateRequest as duplicate:
         return await replay(context, keys, duplicate.key, now_ms)
     except OutcomeUnknown as error:

@@ -13,6 +13,7 @@ from openpns.core.verify import Report
 from openpns.groups import pages
 from openpns.groups.order import BLOCK_SIZE, LEVELS
 from openpns.groups.phone_chunks import PHONES_IN_CHUNK
+from openpns.groups.quotas import PHONE_BYTES
 from openpns.storage.store import Store
 
 
@@ -31,9 +32,11 @@ class _Customer(msgspec.Struct):
 
     counted: int | None = None
     counted_phones: int | None = None
+    counted_bytes: int | None = None
     next_seq: int = 0
     groups: int = 0
     phones: int = 0
+    num_bytes: int = 0
     seq_max: int = -1
     live: Counter[int] = msgspec.field(default_factory=Counter)
     """Groups in each block of seqs."""
@@ -85,6 +88,11 @@ class _Check:
                     f"customer {customer_id}: its total says {customer.counted_phones} phones, "
                     f"there are {customer.phones}"
                 )
+            elif customer.counted_bytes not in (None, customer.num_bytes):
+                self._report(
+                    f"customer {customer_id}: its total says {customer.counted_bytes} bytes, "
+                    f"there are {customer.num_bytes}"
+                )
             elif customer.seq_max >= customer.next_seq:
                 self._report(f"customer {customer_id}: the next place in its order is taken")
             elif not customer.gaps_agree():
@@ -104,11 +112,11 @@ class _Check:
         counted: int,
         next_seq: int,
         counted_phones: int | None,
-        *__: None,
+        *others: int | None,
     ) -> None:
         customer = self._customers[customer_id]
         customer.counted, customer.next_seq = counted, next_seq
-        customer.counted_phones = counted_phones
+        customer.counted_phones, customer.counted_bytes = counted_phones, others[-1]
 
     def _take_group(
         self,
@@ -122,6 +130,7 @@ class _Check:
         chunk_max: int | None,
         members: str | None,
         positions: int,
+        text_bytes: int,
     ) -> None:
         customer = self._customers[customer_id]
         customer.groups += 1
@@ -130,6 +139,7 @@ class _Check:
         text = members or ""
         count = _count(text)
         customer.phones += count
+        customer.num_bytes += text_bytes + PHONE_BYTES * count
         where = f"customer {customer_id}, group {group_id}"
         if phone_count != count:
             self._report(f"{where}: says {phone_count} phones, has {count}")

@@ -7,12 +7,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import UNSET
+
 from openpns import limits
 from openpns.accounts.wire import Limit
 from openpns.core.actions import AtRevision
 from openpns.core.context import Context
 from openpns.errors import GroupNotFound, InternalError
 from openpns.groups.phone_chunks import PHONES_IN_CHUNK
+from openpns.groups.quotas import shown_quotas
 from openpns.groups.service import check_group_id
 from openpns.groups.wire import GroupDetail, PhonePage
 
@@ -72,12 +75,14 @@ async def group_limits(context: Context) -> Sequence[Limit]:
     found = await context.store.fetch("group_usage", customer)
     if not found:
         raise InternalError
-    groups, phones, largest, next_seq = found[0]
+    groups, phones, largest, next_seq, size, *own = found[0]
     if phones is None:
         phones = await _sum_phones(context, next_seq)
+    group_quota, phone_quota, byte_quota = shown_quotas(context.services, *own)
     return [
-        Limit("groups", None, groups),
-        Limit("numbers", None, phones),
+        Limit("groups", group_quota, groups),
+        Limit("numbers", phone_quota, phones),
+        Limit("bytes", byte_quota, UNSET if size is None else size),
         Limit("numbersInGroup", context.services.phones_in_group_max, largest),
         Limit("numbersInRequest", context.services.phones_in_request_max),
         Limit("groupsInPage", limits.GROUPS_IN_PAGE_MAX),

@@ -10,8 +10,8 @@ from typing import Any, Final
 from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.core.expiry import delete_expired
-from openpns.errors import GroupNotFound, ParameterError
-from openpns.groups.order import SEQ_MAX, SEQ_MIN
+from openpns.errors import GroupNotFound, OffsetOutOfRange, ParameterError
+from openpns.groups.order import SCAN_GROUPS, SEQ_MAX, SEQ_MIN
 from openpns.groups.pages import FoundGroups, fetch_page, page_params, stream_page
 from openpns.groups.wire import BY_NAME, NEWEST, Group
 from openpns.kit.casefold import fold_name
@@ -38,22 +38,37 @@ async def find_groups(
     """Return a page of the groups that match all filters; see `listing.list_group`."""
     if after is not None and offset is not None:
         raise ParameterError("after must be sent without offset")
+    has_filters = not (group_id is None and group_name is None and phone is None)
+    if has_filters and (offset or 0) > limits.FOUND_GROUPS_MAX:
+        raise OffsetOutOfRange(
+            f"with a filter, offset must be an integer from 0 to {limits.FOUND_GROUPS_MAX}; use "
+            "after for later pages"
+        )
     name_from = fold_name(group_name or "")
     params = page_params(context, limit, offset) | {
         "group_id": group_id,
         "name_from": name_from,
         "name_until": name_from + _NAME_END,
         "phone": None if phone is None else _parse_phone(phone),
+        "scan": SCAN_GROUPS,
     }
+    if has_filters:
+        params["total_max"] = limits.FOUND_GROUPS_MAX
     start, revision = await _start(context, after, order, name_from)
     params |= start
     if after is not None:
         params["limit"] = limit + 1  # one more shows whether there is a next page
-    statement = f"{_statement(group_id, group_name, phone)}:{order}"
+    statement = f"{_statement(order, group_id, group_name, phone)}:{order}"
     found = await fetch_page(context, statement, params)
+    is_full = len(found.groups) == params["limit"]
+    if found.total_is_bounded and not is_full and "_sorted:" in statement:
+        # The first groups of the order hold no full page: sort all that match.
+        params["scan"] = 0
+        found = await fetch_page(context, statement, params)
     if after is not None:
         _cut(found, limit)
     if not found.is_whole:
+        params["scan"] = 0  # in its own snapshot the first groups may hold no full page
         found = await stream_page(context, statement, params)
         if after is not None:
             _cut(found, limit)
@@ -70,13 +85,15 @@ async def delete_expired_tombstones(services: Services) -> None:
     await delete_expired(services, "group_tombstone_clean", {"deleted_ms": oldest_ms})
 
 
-def _statement(group_id: str | None, group_name: str | None, phone: str | None) -> str:
+def _statement(order: str, group_id: str | None, group_name: str | None, phone: str | None) -> str:
     """Return the statement with the index that leaves the fewest groups; it has all filters."""
     if group_id is not None:
         return "group_find_by_id"
     if phone is not None:
-        return "group_find_by_phone"
-    return "group_find_by_name" if group_name else "group_find_all"
+        return "group_find_by_phone_sorted" if order == BY_NAME else "group_find_by_phone"
+    if group_name:
+        return "group_find_by_name" if order == BY_NAME else "group_find_by_name_sorted"
+    return "group_find_all"
 
 
 def _parse_phone(text: str) -> str:

@@ -1,14 +1,23 @@
 -- groups_revision_change
 -- Replace the revision of the customer's groups, add to its counts and take seqs; locks its row.
--- Returns the first seq. phone_count stays proven only if every change since has counted: a server
--- of an older version replaces the revision alone.
+-- Returns the first seq, or no row if a count would grow past its quota. phone_count and byte_count
+-- stay proven only if every change since has counted: a server of an older version does not.
 UPDATE customer_state SET
     group_count = group_count + :groups, next_seq = next_seq + :seqs,
     phone_count = phone_count + :phones,
     phone_count_revision = CASE phone_count_revision
         WHEN groups_revision THEN CAST(:revision AS bigint) ELSE phone_count_revision END,
+    byte_count = byte_count + :bytes,
+    byte_count_revision = CASE byte_count_revision
+        WHEN groups_revision THEN CAST(:revision AS bigint) ELSE byte_count_revision END,
     groups_revision = CAST(:revision AS bigint)
 WHERE customer_id = :customer_id
+    AND (:groups <= 0 OR group_count + :groups <= coalesce(group_quota, CAST(:group_quota AS bigint))
+        OR CAST(:has_quotas AS bigint) = 0)
+    AND (:phones <= 0 OR phone_count + :phones <= coalesce(phone_quota, CAST(:phone_quota AS bigint))
+        OR CAST(:has_quotas AS bigint) = 0 OR phone_count_revision <> groups_revision)
+    AND (:bytes <= 0 OR byte_count + :bytes <= coalesce(byte_quota, CAST(:byte_quota AS bigint))
+        OR CAST(:has_quotas AS bigint) = 0 OR byte_count_revision <> groups_revision)
 RETURNING next_seq - :seqs
 
 -- group_create
@@ -49,10 +58,11 @@ WHERE customer_id = :customer_id AND group_id = :group_id
 DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group_seq
 
 -- group_delete
--- Delete a group; returns its seq, its count of phones and its folded name.
+-- Delete a group; returns its seq, its count of phones, its folded name, and the bytes of its name
+-- and remark.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
-RETURNING group_seq, phone_count, folded_name
+RETURNING group_seq, phone_count, folded_name, octet_length(group_name) + octet_length(remark)
 
 -- group_order_gap_add
 -- Count a seq as a gap, in its block of every level.
@@ -91,6 +101,11 @@ DELETE FROM group_tombstone WHERE (customer_id, group_id) IN (
     WHERE deleted_ms <= CAST(:deleted_ms AS bigint) ORDER BY deleted_ms LIMIT CAST(:at_most AS bigint)
 )
 RETURNING deleted_ms
+
+-- group_text_size
+-- The bytes of a group's name and of its remark.
+SELECT octet_length(group_name), octet_length(remark) FROM number_group
+WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_rename
 -- Change a group's name, remark or both; NULL leaves one as it is.

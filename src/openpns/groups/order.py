@@ -9,7 +9,7 @@ function `group_seq_at`: it has no LATERAL, and its window functions cost more t
 Source: docs/decisions/0013-gaps-are-counted.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -29,31 +29,57 @@ LEVEL_FRAGMENTS: Final[Mapping[str, Mapping[str, str]]] = {
 """For the statements that know the shape of `group_order_gap`."""
 
 
-def _page_fragments(*, by_seq: bool, by_name: bool) -> Mapping[str, Mapping[str, str]]:
+_SEQ_ORDERS: Final = ("oldest", "newest")
+_NAME_ORDERS: Final = ("name",)
+
+
+def _page_fragments(
+    orders: Sequence[str], *, by_seq: bool = True, by_name: bool = True
+) -> dict[str, dict[str, str]]:
     """Return the fragments of each order for a statement that returns a page.
 
+    `after` and `order` may use the index of the order. `sorted_after` and `sorted` may not: they
+    are for groups that another index has found.
+
     Args:
-        by_seq: Whether the statement may use the index of seqs. `+` prevents that.
-        by_name: Whether it may use the index of names. `|| ''` prevents that.
+        by_seq: Whether `order` may use the index of seqs. `+` prevents that.
+        by_name: Whether `order` may use the index of names. `|| ''` prevents that.
     """
     seq = "found.group_seq" if by_seq else "+found.group_seq"
-    name = "folded_name" if by_name else "(folded_name || '')"
+    name = "found.folded_name" if by_name else "(found.folded_name || '')"
     return {
-        "oldest": {"after": f"{seq} > CAST(:after_seq AS bigint)", "order": seq},
-        "newest": {"after": f"{seq} < CAST(:after_seq AS bigint)", "order": f"{seq} DESC"},
-        "name": {
-            "after": f"({name}, found.group_seq) > (:after_name, CAST(:after_seq AS bigint))",
-            "order": f"{name}, found.group_seq",
-        },
+        order: {
+            "after": _AFTER[order].format(seq=seq, name=name),
+            "order": _ORDER[order].format(seq=seq, name=name),
+            "sorted_after": _AFTER[order].format(
+                seq="+found.group_seq", name="(found.folded_name || '')"
+            ),
+            "sorted": _ORDER[order].format(
+                seq="+found.group_seq", name="(found.folded_name || '')"
+            ),
+        }
+        for order in orders
     }
 
 
+_AFTER: Final = {
+    "oldest": "{seq} > CAST(:after_seq AS bigint)",
+    "newest": "{seq} < CAST(:after_seq AS bigint)",
+    "name": "({name}, found.group_seq) > (:after_name, CAST(:after_seq AS bigint))",
+}
+_ORDER: Final = {"oldest": "{seq}", "newest": "{seq} DESC", "name": "{name}, found.group_seq"}
+
 # Plans are made once, often while the tables are empty. If a statement could choose another index
 # than that of its filter, it could read all groups of a customer to find a few.
-FIND_ALL: Final = _page_fragments(by_seq=True, by_name=True)
-FIND_BY_NAME: Final = _page_fragments(by_seq=False, by_name=True)
-FIND_BY_PHONE: Final = _page_fragments(by_seq=True, by_name=False)
-FIND_BY_ID: Final = _page_fragments(by_seq=False, by_name=False)
+FIND_ALL: Final = _page_fragments((*_SEQ_ORDERS, *_NAME_ORDERS))
+FIND_BY_ID: Final = _page_fragments((*_SEQ_ORDERS, *_NAME_ORDERS), by_seq=False, by_name=False)
+BY_NAME_IN_ITS_ORDER: Final = _page_fragments(_NAME_ORDERS)
+BY_NAME_IN_ANOTHER_ORDER: Final = _page_fragments(_SEQ_ORDERS)
+BY_PHONE_IN_ITS_ORDER: Final = _page_fragments(_SEQ_ORDERS)
+BY_PHONE_IN_ANOTHER_ORDER: Final = _page_fragments(_NAME_ORDERS)
+
+SCAN_GROUPS: Final = 20_000
+"""A search that matches many groups looks for its page among so many first groups in its order."""
 
 SEQ_MIN: Final = -1
 """Before the first seq: `after` for a page from the beginning."""

@@ -30,8 +30,10 @@ class FoundGroups:
 
     Args:
         revision: The revision of the customer's groups that the page was read at.
+        total: How many groups match; of a search, at most `FOUND_GROUPS_MAX`.
         rest: The other groups of the page, from the same snapshot; None if there are none.
         next: `data.next`; known only once `rest` was read to its end.
+        total_is_bounded: Whether more groups match than `total` says.
     """
 
     def __init__(
@@ -41,12 +43,15 @@ class FoundGroups:
         groups: list[Group],
         rest: AsyncGenerator[list[Group], None] | None = None,
         next: str | UnsetType | None = UNSET,  # noqa: A002 - the field's name
+        *,
+        total_is_bounded: bool = False,
     ) -> None:
         self.revision = revision
         self.total = total
         self.groups = groups
         self.rest = rest
         self.next = next
+        self.total_is_bounded = total_is_bounded
 
     @property
     def is_whole(self) -> bool:
@@ -66,8 +71,11 @@ def page_params(context: Context, limit: int, offset: int | None) -> dict[str, A
 
 
 async def fetch_page(context: Context, statement: str, params: Params) -> FoundGroups:
-    """Read a page at once; groups with more than `phones_max` phones are read without them."""
-    return _read_page(await context.store.fetch(statement, params))
+    """Read a page at once; groups with more than `phones_max` phones are read without them.
+
+    If there are more than `total_max` groups, the total is this bound.
+    """
+    return _read_page(await context.store.fetch(statement, params), params.get("total_max"))
 
 
 async def stream_page(context: Context, statement: str, params: Params) -> FoundGroups:
@@ -75,7 +83,7 @@ async def stream_page(context: Context, statement: str, params: Params) -> Found
     slices = context.store.stream(
         statement, {**params, "phones_max": limits.OFFSET_MAX}, GROUPS_IN_SLICE
     )
-    found = _read_page(await anext(slices, []))
+    found = _read_page(await anext(slices, []), params.get("total_max"))
     found.rest = _read_rest(slices)
     return found
 
@@ -88,12 +96,15 @@ async def _read_rest(
             yield _groups_in(rows)
 
 
-def _read_page(rows: Sequence[Row]) -> FoundGroups:
+def _read_page(rows: Sequence[Row], total_max: int | None) -> FoundGroups:
     if not rows:
         # Every customer has a row of state: no row at all means that the customer is missing.
         raise InternalError
     revision, total, *_ = rows[0]
-    return FoundGroups(revision, total, _groups_in(rows))
+    groups = _groups_in(rows)
+    if total_max is None or total <= total_max:
+        return FoundGroups(revision, total, groups)
+    return FoundGroups(revision, total_max, groups, total_is_bounded=True)
 
 
 def _groups_in(rows: Sequence[Row]) -> list[Group]:

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from openpns.core.commit import Effect, change_revision, commit
-from openpns.core.context import Context
+from openpns.core.commit import Effect, change_revision, commit, quota_exceeded
+from openpns.core.context import Context, Services
 from openpns.errors import GroupFull, GroupNotFound, ParameterError
-from openpns.groups import phone_chunks
+from openpns.groups import phone_chunks, quotas
 from openpns.groups.rows import GroupRow
 from openpns.groups.wire import ADD, DELETE, GROUP_ID, REPLACE, GroupChange, GroupCreated
 from openpns.kit.casefold import fold_name
@@ -53,9 +53,18 @@ async def create_group(
 
     def steps() -> "Transaction[Effect[GroupCreated]]":
         check_group_size(len(members), context.services.phones_in_group_max)
-        counts = counted(groups=1, seqs=1, phones=len(members))
-        seq = (yield change_revision(context.customer_id, "groups", counts))[0][0]
-        new = GroupRow(0, created.group_id, group_name or "", remark or "", members)
+        new = GroupRow(0, created.group_id, group_name or created.group_id, remark or "", members)
+        counts = counted(
+            groups=1,
+            seqs=1,
+            phones=len(members),
+            text_bytes=quotas.text_bytes(new.name, new.remark),
+            bounds=context.services,
+        )
+        changed_state = yield change_revision(context.customer_id, "groups", counts)
+        if not changed_state:
+            raise quota_exceeded()
+        seq = changed_state[0][0]
         last = [
             Statement("group_create", group_row(context.customer_id, new, seq, now_ms)),
             *phone_chunks.write_chunks(context.customer_id, seq, members),
@@ -122,7 +131,12 @@ async def update_group(
             given or (), added=change.added, removed=change.removed, is_renamed=is_renamed
         )
         result = change if detail or dry_run else None
-        counts = counted(phones=change.added - change.removed)
+        grown = 0
+        if renames and not dry_run:
+            grown = yield from _text_growth(group, renames[0].params)
+        counts = counted(
+            phones=change.added - change.removed, text_bytes=grown, bounds=context.services
+        )
         return Effect(result, group_id, details, last, counts)
 
     return await commit(
@@ -159,7 +173,7 @@ async def delete_group(context: Context, *, group_id: str) -> None:
         deleted = yield Statement("group_delete", customer | {"group_id": group_id})
         if not deleted:
             raise GroupNotFound
-        seq, count, folded_name = deleted[0]
+        seq, count, folded_name, text_bytes = deleted[0]
         tombstone = {"group_id": group_id, "folded_name": folded_name, "now_ms": now_ms}
         group = customer | {"group_seq": seq}
         last = [
@@ -168,7 +182,7 @@ async def delete_group(context: Context, *, group_id: str) -> None:
             Statement("group_member_delete_all", group),
             *phone_chunks.delete_chunks(context.customer_id, seq, count),
         ]
-        counts = counted(groups=-1, phones=-count)
+        counts = counted(groups=-1, phones=-count, text_bytes=-text_bytes)
         return Effect(None, group_id, Changed(removed=count), last=last, counts=counts)
 
     await commit(
@@ -189,9 +203,31 @@ def changed(
     return Changed(added=added, removed=removed, renamed=is_renamed, phones=some)
 
 
-def counted(*, groups: int = 0, seqs: int = 0, phones: int = 0) -> dict[str, int]:
-    """Return what groups_revision_change adds to the counts of a customer."""
-    return {"groups": groups, "seqs": seqs, "phones": phones}
+def counted(
+    *,
+    groups: int = 0,
+    seqs: int = 0,
+    phones: int = 0,
+    text_bytes: int = 0,
+    bounds: Services | None = None,
+) -> dict[str, int]:
+    """Return what groups_revision_change adds to the counts of a customer.
+
+    Args:
+        text_bytes: Of names and remarks.
+        bounds: Those of a customer without quotas of its own; None for no quotas at all.
+    """
+    group_quota, phone_quota, byte_quota = quotas.default_quotas(bounds)
+    return {
+        "groups": groups,
+        "seqs": seqs,
+        "phones": phones,
+        "bytes": text_bytes + quotas.PHONE_BYTES * phones,
+        "has_quotas": int(bounds is not None),
+        "group_quota": group_quota,
+        "phone_quota": phone_quota,
+        "byte_quota": byte_quota,
+    }
 
 
 def group_row(customer_id: str, group: GroupRow, seq: int, now_ms: int) -> dict[str, object]:
@@ -225,6 +261,13 @@ def check_group_id(group_id: str) -> None:
 def _sharing(group_id: str, phones: Sequence[str]) -> str | None:
     """Return the resource of a write for `commit`; None if it has too many phones to share."""
     return group_id if len(phones) <= SHARING_PHONES_MAX else None
+
+
+def _text_growth(group: Params, renamed: Params) -> Transaction[int]:
+    """Return by how many bytes a group's name and remark grow; the group is locked."""
+    name, remark = (yield Statement("group_text_size", group))[0]
+    new = (renamed["group_name"], name), (renamed["remark"], remark)
+    return sum(quotas.text_bytes(text) - size for text, size in new if text is not None)
 
 
 def _rename(group: Params, group_name: str | None, remark: str | None) -> Statement:

@@ -13,6 +13,7 @@ import msgspec
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Services
 from openpns.groups import phone_chunks
+from openpns.groups.quotas import text_bytes
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.groups.service import Changed, check_group_size, counted, group_row
 from openpns.phones import parse_phones
@@ -129,7 +130,14 @@ async def _write(services: Services, customer_id: str, batch: Sequence[GroupRow]
             customer_id,
             details=Changed(groups=len(free), added=phones),
             is_change=bool(free),
-            counts=counted(groups=len(free), seqs=len(free), phones=phones),
+            counts=counted(
+                groups=len(free),
+                seqs=len(free),
+                phones=phones,
+                text_bytes=sum(
+                    text_bytes(group.name or group.group_id, group.remark) for group in free
+                ),
+            ),
         )
 
     return await commit_as_operator(services.store, "groups.import", steps, scope="groups")

@@ -188,11 +188,20 @@ class Group(msgspec.Struct, rename="camel"):
         return f"{type(self).__name__}({self.group_id!r}, group_name={self.group_name!r})"
 
 
-class GroupPage(msgspec.Struct):
+class GroupPage(msgspec.Struct, rename="camel"):
     """The `data` of listGroup; the order of the fields is part of the API."""
 
     groups: Annotated[list[Group], text("The groups of this page, oldest first.")]
-    total: Annotated[int, text("How many groups there are, of those that match the filters.")]
+    total: Annotated[
+        int,
+        text(
+            "How many groups there are, of those that match the filters; with filters at most "
+            "10 000."
+        ),
+    ]
+    total_is_bounded: (
+        Annotated[bool, text("Extension: true if more groups match than `total` says.")] | UnsetType
+    ) = UNSET
     next: (
         Annotated[
             str | None,

@@ -21,6 +21,7 @@ from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.server.config import Settings
 from openpns.storage import connect
+from openpns.storage.bounds import StorageBounds, StorageUsage
 from openpns.storage.store import Store
 
 CLEAN_UP_S: Final = 30.0
@@ -70,6 +71,11 @@ class Application:
             await self.stop()
             raise
 
+    def storage_usage(self) -> StorageUsage:
+        """Return what the open database does at the moment."""
+        assert self._store is not None
+        return self._store.usage()
+
     async def stop(self) -> None:
         """Release the worker id and close the database."""
         for task in self._tasks:
@@ -96,8 +102,17 @@ class Application:
             clock=self._clock,
             phones_in_group_max=settings.phones_in_group_max,
             phones_in_request_max=settings.phones_in_request_max,
+            groups_per_customer_max=settings.groups_per_customer_max,
+            phones_per_customer_max=settings.phones_per_customer_max,
+            bytes_per_customer_max=settings.bytes_per_customer_max,
             body_bytes_max=settings.body_bytes_max,
-            rates=RateLimits(settings.rate_per_s, settings.rate_burst, settings.workers),
+            rates=RateLimits(
+                settings.rate_per_s,
+                settings.rate_burst,
+                settings.workers,
+                customer_per_s=settings.customer_rate_per_s,
+                customer_burst=settings.customer_rate_burst,
+            ),
         )
         self._tasks.append(asyncio.create_task(_clean(services)))
         request_log = RequestLog(self._counters, logs.logger(), settings.slow_request_ms)
@@ -148,6 +163,13 @@ async def open_checked(settings: Settings) -> Store:
         timeout_ms=settings.storage_timeout_ms,
         connections_max=settings.postgres_connections_max,
         cached_rows_max=settings.cache_bytes_max // CACHED_KEY_BYTES,
+        bounds=StorageBounds(
+            searches_max=settings.searches_max,
+            searches_per_customer_max=settings.searches_per_customer_max,
+            large_pages_max=settings.large_pages_max,
+            large_pages_per_customer_max=settings.large_pages_per_customer_max,
+            waiting_per_customer_max=settings.waiting_per_customer_max,
+        ),
     )
     try:
         await connect.check_current(store, settings.database)

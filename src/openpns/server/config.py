@@ -20,6 +20,7 @@ CONFIG_VARIABLE: Final = "OPENPNS_CONFIG"
 
 _SECRET_SETTINGS: Final = frozenset({"database"})
 _INTEGER_MAX: Final = 2**31 - 1
+_OWN: Final = "a quota of its own (19012 beyond); 0 for no quota"
 
 
 def _choice(meaning: str, *values: str) -> msgspec.Meta:
@@ -137,6 +138,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     phones_in_request_max: Annotated[
         int, integer("Largest number of phones in one request.", 1, 1_000_000)
     ] = limits.PHONES_IN_REQUEST_MAX
+    groups_per_customer_max: Annotated[
+        int, integer(f"Groups of a customer without {_OWN}.", 0, limits.QUOTA_MAX)
+    ] = limits.GROUPS_PER_CUSTOMER_MAX
+    phones_per_customer_max: Annotated[
+        int,
+        integer(f"Phones in all groups of a customer without {_OWN}.", 0, limits.QUOTA_MAX),
+    ] = limits.PHONES_PER_CUSTOMER_MAX
+    bytes_per_customer_max: Annotated[
+        int,
+        integer(
+            f"Bytes of names and remarks, and 16 for each phone, of a customer without {_OWN}.",
+            0,
+            limits.QUOTA_MAX,
+        ),
+    ] = limits.BYTES_PER_CUSTOMER_MAX
     requests_in_flight_max: Annotated[
         int,
         integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),
@@ -154,6 +170,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         integer(
             "Requests of such a key that may arrive at once; 0 for those of one second.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    customer_rate_per_s: Annotated[
+        int,
+        integer(
+            "Requests per second that this server grants a customer, over all its access keys; 0 "
+            "for no limit.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    customer_rate_burst: Annotated[
+        int,
+        integer(
+            "Requests of a customer that may arrive at once; 0 for those of one second.",
             0,
             limits.RATE_MAX,
         ),
@@ -181,6 +214,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     postgres_connections_max: Annotated[
         int, integer("Largest number of PostgreSQL connections per worker.", 1, 1000)
     ] = limits.POSTGRES_CONNECTIONS_MAX
+    searches_max: Annotated[
+        int,
+        integer(
+            "Searches that take long and run at once per worker; on PostgreSQL at most a third of "
+            "the connections.",
+            1,
+            10_000,
+        ),
+    ] = limits.SEARCHES_MAX
+    searches_per_customer_max: Annotated[
+        int, integer("Those of one customer; more wait in turns.", 1, 10_000)
+    ] = limits.SEARCHES_PER_CUSTOMER_MAX
+    large_pages_max: Annotated[
+        int,
+        integer(
+            "Large pages that are read in slices at once per worker; on PostgreSQL at most a third "
+            "of the connections.",
+            1,
+            10_000,
+        ),
+    ] = limits.LARGE_PAGES_MAX
+    large_pages_per_customer_max: Annotated[
+        int, integer("Those of one customer; more wait in turns.", 1, 10_000)
+    ] = limits.LARGE_PAGES_PER_CUSTOMER_MAX
+    waiting_per_customer_max: Annotated[
+        int,
+        integer(
+            "Writes in flight, waiting searches and waiting large pages of one customer per "
+            "worker; more of each are answered 503.",
+            1,
+            100_000,
+        ),
+    ] = limits.WAITING_PER_CUSTOMER_MAX
     log_format: Annotated[
         Literal["console", "json"], _choice("Format of log lines.", "console", "json")
     ] = "console"

@@ -92,7 +92,11 @@ async def serve(
     def count(listener: Listener) -> None:
         memory.note(listener.received_bytes + listener.unsent_bytes)
         counters.set_gauges(
-            api.in_flight, listener.connections, listener.received_bytes, listener.unsent_bytes
+            api.in_flight,
+            listener.connections,
+            listener.received_bytes,
+            listener.unsent_bytes,
+            *application.storage_usage(),
         )
 
     listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)

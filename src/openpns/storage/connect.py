@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from openpns import limits
 from openpns.errors import ConfigError
 from openpns.storage import migrations
+from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds
 from openpns.storage.migrations import Migration
 from openpns.storage.statements import Engine
 from openpns.storage.store import database_path
@@ -29,6 +30,7 @@ async def open_store(
     timeout_ms: int = limits.STORAGE_TIMEOUT_MS,
     connections_max: int = limits.POSTGRES_CONNECTIONS_MAX,
     cached_rows_max: int = 0,
+    bounds: StorageBounds = DEFAULT_BOUNDS,
 ) -> "Store":
     """Open the database that a URL names; see `database_path`.
 
@@ -37,6 +39,7 @@ async def open_store(
         timeout_ms: How long a statement, or the wait for a connection or lock, may take.
         connections_max: How many PostgreSQL connections this process may hold.
         cached_rows_max: How many rows of `get_cached` SQLite may cache.
+        bounds: What one customer, and all together, may use at once.
 
     Raises:
         ConfigError: The URL is wrong, or the database cannot be opened.
@@ -46,10 +49,12 @@ async def open_store(
     if path is not None:
         from openpns.storage.sqlite.store import SQLiteStore  # noqa: PLC0415
 
-        return SQLiteStore(path, timeout_ms, create=create, cached_rows_max=cached_rows_max)
+        return SQLiteStore(
+            path, timeout_ms, create=create, cached_rows_max=cached_rows_max, bounds=bounds
+        )
     from openpns.storage.postgres.store import PostgresStore  # noqa: PLC0415
 
-    return await PostgresStore.open(url, timeout_ms, connections_max)
+    return await PostgresStore.open(url, timeout_ms, connections_max, bounds)
 
 
 async def migrate(

@@ -9,6 +9,8 @@ Options of a statement:
 - `-- rows: json`: many small rows without bytes. SQLite returns them as one JSON text.
 - `-- cached: name`: finds one row by one value, the parameter and column `name`; for
   `Store.get_cached`. On PostgreSQL the statement takes many values at once.
+- `-- search: name`: may read very many rows. It runs where it stalls nothing else, and only so
+  many at once for each value of the parameter `name`.
 - `-- function: module:attribute`: the attribute registers SQL functions that the statement calls
   with an SQLite connection.
 - `-- fragments: module:attribute`: the attribute is a mapping from variant to fragments, which
@@ -29,7 +31,7 @@ Engine = Literal["sqlite", "postgres"]
 
 _NAME: Final = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _OPTION: Final = re.compile(
-    r"^-- (rows|cached|function|fragments|until-migration): (\S+)$", re.MULTILINE
+    r"^-- (rows|cached|search|function|fragments|until-migration): (\S+)$", re.MULTILINE
 )
 _FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
 # `::` is a cast in PostgreSQL, not a parameter.
@@ -51,6 +53,8 @@ class NamedStatement(msgspec.Struct, frozen=True):
     has_json_rows: bool = False
     cache_key: str | None = None
     """The parameter and column of a statement for `Store.get_cached`."""
+    search_owner: str | None = None
+    """The parameter that names whose search it is; None if it is not a search."""
     function: str | None = None
     """`module:attribute` that registers the SQLite functions which the statement calls."""
     until_migration: int | None = None
@@ -119,6 +123,7 @@ def prepare(
         has_rows=_ROWS.match(sql) is not None,
         has_json_rows=options.get("rows") == "json",
         cache_key=cache_key,
+        search_owner=options.get("search"),
         function=options.get("function"),
         until_migration=None if until is None else int(until),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from openpns.errors import ConfigError
+from openpns.storage.bounds import StorageUsage
 
 if TYPE_CHECKING:
     from openpns.storage.migrations import Applied, Migration
@@ -89,7 +90,9 @@ class Store(Protocol):
     """A database with openpns's tables.
 
     Every method may raise ServiceUnavailable (the database cannot be reached, is full or too
-    busy, and nothing was written), ReadFailed or InternalError.
+    busy, and nothing was written), ReadFailed or InternalError. Searches (statements with the
+    option `search`), streams and writes of one customer wait for their turn, and are refused with
+    Overloaded if too many wait: see `StorageBounds`.
     """
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:
@@ -118,12 +121,18 @@ class Store(Protocol):
         ...
 
     async def write(
-        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: BatchKey | None = None
+        self,
+        steps: Callable[[], Transaction[ResultT]],
+        *,
+        customer_id: str = "",
+        batch_key: BatchKey | None = None,
     ) -> ResultT:
         """Run steps in one transaction; once this returns, they are on disk.
 
         Args:
             steps: Makes the generator; called again for each new attempt.
+            customer_id: Whose turn it takes: the writes of customers take turns. Empty for work
+                of no customer.
             batch_key: Which other writes may share the transaction; None if the steps are likely
                 to fail, take long, or change more than one resource.
 
@@ -153,6 +162,10 @@ class Store(Protocol):
             ConfigError: The database refuses a step, or the text of an applied step has changed.
                 Nothing is applied then.
         """
+        ...
+
+    def usage(self) -> StorageUsage:
+        """Return what is in flight and what waits."""
         ...
 
     async def close(self) -> None:

@@ -73,6 +73,9 @@ class Emulator:
         body_bytes_max: int = limits.BODY_BYTES_MAX,
         phones_in_group_max: int = limits.PHONES_IN_GROUP_MAX,
         phones_in_request_max: int = limits.PHONES_IN_REQUEST_MAX,
+        groups_per_customer_max: int = limits.GROUPS_PER_CUSTOMER_MAX,
+        phones_per_customer_max: int = limits.PHONES_PER_CUSTOMER_MAX,
+        bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX,
         rate_per_s: int = 0,
         rate_burst: int = 0,
         ids: IdSource | None = None,
@@ -92,6 +95,9 @@ class Emulator:
             "body_bytes_max": body_bytes_max,
             "phones_in_group_max": phones_in_group_max,
             "phones_in_request_max": phones_in_request_max,
+            "groups_per_customer_max": groups_per_customer_max,
+            "phones_per_customer_max": phones_per_customer_max,
+            "bytes_per_customer_max": bytes_per_customer_max,
         }
         self._ids = ids
         self._requests: list[ReceivedRequest] = []

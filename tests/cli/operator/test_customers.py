@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
@@ -5,7 +7,8 @@ from tests.helpers import on_sqlite_only
 
 def test_create_show_and_list_a_customer(openpns: Run) -> None:
     made = openpns("customers", "create", "cus_2", "--name", "例子公司", "--json").json
-    assert list(made) == ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
+    fields = ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
+    assert list(made) == [*fields, "groupQuota", "phoneQuota", "byteQuota"]
     assert (made["customerId"], made["name"], made["groupCount"]) == ("cus_2", "例子公司", 0)
     assert openpns("customers", "show", "cus_2", "--json").json == made
     listed = openpns("customers", "list", "--json").json
@@ -64,3 +67,42 @@ def test_commands_name_an_unknown_customer(openpns: Run, command: str) -> None:
     done = openpns("customers", command, "cus_9", code=2)
     assert "'cus_9'" in done.err
     assert "openpns customers list" in done.err
+
+
+def test_set_quota_of_a_customer(openpns: Run) -> None:
+    def quotas(*arguments: str) -> list[int | None]:
+        changed = openpns("customers", "set-quota", "cus_1", *arguments, "--json").json
+        assert openpns("customers", "show", "cus_1", "--json").json == changed
+        return [changed["groupQuota"], changed["phoneQuota"], changed["byteQuota"]]
+
+    assert quotas("--groups", "7", "--phones", "50") == [7, 50, None]
+    assert quotas("--bytes", "0") == [None, None, 2**62]
+    assert quotas("--default") == [None, None, None]
+    lines = openpns("audit", "--customer", "cus_1", "--json").out.splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["details"] for entry in entries if entry["action"] == "customers.setQuota"] == [
+        {"groups": None, "phones": None, "bytes": None},
+        {"groups": None, "phones": None, "bytes": 0},
+        {"groups": 7, "phones": 50, "bytes": None},
+    ]
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "give either --default or some of --groups, --phones and --bytes"),
+        (("--default", "--groups", "1"), "give either --default or some of"),
+        (("--groups", "-1"), "quota: allowed are 0 to 4611686018427387904; 0 for no quota"),
+    ],
+)
+def test_set_quota_refuses_wrong_quotas(
+    openpns: Run, arguments: tuple[str, ...], text: str
+) -> None:
+    assert text in openpns("customers", "set-quota", "cus_1", *arguments, code=2).err
+
+
+@on_sqlite_only
+def test_set_quota_refuses_an_unknown_customer(openpns: Run) -> None:
+    done = openpns("customers", "set-quota", "cus_9", "--groups", "1", code=2)
+    assert "customer 'cus_9': not found" in done.err

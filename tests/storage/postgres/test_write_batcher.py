@@ -67,7 +67,7 @@ class Engine:
             raise self.errors.pop(0)
         return [(place, None) for place in range(len(writes))]
 
-    async def run_alone(self, steps: MakeSteps) -> Any:
+    async def run_alone(self, steps: MakeSteps, _customer_id: str) -> Any:
         self.alone += 1
         await self.gate.acquire()
         try:

@@ -11,7 +11,7 @@ from openpns.clock import now_ms
 
 @click.group()
 def customers() -> None:
-    """Create, list, disable and enable customers."""
+    """Create, list, disable and enable customers, and set their quotas."""
 
 
 @customers.command()
@@ -59,6 +59,41 @@ def disable(customer_id: str, database: str, *, as_json: bool) -> None:
 def enable(customer_id: str, database: str, *, as_json: bool) -> None:
     """Enable a customer again."""
     _set_disabled(customer_id, database, None, as_json=as_json)
+
+
+@customers.command("set-quota")
+@click.argument("customer_id")
+@click.option("--groups", type=int, help="Groups; 0 for any number.")
+@click.option("--phones", type=int, help="Phones in all groups; 0 for any number.")
+@click.option(
+    "--bytes", "num_bytes", type=int, help="Bytes of names, remarks and phones; 0 for any number."
+)
+@click.option("--default", "is_default", is_flag=True, help="Use the server's settings again.")
+@database_option
+@json_option
+def set_quota(
+    customer_id: str,
+    groups: int | None,
+    phones: int | None,
+    num_bytes: int | None,
+    database: str,
+    *,
+    is_default: bool,
+    as_json: bool,
+) -> None:
+    """Change what a customer may store; more is answered 19012.
+
+    A quota that is not given is that of the server's settings.
+    """
+    if (groups is None and phones is None and num_bytes is None) != is_default:
+        raise click.UsageError("give either --default or some of --groups, --phones and --bytes")
+    changed = with_store(
+        database,
+        lambda store: service.set_quotas(
+            store, customer_id, groups=groups, phones=phones, num_bytes=num_bytes
+        ),
+    )
+    _print(changed, as_json=as_json)
 
 
 def _set_disabled(

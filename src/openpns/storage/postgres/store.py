@@ -15,8 +15,10 @@ from openpns.errors import (
     ServiceUnavailable,
     WireError,
 )
+from openpns.storage.bounds import StorageBounds, StorageUsage
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.postgres import migrate
+from openpns.storage.postgres.connections import Connections, PooledConnection
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.write_batcher import (
@@ -80,8 +82,9 @@ _DRIVER: Final = (*_LOST, asyncpg.PostgresError)
 class PostgresStore:
     """A store in a PostgreSQL database; see `openpns.storage.store.Store`."""
 
-    def __init__(self, pool: Any, timeout_ms: int) -> None:
-        self._pool = pool
+    def __init__(self, connections: Connections, timeout_ms: int) -> None:
+        self._connections = connections
+        self._pool = connections.pool
         self._timeout_s = timeout_ms / 1000
         self._statements = load_statements("postgres")
         self._combined: dict[tuple[str, ...], NamedStatement] = {}
@@ -89,7 +92,9 @@ class PostgresStore:
         self._batcher = WriteBatcher(self._write_together, self._write_alone)
 
     @classmethod
-    async def open(cls, url: str, timeout_ms: int, connections_max: int) -> "PostgresStore":
+    async def open(
+        cls, url: str, timeout_ms: int, connections_max: int, bounds: StorageBounds
+    ) -> "PostgresStore":
         """Connect to a database; several hosts in the URL are separated by commas.
 
         A statement, or the wait for a connection, may take `timeout_ms`.
@@ -126,14 +131,27 @@ class PostgresStore:
                 f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
                 "port, name, user and password of the URL"
             ) from None
-        return cls(pool, timeout_ms)
+        connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, _DRIVER)
+        return cls(connections, timeout_ms)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         statement = self._statements[name]
+        if statement.search_owner is None:
+            connection = partial(self._connections.for_work, str(params.get("customer_id", "")))
+        else:
+            connection = partial(self._connections.for_search, params[statement.search_owner])
+        return await self._fetch(statement, params, connection)
+
+    async def _fetch(
+        self,
+        statement: NamedStatement,
+        params: Params,
+        connect: Callable[[], PooledConnection],
+    ) -> Sequence[Row]:
         arguments = _arguments(statement, params)
 
         async def read() -> Sequence[Row]:
-            async with self._connection() as connection:
+            async with connect() as connection:
                 return cast("Sequence[Row]", await connection.fetch(statement.sql, *arguments))
 
         return await self._attempt(read, _READ_ATTEMPTS)
@@ -146,9 +164,13 @@ class PostgresStore:
     ) -> NamedRow | None:
         coalescer = self._coalescers.get(name)
         if coalescer is None:
-            key = self._statements[name].cache_key
+            statement = self._statements[name]
+            key = statement.cache_key
             assert key is not None
-            coalescer = ReadCoalescer(lambda values: self.fetch(name, {key: values}), key)
+            for_key = self._connections.for_key
+            coalescer = ReadCoalescer(
+                lambda values: self._fetch(statement, {key: values}, for_key), key
+            )
             self._coalescers[name] = coalescer
         return await coalescer.find(value)
 
@@ -156,9 +178,10 @@ class PostgresStore:
         self, name: str, params: Params, rows_each: int
     ) -> AsyncGenerator[Sequence[Row], None]:
         statement = self._statements[name]
+        owner = str(params.get("customer_id", ""))
         try:
             async with (
-                self._connection() as connection,
+                self._connections.for_large_page(owner) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
@@ -168,15 +191,23 @@ class PostgresStore:
             raise _to_wire_error(error) from error
 
     async def write(  # noqa: D102
-        self, steps: Callable[[], Transaction[ResultT]], *, batch_key: BatchKey | None = None
+        self,
+        steps: Callable[[], Transaction[ResultT]],
+        *,
+        customer_id: str = "",
+        batch_key: BatchKey | None = None,
     ) -> ResultT:
-        if batch_key is not None:
-            return cast("ResultT", await self._batcher.run(batch_key, steps))
-        return await self._write_alone(steps)
+        self._connections.writes.enter(customer_id)
+        try:
+            if batch_key is not None:
+                return cast("ResultT", await self._batcher.run(batch_key, steps, customer_id))
+            return await self._write_alone(steps, customer_id)
+        finally:
+            self._connections.writes.leave(customer_id)
 
     async def applied_migrations(self) -> list[Applied]:  # noqa: D102
         async def read() -> list[Applied]:
-            async with self._connection() as connection:
+            async with self._connections.for_work() as connection:
                 return await migrate.read_applied(connection)
 
         return await self._attempt(read, _READ_ATTEMPTS)
@@ -189,7 +220,7 @@ class PostgresStore:
         guard: Guard | None = None,
     ) -> list[Migration]:
         async def attempt() -> list[Migration]:
-            async with self._connection() as connection, connection.transaction():
+            async with self._connections.for_work() as connection, connection.transaction():
 
                 async def check(missing: Sequence[Migration]) -> None:
                     if guard is not None:
@@ -205,14 +236,14 @@ class PostgresStore:
                 raise ConfigError(f"database: cannot migrate: {_without_values(error)}") from error
             raise answer from error
 
+    def usage(self) -> StorageUsage:  # noqa: D102
+        return self._connections.usage()
+
     async def close(self) -> None:  # noqa: D102
         try:
             await asyncio.wait_for(self._pool.close(), self._timeout_s)
         except TimeoutError:
             self._pool.terminate()
-
-    def _connection(self) -> "PooledConnection":
-        return PooledConnection(self._pool, self._timeout_s)
 
     async def _attempt(self, work: Callable[[], Awaitable[ResultT]], attempts_max: int) -> ResultT:
         """Run work that leaves nothing behind if it fails; try again if that may help."""
@@ -229,9 +260,13 @@ class PostgresStore:
                     await self._pool.expire_connections()
             attempt += 1
 
-    async def _write_alone(self, steps: Callable[[], Transaction[ResultT]]) -> ResultT:
+    async def _write_alone(
+        self, steps: Callable[[], Transaction[ResultT]], customer_id: str
+    ) -> ResultT:
         return await self._attempt(
-            lambda: self._write_once(lambda connection: self._run_steps(connection, steps())),
+            lambda: self._write_once(
+                lambda connection: self._run_steps(connection, steps()), customer_id
+            ),
             _WRITE_ATTEMPTS,
         )
 
@@ -239,15 +274,18 @@ class PostgresStore:
         try:
             return await self._attempt(
                 lambda: self._write_once(
-                    lambda connection: run_lockstep(writes, partial(self._run_wave, connection))
+                    lambda connection: run_lockstep(writes, partial(self._run_wave, connection)),
+                    writes[0].customer_id,
                 ),
                 _WRITE_ATTEMPTS,
             )
         except InternalError as error:  # the database refuses one of them
             raise BatchFailed(range(len(writes))) from error
 
-    async def _write_once(self, work: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
-        async with self._connection() as connection:
+    async def _write_once(
+        self, work: Callable[[Any], Awaitable[ResultT]], customer_id: str
+    ) -> ResultT:
+        async with self._connections.for_work(customer_id) as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
@@ -317,32 +355,6 @@ class PostgresStore:
             for one in statements_of(step)
             for argument in _arguments(self._statements[one.name], one.params)
         ]
-
-
-class PooledConnection:
-    """A connection of the pool for the time of a block.
-
-    An error while the connection is released does not replace the block's own result or error: a
-    commit whose outcome is unknown stays unknown.
-    """
-
-    __slots__ = ("_connection", "_pool", "_timeout_s")
-
-    def __init__(self, pool: Any, timeout_s: float) -> None:
-        self._pool = pool
-        self._timeout_s = timeout_s
-
-    async def __aenter__(self) -> Any:
-        self._connection = await self._pool.acquire(timeout=self._timeout_s)
-        return self._connection
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._pool.release(self._connection)
-        except _DRIVER:
-            # Only a server that has vanished does not answer when a statement is cancelled. Then
-            # all connections of the pool are lost.
-            await self._pool.expire_connections()
 
 
 async def _keep(_: Any) -> None:

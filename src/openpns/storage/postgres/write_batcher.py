@@ -28,10 +28,11 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 class PendingWrite:
     """A write that waits for its batch."""
 
-    __slots__ = ("future", "resource", "steps")
+    __slots__ = ("customer_id", "future", "resource", "steps")
 
-    def __init__(self, resource: str, steps: MakeSteps) -> None:
+    def __init__(self, resource: str, steps: MakeSteps, customer_id: str = "") -> None:
         self.resource = resource
+        self.customer_id = customer_id
         self.steps = steps
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -55,14 +56,14 @@ class WriteBatcher:
     def __init__(
         self,
         run_together: Callable[[Sequence[PendingWrite]], Awaitable[Sequence[Outcome]]],
-        run_alone: Callable[[MakeSteps], Awaitable[Any]],
+        run_alone: Callable[[MakeSteps, str], Awaitable[Any]],
     ) -> None:
         self._run_together = run_together
         self._run_alone = run_alone
         self._batches: dict[str, Batch[PendingWrite]] = {}
 
-    async def run(self, key: BatchKey, steps: MakeSteps) -> Any:
-        """Return a write's result once it is on disk.
+    async def run(self, key: BatchKey, steps: MakeSteps, customer_id: str = "") -> Any:
+        """Return a write's result once it is on disk; writes of a kind are of one customer.
 
         Raises:
             WireError: As a write that runs alone; nothing is written then.
@@ -72,7 +73,7 @@ class WriteBatcher:
             batch = self._batches[key.kind] = Batch(
                 self._run, _WRITES_MAX, 1, lambda: self._batches.pop(key.kind)
             )
-        write = PendingWrite(key.resource, steps)
+        write = PendingWrite(key.resource, steps, customer_id)
         batch.add(write)
         return await write.future
 
@@ -97,7 +98,7 @@ class WriteBatcher:
             batch = []
         for write in (*batch, *alone):
             try:
-                settle(write.future, await self._run_alone(write.steps))
+                settle(write.future, await self._run_alone(write.steps, write.customer_id))
             except BaseException as error:  # noqa: BLE001 - raised to its caller
                 settle(write.future, error=error)
 

@@ -1,8 +1,9 @@
-"""SQLite: reads on the event loop, writes in batches on one thread.
+"""SQLite: reads on the event loop, long ones on threads, writes in batches on one thread.
 
-Most reads take microseconds, so they run on the event loop. A write waits for the disk, so one
-thread takes all waiting writes, runs each under a savepoint of its own, and commits them together:
-many writes, one fsync. In WAL mode reads and writes do not wait for each other.
+Most reads take microseconds, so they run on the event loop; see `searcher` for the others. A write
+waits for the disk, so one thread takes waiting writes, customers in turns, runs each under a
+savepoint of its own, and commits them together: many writes, one fsync. In WAL mode reads and
+writes do not wait for each other.
 
 A database in memory has no WAL. Its reads and batches alternate under a lock, so that none finds
 the database busy. They hold it briefly, because there is no disk to wait for.
@@ -16,6 +17,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, cast
@@ -25,11 +27,14 @@ import apsw.ext
 import msgspec
 
 from openpns.errors import ConfigError, InternalError
+from openpns.kit.turns import Places
+from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageUsage
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.sqlite import migrate
 from openpns.storage.sqlite.errors import to_wire_error
+from openpns.storage.sqlite.searcher import Searcher
 from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, run_steps
-from openpns.storage.statements import load_attribute, load_statements
+from openpns.storage.statements import NamedStatement, load_attribute, load_statements
 from openpns.storage.store import BatchKey, Guard, NamedRow, Params, ResultT, Row, Transaction
 
 _OPEN_FLAGS: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -45,13 +50,20 @@ class SQLiteStore:
         timeout_ms: How long a write waits for a write of another process.
         create: Create a missing file, with mode 0600.
         cached_rows_max: How many rows of `get_cached` are cached until anything is committed.
+        bounds: What one customer, and all together, may use at once.
 
     Raises:
         ConfigError: The file cannot be opened or is not a database.
     """
 
     def __init__(
-        self, path: str | None, timeout_ms: int, *, create: bool = False, cached_rows_max: int = 0
+        self,
+        path: str | None,
+        timeout_ms: int,
+        *,
+        create: bool = False,
+        cached_rows_max: int = 0,
+        bounds: StorageBounds = DEFAULT_BOUNDS,
     ) -> None:
         # In memory: one name for all connections of this store and for no others.
         self._path = path or f"file:/{secrets.token_hex(16)}?vfs=memdb"
@@ -79,17 +91,38 @@ class SQLiteStore:
         """When the last check of the version began, by `perf_counter`."""
         self._columns: dict[str, list[str]] = {}
         self._json_sql: dict[str, str] = {}
-        self._writer = Writer(self._connect, self._sql, self._lock)
+        timeout_s = timeout_ms / 1000
+        waiting_max = bounds.waiting_per_customer_max
+        self._writer = Writer(self._connect, self._sql, self._lock, timeout_s, waiting_max)
+        searches, large_pages = bounds.searches_max, bounds.large_pages_max
+        self._searches = Places(
+            "searches", searches, bounds.searches_per_customer_max, waiting_max, timeout_s
+        )
+        self._large_pages = Places(
+            "large pages", large_pages, bounds.large_pages_per_customer_max, waiting_max, timeout_s
+        )
+        self._searcher = Searcher(
+            self._connect, self._reader, self._searches, searches + large_pages, timeout_s
+        )
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
+        statement = self._statements[name]
         try:
+            if statement.search_owner is not None and not self._is_in_memory:
+                read = partial(self._read, statement, params)
+                return await self._searcher.fetch(params[statement.search_owner], read)
             with self._lock:
-                if self._statements[name].has_json_rows:
-                    page = self._reader.execute(self._as_json(name), params).get
-                    return cast("Sequence[Row]", _decode_rows(page))
-                return self._reader.execute(self._sql[name], as_parameters(params)).fetchall()
+                return self._read(statement, params, self._reader)
         except apsw.Error as error:
             raise to_wire_error(error) from error
+
+    def _read(
+        self, statement: NamedStatement, params: Params, connection: apsw.Connection
+    ) -> Sequence[Row]:
+        if statement.has_json_rows:
+            page = connection.execute(self._as_json(statement.name), params).get
+            return cast("Sequence[Row]", _decode_rows(page))
+        return connection.execute(statement.sql, as_parameters(params)).fetchall()
 
     async def get_cached(  # noqa: D102
         self, name: str, value: str, since_s: float
@@ -170,26 +203,32 @@ class SQLiteStore:
                 await asyncio.sleep(0)
             return
         # A connection of its own: the cursor keeps its snapshot open, which other reads must not
-        # see.
+        # see. A slice may take long: many phones, or many groups that a filter skips.
+        owner = str(params.get("customer_id", ""))
+        await self._large_pages.take(owner)
         try:
             connection = self._connect()
             try:
                 cursor = connection.execute(self._sql[name], params)
-                while rows := list(itertools.islice(cursor, rows_each)):
+                while rows := await self._searcher.run(
+                    connection, lambda: list(itertools.islice(cursor, rows_each))
+                ):
                     yield rows
-                    await asyncio.sleep(0)
             finally:
                 connection.close(True)
         except apsw.Error as error:
             raise to_wire_error(error) from error
+        finally:
+            self._large_pages.give(owner)
 
     async def write(  # noqa: D102
         self,
         steps: Callable[[], Transaction[ResultT]],
         *,
+        customer_id: str = "",
         batch_key: BatchKey | None = None,
     ) -> ResultT:
-        write = Write(steps, skip_savepoint=batch_key is not None)
+        write = Write(steps, customer_id, skip_savepoint=batch_key is not None)
         return cast("ResultT", await self._writer.run(write))
 
     async def applied_migrations(self) -> list[Applied]:  # noqa: D102
@@ -224,9 +263,19 @@ class SQLiteStore:
                 raise ConfigError(f"database: cannot migrate: {error}") from error
             raise answer from error
 
+    def usage(self) -> StorageUsage:  # noqa: D102
+        return StorageUsage(
+            self._searches.in_flight,
+            self._searches.waiting,
+            self._large_pages.in_flight,
+            self._large_pages.waiting,
+            self._writer.waiting,
+        )
+
     async def close(self) -> None:  # noqa: D102
         self._writer.refuse_more()
         await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._searcher.close)
         self._reader.close(True)
 
     def _connect(self) -> apsw.Connection:

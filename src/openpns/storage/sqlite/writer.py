@@ -1,10 +1,10 @@
-"""SQLite's writer: one thread that commits all waiting writes together."""
+"""SQLite's writer: one thread that commits waiting writes together; customers take turns."""
 
 import asyncio
 import contextlib
-import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter, sleep
 from typing import Any, Final, TypeAlias
 
 import apsw
@@ -12,10 +12,17 @@ import msgspec
 
 from openpns.errors import ServiceUnavailable
 from openpns.kit.in_flight import settle
+from openpns.kit.turns import OwnerCounts, TurnQueue
 from openpns.storage.sqlite.errors import to_wire_error
 from openpns.storage.store import Params, Row, Statement, StatementBatch, Step, Transaction
 
-_BATCH_WRITES_MAX: Final = 256
+_BATCH_S: Final = 0.025
+"""A batch takes no further write after this time: others wait for its commit, and so does the
+writer of another process, which gives up after `storage_timeout_ms`."""
+
+_BUSY_POLL_S: Final = 0.001
+"""How often to try again while another process writes. SQLite's own waits grow to 100 ms, in which
+a busy process commits several batches."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -31,9 +38,14 @@ class Write:
     """
 
     def __init__(
-        self, steps: Callable[[], Transaction[Any]], *, skip_savepoint: bool = False
+        self,
+        steps: Callable[[], Transaction[Any]],
+        customer_id: str = "",
+        *,
+        skip_savepoint: bool = False,
     ) -> None:
         self.steps = steps
+        self.customer_id = customer_id
         self.skip_savepoint = skip_savepoint
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
@@ -42,28 +54,52 @@ class Write:
 
 
 class Writer:
-    """The thread that writes, with a connection of its own; the first write starts it."""
+    """The thread that writes, with a connection of its own; the first write starts it.
+
+    Args:
+        timeout_s: How long it waits while another process writes.
+        waiting_per_customer_max: Writes of one customer that may wait.
+        clock_s: Bounds the time of a batch.
+    """
 
     def __init__(
-        self, connect: Callable[[], apsw.Connection], sql: dict[str, str], lock: Lock
+        self,
+        connect: Callable[[], apsw.Connection],
+        sql: dict[str, str],
+        lock: Lock,
+        timeout_s: float,
+        waiting_per_customer_max: int,
+        clock_s: Callable[[], float] = perf_counter,
     ) -> None:
         self._connect = connect
         self._sql = sql
         self._lock = lock
+        self._timeout_s = timeout_s
+        self._clock_s = clock_s
+        self._in_flight = OwnerCounts("writes", waiting_per_customer_max)
         self._pending: list[Write] = []
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: TurnQueue[Write] = TurnQueue()
+        self._changed = threading.Condition()
+        """Guards the queue and `_is_ending`."""
+        self._is_ending = False
         self._thread: threading.Thread | None = None
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for a batch."""
+        return len(self._pending) + len(self._queue)
 
     async def run(self, write: Write) -> Any:
         """Return a write's result once it is on disk.
 
         Raises:
             WireError: Whatever its steps raise, or the error of the storage; nothing is written
-                then.
+                then. Overloaded if too many writes of its customer wait.
         """
         if self._closed:
             raise ServiceUnavailable("the storage is closed; nothing was written")
+        self._in_flight.enter(write.customer_id)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
             self._thread.start()
@@ -76,8 +112,10 @@ class Writer:
 
     def _hand_over(self) -> None:
         pending, self._pending = self._pending, []
-        for write in pending:
-            self._queue.put(write)
+        with self._changed:
+            for write in pending:
+                self._queue.add(write.customer_id, write)
+            self._changed.notify()
 
     def refuse_more(self) -> None:
         """Refuse writes from now on; runs on the event loop, as `_hand_over` does."""
@@ -87,63 +125,97 @@ class Writer:
     def close(self) -> None:
         """Wait for the writes that were handed over, then end the thread."""
         if self._thread is not None:
-            self._queue.put(None)
+            with self._changed:
+                self._is_ending = True
+                self._changed.notify()
             self._thread.join()
 
     def _work(self) -> None:
         connection: apsw.Connection | None = None
-        while batch := self._take_batch():
+        while self._wait():
+            batch: list[Write] = []
             try:
                 with self._lock:
-                    connection = connection or self._connect()
+                    connection = connection or self._connect_patiently()
                     self._run_batch(connection, batch)
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
                 # Also for writes that were refused: the reason may be what another write of the
                 # batch had done, which is undone now.
+                batch = batch or self._take_all()
                 for write in batch:
                     write.error = to_wire_error(error)
             for loop in {write.loop for write in batch}:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
-                    loop.call_soon_threadsafe(_settle, [w for w in batch if w.loop is loop])
+                    loop.call_soon_threadsafe(self._settle, [w for w in batch if w.loop is loop])
         if connection is not None:
             connection.close(True)
 
-    def _take_batch(self) -> list[Write]:
-        """Wait for a write and take those that wait after it; empty means the end."""
-        batch: list[Write] = []
-        while len(batch) < _BATCH_WRITES_MAX and (not batch or not self._queue.empty()):
-            write = self._queue.get()
-            if write is None:
-                if batch:
-                    self._queue.put(None)
-                break
-            batch.append(write)
-        return batch
+    def _settle(self, batch: list[Write]) -> None:
+        for write in batch:
+            self._in_flight.leave(write.customer_id)
+            settle(write.future, write.result, write.error)
+
+    def _connect_patiently(self) -> apsw.Connection:
+        connection = self._connect()
+        give_up_s = 0.0
+
+        def wait(attempt: int) -> bool:
+            nonlocal give_up_s
+            now_s = perf_counter()
+            if attempt == 0:
+                give_up_s = now_s + self._timeout_s
+            sleep(_BUSY_POLL_S)
+            return now_s < give_up_s
+
+        connection.set_busy_handler(wait)
+        return connection
+
+    def _wait(self) -> bool:
+        """Wait for a write; return False at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_ending)
+            return len(self._queue) > 0
+
+    def _take(self) -> Write | None:
+        with self._changed:
+            return self._queue.take() if self._queue else None
+
+    def _take_all(self) -> list[Write]:
+        """Return all writes that wait: they have waited as long for a database that is locked."""
+        with self._changed:
+            return [self._queue.take() for _ in range(len(self._queue))]
 
     def _run_batch(self, connection: apsw.Connection, batch: list[Write]) -> None:
-        try:
-            self._run_writes(connection, batch, without_savepoint=True)
-        except SavepointRequired:
-            self._run_writes(connection, batch, without_savepoint=False)
+        """Commit waiting writes in turns, until none waits or the time is over.
 
-    def _run_writes(
-        self, connection: apsw.Connection, batch: list[Write], *, without_savepoint: bool
-    ) -> None:
-        with transaction(connection):
-            for write in batch:
-                write.error = None
-                is_bare = without_savepoint and write.skip_savepoint
-                changes = connection.total_changes()
-                try:
-                    with contextlib.nullcontext() if is_bare else _savepoint(connection):
-                        write.result = run_steps(connection, self._sql, write.steps())
-                except Exception as error:
-                    if not connection.in_transaction:
-                        raise  # SQLite has rolled the whole transaction back
-                    if is_bare and connection.total_changes() != changes:
-                        raise SavepointRequired from error
-                    # Raised to its caller.
-                    write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
+        `batch` gets the writes that were taken, also if this raises.
+        """
+        try:
+            with transaction(connection):
+                until_s = self._clock_s() + _BATCH_S
+                while (write := self._take()) is not None:
+                    batch.append(write)
+                    self._run_write(connection, write, is_bare=write.skip_savepoint)
+                    if self._clock_s() >= until_s:
+                        break
+        except SavepointRequired:
+            with transaction(connection):
+                for write in batch:
+                    self._run_write(connection, write, is_bare=False)
+
+    def _run_write(self, connection: apsw.Connection, write: Write, *, is_bare: bool) -> None:
+        write.error = None
+        changes = connection.total_changes()
+        try:
+            with contextlib.nullcontext() if is_bare else _savepoint(connection):
+                write.result = run_steps(connection, self._sql, write.steps())
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite has rolled the whole transaction back
+            if is_bare and connection.total_changes() != changes:
+                raise SavepointRequired from error
+            # Raised to its caller.
+            write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
 
 
 def run_steps(connection: apsw.Connection, sql: Mapping[str, str], steps: Transaction[Any]) -> Any:
@@ -214,11 +286,6 @@ def _savepoint(connection: apsw.Connection) -> TransactionScope:
     return TransactionScope(
         connection, "SAVEPOINT write", "RELEASE write", "ROLLBACK TO write; RELEASE write"
     )
-
-
-def _settle(batch: list[Write]) -> None:
-    for write in batch:
-        settle(write.future, write.result, write.error)
 
 
 def as_parameters(params: Params) -> Params:

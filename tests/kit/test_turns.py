@@ -1,0 +1,126 @@
+import asyncio
+
+import pytest
+
+from openpns.errors import Overloaded
+from openpns.kit.turns import OwnerCounts, Places, TurnQueue
+
+
+async def turn() -> None:
+    """Let everything run that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def places(
+    at_once: int = 2, per_owner: int = 2, waiting: int = 8, timeout_s: float = 60.0
+) -> Places:
+    return Places("searches", at_once, per_owner, waiting, timeout_s)
+
+
+def test_queue_serves_owners_in_rotation_and_each_in_order() -> None:
+    queue: TurnQueue[str] = TurnQueue()
+    for item in ("a1", "a2", "a3", "b1", "b2", "c1"):
+        queue.add(item[0], item)
+    assert (len(queue), queue.count("a"), queue.count("z")) == (6, 3, 0)
+    served = [queue.take(), queue.take()]
+    queue.add("d", "d1")
+    queue.add("a", "a4")
+    served += [queue.take() for _ in range(len(queue))]
+    assert served == ["a1", "b1", "c1", "a2", "b2", "d1", "a3", "a4"]
+    with pytest.raises(LookupError):
+        queue.take()
+
+
+def test_queue_gives_the_first_item_of_one_owner() -> None:
+    queue: TurnQueue[str] = TurnQueue()
+    for item in ("a1", "b1", "b2"):
+        queue.add(item[0], item)
+    assert [queue.take("b"), queue.take(), queue.take()] == ["b1", "a1", "b2"]
+
+
+def test_owner_counts_refuse_only_the_owner_who_has_too_much() -> None:
+    counts = OwnerCounts("writes", 2)
+    for owner in ("a", "a", "", "", ""):
+        counts.enter(owner)
+    with pytest.raises(Overloaded, match="has 2 writes waiting already; nothing was written"):
+        counts.enter("a")
+    counts.enter("b")
+    counts.leave("a")
+    counts.enter("a")
+
+
+async def test_places_hold_one_owner_to_its_share() -> None:
+    shared = places(at_once=3, per_owner=2)
+    for owner in ("a", "a", "b"):
+        await shared.take(owner)
+    waiting = [asyncio.ensure_future(shared.take(owner)) for owner in ("a", "a", "b")]
+    await turn()
+    assert (shared.in_flight, shared.waiting) == (3, 3)
+    shared.give("b")
+    await turn()  # a's turn comes first, but it has its share
+    assert [one.done() for one in waiting] == [False, False, True]
+    shared.give("a")
+    await turn()
+    assert [one.done() for one in waiting] == [True, False, True]
+    shared.give("a")
+    await asyncio.gather(*waiting)
+    assert (shared.in_flight, shared.waiting) == (3, 0)
+
+
+async def test_places_serve_owners_in_turns_whoever_came_first() -> None:
+    shared = places(at_once=1)
+    await shared.take("a")
+    served: list[str] = []
+
+    async def work(owner: str) -> None:
+        await shared.take(owner)
+        served.append(owner)
+        shared.give(owner)
+
+    waiting = [asyncio.ensure_future(work(owner)) for owner in ("a", "a", "a", "b", "c", "b")]
+    await turn()
+    shared.give("a")
+    await asyncio.gather(*waiting)
+    assert served == ["a", "b", "c", "a", "b", "a"]
+    assert shared.in_flight == 0
+
+
+async def test_places_refuse_an_owner_with_too_much_waiting() -> None:
+    shared = places(at_once=1, waiting=1)
+    await shared.take("a")
+    waiting = asyncio.ensure_future(shared.take("a"))
+    await turn()
+    with pytest.raises(Overloaded, match="has 1 searches waiting already"):
+        await shared.take("a")
+    other = asyncio.ensure_future(shared.take("b"))
+    for owner in ("a", "a"):
+        shared.give(owner)
+        await turn()
+    assert waiting.done()
+    await other
+
+
+async def test_places_end_a_wait_that_takes_too_long() -> None:
+    shared = places(at_once=1, timeout_s=0.001)
+    await shared.take("a")
+    with pytest.raises(Overloaded, match=r"waited longer than 0\.001 s for their turn"):
+        await shared.take("b")
+    shared.give("a")
+    assert (shared.in_flight, shared.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["waits", "has its place"])
+async def test_places_lose_none_to_a_cancelled_caller(*, is_given: bool) -> None:
+    shared = places(at_once=1)
+    await shared.take("a")
+    waiting = asyncio.ensure_future(shared.take("b"))
+    await turn()
+    if is_given:
+        shared.give("a")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if not is_given:
+        shared.give("a")
+    assert (shared.in_flight, shared.waiting) == (0, 0)

@@ -1,0 +1,158 @@
+"""One customer's searches, large writes and groups do not take the service from another one.
+
+The tests compare orders and counts, never times. The APIs run in this process, on both databases.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests.api.conftest import Server
+from tests.conftest import FakeClock
+from tests.groups.actions import joined
+from tests.helpers import envelope_of
+from tests.server import conftest as parts
+
+from openpns.accounts import access_keys, customers
+from openpns.accounts.access_keys import NewSecret
+from openpns.storage import connect
+from openpns.storage.bounds import StorageBounds
+from openpns.storage.store import Store
+
+secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
+
+ATTACKS = 64
+BOUNDS = StorageBounds(searches_max=3, searches_per_customer_max=2, waiting_per_customer_max=80)
+SLOW_SEARCH = """
+SELECT c.groups_revision, (
+    WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000)
+    SELECT max(x) FROM n
+), NULL, NULL, NULL, NULL, NULL
+FROM customer_state AS c
+"""
+"""What a search does that reads very much: longer than a search may take on the event loop."""
+
+
+@pytest.fixture
+async def store(store: Store, database_url: str) -> AsyncIterator[Store]:
+    """The database with small bounds, and with searches by name that take long."""
+    opened = await connect.open_store(database_url, timeout_ms=60_000, bounds=BOUNDS)
+    name = "group_find_by_name_sorted:oldest"
+    statements: Any = opened._statements  # type: ignore[attr-defined]
+    statements[name] = structs.replace(
+        statements[name], sql=SLOW_SEARCH, parameters=(), has_json_rows=False
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def victim(server: Server, clock: FakeClock) -> NewSecret:
+    """An access key of another customer."""
+    await customers.create(server.services.store, clock, "cus_9", "")
+    return await access_keys.create(server.services.store, server.secret_box, clock, "cus_9")
+
+
+class Attack:
+    """Many requests of cus_1 at once."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.codes: list[int] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self, action: str, *bodies: dict[str, Any]) -> None:
+        """Send requests; they are in flight when this returns."""
+        self.tasks += [asyncio.create_task(self._send(action, body)) for body in bodies]
+        await asyncio.sleep(0)
+
+    async def _send(self, action: str, body: dict[str, Any]) -> None:
+        reply = await self.server.send(action, json.dumps(body).encode())
+        self.codes.append(envelope_of(reply)["code"])
+
+    async def end(self) -> list[int]:
+        await asyncio.gather(*self.tasks)
+        return self.codes
+
+
+def searches(prefix: str) -> list[dict[str, Any]]:
+    """Searches that no cache answers."""
+    return [{"limit": 1, "offset": 0, "groupName": f"{prefix}{n}"} for n in range(ATTACKS)]
+
+
+async def ask(server: Server, victim: NewSecret, action: str, **body: Any) -> int:
+    return await server.code(action, json.dumps(body).encode(), key=victim)
+
+
+async def test_searches_of_one_customer_leave_another_one_its_responses(
+    server: Server, victim: NewSecret, store: Store
+) -> None:
+    attack = Attack(server)
+    await attack.begin("listGroup", *searches("g"))
+    most = 0
+    for number in range(4):
+        assert await ask(server, victim, "createGroup", phones=joined([number])) == 0
+        assert await ask(server, victim, "listGroup", limit=10, offset=number) == 0
+        # Its own search has a place: the attacker holds two of three.
+        assert await ask(server, victim, "listGroup", limit=1, offset=0, groupName=f"{number}") == 0
+        usage = store.usage()
+        most = max(most, usage.searches)
+        assert usage.searches <= BOUNDS.searches_per_customer_max
+        assert usage.searches + usage.searches_waiting + len(attack.codes) <= ATTACKS
+    assert most > 0
+    assert len(attack.codes) < ATTACKS  # all of these responses came meanwhile
+    assert set(await attack.end()) == {0}
+    assert store.usage() == (0, 0, 0, 0, 0)
+
+
+async def test_searches_beyond_the_bound_are_refused_to_that_customer_only(
+    server: Server, victim: NewSecret, store: Store
+) -> None:
+    attack = Attack(server)
+    await attack.begin("listGroup", *searches("a"), *searches("b"))
+    assert await ask(server, victim, "listGroup", limit=1, offset=0, groupName="x") == 0
+    codes = await attack.end()
+    # The rest found no room to wait; how many depends on how fast the first ones end.
+    assert set(codes) == {0, 19004}
+    assert codes.count(0) >= BOUNDS.waiting_per_customer_max
+    assert await server.code(body=json.dumps(searches("c")[0]).encode()) == 0
+
+
+async def test_large_writes_of_one_customer_let_another_one_take_its_turn(
+    server: Server, victim: NewSecret
+) -> None:
+    created = await server.send("createGroup", b'{"phones":"85211111114"}')
+    body = {"groupId": envelope_of(created)["groupId"], "operateType": 2}
+    attack = Attack(server)
+    numbers = (range(n, n + 800) for n in range(ATTACKS))
+    await attack.begin("updateGroup", *(body | {"phones": joined(each)} for each in numbers))
+    for number in range(3):
+        before = len(attack.codes)
+        assert await ask(server, victim, "createGroup", phones=joined([number])) == 0
+        # One batch that had begun, and the one with the victim's write: a few writes each.
+        assert len(attack.codes) - before < ATTACKS / 4
+    assert set(await attack.end()) == {0}
+
+
+async def test_dry_runs_take_turns_too(server: Server, victim: NewSecret) -> None:
+    created = await server.send("createGroup", b'{"phones":"85211111114"}')
+    body = {"groupId": envelope_of(created)["groupId"], "operateType": 2, "dryRun": True}
+    attack = Attack(server)
+    await attack.begin("updateGroup", *[body | {"phones": joined(range(800))}] * ATTACKS)
+    assert await ask(server, victim, "createGroup", phones=joined([1])) == 0
+    assert len(attack.codes) < ATTACKS / 4
+    assert set(await attack.end()) == {0}
+
+
+async def test_groups_of_one_customer_end_at_its_quota(server: Server, victim: NewSecret) -> None:
+    server.make_api(replace(server.services, groups_per_customer_max=10))
+    attack = Attack(server)
+    await attack.begin("createGroup", *[{"phones": joined([n])} for n in range(ATTACKS)])
+    assert await ask(server, victim, "createGroup", phones=joined([1])) == 0
+    codes = await attack.end()
+    assert (codes.count(0), codes.count(19012)) == (10, ATTACKS - 10)
+    assert await ask(server, victim, "createGroup", phones=joined([2])) == 0

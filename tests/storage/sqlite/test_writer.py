@@ -1,0 +1,142 @@
+"""SQLite's writer takes turns by customer, and bounds a batch by time."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.storage.conftest import add
+
+from openpns.errors import Overloaded
+from openpns.storage import connect
+from openpns.storage.bounds import StorageBounds
+from openpns.storage.sqlite.store import SQLiteStore
+from openpns.storage.store import Statement, Transaction
+
+WAITING_MAX = 50
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    """A store whose writer has not begun."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    bounds = StorageBounds(waiting_per_customer_max=WAITING_MAX)
+    made = await connect.open_store(url, create=True, bounds=bounds)
+    assert isinstance(made, SQLiteStore)
+    await connect.migrate(made, url)
+    yield made
+    await made.close()
+
+
+class Writes:
+    """Writes that note when they run; none begins before all of a test wait.
+
+    Each takes the time `write_s` by the writer's clock.
+    """
+
+    def __init__(self, store: SQLiteStore, write_s: float = 0.0) -> None:
+        self.store = store
+        self.ran: list[str] = []
+        self.commits = 0
+        self._now_s = 0.0
+        self._write_s = write_s
+        store._writer._clock_s = lambda: self._now_s
+        plain = store._writer._connect
+
+        def connect_and_count() -> apsw.Connection:
+            connection = plain()
+            connection.set_commit_hook(self._count)
+            return connection
+
+        store._writer._connect = connect_and_count
+
+    def _count(self) -> bool:
+        self.commits += 1
+        return False
+
+    def _steps(self, customer_id: str) -> Callable[[], Transaction[None]]:
+        def steps() -> Transaction[None]:
+            yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
+            self.ran.append(customer_id)
+            self._now_s += self._write_s
+
+        return steps
+
+    async def run(self, customer_ids: str) -> list[BaseException | None]:
+        """Let a write of each customer wait, then let the writer go on; return the results."""
+        begun, go_on = threading.Event(), threading.Event()
+
+        def wait() -> Transaction[None]:
+            begun.set()
+            go_on.wait(10)
+            self._now_s += 1  # its batch ends
+            yield Statement("customer_list", {"customer_id": None})
+
+        first = asyncio.ensure_future(self.store.write(wait))
+        await asyncio.to_thread(begun.wait, 10)
+        rest = [
+            asyncio.ensure_future(self.store.write(self._steps(one), customer_id=one))
+            for one in customer_ids
+        ]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert self.store.usage().writes_waiting == min(len(customer_ids), WAITING_MAX)
+        self.commits = 0
+        go_on.set()
+        await first
+        return await asyncio.gather(*rest, return_exceptions=True)
+
+
+async def test_writer_takes_one_write_of_each_customer_in_turn(store: SQLiteStore) -> None:
+    writes = Writes(store)
+    await store.write(add("cus_1"))
+    await writes.run("aaaaabbc")
+    assert "".join(writes.ran) == "abcabaaa"
+
+
+async def test_writer_commits_a_batch_after_its_time(store: SQLiteStore) -> None:
+    writes = Writes(store, write_s=0.010)
+    await store.write(add("cus_1"))
+    await writes.run("aaaaaaab")
+    assert "".join(writes.ran) == "abaaaaaa"
+    # Three writes take longer than the 25 ms of a batch; the one before all has its own.
+    assert writes.commits == 1 + 3
+
+
+async def test_writer_commits_many_quick_writes_at_once(store: SQLiteStore) -> None:
+    writes = Writes(store)
+    await store.write(add("cus_1"))
+    await writes.run("abc" * 10)
+    assert writes.commits == 1 + 1
+
+
+async def test_writer_refuses_only_the_customer_who_has_too_much_in_flight(
+    store: SQLiteStore,
+) -> None:
+    writes = Writes(store)
+    await store.write(add("cus_1"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> Transaction[None]:
+        begun.set()
+        go_on.wait(10)
+        yield Statement("customer_list", {"customer_id": None})
+
+    first = asyncio.ensure_future(store.write(wait))
+    await asyncio.to_thread(begun.wait, 10)
+    many = [
+        asyncio.ensure_future(store.write(writes._steps("a"), customer_id="a"))
+        for _ in range(WAITING_MAX)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match=f"has {WAITING_MAX} writes waiting already"):
+        await store.write(writes._steps("a"), customer_id="a")
+    other = asyncio.ensure_future(store.write(writes._steps("b"), customer_id="b"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, other, *many)
+    assert writes.ran[1] == "b"
+    await store.write(writes._steps("a"), customer_id="a")
