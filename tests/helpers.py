@@ -11,6 +11,7 @@ import pytest
 from openpns import limits
 from openpns.accounts.access_keys import NewSecret
 from openpns.errors import BodyTooLarge
+from openpns.protocol import headers as headers_module
 from openpns.protocol import signing
 from openpns.storage.store import Params, Row, Store, Transaction
 from openpns.transport.messages import Reply, Request
@@ -44,6 +45,23 @@ def signed_headers(
     return headers if algorithm is None else [*headers, ("algorithm", algorithm)]
 
 
+def hmac_signed_headers(
+    key: NewSecret,
+    action: str,
+    body: bytes,
+    ts: int,
+    nonce: str,
+    *,
+    host: str = "pns.test",
+    path: str = "/api/pns/",
+) -> list[tuple[str, str]]:
+    """Return the headers of a request of the HMAC scheme, names in lower case."""
+    headers = headers_module.hmac_headers(
+        key.access_key, action, ts, nonce, body, key.access_secret, host=host, path=path
+    )
+    return [(name.lower(), value) for name, value in headers.items()]
+
+
 def as_request(
     headers: Iterable[tuple[str, str]],
     body: bytes,
@@ -51,6 +69,7 @@ def as_request(
     method: str = "POST",
     path: str = "/api/pns/",
     body_bytes_max: int = limits.BODY_BYTES_MAX,
+    address: str = "127.0.0.1",
 ) -> Request:
     """Return a request as a connection gives it to the API; names of headers in lower case."""
     found: dict[bytes, bytes] = {}
@@ -60,6 +79,7 @@ def as_request(
             repeated.append(name.encode())
         found[name.encode()] = value.encode()
     request = Request(method.encode(), path.encode(), found, repeated, perf_counter(), body)
+    request.address = address
     if len(body) > body_bytes_max:
         request.body = b""
         request.fault = BodyTooLarge(f"the body may have at most {body_bytes_max} bytes")

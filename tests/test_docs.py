@@ -163,8 +163,10 @@ def test_every_decision_is_in_the_index_and_numbered() -> None:
     records = sorted((DOCS / "decisions").glob("[0-9]*.md"))
     linked = re.findall(r"^\| \[(\d+)\]\((.*?)\)", _text(DOCS / "decisions" / "README.md"), re.M)
     assert linked == [(record.name[:4], record.name) for record in records]
-    for number, record in enumerate(records, start=1):
-        assert record.name.startswith(f"{number:04}-")
+    reserved = {29, 30, 31, 32, 33}  # not merged yet
+    numbers = sorted({int(record.name[:4]) for record in records} | reserved)
+    assert numbers == [*range(1, len(records) + len(reserved) + 1)]
+    for number, record in ((int(record.name[:4]), record) for record in records):
         assert _text(record).startswith(f"# {number:04}: ")
         headings = re.findall(r"^## (.*)$", _text(record), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
@@ -208,12 +210,13 @@ def test_example_in_each_language_shows_its_output(language: str) -> None:
 
 
 def test_python_example_prints_the_documented_output() -> None:
-    (example,) = _fences(_text(DOCS / "api" / "signing.md"), "python")
-    # In UTF-8 mode, as most machines are set up.
-    run = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", example], capture_output=True, text=True, check=True
-    )
-    assert f"# {run.stdout.strip()}\n" in example
+    examples = _fences(_text(DOCS / "api" / "signing.md"), "python")
+    assert len(examples) == 2
+    for example in examples:
+        # In UTF-8 mode, as most machines are set up.
+        command = [sys.executable, "-X", "utf8", "-c", example]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert f"# {run.stdout.strip()}\n" in example
 
 
 def _parse(words: list[str]) -> None:

@@ -25,6 +25,7 @@ TEXTS = {
     19006: "Outcome unknown",
     19007: "Client token reused",
     19012: "Quota exceeded",
+    19013: "Nonce already used",
 }
 TREE = """\
 ConfigError
@@ -54,6 +55,7 @@ WireError
   OutcomeUnknown
   ClientTokenReused
   QuotaExceeded
+  NonceReused
   UnknownCode"""
 STATUSES = {
     "PathNotFound": 404,

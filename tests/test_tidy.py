@@ -180,6 +180,7 @@ def test_every_test_file_mirrors_a_module() -> None:
         Path("client/test_against_server.py"),
         Path("client/test_exchange_retries.py"),
         Path("client/test_typing.py"),
+        Path("core/test_idempotency_nonces.py"),
         Path("storage/test_plans.py"),
     }
     for path in sorted((ROOT / "tests").rglob("test_*.py")):

@@ -85,13 +85,17 @@ def _answer_rows(struct: type, before: str) -> Iterator[tuple[str, str, str]]:
     for field in msgspec.structs.fields(struct):
         kind: Any = types[field.name]
         yield f"`{before}{field.encode_name}`", _type_name(kind), meaning(field)
-        if get_origin(kind) is list:
+        if _is_list_of_structs(kind):
             yield from _answer_rows(get_args(kind)[0], f"{before}{field.encode_name}[].")
+
+
+def _is_list_of_structs(kind: Any) -> bool:
+    return get_origin(kind) is list and hasattr(get_args(kind)[0], "__struct_fields__")
 
 
 def _type_name(kind: Any) -> str:
     if get_origin(kind) is list:
-        return "list"
+        return "list" if _is_list_of_structs(kind) else f"list of {_type_name(get_args(kind)[0])}"
     names = {int: "integer", bool: "true or false", str: "text", type(None): "null"}
     kinds = [part for part in get_args(kind) or (kind,) if part is not msgspec.UnsetType]
     return " or ".join(names[part] for part in kinds)

@@ -173,7 +173,8 @@ class TimestampExpired(WireError):
 class PermissionDenied(WireError):
     """The access key is unknown, disabled or expired, or its customer is disabled.
 
-    Or the key is read-only and the action writes: then the text says so.
+    Or the key may not do this: it is read-only, or restricted to other actions or to other
+    addresses. Then the text says so.
     """
 
     code, text = 1005, "Insufficient permissions"
@@ -283,6 +284,14 @@ class QuotaExceeded(WireError):
     is_recorded = True
     advice = "getLimits shows the quotas. Delete groups or phones, or ask the operator."
     exit_code = 5
+class NonceReused(WireError):
+    """`nonce` was sent with another write of this access key in the last two minutes.
+
+    Nothing was written.
+    """
+
+    code, text = 19013, "Nonce already used"
+    advice = "Use a new random nonce for each request."
 
 
 class UnknownCode(WireError):

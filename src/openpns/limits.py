@@ -31,6 +31,9 @@ ACCESS_SECRET_CHARS_MAX: Final = 128
 LABEL_CHARS_MAX: Final = 128
 RATE_MAX: Final = 1_000_000
 QUOTA_MAX: Final = 2**62  # stored for no quota
+KEY_ADDRESSES_MAX: Final = 64
+KEY_ACTIONS_MAX: Final = 100
+KEY_EXPIRES_DAYS_MAX: Final = 3650
 
 # Defaults of settings.
 BODY_BYTES_MAX: Final = 1024 * 1024

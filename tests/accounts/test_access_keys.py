@@ -5,11 +5,12 @@ from tests import direct
 from tests.conftest import START_MS, FakeClock
 
 from openpns.accounts import access_keys, customers
-from openpns.accounts.access_keys import AccessKey
+from openpns.accounts.access_keys import AccessKey, SigningKey
 from openpns.accounts.secret_box import SecretBox
 from openpns.core.context import Context
 from openpns.core.principal import Principal
 from openpns.errors import ConfigError
+from openpns.kit.networks import Networks
 from openpns.storage.store import Store
 
 KEY = "sixgqophrnv4"
@@ -297,3 +298,49 @@ async def test_list_keys_returns_oldest_first_and_filters_by_customer(
         "key_a",
     ]
     assert await access_keys.list_keys(store, "nobody") == []
+
+
+async def test_require_hmac_again_keeps_the_first_time(
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
+) -> None:
+    async def known(access_key: str) -> SigningKey:
+        found = await access_keys.find(store, access_key)
+        assert found is not None
+        return found
+
+    strict = await access_keys.create(store, secret_box, clock, "cus_1", hmac_only=True)
+    assert (await known(strict.access_key)).hmac_only_since_ms == START_MS
+    assert (await known(strict.access_key)).principal.schemes == ("hmac-sha256",)
+    assert (await known(key)).principal.schemes == ("md5", "sha256", "hmac-sha256")
+    for now_ms in (START_MS + 1, START_MS + 5):
+        changed = await access_keys.require_hmac(store, key, now_ms)
+        assert changed.hmac_only_since_ms == START_MS + 1
+    assert (await access_keys.require_hmac(store, key, None)).hmac_only_since_ms is None
+    await access_keys.require_sha256(store, key, START_MS)
+    assert (await known(key)).principal.schemes == ("sha256", "hmac-sha256")
+
+
+async def test_set_addresses_and_actions_change_what_a_key_may(
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
+) -> None:
+    limited = await access_keys.create(
+        store,
+        secret_box,
+        clock,
+        "cus_1",
+        allowed_addresses=["192.0.2.0/24", "::1"],
+        allowed_actions=["listGroup", "getLimits", "listGroup"],
+    )
+    found = await access_keys.find(store, limited.access_key)
+    assert found is not None
+    assert found.allowed_addresses == Networks("192.0.2.0/24,::1")
+    assert found.principal.allowed_actions == {"listGroup", "getLimits"}
+    changed = await access_keys.set_addresses(store, key, ["10.0.0.1"])
+    assert changed.allowed_addresses == "10.0.0.1"
+    changed = await access_keys.set_actions(store, key, ["createGroup"])
+    assert (changed.allowed_addresses, changed.allowed_actions) == ("10.0.0.1", "createGroup")
+    assert (await access_keys.set_addresses(store, key, None)).allowed_addresses is None
+    assert (await access_keys.set_actions(store, key, None)).allowed_actions is None
+    plain = await access_keys.find(store, key)
+    assert plain is not None
+    assert (plain.allowed_addresses, plain.principal.allowed_actions) == (None, None)

@@ -27,3 +27,4 @@ async def test_get_limits_returns_limits_of_features_and_then_of_the_account(
         ("customerCallsPerSecond", None, UNSET),
         ("customerCallsAtOnce", None, 0),
     ]
+    assert found.schemes == ["md5", "sha256", "hmac-sha256"]

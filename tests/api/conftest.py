@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 from tests.conftest import FakeClock
-from tests.helpers import LIST_ALL, as_request, envelope_of, signed_headers
+from tests.helpers import LIST_ALL, as_request, envelope_of, hmac_signed_headers, signed_headers
 
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import NewSecret
@@ -22,6 +22,8 @@ from openpns.core.context import Services
 from openpns.core.principal import Principal
 from openpns.storage.store import Store
 from openpns.transport.messages import Reply
+
+NONCE = "q0X3c9-Vb_7Kd2Lz"
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,19 @@ class Server:
         sent_ms = self.clock.now_ms if ts is None else ts
         return signed_headers(key or self.key, action, body, sent_ms, **others)
 
+    def hmac_headers(
+        self,
+        action: str = "listGroup",
+        body: bytes = LIST_ALL,
+        nonce: str = NONCE,
+        *,
+        key: NewSecret | None = None,
+        **others: str,
+    ) -> list[tuple[str, str]]:
+        """Return the headers of a request of the HMAC scheme, signed now."""
+        now_ms = self.clock.now_ms
+        return hmac_signed_headers(key or self.key, action, body, now_ms, nonce, **others)
+
     async def send(
         self,
         action: str = "listGroup",
@@ -123,11 +138,13 @@ class Server:
         headers: list[tuple[str, str]] | None = None,
         key: NewSecret | None = None,
         ts: int | None = None,
+        address: str = "127.0.0.1",
         **others: str,
     ) -> Reply:
         """Send a request, signed now unless `headers` are given."""
         sent = headers or self.headers(action, body, key=key, ts=ts, **others)
-        return await self.api.respond(as_request(sent, body, method=method, path=path))
+        request = as_request(sent, body, method=method, path=path, address=address)
+        return await self.api.respond(request)
 
     async def code(self, *args: Any, **kwargs: Any) -> int:
         """Send a request and return the code of the response."""

@@ -396,3 +396,10 @@ async def test_rate_of_a_customer_is_shared_by_its_keys(server: Server) -> None:
     keys = (server.key, other, server.key, other)
     codes = [await server.code(body=SMALL_PAGE, key=key) for key in keys]
     assert codes == [0, 0, 0, 19003]
+async def test_respond_notes_when_a_key_was_used(server: Server) -> None:
+    used = server.services.key_used_ms
+    stranger = NewSecret(server.key.access_key, "another-secret", "cus_1")
+    assert await server.code(key=stranger) == 1003
+    assert used == {}
+    assert await server.code("unknown") == 1002
+    assert used == {server.key.access_key: server.clock.now_ms}

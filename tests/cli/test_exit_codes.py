@@ -15,7 +15,7 @@ ALL_ERRORS = [
 EXPECTED = {
     ExitCode.FAILED: {
         "OpenPNSError", "WireError", "MissingHeaders", "ParameterError", "PathNotFound",
-        "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "UnknownCode",
+        "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "NonceReused", "UnknownCode",
     },
     ExitCode.USAGE: {"ConfigError"},
     ExitCode.NOT_FOUND: {"GroupNotFound"},

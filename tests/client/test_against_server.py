@@ -87,7 +87,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     return chosen
 
 
-@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+@pytest.mark.parametrize("algorithm", ["md5", "sha256", "hmac-sha256"])
 def test_methods_create_change_and_delete_a_group(
     server: SharedServer, run: Run, algorithm: str
 ) -> None:

@@ -1,10 +1,18 @@
 import traceback
 from pathlib import Path
 
+import httpx2
 import pytest
 from tests.client.fake_server import ACCESS_KEY, SECRET
 
-from openpns.client.config import Secret, api_url, config_file, load_config, load_profile
+from openpns.client.config import (
+    Secret,
+    api_url,
+    config_file,
+    host_and_path,
+    load_config,
+    load_profile,
+)
 from openpns.errors import ConfigError
 
 URL = "https://pns.example.com"
@@ -217,8 +225,8 @@ def test_wrong_key_or_secret_is_an_error(name: str, value: str, problem: str) ->
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"algorithm": "sha1"}, "algorithm: allowed are md5 and sha256"),
-        ({"algorithm": ""}, "algorithm: allowed are md5 and sha256"),
+        ({"algorithm": "sha1"}, "algorithm: allowed are md5, sha256, hmac-sha256"),
+        ({"algorithm": ""}, "algorithm: allowed are md5, sha256, hmac-sha256"),
         ({"timeout_s": 0}, "timeout_s: allowed is a number of seconds above 0"),
         ({"timeout_s": float("nan")}, "timeout_s: allowed is"),
         ({"retries": -1}, "retries: allowed is 0 or more"),
@@ -286,3 +294,21 @@ def test_retry_writes_must_be_true_or_false(home: Path, monkeypatch: pytest.Monk
     write_profiles(home, profile("default", **FULL) + "retry_writes = 1\n")
     with pytest.raises(ConfigError, match="retry_writes: allowed are the texts"):
         load_config(profile="default")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://pns.test",
+        "https://PNS.Example:443",
+        "https://pns.example:8443/x/y",
+        "http://[::1]:80/",
+        "https://müller.de:8080/pns",
+        "http://pns.test/ü b/%41b//",
+        "http://pns.test/a/../b|[]",
+    ],
+)
+def test_host_and_path_are_those_that_are_sent(base_url: str) -> None:
+    url = api_url(base_url)
+    sent = httpx2.Request("POST", httpx2.URL(url))
+    assert host_and_path(url) == (sent.headers["host"], sent.url.raw_path.decode())

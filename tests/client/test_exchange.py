@@ -1,4 +1,6 @@
 import hashlib
+import hmac
+import re
 import traceback
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -83,6 +85,20 @@ def test_exchange_names_sha256_in_a_header() -> None:
         f"&body={send.content.decode()}&accessSecret={SECRET}"
     )
     assert send.headers["sign"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_exchange_signs_each_attempt_with_a_nonce_of_its_own() -> None:
+    exchanger = make_exchanger(algorithm="hmac-sha256", url="http://PNS.test:8080/v1/api/pns")
+    sent = Run(exchanger, create_group(PHONE, "柏林"), [reply(19004), CREATED]).sent
+    assert len({send.headers["nonce"] for send in sent}) == 2
+    for send in sent:
+        headers = send.headers
+        assert re.fullmatch(r"[A-Za-z0-9_-]{16,64}", headers["nonce"])
+        parts = ("OPENPNS-HMAC-SHA256", "POST", "pns.test:8080", "/v1/api/pns", "application/json")
+        parts += (ACCESS_KEY, "createGroup", "5", headers["ts"], headers["nonce"])
+        text = "\n".join((*parts, hashlib.sha256(send.content).hexdigest()))
+        assert headers["sign"] == hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+        assert (headers["algorithm"], headers["Host"]) == ("hmac-sha256", "pns.test:8080")
 
 
 def expired(date: str | None = DATE) -> Response:

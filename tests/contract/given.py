@@ -103,6 +103,9 @@ async def fill(store: Store, url: str, ids: FixedIds, master_key: str | None = N
                 expires_ms=key.get("expiresMs"),
                 read_only=key.get("readOnly", False),
                 unique_ts=key.get("uniqueTs", False),
+                hmac_only=key.get("hmacOnly", False),
+                allowed_addresses=key.get("allowedAddresses"),
+                allowed_actions=key.get("allowedActions"),
             )
             if key.get("disabled"):
                 await access_keys.disable(store, key["accessKey"], clock())

@@ -211,7 +211,8 @@ def _requests(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def _handle(api: Api, request: dict[str, Any]) -> Reply:
     body = request["body"].encode()
-    headers = [(name.lower(), value) for name, value in request["headers"]]
+    headers = [("host", "localhost")]
+    headers += [(name.lower(), value) for name, value in request["headers"]]
     sent = as_request(
         headers,
         body,

@@ -207,6 +207,10 @@ async def test_operator_commands_add_entries(
     await access_keys.require_unique_ts(store, "key-1", clock())
     await access_keys.require_unique_ts(store, "key-1", None)
     await access_keys.set_rate(store, "key-1", 5, 9)
+    await access_keys.require_hmac(store, "key-1", clock())
+    await access_keys.require_hmac(store, "key-1", None)
+    await access_keys.set_actions(store, "key-1", ["getLimits", "listGroup"])
+    await access_keys.set_addresses(store, "key-1", ["192.0.2.0/24", "2001:db8::1"])
     await access_keys.expire(store, clock, "key-1", START_MS + 1)
     rotated = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
     await _commit_rotation(store, secret_box)
@@ -218,7 +222,8 @@ async def test_operator_commands_add_entries(
         (
             "keys.create",
             "{'expiresMs': None, 'sha256OnlySinceMs': None, 'ratePerS': None, "  # noqa: ISC004
-            "'rateBurst': None, 'readOnlyMs': None, 'uniqueTsSinceMs': None}",
+            "'rateBurst': None, 'readOnlyMs': None, 'uniqueTsSinceMs': None, "
+            "'hmacOnlySinceMs': None, 'allowedAddresses': None, 'allowedActions': None}",
         ),
         ("keys.disable", "{}"),
         ("keys.enable", "{}"),
@@ -227,11 +232,15 @@ async def test_operator_commands_add_entries(
         ("keys.requireUniqueTs", "{}"),
         ("keys.allowRepeatedTs", "{}"),
         ("keys.setRate", "{'ratePerS': 5, 'rateBurst': 9}"),
+        ("keys.requireHmac", "{}"),
+        ("keys.allowDigests", "{}"),
+        ("keys.setActions", "{'allowedActions': 'getLimits,listGroup'}"),
+        ("keys.setAddresses", "{'allowedAddresses': '192.0.2.0/24,2001:db8::1'}"),
         ("keys.expire", f"{{'expiresMs': {START_MS + 1}}}"),
         ("keys.rotate", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
         ("masterKey.rotate", "{'accessKeys': 1}"),
     }
-    assert len(found) == 14
+    assert len(found) == 18
     for entry in found:
         assert _is_operators(entry)
         assert "@" in entry.actor

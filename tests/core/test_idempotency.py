@@ -1,6 +1,6 @@
 """Idempotency keys: signatures of unique-ts keys, and how long a record is stored.
 
-Client tokens: test_commit.py.
+Client tokens: test_commit.py; nonces: test_idempotency_nonces.py.
 """
 
 import asyncio

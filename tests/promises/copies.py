@@ -1,6 +1,7 @@
 """Writes that are sent several times, to two nodes on one database.
 
-A copy is a write with the same clientToken or, for a key that is set to unique-ts, the same bytes.
+A copy is a write with the same clientToken or nonce or, for a key that is set to unique-ts, with
+the same bytes.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from openpns.accounts import access_keys
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
 from openpns.protocol import signing
+from openpns.protocol.headers import hmac_headers
 from openpns.storage import connect as storage
 
 AHEAD_MS = 50_000
@@ -81,9 +83,26 @@ class TokenWrite:
         return Request(self._action, now_ms(), **self._fields).send(connection)
 
 
-Write: TypeAlias = BytesWrite | TokenWrite
-Kind: TypeAlias = type[BytesWrite] | type[TokenWrite]
-KINDS: list[Kind] = [BytesWrite, TokenWrite]
+class NonceWrite:
+    """A write with HMAC: a copy has the same nonce, and its own ts and signature."""
+
+    def __init__(self, action: str, **fields: Any) -> None:
+        self._action = action
+        self._body = json.dumps(fields).encode()
+        self._nonce = f"nonce-of-a-write-{next(_token_numbers)}"
+
+    def send(self, connection: http.client.HTTPConnection) -> "Answer":
+        key, secret = PLAIN_KEY
+        sent = (key, self._action, now_ms(), self._nonce, self._body, secret)
+        headers = hmac_headers(*sent, host="pns.test", path="/api/pns/")
+        connection.request("POST", "/api/pns/", self._body, headers)
+        response = connection.getresponse()
+        return Answer(response, response.read())
+
+
+Write: TypeAlias = BytesWrite | TokenWrite | NonceWrite
+Kind: TypeAlias = type[BytesWrite] | type[TokenWrite] | type[NonceWrite]
+KINDS: list[Kind] = [BytesWrite, TokenWrite, NonceWrite]
 
 
 class Answer:

@@ -1,9 +1,9 @@
 """At most once: a copy of a write gets the first response and is not carried out.
 
-A copy is a write with the same clientToken or, for a key that is set to unique-ts, the same bytes.
-Copies go to the same worker, to another one, to another node, to restarted servers, and to servers
-that are killed meanwhile. Without a token, each request is carried out. `OPENPNS_SOAK=1` kills many
-more times.
+A copy is a write with the same clientToken or nonce or, for a key that is set to unique-ts, with
+the same bytes. Copies go to the same worker, to another one, to another node, to restarted servers,
+and to servers that are killed meanwhile. Without a token, each request is carried out.
+`OPENPNS_SOAK=1` kills many more times.
 
 Source: docs/api/README.md, "At most once".
 """

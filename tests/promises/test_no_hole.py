@@ -19,6 +19,7 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.registry import ACTIONS
 from openpns.clock import now_ms
+from openpns.protocol.headers import NONCE
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
@@ -290,3 +291,44 @@ async def test_wrong_signature_does_not_reveal_a_sha256_only_key(server: Server)
     assert await server.code(ts=late) == 1004
     await access_keys.disable(store, name, server.clock())
     assert await server.code() == 1005
+
+
+# -- HMAC -------------------------------------------------------------------------------------
+
+
+@on_sqlite_only
+async def test_api_refuses_every_flipped_bit_of_an_hmac_request(server: Server) -> None:
+    names = {name.lower(): name for name in SIGNED}
+    sent = dict(server.hmac_headers())
+    headers = {names.get(name, name): value.encode() for name, value in sent.items()}
+    assert await _code(server, headers, LIST_ALL) == 0
+    for name in (*SIGNED, "sign"):
+        for value in flips(headers[name]):
+            code = await _code(server, headers | {name: value}, LIST_ALL)
+            assert code == expected_code(name, value, server.clock()), (name, value)
+    for value in flips(headers["nonce"]):
+        allowed = NONCE.fullmatch(value) is not None
+        expected = 1001 if not value.isascii() else 1003 if allowed else 1002
+        assert await _code(server, headers | {"nonce": value}, LIST_ALL) == expected, value
+    for name in ("host", "content-type"):
+        for value in flips(headers[name]):
+            is_same = value.lower() == headers[name]  # only the case of a letter differs
+            code = await _code(server, headers | {name: value}, LIST_ALL)
+            assert code == (0 if is_same else 1003), (name, value)
+    for body in flips(LIST_ALL):
+        assert await _code(server, headers, body) == 1003
+    for algorithm in (b"md5", b"sha256", b""):
+        assert await _code(server, headers | {"algorithm": algorithm}, LIST_ALL) == 1003
+
+
+async def test_wrong_signature_does_not_reveal_the_restrictions_of_a_key(server: Server) -> None:
+    store, name = server.services.store, server.key.access_key
+    guessed = NewSecret(name, "a-guessed-secret", "cus_1")
+    await access_keys.require_hmac(store, name, server.clock())
+    await access_keys.set_addresses(store, name, ["192.0.2.1"])
+    await access_keys.set_actions(store, name, ["getLimits"])
+    for algorithm in ALGORITHMS:
+        refused = envelope_of(await server.send(key=guessed, algorithm=algorithm))
+        assert refused["msg"] == "Invalid signature"
+    sent = server.hmac_headers(key=guessed)
+    assert envelope_of(await server.send(headers=sent))["msg"] == "Invalid signature"

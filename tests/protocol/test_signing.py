@@ -121,3 +121,51 @@ def test_matches_fails_for_upper_case_signature() -> None:
     signature = signing.sign(**REQUEST, access_secret=SECRET)
     text = signing.text_before_secret(**REQUEST)
     assert not signing.matches(signature.upper(), text, [SECRET.encode()], "md5")
+
+
+HMAC_VECTORS: list[dict[str, str]] = json.loads(
+    (Path(__file__).parents[2] / "contract" / "signing_hmac.json").read_text("utf-8")
+)
+HMAC_PARTS = (
+    *("method", "host", "path", "contentType", "accessKey", "action", "bizType", "ts", "nonce"),
+)
+
+
+def hmac_input(vector: dict[str, str]) -> signing.HmacInput:
+    return signing.HmacInput(*(vector[part].encode() for part in HMAC_PARTS))
+
+
+@pytest.mark.parametrize("vector", HMAC_VECTORS, ids=[row["source"] for row in HMAC_VECTORS])
+def test_hmac_text_and_sign_agree_with_vector(vector: dict[str, str]) -> None:
+    text = signing.hmac_text(hmac_input(vector), vector["body"].encode())
+    secret = vector["accessSecret"].encode()
+    assert text.decode() == vector["text"]
+    assert signing.hmac_sign(text, secret) == vector["sign"]
+    assert signing.hmac_matches(vector["sign"], text, [secret])
+    assert hmac_by_hand(text, secret) == vector["sign"]
+
+
+def hmac_by_hand(text: bytes, secret: bytes) -> str:
+    """HMAC as RFC 2104 defines it, for a secret of at most 64 bytes."""
+    padded = secret.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded) + text).digest()
+    return hashlib.sha256(bytes(byte ^ 0x5C for byte in padded) + inner).hexdigest()
+
+
+@pytest.mark.parametrize("part", HMAC_PARTS)
+def test_hmac_matches_fails_for_any_changed_part(part: str) -> None:
+    vector = HMAC_VECTORS[0]
+    changed = hmac_input(vector | {part: vector[part] + "0"})
+    text = signing.hmac_text(changed, vector["body"].encode())
+    assert not signing.hmac_matches(vector["sign"], text, [vector["accessSecret"].encode()])
+
+
+def test_hmac_matches_fails_for_another_body_or_secret_and_upper_case() -> None:
+    vector = HMAC_VECTORS[0]
+    secret = vector["accessSecret"].encode()
+    text = signing.hmac_text(hmac_input(vector), vector["body"].encode())
+    other = signing.hmac_text(hmac_input(vector), vector["body"].encode() + b" ")
+    assert signing.hmac_matches(vector["sign"], text, [b"other", secret])
+    assert not signing.hmac_matches(vector["sign"], other, [secret])
+    assert not signing.hmac_matches(vector["sign"], text, [b"other"])
+    assert not signing.hmac_matches(vector["sign"].upper(), text, [secret])

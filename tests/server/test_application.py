@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -6,8 +7,11 @@ import pytest
 from tests.conftest import START_MS, FakeClock
 from tests.helpers import MASTER_KEY, as_request, headers_of
 
+from openpns.accounts import key_uses
+from openpns.accounts.key_uses import ExpiringKey
 from openpns.api.pipeline import Api
 from openpns.core import worker_ids
+from openpns.core.context import Services
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.server import application
@@ -158,3 +162,54 @@ async def test_stop_succeeds_without_storage(
     await worker.stop()
     assert "worker id not released" in capsys.readouterr().err
     await worker.stop()  # a second time does nothing
+
+
+async def test_worker_stores_the_last_use_of_keys_also_when_it_stops(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[dict[str, int]] = []
+    done = asyncio.Event()
+
+    async def record(services: Services) -> None:
+        recorded.append(services.key_used_ms.copy())
+        services.key_used_ms.clear()
+        done.set()
+
+    monkeypatch.setattr(key_uses, "RECORD_S", 0.01)
+    monkeypatch.setattr(key_uses, "record", record)
+    worker = make()
+    api = await worker.start()
+    api._services.key_used_ms["key-1"] = 7
+    await asyncio.wait_for(done.wait(), 30)
+    assert recorded[-1] == {"key-1": 7} or {"key-1": 7} in recorded
+    monkeypatch.setattr(key_uses, "RECORD_S", 600)
+    api._services.key_used_ms["key-2"] = 8
+    await worker.stop()
+    assert {"key-2": 8} in recorded
+
+
+async def test_worker_warns_of_keys_that_expire_soon_and_of_failures(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = asyncio.Queue[None]()
+
+    async def list_expiring(_: Store, now_ms: int) -> list[ExpiringKey]:
+        calls.put_nowait(None)
+        return [ExpiringKey("key-1", "cus_1", now_ms + 3 * 86_400_000 + 5)]
+
+    async def record(_: Services) -> None:
+        calls.put_nowait(None)
+        raise ServiceUnavailable("the storage is away")
+
+    monkeypatch.setattr(key_uses, "RECORD_S", 0.01)
+    monkeypatch.setattr(key_uses, "list_expiring", list_expiring)
+    monkeypatch.setattr(key_uses, "record", record)
+    await make().start()
+    for _ in range(4):
+        await asyncio.wait_for(calls.get(), 30)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    warned = [line for line in lines if line["event"] == "access key expires soon"]
+    assert [(line["access_key"], line["customer_id"], line["days"]) for line in warned] == [
+        ("key-1", "cus_1", 3)
+    ]
+    assert "last use of access keys not stored" in {line["event"] for line in lines}

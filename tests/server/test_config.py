@@ -125,7 +125,15 @@ def test_to_environ_round_trips() -> None:
 def test_load_settings_reads_all_settings_from_environment() -> None:
     environ = {f"OPENPNS_{field.name.upper()}": "1024" for field in FIELDS}
     environ |= {"OPENPNS_LOG_FORMAT": "json", "OPENPNS_LOG_LEVEL": "error", "OPENPNS_WORKERS": "2"}
+    environ |= {"OPENPNS_TRUSTED_PROXIES": "10.0.0.0/8"}
     settings = load_settings({}, environ | {"OPENPNS_POSTGRES_CONNECTIONS_MAX": "7"})
     assert settings.log_level == "error"
     assert settings.postgres_connections_max == 7
     assert settings.body_bytes_max == 1024
+
+
+def test_load_settings_checks_the_networks_of_trusted_proxies() -> None:
+    given = {"OPENPNS_DATABASE": "sqlite:///a.db", "OPENPNS_TRUSTED_PROXIES": "10.0.0.1, ::1"}
+    assert load_settings({}, given).trusted_proxies == "10.0.0.1, ::1"
+    with pytest.raises(ConfigError, match=r"trusted_proxies: '10.0.0.1/8' \(from OPENPNS_TRUSTED"):
+        load_settings({}, given | {"OPENPNS_TRUSTED_PROXIES": "10.0.0.1/8"})

@@ -70,7 +70,7 @@ CREATE TABLE access_key (
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER,
     disabled_ms INTEGER
-, sha256_only_since_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER, unique_ts_since_ms INTEGER) STRICT, WITHOUT ROWID;
+, sha256_only_since_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER, unique_ts_since_ms INTEGER, hmac_only_since_ms INTEGER, allowed_addresses TEXT, allowed_actions TEXT, last_used_ms INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_entry (
     -- Empty where an entry is about no single customer.

@@ -56,6 +56,7 @@ FROM pg_class WHERE relnamespace = CAST('public' AS regnamespace) AND reloptions
 """
 
 
+RESERVED = {10, 11}  # not merged yet
 KNOWN = [
     Migration(8, "SELECT 8", file="0008_words.sqlite.sql"),
     Migration(9, "SELECT 9", "pre"),
@@ -73,7 +74,8 @@ def test_both_engines_have_the_same_steps() -> None:
     assert [(one.number, one.step) for one in sqlite] == [
         (one.number, one.step) for one in postgres
     ]
-    assert sorted({one.number for one in sqlite}) == [*range(1, migrations.newest() + 1)]
+    numbers = [*{one.number for one in sqlite}, *RESERVED]
+    assert sorted(numbers) == [*range(1, migrations.newest() + 1)]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -327,7 +329,7 @@ INSERT INTO audit_entry VALUES ('cus_1', 16, 17, 'createGroup', NULL, 'key-1', '
 """
 VERSION_8 = {
     "customer": [("cus_1", "Example", 1, None)],
-    "access_key": [("key-1", "cus_1", "label", b"\x01\x02", b"\x03", 2, 3, 4, 5, 6, 7, 8, 9, None)],
+    "access_key": [("key-1", "cus_1", "label", b"\x01\x02", b"\x03", *range(2, 10), *[None] * 5)],
     "customer_state": [("cus_1", 1, 3, 123, 0, -1, None, None, None, 0, -1)],
     "number_group": [("cus_1", "g1", 2, "Name", "remark", 1, 1, 10, 11, "85211111114", "name")],
     "group_member": [("cus_1", 2, "85211111114", 0)],

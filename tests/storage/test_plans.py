@@ -18,9 +18,12 @@ PAGE = {"customer_id": "cus_1", "limit": 10, "phones_max": 128} | dict.fromkeys(
     ("phones_in_chunk", "phones_short"), 128
 )
 WHOLE_TABLES = frozenset(
-    {"account_check", "audit_check", "group_check", "key_list", "customer_list"}
-)
-"""Statements that read whole tables: commands of the operator, not requests."""
+    {
+        "account_check", "audit_check", "customer_list", "group_check", "key_list",
+        "key_list_expiring",
+    }
+)  # fmt: skip
+"""Statements that read whole tables: commands of the operator and a daily check, not requests."""
 SMALL_TABLES = ("master_key_check", "worker_lease")
 """One row, and at most 1024."""
 

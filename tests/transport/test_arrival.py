@@ -12,6 +12,15 @@ def test_request_has_what_was_sent(serve: Serve) -> None:
     assert request.headers[b"x-a"] == b"3"
     assert request.repeated == [b"x-a", b"x-a"]
     assert request.fault is None
+    assert request.address == "127.0.0.1"
+
+
+def test_addresses_of_all_lines_of_x_forwarded_for_are_joined(serve: Serve) -> None:
+    served = serve()
+    lines = ("X-Forwarded-For: 192.0.2.1", "x-forwarded-for: 192.0.2.2, 192.0.2.3")
+    served.talk(post(b"", *lines, "X-FORWARDED-FOR: 192.0.2.4", "Connection: close"))
+    (request,) = served.paths.seen
+    assert request.headers[b"x-forwarded-for"] == b"192.0.2.1,192.0.2.2, 192.0.2.3,192.0.2.4"
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ A function that changes a key raises ConfigError if the key does not exist.
 """
 
 import math
-import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from openpns import limits
-from openpns.accounts.customers import check_label, unknown_customer
+from openpns.accounts import key_values
+from openpns.accounts.customers import must_exist
 from openpns.accounts.master_key import lock_key_check
 from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
@@ -19,15 +18,9 @@ from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.principal import Principal
 from openpns.errors import ConfigError
 from openpns.ids import new_access_key, new_access_secret
+from openpns.kit.networks import Networks
+from openpns.protocol import signing
 from openpns.storage.store import NamedRow, Row, Statement, Store, Transaction
-
-_ACCESS_KEY: Final = re.compile(
-    rf"[A-Za-z0-9_-]{{{limits.ACCESS_KEY_CHARS_MIN},{limits.ACCESS_KEY_CHARS_MAX}}}", re.ASCII
-)
-# Printable ASCII without the space: white space at the end of a secret is the classic mistake.
-_ACCESS_SECRET: Final = re.compile(
-    rf"[!-~]{{{limits.ACCESS_SECRET_CHARS_MIN},{limits.ACCESS_SECRET_CHARS_MAX}}}", re.ASCII
-)
 
 _CUSTOMER_ID: Final = 1
 """The index of the customer's id in the row that a statement returns for a changed key."""
@@ -39,12 +32,21 @@ _AUDITED: Final = {
     "rateBurst": "rate_burst",
     "readOnlyMs": "read_only_ms",
     "uniqueTsSinceMs": "unique_ts_since_ms",
+    "hmacOnlySinceMs": "hmac_only_since_ms",
+    "allowedAddresses": "allowed_addresses",
+    "allowedActions": "allowed_actions",
 }
 """The details of the audit entry of a new key, and their columns."""
 
 
 class AccessKey(msgspec.Struct, frozen=True, rename="camel"):
-    """An access key as the operator sees it: without its secret."""
+    """An access key as the operator sees it: without its secret.
+
+    Attributes:
+        allowed_addresses: Addresses and networks, with commas between them; None for any.
+        allowed_actions: Actions, with commas between them; None for every one.
+        last_used_ms: About a minute exact; None if it was never used.
+    """
 
     access_key: str
     customer_id: str
@@ -58,6 +60,10 @@ class AccessKey(msgspec.Struct, frozen=True, rename="camel"):
     rate_burst: int | None
     read_only_ms: int | None
     unique_ts_since_ms: int | None
+    hmac_only_since_ms: int | None = None
+    allowed_addresses: str | None = None
+    allowed_actions: str | None = None
+    last_used_ms: int | None = None
 
 
 class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
@@ -85,6 +91,8 @@ class SigningKey(msgspec.Struct, frozen=True):
         previous_ciphertext: The secret before the last rotation, accepted until previous_until_ms.
         customer_disabled_ms: Since when its customer is disabled; None if it is not.
         sha256_only_since_ms: Since when md5 signatures are refused; None if they are not.
+        hmac_only_since_ms: Since when only HMAC signatures are accepted; None if others are, too.
+        allowed_addresses: Where its requests may come from; None for anywhere.
     """
 
     principal: Principal
@@ -96,6 +104,8 @@ class SigningKey(msgspec.Struct, frozen=True):
     disabled_ms: int | None = None
     customer_disabled_ms: int | None = None
     sha256_only_since_ms: int | None = None
+    hmac_only_since_ms: int | None = None
+    allowed_addresses: Networks | None = None
 
     def is_active(self, now_ms: int) -> bool:
         """Return whether the key is neither disabled nor expired."""
@@ -126,6 +136,7 @@ def find_row(
 
 def read_row(row: NamedRow) -> SigningKey:
     """Return what it takes to check a request of a row's access key."""
+    addresses, actions = row["allowed_addresses"], row["allowed_actions"]
     return SigningKey(
         principal=Principal(
             access_key=row["access_key"],
@@ -134,6 +145,8 @@ def read_row(row: NamedRow) -> SigningKey:
             rate_per_s=row["rate_per_s"],
             rate_burst=row["rate_burst"],
             unique_ts=row["unique_ts_since_ms"] is not None,
+            allowed_actions=None if actions is None else frozenset(actions.split(",")),
+            schemes=_schemes(row),
         ),
         revisions=Revisions(groups=row["groups_revision"]),
         secret_ciphertext=row["secret_ciphertext"],
@@ -143,7 +156,15 @@ def read_row(row: NamedRow) -> SigningKey:
         disabled_ms=row["disabled_ms"],
         customer_disabled_ms=row["customer_disabled_ms"],
         sha256_only_since_ms=row["sha256_only_since_ms"],
+        hmac_only_since_ms=row["hmac_only_since_ms"],
+        allowed_addresses=None if addresses is None else Networks(addresses),
     )
+
+
+def _schemes(row: NamedRow) -> tuple[str, ...]:
+    if row["hmac_only_since_ms"] is not None:
+        return (signing.HMAC_SHA256,)
+    return signing.SCHEMES if row["sha256_only_since_ms"] is None else signing.SCHEMES[1:]
 
 
 async def create(
@@ -161,6 +182,9 @@ async def create(
     rate_burst: int | None = None,
     read_only: bool = False,
     unique_ts: bool = False,
+    hmac_only: bool = False,
+    allowed_addresses: Sequence[str] | None = None,
+    allowed_actions: Sequence[str] | None = None,
 ) -> NewSecret:
     """Create an access key for a customer; only this returns its secret.
 
@@ -174,6 +198,9 @@ async def create(
         rate_burst: Requests at once, if it has a rate; None for those of a second.
         read_only: Refuse every action that writes.
         unique_ts: The key's owner promises that no two requests share a ts.
+        hmac_only: Refuse signatures that are no HMAC.
+        allowed_addresses: Addresses and networks that its requests may come from; None for any.
+        allowed_actions: The actions that it may use, which exist; None for every one.
 
     Raises:
         ConfigError: A value is not allowed, the customer is unknown, or the key exists.
@@ -181,40 +208,44 @@ async def create(
     name = access_key if access_key is not None else new_access_key()
     secret = access_secret if access_secret is not None else new_access_secret()
     now = clock()
-    _check(name, secret)
-    check_label("label", label, limits.LABEL_CHARS_MAX)
-    _check_expires(expires_ms, now)
-    _check_rate(rate_per_s, rate_burst)
+    key_values.check(name, secret, label, expires_ms, now)
+    key_values.check_rate(rate_per_s, rate_burst)
+    since = {False: None, True: now}
     key = {
         "access_key": name,
         "customer_id": customer_id,
         "label": label,
         "now_ms": now,
         "expires_ms": expires_ms,
-        "sha256_only_since_ms": now if sha256_only else None,
         "rate_per_s": rate_per_s,
         "rate_burst": rate_burst,
-        "read_only_ms": now if read_only else None,
-        "unique_ts_since_ms": now if unique_ts else None,
+        "allowed_addresses": key_values.addresses_text(allowed_addresses),
+        "allowed_actions": key_values.actions_text(allowed_actions),
+        "sha256_only_since_ms": since[sha256_only],
+        "read_only_ms": since[read_only],
+        "unique_ts_since_ms": since[unique_ts],
+        "hmac_only_since_ms": since[hmac_only],
     }
 
     def steps() -> Transaction[OperatorEffect[NewSecret]]:
-        if not (yield Statement("customer_list", {"customer_id": customer_id})):
-            raise unknown_customer(customer_id)
+        yield from must_exist(customer_id)
         yield from lock_key_check(secret_box)
         ciphertext = {"secret_ciphertext": secret_box.encrypt(secret.encode(), name)}
         if not (yield Statement("key_create", key | ciphertext)):
             raise ConfigError(f"access key {name} exists already")
-        details = {shown: key[column] for shown, column in _AUDITED.items()}
         created = NewSecret(name, secret, customer_id)
-        return OperatorEffect(created, customer_id, name, details)
+        return OperatorEffect(created, customer_id, name, _audited(key))
 
     return await commit_as_operator(store, "keys.create", steps)
 
 
+def _audited(key: Mapping[str, object]) -> dict[str, object]:
+    return {shown: key[column] for shown, column in _AUDITED.items()}
+
+
 async def list_keys(store: Store, customer_id: str | None = None) -> list[AccessKey]:
     """Return the access keys of one customer, or of all if None; oldest first."""
-    rows = await store.fetch("key_list", {"customer_id": customer_id})
+    rows = await store.fetch("key_list", {"customer_id": customer_id, "access_key": None})
     return [AccessKey(*row) for row in rows]
 
 
@@ -236,6 +267,36 @@ async def require_unique_ts(store: Store, access_key: str, now_ms: int | None) -
     return await _set(store, action, "key_require_unique_ts", access_key, {"now_ms": now_ms})
 
 
+async def require_hmac(store: Store, access_key: str, now_ms: int | None) -> AccessKey:
+    """Refuse a key's signatures that are no HMAC from now on; None accepts them."""
+    action = "keys.allowDigests" if now_ms is None else "keys.requireHmac"
+    return await _set(store, action, "key_require_hmac", access_key, {"now_ms": now_ms})
+
+
+async def set_addresses(
+    store: Store, access_key: str, addresses: Sequence[str] | None
+) -> AccessKey:
+    """Change where a key's requests may come from; the argument is that of `create`.
+
+    Raises:
+        ConfigError: A value is not allowed.
+    """
+    text = key_values.addresses_text(addresses)
+    params, details = {"allowed_addresses": text}, {"allowedAddresses": text}
+    return await _set(store, "keys.setAddresses", "key_set_addresses", access_key, params, details)
+
+
+async def set_actions(store: Store, access_key: str, actions: Sequence[str] | None) -> AccessKey:
+    """Change which actions a key may use; the argument is that of `create`.
+
+    Raises:
+        ConfigError: A value is not allowed.
+    """
+    text = key_values.actions_text(actions)
+    params, details = {"allowed_actions": text}, {"allowedActions": text}
+    return await _set(store, "keys.setActions", "key_set_actions", access_key, params, details)
+
+
 async def set_rate(
     store: Store, access_key: str, rate_per_s: int | None, rate_burst: int | None
 ) -> AccessKey:
@@ -244,7 +305,7 @@ async def set_rate(
     Raises:
         ConfigError: A value is not allowed.
     """
-    _check_rate(rate_per_s, rate_burst)
+    key_values.check_rate(rate_per_s, rate_burst)
     rate = {"rate_per_s": rate_per_s, "rate_burst": rate_burst}
     details = {"ratePerS": rate_per_s, "rateBurst": rate_burst}
     return await _set(store, "keys.setRate", "key_set_rate", access_key, rate, details)
@@ -256,7 +317,7 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
     Raises:
         ConfigError: The time is past.
     """
-    _check_expires(expires_ms, clock())
+    key_values.check_expires(expires_ms, clock())
     expires, details = {"expires_ms": expires_ms}, {"expiresMs": expires_ms}
     return await _set(store, "keys.expire", "key_expire", access_key, expires, details)
 
@@ -291,8 +352,9 @@ async def _set(
     details: Mapping[str, object] | None = None,
 ) -> AccessKey:
     def steps() -> Transaction[OperatorEffect[AccessKey]]:
-        rows = yield Statement(statement, {"access_key": access_key, **params})
-        key = AccessKey(*_only(rows, access_key))
+        _only((yield Statement(statement, {"access_key": access_key, **params})), access_key)
+        one = {"customer_id": None, "access_key": access_key}
+        key = AccessKey(*_only((yield Statement("key_list", one)), access_key))
         return OperatorEffect(key, key.customer_id, access_key, details)
 
     return await commit_as_operator(store, action, steps)
@@ -304,34 +366,3 @@ def _only(rows: Sequence[Row], access_key: str) -> Row:
             f"access key {access_key!r}: not found; openpns keys list shows all of them"
         )
     return rows[0]
-
-
-def _check_expires(expires_ms: int | None, now_ms: int) -> None:
-    if expires_ms is not None and expires_ms <= now_ms:
-        raise ConfigError("expires: allowed is a time in the future")
-
-
-def _check_rate(per_s: int | None, burst: int | None) -> None:
-    if per_s is not None and not 0 <= per_s <= limits.RATE_MAX:
-        raise ConfigError(
-            f"rate per second: allowed are 0 to {limits.RATE_MAX}; 0 for any number of requests"
-        )
-    if burst is None:
-        return
-    if not per_s:
-        raise ConfigError("rate burst: allowed only with a rate per second above 0")
-    if not 1 <= burst <= limits.RATE_MAX:
-        raise ConfigError(f"rate burst: allowed are 1 to {limits.RATE_MAX}")
-
-
-def _check(access_key: str, access_secret: str) -> None:
-    if not _ACCESS_KEY.fullmatch(access_key):
-        raise ConfigError(
-            f"access key {access_key!r}: allowed are {limits.ACCESS_KEY_CHARS_MIN} to "
-            f"{limits.ACCESS_KEY_CHARS_MAX} letters, digits, _ and -"
-        )
-    if not _ACCESS_SECRET.fullmatch(access_secret):
-        raise ConfigError(
-            f"access secret: allowed are {limits.ACCESS_SECRET_CHARS_MIN} to "
-            f"{limits.ACCESS_SECRET_CHARS_MAX} printable ASCII characters without spaces"
-        )

@@ -69,7 +69,7 @@ async def get(store: Store, customer_id: str) -> Customer:
     """
     rows = await store.fetch("customer_list", {"customer_id": customer_id})
     if not rows:
-        raise unknown_customer(customer_id)
+        raise _unknown_customer(customer_id)
     return Customer(*rows[0])
 
 
@@ -83,7 +83,7 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
     def steps() -> Transaction[OperatorEffect[None]]:
         customer = {"customer_id": customer_id, "now_ms": now_ms}
         if not (yield Statement("customer_disable", customer)):
-            raise unknown_customer(customer_id)
+            raise _unknown_customer(customer_id)
         return OperatorEffect(None, customer_id)
 
     action = "customers.enable" if now_ms is None else "customers.disable"
@@ -114,7 +114,7 @@ async def set_quotas(
     def steps() -> Transaction[OperatorEffect[None]]:
         stored = {name: limits.QUOTA_MAX if quota == 0 else quota for name, quota in quotas.items()}
         if not (yield Statement("customer_set_quota", {"customer_id": customer_id, **stored})):
-            raise unknown_customer(customer_id)
+            raise _unknown_customer(customer_id)
         details = {"groups": groups, "phones": phones, "bytes": num_bytes}
         return OperatorEffect(None, customer_id, details=details)
 
@@ -122,8 +122,13 @@ async def set_quotas(
     return await get(store, customer_id)
 
 
-def unknown_customer(customer_id: str) -> ConfigError:
-    """Return the error for a customer that does not exist."""
+def must_exist(customer_id: str) -> Transaction[None]:
+    """Raise ConfigError if a customer does not exist: a step of a write."""
+    if not (yield Statement("customer_list", {"customer_id": customer_id})):
+        raise _unknown_customer(customer_id)
+
+
+def _unknown_customer(customer_id: str) -> ConfigError:
     return ConfigError(
         f"customer {customer_id!r}: not found; openpns customers list shows all of them"
     )

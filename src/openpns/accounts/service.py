@@ -15,7 +15,7 @@ CountLimits: TypeAlias = Callable[[Context], Awaitable[Sequence[Limit]]]
 
 
 async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) -> LimitList:
-    """Return every bound that applies to the principal, and how much of each is used.
+    """Return every bound that applies to the principal, how much is used, and how it may sign.
 
     The bounds `of_features` come first, in this order.
     """
@@ -32,5 +32,6 @@ async def get_limits(context: Context, *, of_features: Sequence[CountLimits]) ->
             Limit("callsAtOnce", rate.burst, rate.used),
             Limit("customerCallsPerSecond", of_customer.per_s),
             Limit("customerCallsAtOnce", of_customer.burst, of_customer.used),
-        ]
+        ],
+        [*context.principal.schemes],
     )

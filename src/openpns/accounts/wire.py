@@ -26,3 +26,6 @@ class LimitList(msgspec.Struct):
     """The `data` of getLimits."""
 
     limits: Annotated[list[Limit], text("Every bound that applies to the access key.")]
+    schemes: Annotated[
+        list[str], text("Values of the header `algorithm` that the access key may use.")
+    ] = []

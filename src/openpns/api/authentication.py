@@ -11,6 +11,7 @@ from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.access_keys import Revisions, SigningKey
 from openpns.accounts.secret_box import DECOY_OWNER, SecretBox
+from openpns.core.actions import Action
 from openpns.core.principal import Principal
 from openpns.errors import (
     InvalidSignature,
@@ -21,6 +22,8 @@ from openpns.errors import (
 from openpns.protocol import signing
 from openpns.protocol.headers import BIZ_TYPE, PublicHeaders
 from openpns.storage.store import NamedRow
+from openpns.transport.messages import Request
+from openpns.transport.proxies import TrustedProxies
 
 CACHED_KEY_BYTES: Final = 16 * 1024
 """Bytes of `cache_bytes_max` for each access key whose row and secret are cached."""
@@ -45,40 +48,52 @@ class _OpenKey(msgspec.Struct, frozen=True):
 class Authenticator:
     """Check a request's key, time and signature; cache up to so many keys with their secrets."""
 
-    def __init__(self, secret_box: SecretBox, cached_keys_max: int = 0) -> None:
+    def __init__(
+        self, secret_box: SecretBox, proxies: TrustedProxies, cached_keys_max: int = 0
+    ) -> None:
         self._secret_box = secret_box
+        self._proxies = proxies
         self._open_keys: dict[str, _OpenKey] = {}
         self._cached_keys_max = cached_keys_max
 
     def check(
-        self, headers: PublicHeaders, body: bytes, row: NamedRow | None, now_ms: int
+        self, headers: PublicHeaders, request: Request, row: NamedRow | None, now_ms: int
     ) -> SigningKey:
         """Return the key that signed a request.
 
         All three checks are made before any of them is answered: an unknown key, a late request
         and a wrong signature cost the same.
 
-        `body` is exactly as sent; `row` is that of the access key, None for an unknown one.
+        `row` is that of the access key, None for an unknown one.
 
         Raises:
-            PermissionDenied: The key is unknown, disabled or expired, or its customer is
-                disabled.
+            PermissionDenied: The key is unknown, disabled or expired, its customer is disabled, or
+                the key may not be used from the request's address.
             TimestampExpired: ts is too far from now.
-            InvalidSignature: The signature is not that of the request, or was made with md5 for a
-                key that demands sha256.
+            InvalidSignature: The signature is not that of the request, or was made in a way that
+                the key does not accept.
             ParameterError: bizType is wrong.
         """
         opened = self._open(row)
         key, secrets = opened.key, opened.secrets
         if key.previous_until_ms is None or now_ms >= key.previous_until_ms:
             secrets = secrets[:1]
-        text = signing.add_body(headers.signed_text, body)
-        is_signed = signing.matches(headers.sign, text, secrets, headers.algorithm)
+        if headers.nonce:
+            text = signing.hmac_text(self._hmac_input(request), request.body)
+            is_signed = signing.hmac_matches(headers.sign, text, secrets)
+        else:
+            text = signing.add_body(headers.signed_text, request.body)
+            is_signed = signing.matches(headers.sign, text, secrets, headers.algorithm)
         check_head(headers, key, now_ms)
         if not is_signed:
             raise InvalidSignature
-        if key.sha256_only_since_ms is not None and headers.algorithm != "sha256":
-            # Only a principal that can sign gets this text: to a stranger, all keys look alike.
+        # Only a principal that can sign gets these texts: to a stranger, all keys look alike.
+        if key.hmac_only_since_ms is not None and not headers.nonce:
+            raise InvalidSignature(
+                "this accessKey demands hmac-sha256; sign with it, and send the headers "
+                "algorithm: hmac-sha256 and nonce"
+            )
+        if key.sha256_only_since_ms is not None and headers.algorithm == "md5":
             raise InvalidSignature(
                 "this accessKey demands sha256; sign with it, and send the header algorithm: sha256"
             )
@@ -86,7 +101,26 @@ class Authenticator:
             raise ParameterError(f"bizType must be {BIZ_TYPE}")
         if key.customer_disabled_ms is not None:
             raise PermissionDenied("the accessKey's customer is disabled")
+        if (
+            key.allowed_addresses is not None
+            and self._proxies.client_address(request) not in key.allowed_addresses
+        ):
+            raise PermissionDenied("the accessKey may not be used from this address")
         return key
+
+    def _hmac_input(self, request: Request) -> signing.HmacInput:
+        found = request.headers
+        return signing.HmacInput(
+            request.method,
+            self._proxies.host(request),
+            request.raw_path,
+            found.get(b"content-type", b""),
+            found[b"accesskey"],
+            found[b"action"],
+            found[b"biztype"],
+            found[b"ts"],
+            found[b"nonce"],
+        )
 
     def _open(self, row: NamedRow | None) -> _OpenKey:
         """Return the key of a row with its secrets, cached until the row changes."""
@@ -125,3 +159,16 @@ def check_head(headers: PublicHeaders, key: SigningKey | None, now_ms: int) -> N
             f"ts may differ from the server's clock by {limits.TS_SKEW_MS_MAX} ms; it must be the "
             "time now in ms since 1970 UTC"
         )
+
+
+def check_permission(principal: Principal, name: str, action: Action) -> None:
+    """Check that a restricted key may use an action.
+
+    Raises:
+        PermissionDenied: It may not; the text says why.
+    """
+    if principal.is_read_only and action.is_write:
+        raise PermissionDenied("the accessKey may only read")
+    allowed = principal.allowed_actions
+    if allowed is not None and name not in allowed:
+        raise PermissionDenied(f"the accessKey may only use {', '.join(sorted(allowed))}")

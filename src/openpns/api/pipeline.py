@@ -11,7 +11,12 @@ from typing import Final
 from openpns import limits
 from openpns.accounts import access_keys
 from openpns.accounts.secret_box import SecretBox
-from openpns.api.authentication import CACHED_KEY_BYTES, Authenticator, check_head
+from openpns.api.authentication import (
+    CACHED_KEY_BYTES,
+    Authenticator,
+    check_head,
+    check_permission,
+)
 from openpns.api.page_cache import PageCache
 from openpns.api.registry import ACTIONS
 from openpns.api.request_log import RequestLog, RequestRecord
@@ -23,13 +28,13 @@ from openpns.errors import (
     Overloaded,
     ParameterError,
     PathNotFound,
-    PermissionDenied,
     WireError,
 )
 from openpns.protocol import envelope
 from openpns.protocol.headers import PATHS, PublicHeaders, read_headers
 from openpns.storage.store import NamedRow
 from openpns.transport.messages import Reply, Request
+from openpns.transport.proxies import TrustedProxies
 
 _TARGETS: Final = frozenset(path.encode() for path in PATHS)
 UNKNOWN_KEY: Final = "(unknown)"
@@ -46,10 +51,13 @@ class Api:
         request_log: RequestLog,
         in_flight_max: int = limits.REQUESTS_IN_FLIGHT_MAX,
         cache_bytes_max: int = limits.CACHE_BYTES_MAX,
+        trusted_proxies: TrustedProxies | None = None,
     ) -> None:
         self._services = services
         self._ids = services.ids
-        self._authenticator = Authenticator(secret_box, cache_bytes_max // CACHED_KEY_BYTES)
+        self._authenticator = Authenticator(
+            secret_box, trusted_proxies or TrustedProxies(), cache_bytes_max // CACHED_KEY_BYTES
+        )
         self._request_log = request_log
         self._in_flight_max = in_flight_max
         self._pages = PageCache(cache_bytes_max)
@@ -114,16 +122,18 @@ class Api:
         # An unknown key may be a secret that was pasted into the wrong place. Its line in the log
         # must take as long to write as that of a known key.
         record.access_key = UNKNOWN_KEY if row is None else public.access_key
-        key = self._authenticator.check(public, body, row, services.clock())
+        now_ms = services.clock()
+        key = self._authenticator.check(public, request, row, now_ms)
         principal = key.principal
+        services.key_used_ms[principal.access_key] = now_ms
         record.customer_id = principal.customer_id
         self._rates.charge(principal)
         action = ACTIONS.get(public.action)
         if action is None:
             raise ParameterError(f"action must be one of {', '.join(ACTIONS)}")
         record.action = public.action
-        if action.is_write and principal.is_read_only:
-            raise PermissionDenied("the accessKey may only read")
+        if principal.is_read_only or principal.allowed_actions is not None:
+            check_permission(principal, public.action, action)
         if action.depends_on is not None:
             revision: int = getattr(key.revisions, action.depends_on)
             cache_key = (principal.customer_id, public.action, public.content_type, body)
@@ -133,7 +143,7 @@ class Api:
         fields = action.read(body, public.content_type)
         self._rates.charge(principal, action.cost(fields) - 1, charged=1)
         token = getattr(fields, "client_token", None)
-        facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token)
+        facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token, public.nonce)
         context = Context(services, principal, facts)
         if action.depends_on is None:
             return action.encode(await action.rule(context, **fields.parameters()))

@@ -83,8 +83,8 @@ def load_config(
         found = load_profile(name) | found
     _require(found, name)
     chosen = found.get("algorithm", "md5")
-    if chosen not in signing.ALGORITHMS:
-        raise ConfigError("algorithm: allowed are md5 and sha256")
+    if chosen not in signing.SCHEMES:
+        raise ConfigError(f"algorithm: allowed are {', '.join(signing.SCHEMES)}")
     if found.get("retry_writes", "true") not in _SWITCH:
         raise ConfigError("retry_writes: allowed are true and false")
     if not timeout_s > 0:
@@ -120,6 +120,14 @@ def api_url(base_url: str) -> str:
     if "@" in parts.netloc or "?" in base_url or "#" in base_url:
         raise ConfigError("base_url: a user, a password, a query or a fragment is not allowed")
     return base_url if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{PATH}"
+
+
+def host_and_path(url: str) -> tuple[str, str]:
+    """Return the header Host and the path with which httpx2 sends a request for a URL."""
+    import httpx2  # noqa: PLC0415 - reading a configuration need not load it
+
+    sent = httpx2.URL(url)
+    return sent.netloc.decode(), sent.raw_path.decode()
 
 
 def config_file() -> Path:

@@ -7,6 +7,7 @@ No variable here shows a body in its repr: error trackers store tracebacks with 
 """
 
 import random
+import secrets
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -15,7 +16,7 @@ import msgspec
 
 from openpns.client.account_requests import get_limits
 from openpns.client.answers import Response, read_result
-from openpns.client.config import ClientConfig
+from openpns.client.config import ClientConfig, host_and_path
 from openpns.client.requests import Request, ResultT
 from openpns.client.timestamps import Timestamps
 from openpns.clock import Clock
@@ -30,12 +31,14 @@ from openpns.errors import (
     TransportError,
     WireError,
 )
-from openpns.protocol.headers import signed_headers
+from openpns.protocol.headers import hmac_headers, signed_headers
+from openpns.protocol.signing import HMAC_SHA256
 
 BACKOFF_S: Final = 0.2
 _BACKOFF_S_MAX: Final = 5.0
 _RETRY_AFTER_S_MAX: Final = 30.0
 _GATEWAY_STATUSES: Final = frozenset({429, 502, 503, 504})
+_NONCE_BYTES: Final = 24
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -69,6 +72,10 @@ class Exchanger:
         self.config = config
         self._timestamps = Timestamps(clock)
         self._jitter = jitter
+        self._host_and_path = ("", "")
+        """What the HMAC scheme signs besides."""
+        if config.algorithm == HMAC_SHA256:
+            self._host_and_path = host_and_path(config.url)
         self._is_openpns = False
         """Whether a response has shown that the server is openpns, which knows clientToken."""
 
@@ -144,10 +151,13 @@ class Exchanger:
     def _sign(self, action: str, content: bytes, ts: int) -> Send:
         config = self.config
         secret = config.access_secret.reveal()
-        return Send(
-            signed_headers(config.access_key, action, ts, content, secret, config.algorithm),
-            content,
-        )
+        key = config.access_key
+        if config.algorithm != HMAC_SHA256:
+            return Send(signed_headers(key, action, ts, content, secret, config.algorithm), content)
+        host, path = self._host_and_path
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
+        headers = hmac_headers(key, action, ts, nonce, content, secret, host=host, path=path)
+        return Send(headers, content)
 
     def _wait_s(
         self, error: WireError | TransportError, request: Request[Any], failures: int

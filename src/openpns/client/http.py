@@ -48,7 +48,7 @@ class _BaseClient(Generic[TransportT]):
 
     Args:
         base_url: Such as `https://pns.example.com`; with a path, the whole URL of the API.
-        algorithm: "md5" (the default) or "sha256".
+        algorithm: "md5" (the default), "sha256", or "hmac-sha256", which only openpns knows.
         profile: The name of a profile; OPENPNS_PROFILE or "default" if None.
         timeout_s: The longest wait for a connection, for sending, and for a part of the response.
         retries: How often a request is sent again, if that cannot carry out a write twice.

@@ -14,9 +14,13 @@ from openpns.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every rule works with; `phones_in_request_max` includes repeats.
+    """What every rule works with.
 
     The bounds per customer are quotas of customers without quotas of their own; 0 for none.
+
+    Attributes:
+        phones_in_request_max: Includes repeats.
+        key_used_ms: When access keys were used, as far as that is not stored yet.
     """
 
     store: Store
@@ -29,6 +33,7 @@ class Services:
     bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX
     body_bytes_max: int = limits.BODY_BYTES_MAX
     rates: RateLimits = field(default_factory=RateLimits)
+    key_used_ms: dict[str, int] = field(default_factory=dict)
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
@@ -38,8 +43,9 @@ class RequestFacts(msgspec.Struct, frozen=True):
     signature: str = ""
     ts_ms: int = 0
     client_token: str | None = None
+    nonce: str = ""
 
-    def __repr__(self) -> str:  # without the signature and the token
+    def __repr__(self) -> str:  # without the signature, the token and the nonce
         return f"RequestFacts(request_id={self.request_id!r})"
 
 

@@ -1,9 +1,9 @@
 """At most once: a write with an idempotency key is carried out once; copies get its response.
 
-A key is the client token that a write carries or, for an access key whose owner promises a ts of
-its own for each request, the signature. The record of a key is written in the write's transaction,
-with the response. INSERT … ON CONFLICT waits for a concurrent write with the same key; the one that
-loses rolls back and returns the winner's response.
+A key is the client token that a write carries, the nonce that it was signed with or, for an access
+key whose owner promises a ts of its own for each request, the signature. The record of a key is
+written in the write's transaction, with the response. INSERT … ON CONFLICT waits for a concurrent
+write with the same key; the one that loses rolls back and returns the winner's response.
 
 Source: docs/api/README.md, "At most once"; docs/decisions/0023-at-most-once-by-client-token.md.
 """
@@ -19,6 +19,7 @@ from openpns.core.context import Context, Services
 from openpns.core.expiry import delete_expired
 from openpns.errors import (
     ClientTokenReused,
+    NonceReused,
     OutcomeUnknown,
     ReadFailed,
     ServiceUnavailable,
@@ -27,14 +28,15 @@ from openpns.errors import (
 from openpns.storage.store import Row, Statement, Transaction
 
 SIGNATURE_RECORD_MS: Final = 2 * limits.TS_SKEW_MS_MAX
-"""How long after its ts a write is recorded by its signature. No server accepts the ts after half
-of this time; the other half allows for nodes whose clocks differ."""
+"""How long after its ts a write is recorded by its signature or nonce. No server accepts the ts
+after half of this time; the other half allows for nodes whose clocks differ."""
 
 WRITE_LATE_MS_MAX: Final = limits.TS_SKEW_MS_MAX // 2
 """How long after its ts expired a waiting write may still be carried out. The rest of the time
 until its record is deleted allows for clocks that differ."""
 
 _SIGNATURE: Final = "signature:"
+_NONCE: Final = "nonce:"
 _UNREADABLE: Final = (
     "the write was carried out before, and its response cannot be read now; read before you send "
     "it again"
@@ -82,7 +84,12 @@ def keys_of(
     """Return the idempotency keys of a write, none if it has none; `payload` as for `commit`."""
     request = context.request
     keys = []
-    if context.principal.unique_ts and request.signature:
+    if request.nonce:
+        key = f"{_NONCE}{context.principal.access_key}:{request.nonce}"
+        # The time counts from the request, but a ts in the future may be replayed for longer.
+        until_ms = max(request.ts_ms, now_ms) + SIGNATURE_RECORD_MS
+        keys.append(IdempotencyKey(key, until_ms, f"{action}:{_fingerprint(payload)}", action))
+    elif context.principal.unique_ts and request.signature:
         until_ms = request.ts_ms + SIGNATURE_RECORD_MS
         keys.append(IdempotencyKey(_SIGNATURE + request.signature, until_ms, "", action))
     if request.client_token:
@@ -120,8 +127,8 @@ def check_records(
 
     Raises:
         DuplicateRequest: A key is recorded already.
-        TimestampExpired: The write waited so long that an earlier record of its signature may
-            have been deleted.
+        TimestampExpired: The write waited so long that an earlier record of its signature or
+            nonce may have been deleted.
     """
     for key, added in zip(keys, rows, strict=True):
         if not added:
@@ -129,7 +136,7 @@ def check_records(
         # The clock is read after no record was found: a process that was stopped for minutes since
         # it checked the ts may run this after a copy's record has expired.
         late_ms = context.request.ts_ms + limits.TS_SKEW_MS_MAX + WRITE_LATE_MS_MAX
-        if key.key.startswith(_SIGNATURE) and context.clock() > late_ms:
+        if key.key.startswith((_SIGNATURE, _NONCE)) and context.clock() > late_ms:
             raise TimestampExpired("the write waited too long; nothing was written")
 
 
@@ -170,7 +177,9 @@ async def replay(
 
 
 async def find_response(context: Context, key: IdempotencyKey) -> Response:
-    """Return the response that is recorded under a key; 19007 if it answers another request.
+    """Return the response that is recorded under a key.
+
+    If it answers another request: 19007 for a client token, 19013 for a nonce.
 
     Raises:
         OutcomeUnknown: It cannot be read.
@@ -184,6 +193,12 @@ async def find_response(context: Context, key: IdempotencyKey) -> Response:
     if not rows:  # it expired meanwhile
         raise OutcomeUnknown(_UNREADABLE)
     fingerprint, code, answer = rows[0]
+    if fingerprint != key.fingerprint and key.key.startswith(_NONCE):
+        return Response(
+            NonceReused.code,
+            "another write was sent with this nonce in the last two minutes; use a new random "
+            "nonce for each request",
+        )
     if fingerprint != key.fingerprint:
         return Response(
             ClientTokenReused.code,

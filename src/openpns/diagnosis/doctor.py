@@ -213,6 +213,8 @@ class Doctor:
 
     def _check_signature(self) -> str:
         error = self._refusal
+        if isinstance(error, errors.InvalidSignature) and error.detail:
+            raise StepFailed(error, "Set algorithm in the profile, or OPENPNS_ALGORITHM.")
         if isinstance(error, errors.InvalidSignature):
             raise StepFailed(
                 error,
@@ -226,7 +228,8 @@ class Doctor:
         if self._refusal is not None:
             raise StepFailed(
                 self._refusal,
-                "Ask the operator: openpns customers list shows disabled customers.",
+                "Ask the operator: openpns customers list shows disabled customers, openpns keys "
+                "list the actions and addresses of the key.",
                 f"{_ACTION}: {self._refusal.msg}",
             )
         return f"{_ACTION}: {self._page.total} groups"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 
 def _md5() -> Callable[[bytes], Any]:
     """Return md5, which the protocol prescribes.
@@ -25,7 +27,16 @@ def _md5() -> Callable[[bytes], Any]:
 _DIGESTS: Final[dict[str, Callable[[bytes], Any]]] = {"md5": _md5(), "sha256": hashlib.sha256}
 
 ALGORITHMS: Final = frozenset(_DIGESTS)
-"""Values of the header `algorithm`; md5 is the default."""
+"""Values of the header `algorithm` that name a digest; md5 is the default."""
+
+HMAC_SHA256: Final = "hmac-sha256"
+"""The value of the header `algorithm` for the HMAC scheme, an extension of openpns."""
+
+HMAC_FIRST_LINE: Final = b"OPENPNS-HMAC-SHA256"
+"""The first line of the text that the HMAC scheme signs."""
+
+SCHEMES: Final = ("md5", "sha256", HMAC_SHA256)
+"""Every value of the header `algorithm`."""
 
 
 def text_before_secret(access_key: str, action: str, biz_type: str, ts: str, body: bytes) -> bytes:
@@ -78,4 +89,56 @@ def matches(signature: str, before_secret: bytes, secrets: Sequence[bytes], algo
     found = False
     for secret in secrets:
         found |= hmac.compare_digest(digest(before_secret + secret).hexdigest(), signature)
+    return found
+
+
+class HmacInput(msgspec.Struct, frozen=True):
+    """What the HMAC scheme signs of a request.
+
+    Attributes:
+        host: The header Host as sent; empty if there is none.
+        path: As sent, without the query.
+        content_type: The header Content-Type as sent; empty if there is none.
+    """
+
+    method: bytes
+    host: bytes
+    path: bytes
+    content_type: bytes
+    access_key: bytes
+    action: bytes
+    biz_type: bytes
+    ts: bytes
+    nonce: bytes
+
+
+def hmac_text(request: HmacInput, body: bytes) -> bytes:
+    """Return the text that the HMAC scheme signs."""
+    return b"\n".join(
+        (
+            HMAC_FIRST_LINE,
+            request.method,
+            request.host.lower(),
+            request.path,
+            request.content_type.lower(),
+            request.access_key,
+            request.action,
+            request.biz_type,
+            request.ts,
+            request.nonce,
+            hashlib.sha256(body).hexdigest().encode(),
+        )
+    )
+
+
+def hmac_sign(text: bytes, access_secret: bytes) -> str:
+    """Return the signature of the HMAC scheme, in lower-case hex."""
+    return hmac.digest(access_secret, text, hashlib.sha256).hex()
+
+
+def hmac_matches(signature: str, text: bytes, secrets: Sequence[bytes]) -> bool:
+    """Return whether an HMAC was made with one of the secrets, in constant time; see `matches`."""
+    found = False
+    for secret in secrets:
+        found |= hmac.compare_digest(hmac_sign(text, secret), signature)
     return found

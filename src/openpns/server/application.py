@@ -1,13 +1,14 @@
 """Wire the parts of the server: from settings to an API."""
 
 import asyncio
+import math
 import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from openpns.accounts import master_key
+from openpns.accounts import key_uses, master_key
 from openpns.api.authentication import CACHED_KEY_BYTES
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
@@ -19,12 +20,15 @@ from openpns.core.context import Services
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
+from openpns.kit.networks import Networks
 from openpns.server.config import Settings
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds, StorageUsage
 from openpns.storage.store import Store
+from openpns.transport.proxies import TrustedProxies
 
 CLEAN_UP_S: Final = 30.0
+_DAY_MS: Final = 24 * 3_600_000
 
 
 class Application:
@@ -54,6 +58,7 @@ class Application:
         self._wrap_store = wrap_store
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._store: Store | None = None
+        self._services: Services | None = None
         self._leased: Snowflake | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,6 +88,8 @@ class Application:
         store, self._store = self._store, None
         if store is None:
             return
+        if self._services is not None:
+            await _record_key_uses(self._services)
         if self._leased is not None:
             try:
                 await worker_ids.release(store, self._owner, self._leased)
@@ -114,7 +121,9 @@ class Application:
                 customer_burst=settings.customer_rate_burst,
             ),
         )
+        self._services = services
         self._tasks.append(asyncio.create_task(_clean(services)))
+        self._tasks.append(asyncio.create_task(_watch_keys(services)))
         request_log = RequestLog(self._counters, logs.logger(), settings.slow_request_ms)
         return Api(
             services,
@@ -122,6 +131,7 @@ class Application:
             request_log,
             settings.requests_in_flight_max,
             settings.cache_bytes_max,
+            TrustedProxies(Networks(settings.trusted_proxies or "")),
         )
 
     async def _lease(self, store: Store) -> Snowflake:
@@ -150,6 +160,38 @@ async def _clean(services: Services) -> None:
                 await clean_up(services)
         except WireError as error:  # the next run repeats it
             logs.logger().warning("expired rows not deleted", why=error.msg)
+
+
+async def _watch_keys(services: Services) -> None:
+    """Store when access keys were used; warn of keys that expire soon, once a day."""
+    warned_ms: float = -math.inf
+    while True:
+        now_ms = services.clock()
+        if now_ms - warned_ms >= _DAY_MS:
+            warned_ms = now_ms
+            await _warn_of_expiring_keys(services.store, now_ms)
+        await asyncio.sleep(key_uses.RECORD_S)
+        await _record_key_uses(services)
+
+
+async def _warn_of_expiring_keys(store: Store, now_ms: int) -> None:
+    try:
+        for key in await key_uses.list_expiring(store, now_ms):
+            logs.logger().warning(
+                "access key expires soon",
+                access_key=key.access_key,
+                customer_id=key.customer_id,
+                days=(key.expires_ms - now_ms) // _DAY_MS,
+            )
+    except WireError as error:  # the next day repeats it
+        logs.logger().warning("access keys not checked for their end", why=error.msg)
+
+
+async def _record_key_uses(services: Services) -> None:
+    try:
+        await key_uses.record(services)
+    except WireError as error:  # the next run repeats it
+        logs.logger().warning("last use of access keys not stored", why=error.msg)
 
 
 async def open_checked(settings: Settings) -> Store:

@@ -13,6 +13,7 @@ import msgspec
 
 from openpns import limits
 from openpns.errors import ConfigError
+from openpns.kit.networks import Networks
 from openpns.protocol.fields import describe, integer, text
 
 PREFIX: Final = "OPENPNS_"
@@ -132,6 +133,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    trusted_proxies: (
+        Annotated[
+            str,
+            text(
+                "Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Host` "
+                "count, with commas between them; none if not set.",
+                allowed="addresses and networks such as 10.0.0.0/8,2001:db8::1",
+            ),
+        ]
+        | None
+    ) = None
     phones_in_group_max: Annotated[
         int, integer("Largest number of phones in a group.", 1, 1_000_000)
     ] = limits.PHONES_IN_GROUP_MAX
@@ -189,6 +201,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Requests of a customer that may arrive at once; 0 for those of one second.",
             0,
             limits.RATE_MAX,
+        ),
+    ] = 0
+    key_expires_days_default: Annotated[
+        int,
+        integer(
+            "Days until a new access key expires, if `openpns keys create` does not say when; 0 "
+            "for never.",
+            0,
+            limits.KEY_EXPIRES_DAYS_MAX,
         ),
     ] = 0
     cache_bytes_max: Annotated[
@@ -325,8 +346,11 @@ def _find(
 
 def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
     try:
-        return msgspec.convert(value, field.type, strict=False)
-    except msgspec.ValidationError:
+        converted = msgspec.convert(value, field.type, strict=False)
+        if field.name == "trusted_proxies":
+            Networks(converted)
+        return converted
+    except ValueError:  # also msgspec.ValidationError
         shown = "the value" if field.name in _SECRET_SETTINGS else repr(value)
         allowed, _ = describe(field)
         raise ConfigError(

@@ -18,6 +18,7 @@ from openpns.accounts.master_key import open_secret_box
 from openpns.accounts.secret_box import SecretBox, new_master_key
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
+from openpns.api.registry import ACTIONS
 from openpns.api.request_log import RequestLog
 from openpns.client.group_types import Group
 from openpns.clock import Clock
@@ -76,7 +77,8 @@ class EmulatedService:
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
         await store.migrate(migrations.load_migrations("sqlite"))
         secret_box = await open_secret_box(store, "memory", new_master_key())
-        return cls(Services(store, ids, clock, rates=rates, **bounds), secret_box)
+        services = Services(store, ids, clock, rates=rates, key_used_ms={}, **bounds)
+        return cls(services, secret_box)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
         """Store a state; return the emulator's own key, which is added if the state lacks it.
@@ -163,6 +165,9 @@ class EmulatedService:
                     disabled=key.disabled_ms is not None,
                     read_only=key.read_only_ms is not None,
                     unique_ts=key.unique_ts_since_ms is not None,
+                    hmac_only=key.hmac_only_since_ms is not None,
+                    allowed_addresses=_items(key.allowed_addresses),
+                    allowed_actions=_items(key.allowed_actions),
                 )
             )
         return found
@@ -199,6 +204,9 @@ class EmulatedService:
     async def _put_key(self, key: KeyState, customer_id: str, now_ms: int) -> None:
         options = msgspec.structs.asdict(key)
         is_disabled = options.pop("disabled")
+        for name in key.allowed_actions or ():
+            if name not in ACTIONS:
+                raise ConfigError(f"allowedActions: {name!r}: allowed are {', '.join(ACTIONS)}")
         await access_keys.create(
             self._store, self._secret_box, lambda: now_ms, customer_id, **options
         )
@@ -223,6 +231,10 @@ class EmulatedService:
             on_batch=lambda: None,
             dry_run=False,
         )
+
+
+def _items(text: str | None) -> list[str] | None:
+    return None if text is None else text.split(",")
 
 
 def _find_key(customer: CustomerState, access_key: str) -> Key | None:

@@ -29,6 +29,9 @@ class KeyState(_Part, frozen=True, omit_defaults=True):
     disabled: bool = False
     read_only: bool = False
     unique_ts: bool = False
+    hmac_only: bool = False
+    allowed_addresses: list[str] | None = None
+    allowed_actions: list[str] | None = None
 
     def __repr__(self) -> str:
         """Return a text without the secret."""

@@ -180,6 +180,8 @@ class Arrival:
         name = name.lower()
         if name in self._headers:
             self._repeat(name)
+            if name == b"x-forwarded-for":  # a proxy may add a line of its own
+                value = b"%b,%b" % (self._headers[name], value)
         self._headers[name] = value.rstrip()  # the parser strips white space before it only
 
     def on_headers_complete(self) -> None:

@@ -172,6 +172,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, request: Request) -> None:
         """Let a request wait until those of other connections have arrived, too."""
+        request.address = self.address
         if not self._queue:
             self._listener.answer_soon(self)
         self._queue.append(request)

@@ -14,12 +14,14 @@ class Request(msgspec.Struct):
 
     Attributes:
         target: The path with its query; a proxy's client sends a whole URL.
-        headers: Names in lower case; of a repeated one, the last value.
+        headers: Names in lower case; of a repeated one, the last value, but all addresses of
+            X-Forwarded-For.
         repeated: The names of headers that were sent again, once for each time.
         arrived_s: When it had arrived, as far as it is read, by `perf_counter`.
         body: All of it; empty if there is a `fault`.
         fault: Why the body is not there: it is too large or too late, or must not be sent.
         is_old: Whether it came with HTTP/1.0.
+        address: The IP address at the other end of the connection; it may be a proxy's.
     """
 
     method: bytes
@@ -30,6 +32,7 @@ class Request(msgspec.Struct):
     body: bytes = b""
     fault: WireError | None = None
     is_old: bool = False
+    address: str = ""
 
     def __repr__(self) -> str:
         """Return a text without headers and body: they hold signatures and phones."""
@@ -38,14 +41,19 @@ class Request(msgspec.Struct):
     @property
     def path(self) -> str:
         """The path without the query, decoded."""
-        target = self.target.decode("ascii", "replace")
+        return unquote(self.raw_path.decode("ascii", "replace"))
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path without the query, as sent; empty if the target has none."""
+        target = self.target
         # A path may begin with two slashes, which are not those before the host of a URL.
-        if not target.startswith("/"):
+        if not target.startswith(b"/"):
             try:
                 target = urlsplit(target).path
             except ValueError:  # not a URL
-                return ""
-        return unquote(target.partition("?")[0])
+                return b""
+        return target.partition(b"?")[0]
 
 
 class Reply(msgspec.Struct):

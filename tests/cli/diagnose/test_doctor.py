@@ -204,6 +204,32 @@ def test_permission_step_reports_a_disabled_customer(
     assert "openpns customers list" in advice
 
 
+@on_sqlite_only
+def test_doctor_signs_with_hmac_and_reports_a_key_that_requires_it(
+    run_anywhere: Run, server: SharedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_anywhere("keys", "require-hmac", "key-of-cus-1", "--database", server.url)
+    step, detail, advice = _failed(run_anywhere("doctor", "--json", code=4))
+    assert step == "signature"
+    assert "demands hmac-sha256" in detail
+    assert "OPENPNS_ALGORITHM" in advice
+    monkeypatch.setenv("OPENPNS_ALGORITHM", "hmac-sha256")
+    assert "accepted (hmac-sha256)" in run_anywhere("doctor").out
+
+
+@on_sqlite_only
+def test_permission_step_reports_restrictions_of_the_key(
+    run_anywhere: Run, server: SharedServer
+) -> None:
+    keys = ("key-of-cus-1", "--database", server.url, "--only")
+    run_anywhere("keys", "set-actions", *keys, "getLimits")
+    step, detail, advice = _failed(run_anywhere("doctor", "--json", code=4))
+    assert (step, "may only use getLimits" in detail) == ("permission", True)
+    assert "the actions and addresses of the key" in advice
+    run_anywhere("keys", "set-addresses", *keys, "192.0.2.1")
+    assert "may not be used from this address" in run_anywhere("doctor", "--json", code=4).out
+
+
 @pytest.fixture
 def tls_port(tmp_path: Path) -> Iterator[int]:
     """A port that does a TLS handshake with a self-signed certificate, then closes."""

@@ -1,3 +1,5 @@
+import hashlib
+import hmac
 import subprocess
 import sys
 import tomllib
@@ -253,3 +255,59 @@ def test_sign_works_without_the_servers_packages() -> None:
         check=True,
     )
     assert done.stdout.endswith(f"sign          {signature()}\n")
+
+
+HMAC = ("--algorithm", "hmac-sha256", "--host", "PNS.test:8080", "--nonce", "q0X3c9-Vb_7Kd2Lz")
+
+
+def test_sign_prints_the_text_and_signature_of_hmac(run_anywhere: Run) -> None:
+    done = run_anywhere(*REQUEST, *HMAC, "--body", BODY)
+    digest = hashlib.sha256(BODY.encode()).hexdigest()
+    lines = ["OPENPNS-HMAC-SHA256", "POST", "pns.test:8080", "/api/pns/", "application/json"]
+    lines += [KEY, "listGroup", "5", TS, "q0X3c9-Vb_7Kd2Lz", digest]
+    text = "\n".join(lines)
+    signed = hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+    assert done.out == (
+        f"text to sign  {text}\nts            {TS}\nnonce         q0X3c9-Vb_7Kd2Lz\n"
+        f"sign          {signed}\n"
+    )
+    assert done.err == ""
+    found = run_anywhere(*REQUEST, *HMAC, "--body", BODY, "--json").json
+    assert (found["text"], found["sign"]) == (text, signed)
+    assert [found[name] for name in ("algorithm", "host", "path", "contentType", "nonce")] == [
+        *("hmac-sha256", "PNS.test:8080", "/api/pns/", "application/json", "q0X3c9-Vb_7Kd2Lz")
+    ]
+
+
+def test_sign_draws_a_nonce_for_hmac(run_anywhere: Run) -> None:
+    nonces = {run_anywhere(*REQUEST, *HMAC[:4], "--json").json["nonce"] for _ in range(2)}
+    assert len(nonces) == 2
+    assert all(16 <= len(nonce) <= 64 for nonce in nonces)
+
+
+def test_explain_knows_hmac(run_anywhere: Run) -> None:
+    right = run_anywhere(*REQUEST, *HMAC, "--body", BODY, "--json").json["sign"]
+    explain = ("--explain", "--sign", right, "--body", BODY)
+    assert "the signature matches" in run_anywhere(*REQUEST, *HMAC, *explain).out
+    done = run_anywhere(*REQUEST, *HMAC, *explain, "--content-type", "", code=4)
+    assert "the signed Content-Type is not the sent one (signed as application/json)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--nonce", "a"], "--nonce, --host, --path and --content-type need --algorithm"),
+        (["--path", "/"], "need --algorithm hmac-sha256"),
+        (["--algorithm", "hmac-sha256"], "hmac-sha256 needs --host"),
+        ([*HMAC[:4], "--explain", "--sign", "00"], "with --explain also --nonce"),
+    ],
+)
+def test_sign_refuses_options_that_do_not_fit(
+    run_anywhere: Run, arguments: list[str], text: str
+) -> None:
+    assert text in run_anywhere(*REQUEST, *arguments, code=2).err
+
+
+def test_sign_hints_at_a_malformed_nonce(run_anywhere: Run) -> None:
+    done = run_anywhere(*REQUEST, *HMAC, "--nonce", "short")
+    assert "nonce must have 16 to 64 letters" in done.err

@@ -91,8 +91,8 @@ def test_require_sha256_and_allow_md5(openpns: Run) -> None:
     lines = openpns("keys", "list").out.splitlines()
     shown = {line.split()[0]: line.split("active")[1].split() for line in lines[1:]}
     assert shown == {
-        "strict": ["md5", "sha256", "any", "default"],
-        "plain": ["sha256", "any", "default"],
+        "strict": ["md5", "sha256", "hmac", "any", "default", "any", "any"],
+        "plain": ["sha256", "hmac", "any", "default", "any", "any"],
     }
 
 
@@ -106,7 +106,7 @@ def test_keys_create_and_require_unique_ts(openpns: Run) -> None:
     allowed = openpns("keys", "allow-repeated-ts", "unique", "--json").json
     assert allowed["uniqueTsSinceMs"] is None
     lines = openpns("keys", "list").out.splitlines()
-    shown = {line.split()[0]: line.split("sha256")[1].split()[0] for line in lines[1:]}
+    shown = {line.split()[0]: line.split("hmac")[1].split()[0] for line in lines[1:]}
     assert shown == {"unique": "any", "plain": "unique"}
     entries = [json.loads(line) for line in openpns("audit", "--json").out.splitlines()]
     assert [entry["action"] for entry in entries[:2]] == [
@@ -291,3 +291,69 @@ def test_commands_name_an_unknown_key(openpns: Run, command: str) -> None:
     done = openpns("keys", command, "no-such-key", code=2)
     assert "'no-such-key'" in done.err
     assert "openpns keys list" in done.err
+
+
+def test_require_hmac_and_allow_digests(openpns: Run) -> None:
+    create = ["keys", "create", "--customer", "cus_1", "--access-key"]
+    openpns(*create, "strict", "--require-hmac")
+    openpns(*create, "plain")
+    before = now_ms()
+    assert openpns("keys", "require-hmac", "plain", "--json").json["hmacOnlySinceMs"] >= before
+    allowed = openpns("keys", "allow-digests", "strict", "--json").json
+    assert allowed["hmacOnlySinceMs"] is None
+    lines = openpns("keys", "list").out.splitlines()
+    shown = {line.split()[0]: line.split("active")[1].split()[0] for line in lines[1:]}
+    assert shown == {"strict": "md5", "plain": "hmac"}
+
+
+def test_create_and_change_actions_and_addresses(openpns: Run) -> None:
+    lists = ["--actions", "listGroup,getLimits", "--addresses", "192.0.2.0/24, 2001:db8::1"]
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key", *lists)
+    (key,) = openpns("keys", "list", "--json").json
+    assert key["allowedActions"] == "listGroup,getLimits"
+    assert key["allowedAddresses"] == "192.0.2.0/24,2001:db8::1"
+    assert " listGroup,getLimits  192.0.2.0/24,2001:db8::1" in openpns("keys", "list").out
+    for command, column, value in (
+        ("set-actions", "allowedActions", "createGroup"),
+        ("set-addresses", "allowedAddresses", "10.0.0.1"),
+    ):
+        changed = openpns("keys", command, "my-key", "--only", value, "--json").json
+        assert changed[column] == value
+        assert openpns("keys", command, "my-key", "--any", "--json").json[column] is None
+        assert "'other': not found" in openpns("keys", command, "other", "--any", code=2).err
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["set-actions"], "give either --only or --any"),
+        (["set-addresses", "--any", "--only", "::1"], "give either --only or --any"),
+        (["set-actions", "--only", "listgroup"], "'listgroup': allowed are listGroup, createGroup"),
+        (["set-actions", "--only", "listGroup,"], "'': allowed are listGroup"),
+        (["set-addresses", "--only", ""], "addresses: allowed are 1 to 64"),
+        (["set-addresses", "--only", "10.0.0.1/8"], "the network is 10.0.0.0/8"),
+    ],
+)
+def test_set_lists_refuses_wrong_values(openpns: Run, arguments: list[str], text: str) -> None:
+    openpns("keys", "create", "--customer", "cus_1", "--access-key", "my-key")
+    command, *others = arguments
+    assert text in openpns("keys", command, "my-key", *others, code=2).err
+
+
+@on_sqlite_only
+def test_create_uses_the_default_end_unless_it_is_given(
+    openpns: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ["keys", "create", "--customer", "cus_1", "--access-key"]
+    monkeypatch.setenv("OPENPNS_KEY_EXPIRES_DAYS_DEFAULT", "10")
+    made = openpns(*create, "default")
+    assert "the key expires " in made.err
+    assert "the key expires" not in openpns(*create, "never", "--expires", "never").err
+    openpns(*create, "given", "--expires", "2099-01-31")
+    ends = {key["accessKey"]: key["expiresMs"] for key in openpns("keys", "list", "--json").json}
+    assert abs(ends.pop("default") - now_ms() - 240 * HOUR_MS) < HOUR_MS
+    assert ends == {"never": None, "given": _ms(2099, 1, 31)}
+    assert "active, expires soon" in openpns("keys", "list").out
+    monkeypatch.setenv("OPENPNS_KEY_EXPIRES_DAYS_DEFAULT", "9999")
+    assert "an integer from 0 to 3650" in openpns(*create, "wrong", code=2).err

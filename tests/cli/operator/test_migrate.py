@@ -120,7 +120,8 @@ def test_migrate_leaves_a_newer_database_alone(
 ) -> None:
     run("migrate")
     known = migrations.load_migrations(connect.engine_of(database_url))
-    monkeypatch.setattr(migrations, "load_migrations", lambda _: known[:-1])
+    older = [one for one in known if one.step != "post"]
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: older)
     done = run("migrate", code=2)
     assert "a newer openpns has been here" in done.err
     assert done.out == ""

@@ -1,6 +1,7 @@
 """`openpns sign`."""
 
 import os
+import secrets
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,14 @@ from openpns.cli.options import json_option
 from openpns.cli.output import print_json
 from openpns.clock import now_ms
 from openpns.diagnosis.signature import search
-from openpns.diagnosis.signature.attempt import right_attempt
+from openpns.diagnosis.signature.attempt import Attempt, right_attempt, right_hmac_attempt
 from openpns.diagnosis.signature.search import Explanation, Found, mask
 from openpns.protocol import signing
-from openpns.protocol.headers import BIZ_TYPE
+from openpns.protocol.headers import BIZ_TYPE, NONCE, PATH
 
 _TS_DIGITS: Final = 13
+_NONCE_BYTES: Final = 24
+_CONTENT_TYPE: Final = "application/json"
 _BOM: Final = b"\xef\xbb\xbf"
 _NO_CAUSE: Final = (
     "no known mistake explains it: most likely another secret, body or header value was signed"
@@ -36,6 +39,15 @@ class SignedRequest(msgspec.Struct, frozen=True, rename="camel"):
     algorithm: str
     text: str
     sign: str
+
+
+class HmacRequest(SignedRequest, frozen=True, rename="camel"):
+    """The same for the HMAC scheme, whose text does not contain the secret."""
+
+    host: str
+    path: str
+    content_type: str
+    nonce: str
 
 
 def _utf8(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -64,10 +76,17 @@ _key_option = partial(_text_option, required=True, show_envvar=True)
 @_text_option("--ts", metavar="MS", help="The header ts; now, if not given.")
 @click.option(
     "--algorithm",
-    type=click.Choice(sorted(signing.ALGORITHMS)),
+    type=click.Choice(signing.SCHEMES),
     default="md5",
     show_default=True,
     help="The header algorithm.",
+)
+@_text_option("--nonce", help="With hmac-sha256: the header nonce; random, if not given.")
+@_text_option("--host", help="With hmac-sha256: the header Host.")
+@_text_option("--path", help=f"With hmac-sha256: the path as sent; {PATH}, if not given.")
+@_text_option(
+    "--content-type",
+    help=f"With hmac-sha256: the header Content-Type; {_CONTENT_TYPE}, if not given.",
 )
 @click.option("--body", metavar="TEXT", help="The body.")
 @click.option(
@@ -86,6 +105,10 @@ def sign(
     biz_type: str,
     ts: str | None,
     algorithm: str,
+    nonce: str | None,
+    host: str | None,
+    path: str | None,
+    content_type: str | None,
     body: str | None,
     body_file: str | None,
     explain: bool,
@@ -99,6 +122,8 @@ def sign(
     """
     if explain != (signature is not None) or (explain and ts is None):
         raise click.UsageError("--explain, --sign and --ts go together")
+    hmac_options = (nonce, host, path, content_type)
+    _check_hmac_options(algorithm, *hmac_options, explain=explain)
     if body is not None and body_file is not None:
         raise click.UsageError("--body and --body-file exclude each other")
     if access_secret == "-":  # noqa: S105
@@ -107,14 +132,15 @@ def sign(
         access_secret = _read_secret()
     sent = os.fsencode(body or "") if body_file is None else _read_body(body_file)
     ts = str(now_ms()) if ts is None else ts
-    values = (access_key, action, biz_type, ts, sent, access_secret, algorithm)
-    text = signing.text_before_secret(*values[:5]) + b"***"
-    masked = mask(text.decode("utf-8", "backslashreplace"), access_secret)
-    right = SignedRequest(*values[:4], algorithm, masked, signing.sign(*values))
+    headers = (access_key, action, biz_type, ts)
+    if algorithm == signing.HMAC_SHA256:
+        right, attempt = _sign_hmac(headers, sent, access_secret, *hmac_options)
+    else:
+        right, attempt = _sign_digest(headers, sent, access_secret, algorithm)
     if signature is None:
         print_json(right) if as_json else _print_signed(right)
     else:
-        explanation = search.explain(right_attempt(*values), signature)
+        explanation = search.explain(attempt, signature)
         if as_json:
             print_json(_explained(right, explanation))
         else:
@@ -123,6 +149,63 @@ def sign(
         click.echo(f"hint: {hint}", err=True)
     if signature is not None and not explanation.matches:
         raise click.exceptions.Exit(ExitCode.AUTHENTICATION)
+
+
+def _check_hmac_options(
+    algorithm: str,
+    nonce: str | None,
+    host: str | None,
+    path: str | None,
+    content_type: str | None,
+    *,
+    explain: bool,
+) -> None:
+    if algorithm != signing.HMAC_SHA256:
+        if (nonce, host, path, content_type) != (None, None, None, None):
+            raise click.UsageError(
+                "--nonce, --host, --path and --content-type need --algorithm hmac-sha256"
+            )
+    elif host is None or (explain and nonce is None):
+        raise click.UsageError("hmac-sha256 needs --host, and with --explain also --nonce")
+
+
+def _sign_digest(
+    headers: tuple[str, str, str, str], body: bytes, access_secret: str, algorithm: str
+) -> tuple[SignedRequest, Attempt]:
+    text = signing.text_before_secret(*headers, body) + b"***"
+    masked = mask(text.decode("utf-8", "backslashreplace"), access_secret)
+    signature = signing.sign(*headers, body, access_secret, algorithm)
+    right = SignedRequest(*headers, algorithm, masked, signature)
+    return right, right_attempt(*headers, body, access_secret, algorithm)
+
+
+def _sign_hmac(
+    headers: tuple[str, str, str, str],
+    body: bytes,
+    access_secret: str,
+    nonce: str | None,
+    host: str | None,
+    path: str | None,
+    content_type: str | None,
+) -> tuple[SignedRequest, Attempt]:
+    assert host is not None
+    path = PATH if path is None else path
+    content_type = _CONTENT_TYPE if content_type is None else content_type
+    nonce = secrets.token_urlsafe(_NONCE_BYTES) if nonce is None else nonce
+    parts = ("POST", host, path, content_type, *headers, nonce)
+    request = signing.HmacInput(*(part.encode() for part in parts))
+    text = signing.hmac_text(request, body)
+    right = HmacRequest(
+        *headers,
+        signing.HMAC_SHA256,
+        mask(text.decode(), access_secret),
+        signing.hmac_sign(text, access_secret.encode()),
+        host,
+        path,
+        content_type,
+        nonce,
+    )
+    return right, right_hmac_attempt(request, body, access_secret)
 
 
 def _read_body(file: str) -> bytes:
@@ -141,6 +224,8 @@ def _read_secret() -> str:
 def _print_signed(signed: SignedRequest) -> None:
     click.echo(f"text to sign  {_visible(signed.text)}")
     click.echo(f"ts            {signed.ts}")
+    if isinstance(signed, HmacRequest):
+        click.echo(f"nonce         {signed.nonce}")
     click.echo(f"sign          {signed.sign}")
 
 
@@ -223,6 +308,8 @@ def _hints(signed: SignedRequest, body: bytes, access_secret: str) -> list[str]:
         hints.append("ts is not a time in ms, which has 13 digits: expect code 1004")
     if signed.biz_type != BIZ_TYPE:
         hints.append(f"bizType is not {BIZ_TYPE} (privacy number service): expect code 1002")
+    if isinstance(signed, HmacRequest) and not NONCE.fullmatch(signed.nonce.encode()):
+        hints.append("nonce must have 16 to 64 letters, digits, _ and -: expect code 1002")
     if access_secret != access_secret.strip():
         hints.append("the secret has white space at its start or end, which was used")
     if body.startswith(_BOM):

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from openpns.accounts import customers
-from openpns.cli.operator.keys import Duration, Moment
+from openpns.cli.operator.key_options import Duration, Moment
 from openpns.cli.options import database_option, format_time, with_store
 from openpns.cli.output import plain, print_rows
 from openpns.clock import now_ms

@@ -1,16 +1,18 @@
 """`openpns keys`."""
 
-import re
+import math
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from openpns.accounts import access_keys, customers, master_key
 from openpns.accounts.access_keys import AccessKey, NewSecret
+from openpns.accounts.key_uses import EXPIRES_SOON_MS
 from openpns.accounts.secret_box import SecretBox
+from openpns.cli.operator.key_options import Actions, Addresses, Duration, Moment, MomentOrNever
 from openpns.cli.options import (
     database_option,
     format_time,
@@ -20,41 +22,10 @@ from openpns.cli.options import (
 )
 from openpns.cli.output import print_json, print_table
 from openpns.clock import now_ms
+from openpns.server.config import load_settings
 from openpns.storage.store import Store
 
-_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-class Duration(click.ParamType[int]):
-    """A time span such as 90s, 30m, 24h or 7d; its value is in ms."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the span in ms."""
-        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
-        if match is None:
-            self.fail(f"{value!r}: allowed is a number with s, m, h or d, such as 24h", param, ctx)
-        return int(match[1]) * _UNITS_MS[match[2]]
-
-
-class Moment(click.ParamType[int]):
-    """A date or a date and time, UTC without a zone; its value is in ms since 1970."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the moment in ms since 1970 UTC."""
-        try:
-            moment = datetime.fromisoformat(str(value))
-            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r}: allowed is a date such as 2027-01-31 or 2027-01-31T18:00+08:00",
-                param,
-                ctx,
-            )
-        return int(moment.timestamp() * 1000)
+_DAY_MS: Final = 24 * 3_600_000
 
 
 @click.group()
@@ -68,29 +39,71 @@ def keys() -> None:
 @click.option("--access-secret", help="Generated if not given; - reads it from stdin.")
 @click.option("--label", default="", help="A note.")
 @click.option(
-    "--expires", "expires_ms", type=Moment(), help="When the key expires, e.g. 2027-01-31."
+    "--expires",
+    "expires_ms",
+    type=MomentOrNever(),
+    metavar="DATE|never",
+    help="When the key expires, e.g. 2027-01-31; the setting key_expires_days_default if not "
+    "given.",
 )
 @click.option("--sha256-only", is_flag=True, help="Refuse md5 signatures.")
 @click.option("--unique-ts", is_flag=True, help="No two different requests share a ts.")
 @click.option("--rate-per-s", type=int, help="Requests per second; 0 for unlimited.")
 @click.option("--rate-burst", type=int, help="Requests that may arrive at once.")
 @click.option("--read-only", is_flag=True, help="Refuse every write.")
+@click.option(
+    "--require-hmac", "hmac_only", is_flag=True, help="Refuse signatures that are no HMAC."
+)
+@click.option(
+    "--actions",
+    "allowed_actions",
+    type=Actions(),
+    help="The actions that it may use, e.g. listGroup,getLimits; every one if not given.",
+)
+@click.option(
+    "--addresses",
+    "allowed_addresses",
+    type=Addresses(),
+    help="Where its requests may come from, e.g. 192.0.2.0/24,2001:db8::1; anywhere if not given.",
+)
 @database_option
 @json_option
 def create(
-    customer_id: str, access_secret: str | None, database: str, *, as_json: bool, **options: Any
+    customer_id: str,
+    access_secret: str | None,
+    expires_ms: int | None,
+    database: str,
+    *,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Create an access key; its secret is shown only once."""
     if access_secret == "-":  # noqa: S105
         line = sys.stdin.buffer.readline()
         access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
+    expires_ms = _expires_ms_default(database) if expires_ms is None else expires_ms or None
     made = _with_secret_box(
         database,
         lambda store, secret_box: access_keys.create(
-            store, secret_box, now_ms, customer_id, access_secret=access_secret, **options
+            store,
+            secret_box,
+            now_ms,
+            customer_id,
+            access_secret=access_secret,
+            expires_ms=expires_ms,
+            **options,
         ),
     )
     _print_secret(made, as_json=as_json)
+    if expires_ms is not None:
+        click.echo(f"the key expires {format_time(expires_ms)}", err=True)
+
+
+def _expires_ms_default(database: str) -> int | None:
+    """Return when a new key expires if the command does not say so; None for never."""
+    settings = load_settings({"database": database}, os.environ)
+    days = settings.key_expires_days_default
+    return now_ms() + days * _DAY_MS if days else None
 
 
 @keys.command("list")
@@ -147,6 +160,18 @@ _add_switch(
     on=False,
 )
 _add_switch(
+    "require-hmac",
+    access_keys.require_hmac,
+    "Refuse signatures of an access key that are no HMAC: they are answered 1003 from now on.",
+    on=True,
+)
+_add_switch(
+    "allow-digests",
+    access_keys.require_hmac,
+    "Accept md5 and sha256 signatures of an access key again.",
+    on=False,
+)
+_add_switch(
     "require-unique-ts",
     access_keys.require_unique_ts,
     "Answer identical writes of an access key once: no two different requests share a ts.\n\n"
@@ -160,6 +185,41 @@ _add_switch(
     "Carry out every request of an access key, also identical ones.",
     on=False,
 )
+
+
+@keys.command("set-actions")
+@click.argument("access_key")
+@click.option("--only", type=Actions(), help="These actions, e.g. listGroup,getLimits.")
+@click.option("--any", "is_any", is_flag=True, help="Every action.")
+@database_option
+@json_option
+def set_actions(
+    access_key: str, only: list[str] | None, database: str, *, is_any: bool, as_json: bool
+) -> None:
+    """Change which actions an access key may use; others are answered 1005."""
+    _check_one_given(only, is_any=is_any)
+    changed = with_store(database, lambda store: access_keys.set_actions(store, access_key, only))
+    _print(changed, as_json=as_json)
+
+
+@keys.command("set-addresses")
+@click.argument("access_key")
+@click.option("--only", type=Addresses(), help="These networks, e.g. 192.0.2.0/24,2001:db8::1.")
+@click.option("--any", "is_any", is_flag=True, help="Every address.")
+@database_option
+@json_option
+def set_addresses(
+    access_key: str, only: list[str] | None, database: str, *, is_any: bool, as_json: bool
+) -> None:
+    """Change where requests of an access key may come from; others are answered 1005."""
+    _check_one_given(only, is_any=is_any)
+    changed = with_store(database, lambda store: access_keys.set_addresses(store, access_key, only))
+    _print(changed, as_json=as_json)
+
+
+def _check_one_given(only: list[str] | None, *, is_any: bool) -> None:
+    if (only is None) != is_any:
+        raise click.UsageError("give either --only or --any")
 
 
 @keys.command("set-rate")
@@ -254,32 +314,46 @@ def _print(found: AccessKey | list[AccessKey], *, as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("access key", "customer", "created", "expires", "state", "digests", "ts", "rate", "label"),
+        (
+            *("access key", "customer", "created", "expires", "last used", "state", "signatures"),
+            *("ts", "rate", "actions", "addresses", "label"),
+        ),
         [_row(key) for key in (found if isinstance(found, list) else [found])],
         empty="no access keys; create one with: openpns keys create",
     )
 
 
 def _row(key: AccessKey) -> tuple[str, ...]:
-    state = "active"
-    if key.disabled_ms is not None:
-        state = "disabled"
-    elif key.expires_ms is not None and key.expires_ms <= now_ms():
-        state = "expired"
-    elif key.read_only_ms is not None:
-        state = "read-only"
-    digests = "md5 sha256" if key.sha256_only_since_ms is None else "sha256"
     return (
         key.access_key,
         key.customer_id,
         format_time(key.created_ms),
         format_time(key.expires_ms),
-        state,
-        digests,
+        format_time(key.last_used_ms),
+        _state(key),
+        _signatures(key),
         "any" if key.unique_ts_since_ms is None else "unique",
         _rate(key),
+        key.allowed_actions or "any",
+        key.allowed_addresses or "any",
         key.label,
     )
+
+
+def _state(key: AccessKey) -> str:
+    if key.disabled_ms is not None:
+        return "disabled"
+    left_ms = math.inf if key.expires_ms is None else key.expires_ms - now_ms()
+    if left_ms <= 0:
+        return "expired"
+    state = "active" if key.read_only_ms is None else "read-only"
+    return state if left_ms > EXPIRES_SOON_MS else f"{state}, expires soon"
+
+
+def _signatures(key: AccessKey) -> str:
+    if key.hmac_only_since_ms is not None:
+        return "hmac"
+    return "md5 sha256 hmac" if key.sha256_only_since_ms is None else "sha256 hmac"
 
 
 def _rate(key: AccessKey) -> str:

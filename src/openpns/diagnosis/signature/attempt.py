@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from openpns.protocol.signing import HMAC_FIRST_LINE, HmacInput
+
 ACCESS_KEY: Final = "accessKey"
 ACTION: Final = "action"
 BIZ_TYPE: Final = "bizType"
@@ -18,6 +20,13 @@ TS: Final = "ts"
 BODY: Final = "body"
 SECRET: Final = "accessSecret"  # noqa: S105
 HEADERS: Final = (ACCESS_KEY, ACTION, BIZ_TYPE, TS)
+
+FIRST_LINE: Final = "first line"
+METHOD: Final = "method"
+HOST: Final = "Host"
+PATH: Final = "path"
+CONTENT_TYPE: Final = "Content-Type"
+NONCE: Final = "nonce"
 
 FORMS: Final[dict[str, Callable[[bytes], str]]] = {
     "hex": lambda digest: digest.hex(),
@@ -52,6 +61,8 @@ class Part(msgspec.Struct, frozen=True):
     """The separator before it, unless it is the first part."""
     equals: bytes = b"="
     is_secret: bool = False
+    is_digested: bool = False
+    """Whether the text has the SHA-256 of the value, in hex."""
 
     def __repr__(self) -> str:
         """Return a text without the value: it may be the secret."""
@@ -76,7 +87,10 @@ class Attempt(msgspec.Struct, frozen=True):
         """Return the text to sign, in UTF-8, with the secret."""
         pieces = [self.before]
         for part in self.parts:
-            pieces += (part.between, part.name, part.equals, part.value)
+            value = part.value
+            if part.is_digested:
+                value = hashlib.sha256(value).hexdigest().encode()
+            pieces += (part.between, part.name, part.equals, value)
         if self.parts:
             pieces[1] = b""
         return b"".join(pieces)
@@ -187,6 +201,28 @@ def right_attempt(
         tuple(Part(role, role.encode(), value, is_secret=role == SECRET) for role, value in parts),
         algorithm,
     )
+
+
+def right_hmac_attempt(request: HmacInput, body: bytes, access_secret: str) -> Attempt:
+    """Return the right way to sign a request with the HMAC scheme."""
+    right = {
+        FIRST_LINE: HMAC_FIRST_LINE,
+        METHOD: request.method,
+        HOST: request.host.lower(),
+        PATH: request.path,
+        CONTENT_TYPE: request.content_type.lower(),
+        ACCESS_KEY: request.access_key,
+        ACTION: request.action,
+        BIZ_TYPE: request.biz_type,
+        TS: request.ts,
+        NONCE: request.nonce,
+        BODY: body,
+    }
+    parts = (
+        Part(role, b"", value, between=b"\n", equals=b"", is_digested=role == BODY)
+        for role, value in right.items()
+    )
+    return Attempt(tuple(parts), "sha256", hmac_key=access_secret.encode())
 
 
 def _middle(text: str) -> str:

@@ -1,12 +1,13 @@
 """Try all mistakes, alone and then in pairs, within a bounded number of digests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, islice, product
 from typing import Final, TypeAlias
 
 import msgspec
 
 from openpns.diagnosis.signature.attempt import SECRET, Attempt, Mistake, Stage
+from openpns.diagnosis.signature.hmac_table import HMAC_MISTAKES
 from openpns.diagnosis.signature.table import MISTAKES
 
 # Bounds of a search. The bytes are those of all texts together: long bodies end it sooner. For two
@@ -59,8 +60,9 @@ _Base: TypeAlias = tuple[tuple[Found, ...], Attempt]
 
 
 class _Search:
-    def __init__(self, signature: str) -> None:
+    def __init__(self, signature: str, mistakes: Sequence[Mistake]) -> None:
         self._signature = signature
+        self._mistakes = mistakes
         self._bytes_left = TEXT_BYTES_MAX
         self.digests = 0
 
@@ -99,14 +101,14 @@ class _Search:
         if made:
             return
         is_found = False
-        for base, mistake in product(bases, MISTAKES):
+        for base, mistake in product(bases, self._mistakes):
             alone = self.find_alone(base, mistake)
             if alone is not None:
                 is_found = True
                 yield alone
         if is_found:
             return
-        for base, (one, other) in product(bases[:1], _PAIRS):
+        for base, (one, other) in product(bases[:1], _pairs(self._mistakes)):
             first, second = sorted((one, other), key=lambda mistake: mistake.stage)
             pair = self.find_pair(base, first, second)
             if pair is not None:
@@ -118,22 +120,20 @@ def _likely(mistake: Mistake, attempt: Attempt) -> Iterator[tuple[str, Attempt]]
     return islice(mistake.variants(attempt), VARIANTS_IN_PAIR_MAX)
 
 
-# the pairs of likely mistakes first
-_PAIRS: Final = [
-    (one, other)
-    for (_, one), (_, other) in sorted(
-        combinations(enumerate(MISTAKES), 2), key=lambda pair: pair[0][0] + pair[1][0]
-    )
-]
+def _pairs(mistakes: Sequence[Mistake]) -> list[tuple[Mistake, Mistake]]:
+    """Return the pairs of mistakes, those of likely ones first."""
+    pairs = combinations(enumerate(mistakes), 2)
+    by_likelihood = sorted(pairs, key=lambda pair: pair[0][0] + pair[1][0])
+    return [(one, other) for (_, one), (_, other) in by_likelihood]
 
 
-def _bases(right: Attempt, signature: str) -> list[_Base]:
+def _bases(right: Attempt, signature: str, mistakes: Sequence[Mistake]) -> list[_Base]:
     """Return the attempts to start from, given the length and case of the signature."""
     if right.looks_like(signature):
         return [((), right)]
     return [
         ((Found(mistake, detail),), attempt)
-        for mistake in MISTAKES
+        for mistake in mistakes
         if mistake.stage == Stage.DIGEST
         for detail, attempt in mistake.variants(right)
         if attempt.looks_like(signature)
@@ -142,12 +142,13 @@ def _bases(right: Attempt, signature: str) -> list[_Base]:
 
 def explain(right: Attempt, signature: str) -> Explanation:
     """Return whether a signature belongs to a request, and if not, the most likely mistakes."""
-    access_secret = (right.find(SECRET) or b"").decode()
+    mistakes = MISTAKES if right.hmac_key is None else HMAC_MISTAKES
+    access_secret = (right.find(SECRET) or right.hmac_key or b"").decode()
     signature = signature.strip()
     if right.looks_like(signature) and right.signature() == signature:
         return Explanation(matches=True, causes=(), evident=(), digests=1, complete=True)
-    search = _Search(signature)
-    bases = _bases(right, signature)
+    search = _Search(signature, mistakes)
+    bases = _bases(right, signature, mistakes)
     causes: list[Cause] = []
     complete = True
     try:
