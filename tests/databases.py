@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import itertools
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -29,6 +31,17 @@ _SETTINGS = {
     # Copies each file of a template with one system call, if the system has one.
     "file_copy_method": "clone",
 }
+
+_SERVING_ROLE = "openpns_serving"
+_GRANTED = "_granted"
+"""How the name of a database ends in which that role has its rights."""
+
+_CREATE_ROLE = f"""
+DO $$ BEGIN
+    CREATE ROLE {_SERVING_ROLE} LOGIN PASSWORD '{{}}';
+EXCEPTION WHEN duplicate_object OR unique_violation THEN  -- another process was faster
+END $$
+"""
 
 _numbers = itertools.count()
 
@@ -117,9 +130,14 @@ class PostgresDatabases:
     async def _create(self, is_migrated: bool) -> str:
         name, copied = _new_name(), ""
         if is_migrated:
+            name += _GRANTED
             if self._template is None:
                 self._template = await create_postgres_database(self._server)
                 await _migrate(self._template)
+                # Rights are copied with the tables; passwords are those of all databases.
+                password = urlsplit(self._server).password or ""
+                await self._connection.execute(_CREATE_ROLE.format(password))
+                await connect.grant_serving_role(self._template, _SERVING_ROLE)
             # Not through the log, as small databases are otherwise; older servers always do so.
             has_choice = self._connection.get_server_version() >= (15,)
             copied = f" TEMPLATE {_name_of(self._template)}"
@@ -137,6 +155,17 @@ class PostgresDatabases:
             self.drop(self._template)
         self._loop.run_until_complete(self._connection.close())
         self._loop.close()
+
+
+def serving_url(url: str) -> str:
+    """Return the URL with which a server serves a database.
+
+    On PostgreSQL its role has only the rights that a server needs, if the database was made as a
+    migrated one.
+    """
+    if not url.startswith("postgres") or not _name_of(url).endswith(_GRANTED):
+        return url
+    return re.sub(r"//[^:@/]*", f"//{_SERVING_ROLE}", url, count=1)
 
 
 async def create_postgres_database(server: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import serving_url
 from tests.direct import empty
 from tests.leaks import Leaks, shown_in
 
@@ -42,6 +43,8 @@ class Process:
         wrapper: Sequence[str] = (),
     ) -> None:
         self.log = log
+        if arguments[0] == "serve":
+            arguments = [serving_url(argument) for argument in arguments]
         # Quickstart shows its sample groups, and the secret of the key that it makes.
         self._is_private = arguments[0] != "quickstart"
         self._out = log.open("w")

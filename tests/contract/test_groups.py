@@ -21,6 +21,7 @@ from tests.contract.given import (
     clock,
     fill,
 )
+from tests.databases import serving_url
 from tests.direct import empty
 from tests.helpers import as_request, body_of
 
@@ -65,9 +66,10 @@ def test_contract_answers_the_vendor_example_as_its_page_does() -> None:
 
 async def test_api_answers_every_row(store: Store, database_url: str, tmp_path: Path) -> None:
     start = Start(store, database_url, tmp_path)
-    secret_box = await open_secret_box(store, database_url, MASTER_KEY)
+    serving = await connect.open_store(serving_url(database_url))
+    secret_box = await open_secret_box(serving, database_url, MASTER_KEY)
     services = Services(
-        FaultyStore(store, start.fault),  # type: ignore[arg-type]
+        FaultyStore(serving, start.fault),  # type: ignore[arg-type]
         start.ids,
         clock,
         **SETTINGS,
@@ -81,6 +83,7 @@ async def test_api_answers_every_row(store: Store, database_url: str, tmp_path: 
             got = (row["name"], reply.status, body_of(reply).decode())
             assert got == _expected(row, request)
         await _check_left(store, row)
+    await serving.close()
 
 
 async def test_server_answers_every_row(server: "FixedServer") -> None:

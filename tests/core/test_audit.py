@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests import direct
+from tests.audit_trail import entries, is_operators, of_requests, refuse_entries
 from tests.conftest import START_MS, FakeClock
 from tests.groups.actions import Groups, joined, phone
 
@@ -12,7 +13,6 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import _commit_rotation
 from openpns.accounts.secret_box import SecretBox
 from openpns.core import audit
-from openpns.core.audit import Entry, Filter
 from openpns.core.context import Services
 from openpns.core.principal import Principal
 from openpns.errors import ConfigError, GroupFull, GroupNotFound, ParameterError, WireError
@@ -22,26 +22,10 @@ from openpns.phones import mask_phone
 from openpns.storage.store import Store
 
 UNKNOWN = "0123456789abcdef" * 2
-ROW = "VALUES ('cus_1', 7, 1, 'createGroup', NULL, 'key', NULL, NULL, '{}')"
-APPEND_ONLY = "audit_entry is append-only"
-
-
-async def entries(store: Store, **wanted: Any) -> list[Entry]:
-    """Return the entries of requests and commands, newest first."""
-    return [entry async for slice_ in audit.find(store, Filter(**wanted)) for entry in slice_]
-
-
-async def of_requests(store: Store) -> list[Entry]:
-    """Return the entries of requests, oldest first."""
-    return [entry for entry in (await entries(store))[::-1] if not _is_operators(entry)]
 
 
 def _masked(number: int) -> str:
     return mask_phone(phone(number))
-
-
-def _is_operators(entry: Entry) -> bool:
-    return entry.actor.startswith("operator:")
 
 
 @pytest.fixture
@@ -148,25 +132,13 @@ async def test_write_and_its_entry_are_committed_together_or_not_at_all(
     before = await mine.page()
     first = phone(1)
     # The entry comes last; what refuses it must undo what was written before.
-    await direct.run(database_url, _refuse_entries(database_url))
+    await direct.run(database_url, refuse_entries(database_url))
     arguments = {"create": ([3],), "delete": (group, 1), "drop": (group,)}
     with pytest.raises(WireError):
         await getattr(mine, action)(*arguments.get(action, (group, 5)))
     assert await mine.page() == before
     assert first in await mine.phones(group)
     assert len(await of_requests(store)) == 1
-
-
-def _refuse_entries(url: str) -> str:
-    if url.startswith("sqlite"):
-        return (
-            "CREATE TRIGGER refuse BEFORE INSERT ON audit_entry "
-            "BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
-    return (
-        "CREATE TRIGGER refuse BEFORE INSERT ON audit_entry "
-        "FOR EACH STATEMENT EXECUTE FUNCTION audit_entry_refuse()"
-    )
 
 
 async def test_creates_in_one_transaction_add_an_entry_each(store: Store, mine: Groups) -> None:
@@ -242,7 +214,7 @@ async def test_operator_commands_add_entries(
     }
     assert len(found) == 18
     for entry in found:
-        assert _is_operators(entry)
+        assert is_operators(entry)
         assert "@" in entry.actor
         assert entry.request_id is None
         assert entry.access_key == ("key-1" if entry.action.startswith("keys.") else None)
@@ -315,46 +287,6 @@ async def test_find_applies_each_filter_and_returns_newest_first(
     assert await times(since_ms=at[1]) == [at[2], at[1]]
     found = await entries(store, until_ms=at[2])
     assert [entry.at_ms for entry in found] == [at[1], at[0]]
-
-
-async def test_prune_deletes_older_entries_and_adds_an_entry_for_it(
-    store: Store, mine: Groups, theirs: Groups, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit, "PRUNED_AT_ONCE", 2)
-    for groups_ in (mine, theirs, mine, mine):
-        clock.now_ms += 1
-        await groups_.create([1])
-    assert await audit.prune(store, START_MS + 4) == 3
-    assert [entry.at_ms for entry in await of_requests(store)] == [START_MS + 4]
-    pruning = await entries(store, action="audit.prune")
-    assert sorted((entry.customer_id, str(entry.details)) for entry in pruning) == [
-        ("cus_1", f"{{'beforeMs': {START_MS + 4}, 'entries': 2}}"),
-        ("cus_2", f"{{'beforeMs': {START_MS + 4}, 'entries': 1}}"),
-    ]
-    assert await audit.prune(store, START_MS + 4) == 0
-    assert len(await entries(store, action="audit.prune")) == 2
-
-
-async def test_prune_ends_with_a_table_that_is_append_only_again(
-    store: Store, mine: Groups, database_url: str
-) -> None:
-    await mine.create([1])
-    assert await audit.prune(store, START_MS + 1) == 1
-    assert await direct.query(database_url, "SELECT * FROM audit_pruning") == []
-    await direct.run(database_url, f"INSERT INTO audit_entry {ROW}")
-    with pytest.raises(Exception, match=APPEND_ONLY):
-        await direct.run(database_url, "DELETE FROM audit_entry WHERE at_ms = 7")
-
-
-async def test_prune_that_fails_deletes_nothing(
-    store: Store, mine: Groups, database_url: str
-) -> None:
-    await mine.create([1])
-    await direct.run(database_url, _refuse_entries(database_url))
-    with pytest.raises(WireError):
-        await audit.prune(store, START_MS + 1)
-    assert len(await of_requests(store)) == 1
-    assert await direct.query(database_url, "SELECT * FROM audit_pruning") == []
 
 
 async def test_operator_without_a_user_name_is_recorded_by_uid(

@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
+from tests import direct
 from tests.conftest import START_MS, FakeClock
-from tests.helpers import MASTER_KEY, as_request, headers_of
+from tests.groups.actions import Groups
+from tests.helpers import MASTER_KEY, as_request, headers_of, on_sqlite_only
 
 from openpns.accounts import key_uses
 from openpns.accounts.key_uses import ExpiringKey
 from openpns.api.pipeline import Api
-from openpns.core import worker_ids
-from openpns.core.context import Services
+from openpns.core import expiry, worker_ids
+from openpns.core.context import Context, RequestFacts, Services
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.server import application
@@ -39,6 +42,14 @@ async def make(store: Store, database_url: str, clock: FakeClock) -> AsyncIterat
     yield worker
     for worker_made in made:
         await worker_made.stop()
+
+
+async def _wait_until_empty(url: str, table: str) -> None:
+    for _ in range(1000):
+        if not await direct.query(url, f"SELECT * FROM {table}"):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{table} still has rows")
 
 
 async def _worker_id(api: Api) -> int:
@@ -213,3 +224,37 @@ async def test_worker_warns_of_keys_that_expire_soon_and_of_failures(
         ("key-1", "cus_1", 3)
     ]
     assert "last use of access keys not stored" in {line["event"] for line in lines}
+
+
+@on_sqlite_only
+async def test_clock_that_runs_ahead_for_a_while_deletes_no_record(
+    make: Make,
+    context: Context,
+    clock: FakeClock,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(application, "CLEAN_UP_S", 0.01)
+    monkeypatch.setattr(expiry, "CONFIRM_S", 1.0)
+    await make().start()
+    facts = RequestFacts(signature="00" * 16, ts_ms=clock.now_ms)
+    principal = structs.replace(context.principal, unique_ts=True)
+    groups = Groups(structs.replace(context, principal=principal, request=facts))
+    first = await groups.create([1])
+    await asyncio.sleep(1.2)  # rows are deleted from here on
+    clock.now_ms += 3_600_000
+    await asyncio.sleep(0.1)
+    clock.now_ms -= 3_600_000
+    assert await groups.create([1]) == first
+    clock.now_ms += 3_600_000
+    await _wait_until_empty(database_url, "idempotency_record")
+
+
+async def test_worker_seals_audit_entries(
+    make: Make, context: Context, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "SEAL_S", 0.01)
+    await make().start()
+    await Groups(context).create([1])
+    await _wait_until_empty(database_url, "audit_unsealed")
+    assert len(await direct.query(database_url, "SELECT * FROM audit_seal")) == 2

@@ -72,6 +72,13 @@ CREATE TABLE access_key (
     disabled_ms INTEGER
 , sha256_only_since_ms INTEGER, rate_per_s INTEGER, rate_burst INTEGER, read_only_ms INTEGER, unique_ts_since_ms INTEGER, hmac_only_since_ms INTEGER, allowed_addresses TEXT, allowed_actions TEXT, last_used_ms INTEGER) STRICT, WITHOUT ROWID;
 
+CREATE TABLE audit_backlog (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    customer_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    entry_id INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE audit_entry (
     -- Empty where an entry is about no single customer.
     customer_id TEXT NOT NULL,
@@ -94,6 +101,29 @@ CREATE TABLE audit_entry (
 CREATE TABLE audit_pruning (
     only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
     before_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE audit_seal (
+    customer_id TEXT NOT NULL,
+    -- 1 for the first entry of the customer.
+    seq INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    entry_id INTEGER NOT NULL,
+    -- When the entry was added, by the clock of the database; NULL if it is older than the chain.
+    added_ms INTEGER,
+    -- SHA-256 of the content of the entry and of the digest before.
+    digest BLOB NOT NULL,
+    PRIMARY KEY (customer_id, seq),
+    UNIQUE (customer_id, at_ms, entry_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_unsealed (
+    place INTEGER PRIMARY KEY,
+    customer_id TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    entry_id INTEGER NOT NULL,
+    added_ms INTEGER NOT NULL,
+    UNIQUE (customer_id, at_ms, entry_id)
 ) STRICT;
 
 CREATE TABLE customer (
@@ -147,6 +177,18 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_entry is append-only');
 END;
 
+CREATE TRIGGER audit_entry_no_delete_of_sealed BEFORE DELETE ON audit_entry
+WHEN EXISTS (
+    SELECT 1 FROM audit_seal
+    WHERE customer_id = OLD.customer_id AND at_ms = OLD.at_ms AND entry_id = OLD.entry_id
+) OR EXISTS (
+    SELECT 1 FROM audit_unsealed
+    WHERE customer_id = OLD.customer_id AND at_ms = OLD.at_ms AND entry_id = OLD.entry_id
+)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_entry is append-only');
+END;
+
 CREATE TRIGGER audit_entry_no_replace BEFORE INSERT ON audit_entry
 WHEN EXISTS (
     SELECT 1 FROM audit_entry
@@ -159,6 +201,35 @@ END;
 CREATE TRIGGER audit_entry_no_update BEFORE UPDATE ON audit_entry
 BEGIN
     SELECT RAISE(ABORT, 'audit_entry is append-only');
+END;
+
+CREATE TRIGGER audit_entry_queue AFTER INSERT ON audit_entry
+BEGIN
+    INSERT INTO audit_unsealed (customer_id, at_ms, entry_id, added_ms) VALUES (
+        NEW.customer_id, NEW.at_ms, NEW.entry_id, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    );
+END;
+
+CREATE TRIGGER audit_seal_no_delete BEFORE DELETE ON audit_seal
+WHEN OLD.at_ms >= coalesce((SELECT before_ms FROM audit_pruning), OLD.at_ms)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_seal is append-only');
+END;
+
+CREATE TRIGGER audit_seal_no_replace BEFORE INSERT ON audit_seal
+WHEN EXISTS (
+    SELECT 1 FROM audit_seal WHERE customer_id = NEW.customer_id AND seq = NEW.seq
+) OR EXISTS (
+    SELECT 1 FROM audit_seal
+    WHERE customer_id = NEW.customer_id AND at_ms = NEW.at_ms AND entry_id = NEW.entry_id
+)
+BEGIN
+    SELECT RAISE(ABORT, 'audit_seal is append-only');
+END;
+
+CREATE TRIGGER audit_seal_no_update BEFORE UPDATE ON audit_seal
+BEGIN
+    SELECT RAISE(ABORT, 'audit_seal is append-only');
 END;
 
 CREATE UNIQUE INDEX number_group_seq ON number_group (customer_id, group_seq)

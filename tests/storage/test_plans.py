@@ -19,12 +19,12 @@ PAGE = {"customer_id": "cus_1", "limit": 10, "phones_max": 128} | dict.fromkeys(
 )
 WHOLE_TABLES = frozenset(
     {
-        "account_check", "audit_check", "customer_list", "group_check", "key_list",
-        "key_list_expiring",
+        *("account_check", "audit_check", "audit_time_check", "group_check"),
+        *("key_list", "key_list_expiring", "customer_list"),
     }
-)  # fmt: skip
+)
 """Statements that read whole tables: commands of the operator and a daily check, not requests."""
-SMALL_TABLES = ("master_key_check", "worker_lease")
+SMALL_TABLES = ("master_key_check", "worker_lease", "audit_backlog", "audit_pruning")
 """One row, and at most 1024."""
 
 

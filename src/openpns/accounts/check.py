@@ -12,13 +12,14 @@ _ROWS_EACH: Final = 256
 
 _FAULTS: Final = {
     "customer": "customer {customer}: has no state",
+    "unaudited": "customer {customer}: has no audit entry, not even that of its creation",
     "key": "access key {key}: its secret is empty",
     "orphan": "access key {key}: its customer {customer} does not exist",
 }
 
 
 async def check_accounts(store: Store, report: Report) -> Mapping[str, int]:
-    """Check that each customer has its state, and each access key a customer and a secret."""
+    """Check that each customer has a state and an audit entry, each key a customer and a secret."""
     counts: Counter[str] = Counter()
     async with aclosing(store.stream("account_check", {}, _ROWS_EACH)) as slices:
         async for rows in slices:

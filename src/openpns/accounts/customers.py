@@ -7,6 +7,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock
+from openpns.core.audit import CUSTOMER_CREATED
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError
 from openpns.ids import new_revision
@@ -53,7 +54,7 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
         yield Statement("customer_state_create", state)
         return OperatorEffect(Customer(customer_id, name, now, None, 0), customer_id)
 
-    return await commit_as_operator(store, "customers.create", steps)
+    return await commit_as_operator(store, CUSTOMER_CREATED, steps)
 
 
 async def list_customers(store: Store) -> list[Customer]:

@@ -10,7 +10,7 @@ from openpns.accounts import actions as accounts
 from openpns.accounts.check import check_accounts
 from openpns.core import idempotency
 from openpns.core.actions import Action
-from openpns.core.audit import check_audit
+from openpns.core.audit_check import check_audit, check_audit_times
 from openpns.core.context import Services
 from openpns.core.verify import Check
 from openpns.groups import actions as groups
@@ -31,4 +31,7 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
 """What each worker runs periodically: each deletes expired rows."""
 
 CHECKS: Final[tuple[Check, ...]] = (check_accounts, check_groups, check_audit)
-"""What `openpns verify` checks."""
+"""What `openpns verify`, `backup` and `restore` check."""
+
+JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times,)
+"""What only `openpns verify` checks: what it finds is no reason to refuse a backup."""

@@ -10,26 +10,25 @@ import os
 import pwd
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from openpns.clock import now_ms
 from openpns.core.context import Context
-from openpns.core.verify import Report
 from openpns.storage.store import Row, Statement, Store, Transaction
 
 NO_CUSTOMER: Final = ""
 """The customer of entries that are about no single customer."""
 
+CUSTOMER_CREATED: Final = "customers.create"
+"""The action of the first entry of each customer."""
+
 UNBOUNDED: Final = 2**62
 """A time in ms, and a number of entries, that is never reached."""
-
-PRUNED_AT_ONCE: Final = 10_000
-"""Entries that one transaction deletes."""
 
 _ROWS_EACH: Final = 256
 
@@ -110,36 +109,6 @@ async def find(store: Store, wanted: Filter) -> AsyncGenerator[Sequence[Entry], 
     async with aclosing(store.stream("audit_list", params, _ROWS_EACH)) as slices:
         async for rows in slices:
             yield [_as_entry(row) for row in rows]
-
-
-async def prune(store: Store, before_ms: int) -> int:
-    """Delete the entries from before a time, and add an entry for that; return how many.
-
-    Each transaction deletes a bounded number, so that writes do not wait long.
-    """
-    customers = [row[0] for row in await store.fetch("audit_customers", {"before_ms": before_ms})]
-    pruned = 0
-    for customer_id in customers:
-        while deleted := await store.write(partial(_prune, customer_id, before_ms)):
-            pruned += deleted
-    return pruned
-
-
-async def check_audit(store: Store, _: Report) -> Mapping[str, int]:
-    """Read every entry, for `openpns verify`; return how many there are."""
-    rows = await store.fetch("audit_check", {})
-    return {"auditEntries": sum(row[1] for row in rows)}
-
-
-def _prune(customer_id: str, before_ms: int) -> Transaction[int]:
-    yield Statement("audit_prune_begin", {"before_ms": before_ms})
-    some = {"customer_id": customer_id, "before_ms": before_ms, "at_most": PRUNED_AT_ONCE}
-    deleted = yield Statement("audit_prune", some)
-    yield Statement("audit_prune_end", {})
-    if deleted:
-        details = {"beforeMs": before_ms, "entries": len(deleted)}
-        yield operator_entry(customer_id, "audit.prune", details=details)
-    return len(deleted)
 
 
 def _add(

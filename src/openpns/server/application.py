@@ -6,6 +6,8 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from openpns.accounts import key_uses, master_key
@@ -15,8 +17,9 @@ from openpns.api.pipeline import Api
 from openpns.api.registry import CLEAN_UPS
 from openpns.api.request_log import RequestLog
 from openpns.clock import Clock, now_ms
-from openpns.core import logs, worker_ids
+from openpns.core import audit_chain, logs, worker_ids
 from openpns.core.context import Services
+from openpns.core.expiry import SteadyTime
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
@@ -29,6 +32,9 @@ from openpns.transport.proxies import TrustedProxies
 
 CLEAN_UP_S: Final = 30.0
 _DAY_MS: Final = 24 * 3_600_000
+SEAL_S: Final = 0.5
+_SEAL_AGAIN_S: Final = 5.0
+"""The pause after a failure, so that an unavailable database does not fill the log."""
 
 
 class Application:
@@ -124,6 +130,7 @@ class Application:
         self._services = services
         self._tasks.append(asyncio.create_task(_clean(services)))
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
+        self._tasks.append(asyncio.create_task(_seal(store)))
         request_log = RequestLog(self._counters, logs.logger(), settings.slow_request_ms)
         return Api(
             services,
@@ -153,11 +160,16 @@ class Application:
 
 async def _clean(services: Services) -> None:
     """Delete expired rows periodically. Every worker runs this; there is no leader."""
+    steady = SteadyTime(services.clock)
     while True:
         await asyncio.sleep(CLEAN_UP_S)
+        now = steady.read()
+        if now is None:
+            continue
+        steadily = replace(services, clock=partial(int, now))
         try:
             for clean_up in CLEAN_UPS:
-                await clean_up(services)
+                await clean_up(steadily)
         except WireError as error:  # the next run repeats it
             logs.logger().warning("expired rows not deleted", why=error.msg)
 
@@ -192,6 +204,17 @@ async def _record_key_uses(services: Services) -> None:
         await key_uses.record(services)
     except WireError as error:  # the next run repeats it
         logs.logger().warning("last use of access keys not stored", why=error.msg)
+
+
+async def _seal(store: Store) -> None:
+    """Seal audit entries periodically. Every worker runs this; there is no leader."""
+    while True:
+        await asyncio.sleep(SEAL_S)
+        try:
+            await audit_chain.seal(store)
+        except WireError as error:  # the next run repeats it
+            logs.logger().warning("audit entries not sealed", why=error.msg)
+            await asyncio.sleep(_SEAL_AGAIN_S)
 
 
 async def open_checked(settings: Settings) -> Store:

@@ -87,3 +87,16 @@ async def check_current(store: "Store", url: str) -> None:
         raise ConfigError(
             f"database: lacks migration {', '.join(missing)}; run: openpns migrate --database URL"
         )
+
+
+async def grant_serving_role(url: str, role: str) -> None:
+    """Give a PostgreSQL role exactly the rights that a server needs.
+
+    Raises:
+        ConfigError: The database is SQLite, or the role cannot be used.
+    """
+    if engine_of(url) == "sqlite":
+        raise ConfigError("--serving-role: SQLite has no roles; allowed with PostgreSQL only")
+    from openpns.storage.postgres import serving_role  # noqa: PLC0415
+
+    await serving_role.grant(url, role)

@@ -1,7 +1,10 @@
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from tests import direct
+from tests.audit_trail import deletion, row, tamper
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
@@ -123,3 +126,28 @@ def test_restore_adds_an_audit_entry(openpns: Run, tmp_path: Path) -> None:
     found = [json.loads(line) for line in entries]
     assert [entry["action"] for entry in found] == ["database.restore", "customers.create"]
     assert found[0]["details"] == {"file": "copy.db"}
+
+
+def test_head_is_what_verify_checks(changed: Run, database_url: str, tmp_path: Path) -> None:
+    done = changed("audit", "head")
+    heads = [json.loads(line) for line in done.out.splitlines()]
+    assert [(head["customerId"], head["seq"]) for head in heads] == [("cus_1", 4), ("cus_2", 1)]
+    file = tmp_path / "heads.jsonl"
+    file.write_text(done.out * 2)
+    verified = changed("verify", "--audit-heads", str(file), "--json").json
+    assert (verified["auditHeads"], verified["auditUnsealed"], verified["wrong"]) == (4, 0, 0)
+    asyncio.run(tamper(database_url, deletion("seq = 4")))
+    assert changed("verify", "--json").json["auditEntries"] == 4
+    failed = changed("verify", "--audit-heads", str(file), code=1)
+    assert "customer cus_1: ends with entry 3, and its exported head is entry 4" in failed.err
+
+
+@on_sqlite_only
+def test_entry_forged_into_the_past_fails_verify_but_not_backup(
+    changed: Run, database_url: str, tmp_path: Path
+) -> None:
+    asyncio.run(direct.run(database_url, row(at_ms=1_000)))
+    changed("audit", "head")
+    failed = changed("verify", code=1)
+    assert "customer cus_1, entry 5: was added" in failed.err
+    changed("backup", "--to", str(tmp_path / "copy.db"))

@@ -18,7 +18,10 @@ from openpns.storage.sqlite import backup
 from openpns.storage.store import database_path
 
 PHONES = b"groupName,phones\na,85211111114\nb,85235753351\n"
-READ = "every row checked: customers 1, access keys 0, groups 2, phones 2, audit entries 2"
+READ = (
+    "every row checked: customers 1, access keys 0, groups 2, phones 2, audit entries 2, "
+    "audit unsealed 2"
+)
 
 
 @pytest.fixture

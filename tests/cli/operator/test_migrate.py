@@ -1,4 +1,7 @@
 import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests import direct
@@ -8,6 +11,16 @@ from openpns.clock import now_ms
 from openpns.core import worker_ids
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
+from openpns.storage.postgres import serving_role
+
+RIGHTS = """
+SELECT c.relname, array_agg(p.privilege_type)
+FROM pg_class AS c LEFT JOIN LATERAL aclexplode(c.relacl) AS p
+    ON p.grantee = CAST('"{}"' AS regrole)
+WHERE c.relkind = 'r' AND c.relnamespace = CAST('public' AS regnamespace)
+GROUP BY c.relname
+"""
+"""The rights of a role on every table."""
 
 
 def test_migrate_check_fails_until_migrations_were_applied(run: Run, database_url: str) -> None:
@@ -108,6 +121,52 @@ def test_migrate_sql_prints_every_step_and_changes_nothing(run: Run) -> None:
 
 def test_migrate_refuses_check_with_sql(run: Run) -> None:
     assert "--check and --sql exclude each other" in run("migrate", "--check", "--sql", code=2).err
+
+
+@pytest.fixture
+def role(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL role without rights."""
+    name = f"serving-{secrets.token_hex(4)}"
+    asyncio.run(direct.run(postgres_url, f'CREATE ROLE "{name}"'))
+    yield name
+    asyncio.run(direct.run(postgres_url, f'DROP OWNED BY "{name}"; DROP ROLE "{name}"'))
+
+
+def test_migrate_grants_a_serving_role_what_a_server_needs(
+    run_anywhere: Run, postgres_url: str, role: str
+) -> None:
+    url = ("--database", postgres_url)
+    done = run_anywhere("migrate", *url, "--serving-role", role)
+    assert done.out.endswith(f"granted to {role}: what a server needs\n")
+    again = run_anywhere("migrate", *url, "--serving-role", role)
+    assert again.out.startswith("nothing to do")
+    rights = asyncio.run(direct.query(postgres_url, RIGHTS.format(role)))
+    assert {table: {*held} - {None} for table, held in rights} == {
+        table: {*held} for table, held in serving_role.RIGHTS.items()
+    }
+
+
+def test_migrate_refuses_a_role_with_further_rights(
+    run_anywhere: Run, postgres_url: str, role: str
+) -> None:
+    url = ("--database", postgres_url)
+    run_anywhere("migrate", *url)
+    asyncio.run(direct.run(postgres_url, "GRANT DELETE ON audit_entry TO PUBLIC"))
+    done = run_anywhere("migrate", *url, "--serving-role", role, code=2)
+    assert f"'{role}' would still have DELETE on audit_entry" in done.err
+    ((owner,),) = asyncio.run(direct.query(postgres_url, "SELECT CAST(current_user AS text)"))
+    done = run_anywhere("migrate", *url, "--serving-role", owner, code=2)
+    assert f"'{owner}' would still have" in done.err
+    missing = run_anywhere("migrate", *url, "--serving-role", "nobody-here", code=2)
+    assert "there is no role 'nobody-here'" in missing.err
+
+
+def test_migrate_refuses_a_serving_role_on_sqlite_and_with_other_options(
+    run_anywhere: Run, tmp_path: Path
+) -> None:
+    url = ("--database", f"sqlite:///{tmp_path / 'a.db'}", "--serving-role", "any")
+    assert "SQLite has no roles" in run_anywhere("migrate", *url, code=2).err
+    assert "excludes --check and --sql" in run_anywhere("migrate", *url, "--sql", code=2).err
 
 
 def test_other_commands_refuse_a_database_without_migrations(run: Run) -> None:

@@ -10,13 +10,17 @@ def test_verify_counts_rows(openpns: Run) -> None:
     openpns("groups", "import", "-", "--customer", "cus_1", stdin=PHONES.encode())
     openpns("keys", "create", "--customer", "cus_1")
     done = openpns("verify")
-    assert done.out == "verified: customers 1, access keys 1, groups 2, phones 1, audit entries 3\n"
+    assert done.out == (
+        "verified: customers 1, access keys 1, groups 2, phones 1, audit entries 3, "
+        "audit unsealed 3\n"
+    )
     assert openpns("verify", "--json").json == {
         "customers": 1,
         "accessKeys": 1,
         "groups": 2,
         "phones": 1,
         "auditEntries": 3,
+        "auditUnsealed": 3,
         "wrong": 0,
     }
 
@@ -28,7 +32,8 @@ def test_verify_reports_problems_and_exits_with_1(openpns: Run, database_url: st
     assert done.out == ""
     assert "says 7 phones, has 1" in done.err
     assert done.err.splitlines()[-1] == (
-        "Error: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, audit entries 2"
+        "Error: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, audit entries 2, "
+        "audit unsealed 2"
     )
     assert openpns("verify", "--json", code=1).json["wrong"] == 2
 

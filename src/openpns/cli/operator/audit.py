@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +16,9 @@ from openpns.cli.options import database_option, format_time, with_store
 from openpns.cli.output import plain, print_rows
 from openpns.clock import now_ms
 from openpns.core import audit as trail
+from openpns.core import audit_chain, audit_prune
 from openpns.core.audit import UNBOUNDED, Entry, Filter
+from openpns.core.audit_chain import Head
 from openpns.storage.store import Store
 
 _HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
@@ -86,13 +89,35 @@ def audit(
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @database_option
 def prune(before: int, database: str, *, yes: bool) -> None:
-    """Delete the entries before a time permanently, and add an entry about it."""
+    """Delete the entries before a time permanently, and add an entry about it.
+
+    Of each customer, the entries up to the first one that is not from before the time.
+    """
     if before > now_ms():
         raise click.BadParameter("must be in the past", param_hint="'--before'")
     if not yes:
         click.confirm(f"Delete every entry before {format_time(before)}?", abort=True, err=True)
-    pruned = with_store(database, lambda store: trail.prune(store, before), timeout_ms=_TIMEOUT_MS)
+    pruned = with_store(
+        database, lambda store: audit_prune.prune(store, before), timeout_ms=_TIMEOUT_MS
+    )
     click.echo(f"entries deleted: {pruned}")
+
+
+@audit.command()
+@database_option
+def head(database: str) -> None:
+    """Print the last entry of each customer's chain as JSON, one per line.
+
+    Entries that are not sealed yet are sealed first. Keep the output where the database cannot be
+    changed from: openpns verify --audit-heads checks that these entries are still in the chains.
+    """
+    for one in with_store(database, _seal_and_list, timeout_ms=_TIMEOUT_MS):
+        click.echo(msgspec.json.encode(one))
+
+
+async def _seal_and_list(store: Store) -> Sequence[Head]:
+    await audit_chain.seal_all(store)
+    return await audit_chain.heads(store)
 
 
 async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:

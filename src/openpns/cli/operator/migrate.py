@@ -1,5 +1,6 @@
 """`openpns migrate`."""
 
+import asyncio
 from collections.abc import Sequence
 
 import click
@@ -21,7 +22,12 @@ _CURRENT = "nothing to do: the migrations are current"
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if a step is missing.")
 @click.option("--sql", is_flag=True, help="Change nothing; print the SQL of every step.")
 @click.option("--force", is_flag=True, help="Go on although older workers seem to run.")
-def migrate(database: str, *, post: bool, check: bool, sql: bool, force: bool) -> None:
+@click.option(
+    "--serving-role", metavar="ROLE", help="Grant this PostgreSQL role what a server needs, only."
+)
+def migrate(
+    database: str, serving_role: str | None, *, post: bool, check: bool, sql: bool, force: bool
+) -> None:
     """Bring a database's tables up to date; creates a missing SQLite file.
 
     Servers of the older version may go on running, unless the database is older than migration 8.
@@ -31,6 +37,8 @@ def migrate(database: str, *, post: bool, check: bool, sql: bool, force: bool) -
     """
     if sql and check:
         raise click.UsageError("--check and --sql exclude each other")
+    if serving_role is not None and (sql or check):
+        raise click.UsageError("--serving-role excludes --check and --sql")
     if sql:
         _print_sql(database)
     elif check:
@@ -44,6 +52,9 @@ def migrate(database: str, *, post: bool, check: bool, sql: bool, force: bool) -
         )
         labels = [one.label for one in done]
         click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
+        if serving_role is not None:
+            asyncio.run(connect.grant_serving_role(database, serving_role))
+            click.echo(f"granted to {serving_role}: what a server needs")
 
 
 def _print_sql(database: str) -> None:

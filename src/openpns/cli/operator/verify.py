@@ -1,15 +1,18 @@
 """`openpns verify`, and the check that backup and restore run too."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 
-from openpns.api.registry import CHECKS
+from openpns.api.registry import CHECKS, JUDGED_CHECKS
 from openpns.cli.options import database_option, json_option, with_store
 from openpns.cli.output import print_json
+from openpns.core import audit_check
+from openpns.core.verify import Check
 from openpns.core.verify import verify as run_checks
 from openpns.storage.sqlite import backup
 from openpns.storage.store import database_path
@@ -20,14 +23,24 @@ _TIMEOUT_MS: Final = 600_000
 
 @click.command()
 @database_option
+@click.option(
+    "--audit-heads",
+    "heads_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also check that these heads, from openpns audit head, are in the audit trail.",
+)
 @json_option
-def verify(database: str, *, as_json: bool) -> None:
+def verify(database: str, heads_file: Path | None, *, as_json: bool) -> None:
     """Read and check every row of a database; exit with 1 if something is wrong.
 
     Servers may run meanwhile. Totals must match the rows, and listGroup must show each group's
-    phones in their order. An SQLite file is also checked page by page.
+    phones in their order. Each entry of the audit trail must be the one that was sealed. An SQLite
+    file is also checked page by page.
     """
-    counts = read_every_row(database)
+    checks = [*CHECKS, *JUDGED_CHECKS]
+    if heads_file is not None:
+        checks.append(partial(audit_check.check_heads, audit_check.read_heads(heads_file)))
+    counts = read_every_row(database, checks)
     if as_json:
         print_json(counts)
     require_sound(counts)
@@ -35,7 +48,7 @@ def verify(database: str, *, as_json: bool) -> None:
         click.echo(f"verified: {format_counts(counts)}")
 
 
-def read_every_row(database: str) -> Mapping[str, int]:
+def read_every_row(database: str, checks: Sequence[Check] = CHECKS) -> Mapping[str, int]:
     """Read and check every row, and every page of an SQLite file; print the first problems."""
     path = database_path(database)
     problems = 0
@@ -47,7 +60,7 @@ def read_every_row(database: str) -> Mapping[str, int]:
             click.echo(text, err=True)
 
     counts = with_store(
-        database, lambda store: run_checks(store, CHECKS, report), timeout_ms=_TIMEOUT_MS
+        database, lambda store: run_checks(store, checks, report), timeout_ms=_TIMEOUT_MS
     )
     for line in backup.check_integrity(Path(path)) if path else []:
         report(line)
