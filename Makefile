@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The programs that the benchmark compares with; only `make bench` installs them.
 PEERS := .venv-bench
+# The program that writes the bill of materials; only `make sbom` installs it.
+SBOM := .venv-sbom
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Quickstart's own options, e.g. make quickstart ARGS="--port 0"
 ARGS :=
@@ -15,7 +17,7 @@ SEED := random
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-fast coverage fuzz soak quickstart bench docs lock clean
+.PHONY: help install check fix test test-fast coverage fuzz soak quickstart bench docs lock sbom clean
 # Tests start hundreds of processes, which start faster if the modules are compiled already.
 test test-fast coverage: export PYTHONDONTWRITEBYTECODE :=
 
@@ -69,8 +71,13 @@ docs: $(VENV)/dev  ## regenerate the tables in the docs
 lock: $(VENV)/dev  ## choose newer versions of all dependencies
 	sh tools/lock.sh $(BIN)/uv
 
+sbom: $(SBOM)/ok  ## write dist/openpns.cdx.json: all packages of the server, in CycloneDX
+	@mkdir -p dist
+	@$(SBOM)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/openpns.cdx.json requirements/server.txt
+
 clean:  ## remove .venv and all caches, but no data
-	rm -rf $(VENV) $(PEERS) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(PEERS) $(SBOM) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 $(VENV)/python-ok:
 	@sh tools/make_venv.sh $(VENV)
@@ -92,4 +99,11 @@ $(PEERS)/ok: requirements/bench.txt
 	@sh tools/make_venv.sh $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
 		-r requirements/bench.txt
+	@touch $@
+
+$(SBOM)/ok: requirements/sbom.txt
+	@echo "installing what writes the bill of materials in $(SBOM)"
+	@sh tools/make_venv.sh $(SBOM)
+	@$(SBOM)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		-r requirements/sbom.txt
 	@touch $@

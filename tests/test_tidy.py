@@ -193,3 +193,16 @@ def test_every_test_file_mirrors_a_module() -> None:
         module = root / folder / f"{path.name.removeprefix('test_')}"
         package = module.with_suffix("") / "__init__.py"
         assert module.exists() or package.exists(), path
+
+
+def test_every_package_and_action_is_pinned_by_its_content() -> None:
+    for path in sorted((ROOT / "requirements").glob("*.txt")):
+        for requirement in re.split(r"\n(?! )", path.read_text("utf-8").strip()):
+            assert re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", requirement, re.S), (
+                requirement
+            )
+    workflows = [*(ROOT / ".github" / "workflows").glob("*.yml")]
+    assert workflows
+    for workflow in workflows:
+        for used in re.findall(r"uses: (.*)", workflow.read_text("utf-8")):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}  # v[\d.]+", used), used

@@ -10,3 +10,4 @@ compile --group build -o requirements/build.txt
 compile --extra server pyproject.toml -o requirements/server.txt
 compile --extra server --extra testing --group dev -c requirements/server.txt pyproject.toml -o requirements/dev.txt
 compile --group bench -c requirements/dev.txt -o requirements/bench.txt
+compile --group sbom -o requirements/sbom.txt

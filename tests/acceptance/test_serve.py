@@ -169,16 +169,24 @@ def test_killed_worker_is_replaced(serve: Start) -> None:
     assert server.stop() == 0
 
 
-def test_workers_stop_after_their_parent_was_killed(serve: Start) -> None:
-    server = serve()
+def test_workers_stop_after_their_parent_was_killed_and_leave_nothing(
+    serve: Start, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    server = serve("--admin-port", "0", TMPDIR=str(temporary))
+    (worker,) = server.workers(1)
     assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", server.port)).close()
-        except ConnectionRefusedError:
-            return
+            os.kill(worker, 0)
+        except (ConnectionRefusedError, ProcessLookupError):
+            break
         time.sleep(0.1)
-    raise AssertionError("a worker still has the port")
+    else:
+        raise AssertionError("a worker still runs")
+    assert [*temporary.iterdir()] == []
 
 
 def test_settings_come_from_a_file_and_the_environment(
@@ -356,7 +364,7 @@ def test_server_speaks_tls_and_loads_a_new_certificate_on_sighup(
     server = Process(
         [
             *("serve", "--database", served_url, "--port", "0", "--workers", "2"),
-            *("--tls-cert", str(cert), "--tls-key", str(key)),
+            *("--admin-port", "0", "--tls-cert", str(cert), "--tls-key", str(key)),
         ],
         tmp_path / "log",
         {"OPENPNS_MASTER_KEY": MASTER_KEY},
@@ -364,6 +372,7 @@ def test_server_speaks_tls_and_loads_a_new_certificate_on_sighup(
     server.port = int(server.wait_for(r"https://127.0.0.1:([0-9]+)/api/pns/")[1])
     server.workers(2)
     before = _https_call(server.port, cert)
+    assert _get(int(server.wait_for(r":([0-9]+)/healthz")[1]), "/readyz") == "ready\n"
     write_certificate(tmp_path)
     server.process.send_signal(signal.SIGHUP)
     server.wait_for("certificate reloaded(.|\n)*certificate reloaded")

@@ -109,7 +109,12 @@ async def test_open_secret_box_uses_an_existing_key_file(
     sqlite: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
     text = new_master_key()
-    (tmp_path / "file.db.key").write_text(text)
+    file = tmp_path / "file.db.key"
+    file.write_text(text)
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"master key: other users may use .*: chmod o-rwx "):
+        await master_key.open_secret_box(sqlite, sqlite_url, None)
+    file.chmod(0o640)
     ciphertext = (await master_key.open_secret_box(sqlite, sqlite_url, None)).encrypt(
         b"secret", "key"
     )
@@ -126,6 +131,7 @@ async def test_open_secret_box_does_not_replace_a_lost_key_file(
     with pytest.raises(ConfigError, match=r"No such file .* put the file back, or set OPENPNS_"):
         await master_key.open_secret_box(sqlite, sqlite_url, None)
     assert not file.exists()
+    file.touch(mode=0o600)
     file.write_bytes("schlüssel".encode())
     with pytest.raises(ConfigError, match=r"file\.db\.key: cannot read .* \(not text\)"):
         await master_key.open_secret_box(sqlite, sqlite_url, None)
@@ -151,6 +157,7 @@ async def test_open_secret_box_uses_the_key_file_of_a_faster_process(
     plain = master_key._draft
 
     def lose_the_race(file: Path, own: str) -> AbstractContextManager[Path]:
+        file.touch(mode=0o600)
         file.write_text(text)
         return plain(file, own)
 
@@ -333,3 +340,37 @@ async def test_rotate_refuses_to_run_twice_at_once_on_one_key_file(
     assert "another rotation is running" in others[0]
     await master_key.rotate(sqlite, sqlite_url, None)
     await master_key.open_secret_box(sqlite, sqlite_url, None)
+
+
+def test_take_variable_returns_the_keys_and_removes_them() -> None:
+    environ = {"OPENPNS_MASTER_KEY": "the keys", "PATH": "/bin"}
+    assert master_key.take_variable(environ) == "the keys"
+    assert environ == {"PATH": "/bin"}
+    assert master_key.take_variable(environ) is None
+    assert master_key.find_variable({"OPENPNS_MASTER_KEY": ""}) is None
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o640])
+def test_find_variable_reads_the_file_that_is_named(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "key"
+    file.write_text("the keys\n")
+    file.chmod(mode)
+    assert master_key.find_variable({"OPENPNS_MASTER_KEY_FILE": str(file)}) == "the keys\n"
+
+
+def test_find_variable_refuses_a_file_that_is_missing_or_that_others_can_read(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "key"
+    environ = {"OPENPNS_MASTER_KEY_FILE": str(file)}
+    with pytest.raises(ConfigError, match=r"OPENPNS_MASTER_KEY_FILE: cannot read .*No such file"):
+        master_key.find_variable(environ)
+    file.write_bytes(b"\xff")
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"cannot read .*not text"):
+        master_key.find_variable(environ)
+    file.chmod(0o604)
+    with pytest.raises(ConfigError, match=r"other users may use .*: chmod o-rwx "):
+        master_key.find_variable(environ)
+    with pytest.raises(ConfigError, match="OPENPNS_MASTER_KEY, OPENPNS_MASTER_KEY_FILE: set one"):
+        master_key.find_variable(environ | {"OPENPNS_MASTER_KEY": "x"})

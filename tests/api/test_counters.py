@@ -14,6 +14,7 @@ from openpns.api.counters import (
     NO_ACTION,
     Counters,
     create_counter_file,
+    read_beats,
     read_total,
 )
 from openpns.api.metrics import CounterCollector
@@ -149,6 +150,39 @@ def test_counters_raise_without_free_row(file: int, two_workers: list[Worker]) -
             Counters(file)
     finally:
         third.kill()
+
+
+BEATING = """
+import os, sys
+from openpns.api.counters import Counters
+counters = Counters(int(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    counters.beat()
+print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_read_beats_returns_the_heartbeat_of_each_worker_since_its_start(file: int) -> None:
+    expected: dict[int, int] = {}
+    for count in (0, 3):
+        arguments = [sys.executable, "-c", BEATING, str(file), str(count)]
+        worker = subprocess.run(
+            arguments, check=True, pass_fds=[file], input="", stdout=subprocess.PIPE, text=True
+        )
+        expected = {int(worker.stdout): count}  # each takes the row of the one before
+        assert expected.items() <= read_beats(file).items()
+    own = Counters(file)
+    own.beat()
+    assert read_beats(file)[os.getpid()] == 1
+
+
+def test_omitted_lines_and_admin_connections_are_exported() -> None:
+    counters = Counters()
+    counters.count_omitted_line()
+    samples = _samples(counters.total())
+    assert samples["openpns_log_lines_omitted_total",] == 1
+    assert samples["openpns_admin_connections",] == 0
 
 
 def test_gauges_show_the_last_values() -> None:

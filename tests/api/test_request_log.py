@@ -3,15 +3,17 @@ from time import perf_counter
 import pytest
 from tests.api.conftest import Log
 
-from openpns.api import request_log
-from openpns.api.counters import Counters
+from openpns.api.counters import LINES_OMITTED, STORAGE_ERRORS, Counters
 from openpns.api.metrics import CounterCollector
 from openpns.api.request_log import RequestLog, RequestRecord
 from openpns.errors import (
     GroupNotFound,
     InternalError,
     InvalidSignature,
+    MethodNotAllowed,
     OutcomeUnknown,
+    Overloaded,
+    ParameterError,
     RateLimited,
     ReadFailed,
     ServiceUnavailable,
@@ -83,7 +85,7 @@ def test_end_counts_only_storage_failures_as_storage_errors(
     request_log = RequestLog(counters, log.logger)
     record.error = error
     request_log.end(record)
-    assert counters.total()[-1] == counted
+    assert counters.total()[STORAGE_ERRORS] == counted
 
 
 def test_end_logs_the_cause_by_type_and_place_without_its_text(
@@ -102,28 +104,72 @@ def test_end_logs_the_cause_by_type_and_place_without_its_text(
     assert PHONE not in log.text
 
 
-async def test_end_bounds_the_lines_of_a_flood_and_counts_all(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(request_log, "LINES_PER_S_MAX", 3)
-    counters = Counters()
-    bounded = RequestLog(counters, log.logger)
+class Flood:
+    """Ends requests that failed, on a log with 5 lines a second, 2 of them for each key."""
 
-    def fail(error: WireError, customer_id: str | None = None) -> None:
+    def __init__(self, log: Log) -> None:
+        self.counters = Counters()
+        self._log = RequestLog(self.counters, log.logger, lines_max=5, lines_per_key_max=2)
+
+    def fail(
+        self, error: WireError, access_key: str = "key", customer_id: str | None = None
+    ) -> None:
         failed = RequestRecord("1602262837283131392", perf_counter())
-        failed.error, failed.customer_id = error, customer_id
-        bounded.end(failed)
+        failed.error, failed.access_key, failed.customer_id = error, access_key, customer_id
+        self._log.end(failed)
 
-    for _ in range(4):
-        fail(InvalidSignature())
-        fail(RateLimited(), "cus_1")
-    assert [line["code"] for line in log.lines] == [1003, 19003, 1003]
-    fail(GroupNotFound(), "cus_1")  # signed and within the rate: always logged
-    assert log.lines[-1]["code"] == 19001
+    def succeed_slowly(self, access_key: str) -> None:
+        slow = RequestRecord("1602262837283131392", perf_counter() - 100)
+        slow.access_key, slow.customer_id = access_key, "cus_1"
+        self._log.end(slow)
+
+
+async def test_end_bounds_the_lines_of_each_key_whatever_the_code(log: Log) -> None:
+    flood = Flood(log)
+    for error in (ParameterError(), RateLimited(), GroupNotFound()):
+        flood.fail(error, "key-1", "cus_1")
+    flood.succeed_slowly("key-1")
+    assert [line["code"] for line in log.lines] == [1002, 19003]
+    flood.fail(GroupNotFound(), "key-2", "cus_2")  # another key has lines of its own
+    assert log.lines[-1]["access_key"] == "key-2"
+    assert flood.counters.total()[LINES_OMITTED] == 2
     collected = {
         sample.labels["code"]: sample.value
-        for metric in CounterCollector(counters.total()).collect()
+        for metric in CounterCollector(flood.counters.total()).collect()
         for sample in metric.samples
         if sample.name == "openpns_requests_total"
     }
-    assert collected == {"1003": 4, "19003": 4, "19001": 1}
+    assert collected == {"1002": 1, "19003": 1, "19001": 2, "0": 1}
+
+
+async def test_wrong_signatures_take_no_lines_of_the_key_that_they_name(log: Log) -> None:
+    flood = Flood(log)
+    for number in range(100):
+        flood.fail(InvalidSignature(), "key-1")
+        flood.fail(InvalidSignature(), f"key-{number}")
+    assert len(log.lines) == 2
+    flood.fail(GroupNotFound(), "key-1", "cus_1")
+    assert log.lines[-1]["code"] == 19001
+
+
+async def test_end_bounds_the_lines_of_all_keys_in_sum(log: Log) -> None:
+    flood = Flood(log)
+    for number in range(1000):
+        flood.fail(ParameterError(), f"key-{number}", "cus_1")
+    assert len(log.lines) == 5
+
+
+async def test_failures_of_the_server_are_bounded_apart_from_those_of_callers(log: Log) -> None:
+    flood = Flood(log)
+    for number in range(1000):
+        flood.fail(Overloaded(), f"key-{number}", "cus_1")
+    for number in range(1000):
+        flood.fail(InternalError(), f"key-{number}", "cus_1")
+    assert [line["code"] for line in log.lines] == [*[19004] * 5, *[19005] * 5]
+    assert flood.counters.total()[STORAGE_ERRORS] == 0
+
+
+def test_end_logs_a_wrong_method_at_level_debug(log: Log, record: RequestRecord) -> None:
+    record.error = MethodNotAllowed()
+    RequestLog(Counters(), log.logger).end(record)
+    assert [line["level"] for line in log.lines] in ([], ["debug"])

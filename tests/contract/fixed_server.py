@@ -22,7 +22,7 @@ if __name__ == "__main__":
     settings = load_settings({}, os.environ)
     application = Application(
         settings,
-        os.environ,
+        os.environ["OPENPNS_MASTER_KEY"],
         clock=clock,
         ids=FixedIds(folder),
         wrap_store=lambda store: FaultyStore(store, folder / "fault"),

@@ -79,6 +79,23 @@ def test_configure_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_lines_of_libraries_are_bounded_and_counted_but_not_those_of_openpns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now_s)
+    logs.configure("json", "info")
+    for number in range(100):
+        logging.getLogger("openpns.transport").error("cannot accept %d", number)
+        logs.logger().info("serving")
+    now_s += 1
+    logging.getLogger("asyncio").warning("%d%%", 7)
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert events.count("serving") == 100
+    assert len(events) == 100 + logs.LIBRARY_LINES_PER_S_MAX + 1
+    assert events[-1] == "7% (80 lines omitted)"
+
+
 def test_describe_error_returns_nothing_for_none() -> None:
     assert logs.describe_error(None) == {}
 
@@ -100,10 +117,21 @@ async def test_line_bound_allows_lines_a_second_and_reports_the_count_of_the_res
     (report,) = later
     report()
     (line,) = log.lines
-    assert (line["event"], line["level"]) == ("requests failed, not logged one by one", "warning")
+    assert (line["event"], line["level"]) == ("request lines omitted", "warning")
     assert line["by_code"] == {"1003": 2, "1005": 2}
     assert [bound.allows(1003) for _ in range(3)] == [True, True, False]
     assert len(later) == 2
+
+
+async def test_line_bound_bounds_each_key_and_the_sum_of_all_keys(log: Log) -> None:
+    omitted: list[None] = []
+    bound = logs.LineBound(
+        log.logger, 5, lines_per_key_max=2, on_omitted=lambda: omitted.append(None)
+    )
+    allowed = [key for key in "aaabbb" + "cdefgh" if bound.allows(1002, key)]
+    assert allowed == [*"aabb", "c"]
+    assert len(omitted) == 7
+    assert len(bound._lines) <= 5  # however many keys there are
 
 
 async def test_line_bound_allows_all_lines_within_the_bound(

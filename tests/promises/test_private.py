@@ -96,6 +96,7 @@ def test_server_leaks_nothing_in_logs_responses_and_metrics(
         *("serve", "--database", with_password(served_url), "--port", "0", "--admin-port", "0"),
         *("--log-level", "debug", "--log-format", log_format, "--slow-request-ms", "1"),
         *("--storage-timeout-ms", "400"),
+        *("--log-lines-per-s-max", "10000", "--log-lines-per-key-per-s-max", "10000"),
         PYTHONASYNCIODEBUG="1",
     )
     abuse = Abuse(server.port, served_url, leaks)

@@ -1,159 +1,201 @@
-import http.client
+import asyncio
+import contextlib
+import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from openpns.api.counters import create_counter_file
+from openpns.api.counters import Counters, create_counter_file
 from openpns.core import logs
-from openpns.errors import OpenPNSError
 from openpns.server import admin
-from openpns.server.admin import AdminServer
-from openpns.server.config import Settings, load_settings
+from openpns.server.admin import AdminPort
+from openpns.server.config import Settings
+from openpns.server.readiness import Readiness
+from openpns.transport.sockets import listen
 
-Get = Callable[[str], tuple[int, str, str]]
-Start = Callable[[str], Get]
+Answer = tuple[int, dict[str, str], str]
+Begin = Callable[..., Awaitable[int]]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Start an admin port for a database; return a function that sends a GET to it."""
-    counters = create_counter_file(1)
-    running: list[AdminServer] = []
+def counters() -> Any:
+    descriptor = create_counter_file(1)
+    yield descriptor
+    os.close(descriptor)
 
-    def begin(url: str) -> Get:
-        server = AdminServer(
-            load_settings({"database": url, "admin_port": 0, "storage_timeout_ms": 2000}, {}),
-            counters,
-        )
-        server.start()
-        running.append(server)
 
-        def get(path: str) -> tuple[int, str, str]:
-            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1])
-            try:
-                connection.request("GET", path)
-                response = connection.getresponse()
-                content_type = response.getheader("content-type") or ""
-                return response.status, content_type, response.read().decode()
-            finally:
-                connection.close()
+@pytest.fixture
+async def start(counters: int) -> AsyncIterator[Begin]:
+    """Start an admin port with some settings; return its port."""
+    running: list[AdminPort] = []
 
-        return get
+    async def begin(**settings: Any) -> int:
+        port = AdminPort(Settings(database="sqlite:///x.db", **settings), counters)
+        listening = listen("admin_port", "127.0.0.1", 0)
+        number: int = listening.getsockname()[1]
+        port.start(listening)
+        running.append(port)
+        return number
 
     yield begin
-    for server in running:
-        server.stop()
-    os.close(counters)
+    for port in running:
+        await port.stop()
 
 
-@pytest.mark.usefixtures("store")
-def test_healthz_and_readyz_return_200_with_database(start: Start, database_url: str) -> None:
-    get = start(database_url)
-    assert get("/healthz")[::2] == (200, "ok\n")
-    assert get("/readyz")[::2] == (200, "ready\n")
-    assert get("/readyz?verbose")[0] == 200
+async def get(port: int, path: str, host: str | None = "localhost", method: str = "GET") -> Answer:
+    line = "" if host is None else f"Host: {host}\r\n"
+    return await send(port, f"{method} {path} HTTP/1.1\r\n{line}Connection: close\r\n\r\n")
 
 
-def test_readyz_without_migrations_names_command(
-    start: Start, database_url: str, tmp_path: Path
+async def send(port: int, text: str) -> Answer:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text.encode())
+    answer = (await asyncio.wait_for(reader.read(), 10)).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    status_line, *lines = head.split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status_line.split()[1]), headers, body
+
+
+async def test_healthz_returns_200_and_head_no_body(start: Begin) -> None:
+    port = await start()
+    assert (await get(port, "/healthz"))[::2] == (200, "ok\n")
+    status, headers, body = await get(port, "/healthz?verbose", method="HEAD")
+    assert (status, headers["content-length"], body) == (200, "3", "")
+
+
+@pytest.mark.parametrize("fault", [None, "database: gone"])
+async def test_readyz_returns_503_with_the_fault(
+    start: Begin, monkeypatch: pytest.MonkeyPatch, fault: str | None
 ) -> None:
-    (tmp_path / "test.db").touch()
-    get = start(database_url)
-    status, _, body = get("/readyz")
-    assert status == 503
-    assert "openpns migrate" in body
-    assert get("/healthz")[0] == 200
+    async def find_fault(_: Readiness) -> str | None:
+        return fault
+
+    monkeypatch.setattr(Readiness, "find_fault", find_fault)
+    port = await start()
+    expected = (200, "ready\n") if fault is None else (503, "not ready: database: gone\n")
+    assert (await get(port, "/readyz"))[::2] == expected
 
 
-@pytest.mark.parametrize("url", ["sqlite:///{}/gone.db", "postgresql://u:hunter22@127.0.0.1:1/x"])
-def test_readyz_without_database_returns_503_and_healthz_200(
-    start: Start, tmp_path: Path, url: str
-) -> None:
-    get = start(url.format(tmp_path))
-    status, _, body = get("/readyz")
-    assert status == 503
-    assert body.startswith("not ready: database: ")
-    assert "hunter22" not in body
-    assert get("/healthz")[0] == 200
-
-
-def test_readyz_returns_503_and_logs_unexpected_error(
-    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def fail(_: object) -> None:
-        raise RuntimeError("hunter22")
-
-    assert not issubclass(RuntimeError, OpenPNSError)
-    logs.configure("json", "info")
-    monkeypatch.setattr(admin, "open_checked", fail)
-    status, _, body = start("sqlite:///x.db")("/readyz")
-    assert (status, body) == (503, "not ready: see the server's log\n")
-    line = capsys.readouterr().err
-    assert "RuntimeError" in line
-    assert "hunter22" not in line
-
-
-def test_readyz_concurrent_requests_share_check_and_connection(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connections: list[int] = []
-    checking, go_on = threading.Event(), threading.Event()
-
-    async def check(settings: Settings) -> None:
-        connections.append(settings.postgres_connections_max)
-        checking.set()
-        assert go_on.wait(10)
-
-    arrived, readyz = [], AdminServer._readyz
-
-    def count(self: AdminServer) -> admin.Response:
-        arrived.append(self)
-        return readyz(self)
-
-    monkeypatch.setattr(admin, "_check_storage", check)
-    monkeypatch.setattr(AdminServer, "_readyz", count)
-    get = start("sqlite:///x.db")
-    with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(get, "/readyz")
-        assert checking.wait(10)
-        # These arrive during the first check, so its result is too old for them.
-        others = [pool.submit(get, "/readyz") for _ in range(5)]
-        while len(arrived) < 6:
-            threading.Event().wait(0.01)
-        go_on.set()
-        assert {probe.result(10)[0] for probe in (first, *others)} == {200}
-    assert connections[0] == 1
-    assert 2 <= len(connections) < 6
-    assert get("/readyz")[0] == 200
-    assert len(connections) >= 3
-
-
-def test_metrics_parse_as_prometheus_text(start: Start) -> None:
-    status, content_type, body = start("sqlite:///x.db")("/metrics")
+async def test_metrics_parse_as_prometheus_text_and_count_admin_connections(start: Begin) -> None:
+    status, headers, body = await get(await start(), "/metrics")
     assert status == 200
-    assert content_type.startswith("text/plain; version=0.0.4")
-    families = {family.name for family in text_string_to_metric_families(body)}
-    assert {"openpns_build_info", "openpns_requests_in_flight"} <= families
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    assert samples["openpns_requests_in_flight"] == 0
+    assert samples["openpns_admin_connections"] == 1
 
 
-def test_unknown_path_returns_404_and_lists_paths(start: Start) -> None:
-    status, _, body = start("sqlite:///x.db")("/")
+async def test_metrics_are_rendered_once_for_many_requests(
+    start: Begin, counters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "_METRICS_SHARED_S", 1000.0)
+    port = await start()
+    first = await get(port, "/metrics")
+    Counters(counters).count("listGroup", 0, 0.1)
+    assert (await get(port, "/metrics"))[2] == first[2]
+    monkeypatch.setattr(admin, "_METRICS_SHARED_S", 0.0)
+    assert (await get(port, "/metrics"))[2] != first[2]
+
+
+async def test_metrics_return_503_without_counters() -> None:
+    port = AdminPort(Settings(database="sqlite:///x.db"), counters=-1)
+    assert port._render_metrics().status == 503
+
+
+async def test_unknown_path_returns_404_and_lists_paths(start: Begin) -> None:
+    status, _, body = await get(await start(), "/")
     assert status == 404
     assert "/healthz, /readyz, /metrics" in body
 
 
-def test_stop_frees_port() -> None:
-    counters = -1  # not read
-    first = AdminServer(load_settings({"database": "-", "admin_port": 0}, {}), counters)
-    first.start()
-    port = first.server_address[1]
-    first.stop()
-    second = AdminServer(load_settings({"database": "-", "admin_port": port}, {}), counters)
-    assert second.server_address[1] == port
-    second.server_close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "admin"]
+@pytest.mark.parametrize("length", [0, 10, 100_000])
+async def test_other_methods_are_refused(start: Begin, length: int) -> None:
+    text = f"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
+    status, headers, _ = await send(await start(), f"{text}Connection: close\r\n\r\n{'x' * length}")
+    assert status == (405 if length <= 1024 else 413)
+    assert headers.get("allow", "get, head") == "get, head"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (None, 200),
+        ("localhost:9090", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:9090", 200),
+        ("[::1]:9090", 200),
+        ("10.0.0.1:9090", 200),
+        ("pns.internal", 200),
+        ("node1.example:9090", 200),
+        ("attacker.example", 421),
+        ("localhost.attacker.example", 421),
+        ("127.0.0.1.attacker.example:9090", 421),
+        ("[", 421),
+        (":9090", 421),
+        ("localhost\r\nHost: attacker.example", 421),
+        ("attacker.example\r\nHost: localhost", 421),
+    ],
+)
+async def test_host_must_be_local_an_address_or_configured(
+    start: Begin, host: str | None, status: int
+) -> None:
+    port = await start(admin_host="pns.internal", admin_hosts="Node1.example, node2.example")
+    answer = await get(port, "/healthz", host)
+    assert answer[0] == status
+    assert (answer[2] == "ok\n") == (status == 200)
+
+
+async def test_connections_that_send_slowly_give_way(start: Begin) -> None:
+    port = await start(admin_connections_max=4)
+    with contextlib.ExitStack() as held:
+        for _ in range(8):
+            slow = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+            await asyncio.sleep(0.12)  # one that has just come keeps its place
+            assert (await get(port, "/healthz"))[0] == 200
+        _, _, body = await get(port, "/metrics")
+    (open_now,) = re.findall(r"^openpns_admin_connections ([0-9.]+)$", body, re.M)
+    assert 2 <= float(open_now) <= 4
+
+
+async def test_bytes_now_and_then_do_not_prolong_a_request(
+    start: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "_TIMEOUT_S", 0.3)
+    port = await start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    ended = asyncio.ensure_future(reader.read())
+    for _ in range(100):
+        writer.write(b"GET /healthz HTTP/1.1\r\nX: ")
+        await asyncio.wait({ended}, timeout=0.1)
+        if ended.done():
+            break
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(ended, 0.1) == b""
+    writer.close()
+
+
+async def test_reset_connections_log_nothing(
+    start: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("json", "debug")
+    port = await start()
+    for sent in (b"", b"GET /he", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5) * 5:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(sent)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        await asyncio.sleep(0)
+    assert (await get(port, "/healthz"))[0] == 200
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in lines if line["level"] != "debug"] == []

@@ -36,7 +36,7 @@ async def make(store: Store, database_url: str, clock: FakeClock) -> AsyncIterat
 
     def worker() -> Application:
         settings = load_settings({"database": database_url, "log_format": "json"}, {})
-        made.append(Application(settings, {"OPENPNS_MASTER_KEY": MASTER_KEY}, clock))
+        made.append(Application(settings, MASTER_KEY, clock))
         return made[-1]
 
     yield worker
@@ -89,7 +89,7 @@ async def test_start_closes_store_after_error(
     monkeypatch.setattr(application, "open_checked", watched)
     other = load_settings({"database": database_url}, {})
     with pytest.raises(ConfigError, match="not the master key"):
-        await Application(other, {"OPENPNS_MASTER_KEY": OTHER_KEY}).start()
+        await Application(other, OTHER_KEY).start()
     assert len(closed) == 1
 
 
@@ -100,7 +100,7 @@ async def test_start_refuses_unmigrated_database_and_names_command(
     file.touch()
     settings = load_settings({"database": f"sqlite:///{file}"}, {})
     with pytest.raises(ConfigError, match="openpns migrate --database"):
-        await Application(settings, {}).start()
+        await Application(settings, None).start()
 
 
 async def test_renewal_keeps_worker_id(

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from openpns.errors import ConfigError
-from openpns.server.config import FIELDS, load_settings, to_environ
+from openpns.server.config import FIELDS, load_settings
 
 URL = "sqlite:///a.db"
 
@@ -29,6 +29,7 @@ def test_load_settings_names_sources_of_missing_database() -> None:
 def test_load_settings_prefers_argument_then_variable_then_file(config: Path) -> None:
     config.write_text(f'database = "{URL}"\nport = 1\nworkers = 1\nshutdown_grace_s = 1\n')
     environ = {"OPENPNS_PORT": "2", "OPENPNS_WORKERS": "2"}
+    environ |= {"OPENPNS_WORKER_TIMEOUT_MS": "2048", "OPENPNS_CORE_DUMPS": "on"}
     settings = load_settings({"port": "3", "workers": None}, environ, str(config))
     assert (settings.port, settings.workers, settings.shutdown_grace_s) == (3, 2, 1)
 
@@ -108,24 +109,11 @@ def test_load_settings_refuses_unreadable_file(config: Path) -> None:
         load_settings({"database": URL}, {}, str(config))
 
 
-def test_to_environ_round_trips() -> None:
-    given = {
-        "database": "postgresql://u@h/d",
-        "host": "::1",
-        "port": 0,
-        "admin_port": 9,
-        "log_format": "json",
-    }
-    settings = load_settings(given, {})
-    assert load_settings({}, to_environ(settings)) == settings
-    without_admin = load_settings({"database": URL}, {})
-    assert load_settings({}, to_environ(without_admin)) == without_admin
-
-
 def test_load_settings_reads_all_settings_from_environment() -> None:
     environ = {f"OPENPNS_{field.name.upper()}": "1024" for field in FIELDS}
     environ |= {"OPENPNS_LOG_FORMAT": "json", "OPENPNS_LOG_LEVEL": "error", "OPENPNS_WORKERS": "2"}
     environ |= {"OPENPNS_TRUSTED_PROXIES": "10.0.0.0/8"}
+    environ |= {"OPENPNS_WORKER_TIMEOUT_MS": "2048", "OPENPNS_CORE_DUMPS": "on"}
     settings = load_settings({}, environ | {"OPENPNS_POSTGRES_CONNECTIONS_MAX": "7"})
     assert settings.log_level == "error"
     assert settings.postgres_connections_max == 7

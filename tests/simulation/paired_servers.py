@@ -65,9 +65,8 @@ class Pair:
             phones_in_group_max=PHONES_IN_GROUP_MAX,
             **settings,
         )
-        environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
         self._workers = [
-            Application(used, environ, self.clock, self._ids, wrap_store=wrap_store)
+            Application(used, MASTER_KEY, self.clock, self._ids, wrap_store=wrap_store)
             for _ in range(2)
         ]
         self._apis: list[Api] = []

@@ -67,8 +67,9 @@ class Worker:
             phones_in_request_max=PHONES_IN_REQUEST_MAX,
             cache_bytes_max=cache_bytes_max,
         )
-        environ = {"OPENPNS_MASTER_KEY": MASTER_KEY}
-        self._application = Application(used, environ, self.clock, self._ids, wrap_store=self._wrap)
+        self._application = Application(
+            used, MASTER_KEY, self.clock, self._ids, wrap_store=self._wrap
+        )
         self._respond = (await self._application.start()).respond
 
     async def stop(self) -> None:

@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from openpns.kit import atomic_file
 from openpns.storage.store import Statement, Store, Transaction, database_path
 
 VARIABLE: Final = "OPENPNS_MASTER_KEY"
+FILE_VARIABLE: Final = "OPENPNS_MASTER_KEY_FILE"
 
 _CHECK_TEXT: Final = b"openpns"
 _CHECK_OWNER: Final = "master key check"
@@ -26,11 +28,38 @@ def key_file_of(url: str) -> Path | None:
     return None if path is None else Path(f"{path}.key")
 
 
+def take_variable(environ: MutableMapping[str, str]) -> str | None:
+    """Return the master keys that the environment gives, and remove them from it.
+
+    They are the value of OPENPNS_MASTER_KEY or the content of OPENPNS_MASTER_KEY_FILE; None if
+    neither is set.
+
+    Raises:
+        ConfigError: Both are set; the file cannot be read, or others than its owner and group can.
+    """
+    found = find_variable(environ)
+    environ.pop(VARIABLE, None)
+    return found
+
+
+def find_variable(environ: Mapping[str, str]) -> str | None:
+    """Do as `take_variable`, but change nothing."""
+    value, file = environ.get(VARIABLE) or None, environ.get(FILE_VARIABLE)
+    if not file:
+        return value
+    if value is not None:
+        raise ConfigError(f"{VARIABLE}, {FILE_VARIABLE}: set one of them")
+    try:
+        return _read_private(Path(file), FILE_VARIABLE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{FILE_VARIABLE}: cannot read {file} ({_reason(error)})") from None
+
+
 async def open_secret_box(store: Store, url: str, variable: str | None) -> SecretBox:
     """Return the secret box of a database, and make sure that its master key is the right one.
 
     The keys come from the environment variable or, for an SQLite database without it, from the
-    key file, which is created for a new database. `variable` is the value of OPENPNS_MASTER_KEY.
+    key file, which is created for a new database. `variable` is what `find_variable` returns.
 
     Raises:
         ConfigError: The master key is missing, malformed or another database's.
@@ -111,17 +140,35 @@ def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
 
     def read() -> list[bytes]:
         try:
-            return read_master_keys(file.read_text("ascii"), str(file))
+            return read_master_keys(_read_private(file, "master key"), str(file))
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
             raise ConfigError(
-                f"{file}: cannot read the master key ({reason}); put the file back, or set "
+                f"{file}: cannot read the master key ({_reason(error)}); put the file back, or set "
                 f"{VARIABLE}"
             ) from None
 
     if is_new and not file.exists():
         _create_private(file, new_master_key() + "\n")
     return SecretBox(read(), read)
+
+
+def _read_private(file: Path, name: str) -> str:
+    """Return the text of a file that others than its owner and group cannot use.
+
+    Raises:
+        ConfigError: They can.
+    """
+    with file.open(encoding="ascii") as opened:
+        if os.fstat(opened.fileno()).st_mode & stat.S_IRWXO:
+            raise ConfigError(
+                f"{name}: other users may use {file}; allowed is a file for its owner and group "
+                f"only: chmod o-rwx {file}"
+            )
+        return opened.read()
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str | None:
+    return error.strerror if isinstance(error, OSError) else "not text"
 
 
 def _recognise(secret_box: SecretBox, check: bytes, url: str, variable: str | None) -> None:

@@ -27,7 +27,8 @@ CODES_COUNTED: Final = (0, *sorted(WIRE_ERRORS))
 _ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS_COUNTED)}
 _CODE_INDEX: Final = {code: index for index, code in enumerate(CODES_COUNTED)}
 
-# A row: a cell for each action and code, the latencies of each action, the gauges, storage errors.
+# A row: a cell for each action and code, the latencies of each action, the gauges, storage errors,
+# omitted log lines, the worker's pid and heartbeat.
 _CELL_BYTES: Final = 8
 LATENCY: Final = len(ACTIONS_COUNTED) * len(CODES_COUNTED)
 """The first cell of the latencies."""
@@ -52,7 +53,12 @@ GAUGES: Final = (
 """Names and meanings of the gauges."""
 STORAGE_ERRORS: Final = GAUGE + len(GAUGES)
 """The cell of the storage errors."""
-_CELLS: Final = STORAGE_ERRORS + 1
+LINES_OMITTED: Final = STORAGE_ERRORS + 1
+"""The cell of the log lines that were omitted."""
+# Of the worker itself; their sums mean nothing.
+_PID: Final = LINES_OMITTED + 1
+_BEATS: Final = _PID + 1
+_CELLS: Final = _BEATS + 1
 _ROW_BYTES: Final = _CELLS * _CELL_BYTES
 
 
@@ -85,6 +91,8 @@ class Counters:
             self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
             for gauge in range(GAUGE, GAUGE + len(GAUGES)):
                 self._cells[gauge] = 0  # a worker that died may have left some
+            self._cells[_BEATS] = 0
+            self._cells[_PID] = os.getpid()
 
     def set_gauges(self, *values: int) -> None:
         """Set what this worker has in hand at the moment, in the order of `GAUGES`."""
@@ -104,6 +112,14 @@ class Counters:
         """Count a request that failed because of the database."""
         self._cells[STORAGE_ERRORS] += 1
 
+    def count_omitted_line(self) -> None:
+        """Count a log line that a bound has omitted."""
+        self._cells[LINES_OMITTED] += 1
+
+    def beat(self) -> None:
+        """Show that the event loop runs; see `read_beats`."""
+        self._cells[_BEATS] += 1
+
     def total(self) -> list[int]:
         """Return the cells of this row."""
         return list(self._cells)
@@ -111,9 +127,21 @@ class Counters:
 
 def read_total(descriptor: int) -> list[int]:
     """Return the cells of a file of counters, summed over all workers."""
-    size = os.fstat(descriptor).st_size
-    cells = memoryview(os.pread(descriptor, size, 0)).cast("Q")
+    cells = _read(descriptor)
     return [sum(cells[cell::_CELLS]) for cell in range(_CELLS)]
+
+
+def read_beats(descriptor: int) -> dict[int, int]:
+    """Return how often each worker has called `beat`, by its pid; 0 before the first time.
+
+    Workers that have ended may be among them.
+    """
+    cells = _read(descriptor)
+    return dict(zip(cells[_PID::_CELLS], cells[_BEATS::_CELLS], strict=True))
+
+
+def _read(descriptor: int) -> memoryview:
+    return memoryview(os.pread(descriptor, os.fstat(descriptor).st_size, 0)).cast("Q")
 
 
 def _claim_row(descriptor: int) -> int:

@@ -20,15 +20,21 @@ from openpns.api.counters import (
     GAUGES,
     LATENCY,
     LATENCY_CELLS,
+    LINES_OMITTED,
     STORAGE_ERRORS,
 )
 
 
 class CounterCollector(Collector):
-    """Collect Prometheus metrics from cells of `counters.read_total` or `Counters.total`."""
+    """Collect Prometheus metrics from cells of `counters.read_total` or `Counters.total`.
 
-    def __init__(self, cells: list[int]) -> None:
+    Args:
+        admin_connections: Open connections of the admin port, which no worker knows.
+    """
+
+    def __init__(self, cells: list[int], admin_connections: int = 0) -> None:
         self._cells = cells
+        self._admin_connections = admin_connections
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics."""
@@ -50,10 +56,20 @@ class CounterCollector(Collector):
         yield latency
         for index, (name, meaning) in enumerate(GAUGES):
             yield GaugeMetricFamily(name, meaning, value=self._cells[GAUGE + index])
+        yield GaugeMetricFamily(
+            "openpns_admin_connections",
+            "Open connections of the admin port.",
+            value=self._admin_connections,
+        )
         yield CounterMetricFamily(
             "openpns_storage_errors",
             "Requests that failed because of the database.",
             value=self._cells[STORAGE_ERRORS],
+        )
+        yield CounterMetricFamily(
+            "openpns_log_lines_omitted",
+            "Log lines of requests that a bound has omitted.",
+            value=self._cells[LINES_OMITTED],
         )
         yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
 

@@ -14,9 +14,9 @@ from openpns.api.counters import NO_ACTION, Counters
 from openpns.core.logs import LineBound, describe_error
 from openpns.errors import (
     InternalError,
+    MethodNotAllowed,
     OutcomeUnknown,
     Overloaded,
-    RateLimited,
     ReadFailed,
     ServiceUnavailable,
     WireError,
@@ -25,10 +25,6 @@ from openpns.errors import (
 _STORAGE_ERRORS: Final = (ServiceUnavailable, ReadFailed, OutcomeUnknown)
 _SERVER_ERRORS: Final = (*_STORAGE_ERRORS, InternalError)
 _SECOND_MS: Final = 1000
-
-LINES_PER_S_MAX: Final = 20
-"""Log lines per second and worker for requests that fail before their signature is verified or
-exceed their key's rate; further ones are only counted."""
 
 
 class RequestRecord(msgspec.Struct):
@@ -49,17 +45,30 @@ class RequestRecord(msgspec.Struct):
 
 
 class RequestLog:
-    """Count requests, and log those that failed or were slow.
+    """Count requests; log those that failed or were slow, up to so many lines a second.
 
-    Failures before the signature is checked, and those of a rate limit, are logged at up to
-    `LINES_PER_S_MAX` lines a second; the others are counted in one more line.
+    Failures of the server have a bound of their own, so that no caller can hide them.
+
+    Args:
+        lines_max: Lines a second, in sum.
+        lines_per_key_max: Lines a second of one access key, and of all requests whose signature was
+            not verified.
     """
 
-    def __init__(self, counters: Counters, log: Any, slow_ms: int = limits.SLOW_REQUEST_MS) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        log: Any,
+        slow_ms: int = limits.SLOW_REQUEST_MS,
+        lines_max: int = limits.LOG_LINES_PER_S_MAX,
+        lines_per_key_max: int = limits.LOG_LINES_PER_KEY_PER_S_MAX,
+    ) -> None:
         self._counters = counters
         self._log = log
         self._slow_s = slow_ms / _SECOND_MS
-        self._bound = LineBound(log, LINES_PER_S_MAX)
+        on_omitted = counters.count_omitted_line
+        self._bound = LineBound(log, lines_max, lines_per_key_max, on_omitted)
+        self._server_bound = LineBound(log, lines_max, on_omitted=on_omitted)
 
     def end(self, record: RequestRecord) -> None:
         """Count a request that has its response; log it if it failed or was slow."""
@@ -67,20 +76,29 @@ class RequestLog:
         error = record.error
         code = 0 if error is None else error.code
         self._counters.count(record.action, code, duration_s)
-        if error is not None:
-            if isinstance(error, _STORAGE_ERRORS) and not isinstance(error, Overloaded):
-                self._counters.count_storage_error()
-            # Before the signature is checked, anybody may have sent the request; a key over its
-            # rate sends many. Neither may fill the disk with lines.
-            is_bounded = record.customer_id is None or isinstance(error, RateLimited)
-            if is_bounded and not self._bound.allows(error.code):
-                return
-            write = self._log.error if isinstance(error, _SERVER_ERRORS) else self._log.warning
-            event = "response truncated" if record.is_truncated else "request failed"
-            facts = _facts(record, duration_s) | describe_error(error.__cause__)
-            write(event, **facts, code=code, msg=error.msg)
-        elif duration_s >= self._slow_s:
-            self._log.warning("request slow", **_facts(record, duration_s), code=code)
+        if error is None:
+            if duration_s >= self._slow_s and self._allows(record, code):
+                self._log.warning("request slow", **_facts(record, duration_s), code=code)
+            return
+        # Any caller can overload the server.
+        is_server_error = isinstance(error, _SERVER_ERRORS) and not isinstance(error, Overloaded)
+        if is_server_error and isinstance(error, _STORAGE_ERRORS):
+            self._counters.count_storage_error()
+        if not (self._server_bound.allows(code) if is_server_error else self._allows(record, code)):
+            return
+        write = self._log.warning
+        if isinstance(error, _SERVER_ERRORS):
+            write = self._log.error
+        elif isinstance(error, MethodNotAllowed):
+            write = self._log.debug  # each check of readiness is such a request
+        event = "response truncated" if record.is_truncated else "request failed"
+        facts = _facts(record, duration_s) | describe_error(error.__cause__)
+        write(event, **facts, code=code, msg=error.msg)
+
+    def _allows(self, record: RequestRecord, code: int) -> bool:
+        # Anybody can send a request with a known key and a wrong signature.
+        key = None if record.customer_id is None else record.access_key
+        return self._bound.allows(code, key)
 
 
 def _facts(record: RequestRecord, duration_s: float) -> dict[str, object]:

@@ -150,8 +150,10 @@ def with_store(
 
 
 def master_key_variable() -> str | None:
-    """Return the value of OPENPNS_MASTER_KEY; None if it is not set."""
-    return os.environ.get("OPENPNS_MASTER_KEY") or None
+    """Return the master keys that the environment gives; None if it does not."""
+    from openpns.accounts.master_key import find_variable
+
+    return find_variable(os.environ)
 
 
 def format_time(ms: int | None) -> str:

@@ -5,12 +5,16 @@ import logging
 import sys
 import traceback
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import structlog
+
+_NAME: Final = "openpns"
+LIBRARY_LINES_PER_S_MAX: Final = 20
+"""Log lines a second and process of libraries and of the transport; further ones are omitted."""
 
 _SHARED: Final[list[Any]] = [
     structlog.stdlib.add_log_level,
@@ -45,6 +49,7 @@ def configure(log_format: str, level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format))
+    handler.addFilter(_LibraryLineBound())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -79,37 +84,81 @@ def _describe_logged_error(
 
 
 class LineBound:
-    """Allow `lines_max` lines a second; count the others and log their counts a second later."""
+    """Allow so many lines a second; count the others and log their counts a second later.
 
-    def __init__(self, log: Any, lines_max: int) -> None:
+    Args:
+        lines_max: Lines a second, in sum.
+        lines_per_key_max: Lines a second with the same key; as many as in sum if not given.
+        on_omitted: Called for each line that is not allowed.
+    """
+
+    def __init__(
+        self,
+        log: Any,
+        lines_max: int,
+        lines_per_key_max: int | None = None,
+        on_omitted: Callable[[], None] = lambda: None,
+    ) -> None:
         self._log = log
         self._lines_max = lines_max
-        self._lines = 0
+        self._lines_per_key_max = lines_max if lines_per_key_max is None else lines_per_key_max
+        self._on_omitted = on_omitted
+        self._lines: Counter[str | None] = Counter()  # has a key for each allowed line at most
         self._started_s = float("-inf")
         self._omitted: Counter[int] = Counter()
 
-    def allows(self, code: int) -> bool:
+    def allows(self, code: int, key: str | None = None) -> bool:
         """Return whether a line may be written now, or count it by its code.
 
         Needs a running event loop.
         """
         now_s = monotonic()
         if now_s - self._started_s >= 1 and not self._omitted:
-            self._started_s, self._lines = now_s, 0
-        self._lines += 1
-        if self._lines <= self._lines_max:
+            self._started_s = now_s
+            self._lines.clear()
+        is_allowed = (
+            self._lines.total() < self._lines_max and self._lines[key] < self._lines_per_key_max
+        )
+        if is_allowed:
+            self._lines[key] += 1
             return True
         if not self._omitted:
             asyncio.get_running_loop().call_later(1, self._report)
         self._omitted[code] += 1
+        self._on_omitted()
         return False
 
     def _report(self) -> None:
         counts = {str(code): count for code, count in sorted(self._omitted.items())}
         self._omitted.clear()
-        self._log.warning("requests failed, not logged one by one", by_code=counts)
+        self._log.warning("request lines omitted", by_code=counts)
+
+
+class _LibraryLineBound(logging.Filter):
+    """Allow so many lines a second of loggers other than openpns's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started_s = float("-inf")
+        self._lines = self._omitted = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line may be written; it says how many before it were not."""
+        if record.name == _NAME:
+            return True
+        now_s = monotonic()
+        if now_s - self._started_s >= 1:
+            self._started_s, self._lines = now_s, 0
+        self._lines += 1
+        if self._lines > LIBRARY_LINES_PER_S_MAX:
+            self._omitted += 1
+            return False
+        if self._omitted:
+            record.msg, record.args = f"{record.getMessage()} ({self._omitted} lines omitted)", ()
+            self._omitted = 0
+        return True
 
 
 def logger() -> Any:
     """Return the server's logger."""
-    return structlog.get_logger("openpns")
+    return structlog.get_logger(_NAME)

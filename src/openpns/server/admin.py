@@ -1,141 +1,154 @@
 """The admin port: health, readiness, metrics.
 
-It runs in a thread of the parent process, so that it responds while the workers are busy.
+The parent process serves it in its own event loop, so that it responds while the workers are busy.
 """
 
 import asyncio
-import math
+import ipaddress
 import socket
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from openpns.api.counters import read_total
 from openpns.api.metrics import CounterCollector
-from openpns.core import logs
-from openpns.errors import OpenPNSError
-from openpns.server.application import open_checked
+from openpns.errors import MethodNotAllowed, WireError
 from openpns.server.config import Settings
+from openpns.server.readiness import Readiness
+from openpns.transport.listener import Bounds, Listener
+from openpns.transport.messages import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-_STOP_CHECK_S: Final = 0.05
 _TEXT: Final = "text/plain; charset=utf-8"
+_BODY_BYTES_MAX: Final = 1024
+"""No request needs a body."""
+_TIMEOUT_S: Final = 5.0
+"""Time for a whole request to arrive, and for a client to take its response."""
+_METRICS_SHARED_S: Final = 0.1
+"""How long rendered metrics are used: to render them takes the event loop some ms."""
+_LOCAL_NAME: Final = "localhost"
 
-Response = tuple[int, str, bytes]
-"""Status, content type, body."""
 
+class AdminPort:
+    """Serve `/healthz`, `/readyz` and `/metrics`. A Responder of the transport.
 
-class AdminServer(ThreadingHTTPServer):
-    """Serve `/healthz`, `/readyz` and `/metrics`, which reads the file of counters.
-
-    Raises:
-        OSError: The port is in use or not allowed.
+    Args:
+        settings: With the address that the API port really has.
+        counters: The descriptor of the workers' counters.
     """
 
-    daemon_threads = True
-    allow_reuse_port = False  # fail if another program listens there
-
     def __init__(self, settings: Settings, counters: int) -> None:
-        # All probes share one connection.
-        self._settings = msgspec.structs.replace(settings, postgres_connections_max=1)
         self._counters = counters
-        self._check_lock = threading.Lock()
-        self._checked_s = -math.inf
-        self._readiness: Response
-        self.routes: dict[str, Callable[[], Response]] = {
-            "/healthz": lambda: (200, _TEXT, b"ok\n"),
-            "/readyz": self._readyz,
-            "/metrics": self._metrics,
+        self._readiness = Readiness(settings)
+        self._names = {name.strip().lower() for name in (settings.admin_hosts or "").split(",")}
+        self._names |= {settings.admin_host.lower(), _LOCAL_NAME}
+        self._metrics: Reply | None = None
+        self._rendered_s = 0.0
+        self._routes: dict[str, Callable[[], Awaitable[Reply]]] = {
+            "/healthz": self._answer_healthz,
+            "/readyz": self._answer_readyz,
+            "/metrics": self._answer_metrics,
         }
-        address = (settings.admin_host, settings.admin_port or 0)
-        self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        super().__init__(address, _Handler)
+        bounds = Bounds(
+            connections_max=settings.admin_connections_max,
+            connections_per_address_max=max(settings.admin_connections_max // 2, 1),
+            header_timeout_s=_TIMEOUT_S,
+            body_timeout_s=_TIMEOUT_S,
+            idle_timeout_s=settings.idle_timeout_ms / 1000,
+            send_timeout_s=_TIMEOUT_S,
+            body_bytes_max=_BODY_BYTES_MAX,
+        )
+        self._listener = Listener(self, bounds)
 
-    def server_bind(self) -> None:
-        """Bind the port without the reverse DNS lookup of `HTTPServer`."""
-        TCPServer.server_bind(self)
+    def start(self, listening: socket.socket) -> None:
+        """Serve a socket. Needs a running event loop."""
+        self._listener.start(listening)
 
-    def start(self) -> None:
-        """Serve in a thread."""
-        threading.Thread(
-            target=self.serve_forever, args=(_STOP_CHECK_S,), name="admin", daemon=True
-        ).start()
+    async def stop(self) -> None:
+        """Close the port and all connections."""
+        await self._listener.stop(0)
 
-    def stop(self) -> None:
-        """Stop serving and close the port."""
-        self.shutdown()
-        self.server_close()
-
-    def _readyz(self) -> Response:
-        """Return the result of a check that began after this request; waiting requests share it."""
-        arrived_s = time.monotonic()
-        with self._check_lock:
-            if self._checked_s < arrived_s:
-                self._checked_s = time.monotonic()
-                self._readiness = self._check_readiness()
-            return self._readiness
-
-    def _check_readiness(self) -> Response:
+    async def respond(self, request: Request) -> Reply:
+        """Return the response to a request."""
+        if not self._is_allowed_host(request):
+            return _text(421, "the header Host has none of the names in admin_hosts")
         try:
-            asyncio.run(_check_storage(self._settings))
-        except OpenPNSError as error:
-            return 503, _TEXT, f"not ready: {error}\n".encode()
-        except Exception as error:  # noqa: BLE001 - any error means "not ready"
-            logs.logger().error("readiness check failed", **logs.describe_error(error))
-            return 503, _TEXT, b"not ready: see the server's log\n"
-        return 200, _TEXT, b"ready\n"
+            _check(request)
+        except MethodNotAllowed:
+            return _text(405, "the method must be GET or HEAD", b"allow: GET, HEAD\r\n")
+        except WireError as error:
+            return _text(error.http_status, error.detail or error.text)
+        route = self._routes.get(request.path)
+        if route is None:
+            return _text(404, f"not found; there are {', '.join(self._routes)}")
+        return await route()
 
-    def _metrics(self) -> Response:
+    async def admit(self, request: Request) -> WireError | None:
+        """Return why the body of a request must not be sent."""
+        try:
+            _check(request)
+        except WireError as error:
+            return error
+        return None
+
+    async def _answer_healthz(self) -> Reply:
+        return _text(200, "ok")
+
+    async def _answer_readyz(self) -> Reply:
+        fault = await self._readiness.find_fault()
+        return _text(200, "ready") if fault is None else _text(503, f"not ready: {fault}")
+
+    async def _answer_metrics(self) -> Reply:
+        now_s = asyncio.get_running_loop().time()
+        if self._metrics is None or now_s - self._rendered_s >= _METRICS_SHARED_S:
+            self._metrics, self._rendered_s = self._render_metrics(), now_s
+        return self._metrics
+
+    def _render_metrics(self) -> Reply:
         try:
             cells = read_total(self._counters)
         except OSError as error:
             reason = f"no metrics: cannot read the counters ({error.strerror}); restart openpns"
-            return 503, _TEXT, f"{reason}\n".encode()
+            return _text(503, reason)
         registry = CollectorRegistry()
-        registry.register(CounterCollector(cells))
-        return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+        registry.register(CounterCollector(cells, self._listener.connections))
+        return _reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
+
+    def _is_allowed_host(self, request: Request) -> bool:
+        """Return whether the request cannot come from a web page whose name leads here.
+
+        Such a request has the name of the page in its Host. Without a Host it is not a browser's.
+        """
+        if b"host" in request.repeated:
+            return False
+        sent = request.headers.get(b"host", b"").decode("ascii", "replace")
+        try:
+            host = urlsplit(f"//{sent}").hostname
+        except ValueError:
+            return False
+        if not sent or host in self._names:
+            return True
+        try:
+            ipaddress.ip_address(host or "")
+        except ValueError:
+            return False
+        return True
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "openpns"
-    sys_version = ""
-    timeout = 10
-    server: AdminServer
-
-    def do_HEAD(self) -> None:
-        """Respond to a HEAD as to a GET, without the body."""
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        """Respond to a GET."""
-        route = self.server.routes.get(self.path.partition("?")[0])
-        paths = ", ".join(self.server.routes)
-        status, content_type, body = (
-            route() if route else (404, _TEXT, f"not found; there are {paths}\n".encode())
-        )
-        self.send_response(status)
-        self.send_header("content-type", content_type)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing: probes and scrapes arrive every few seconds."""
+def _check(request: Request) -> None:
+    if request.fault is not None:
+        raise request.fault
+    if request.method not in (b"GET", b"HEAD"):
+        raise MethodNotAllowed
 
 
-async def _check_storage(settings: Settings) -> None:
-    store = await open_checked(settings)
-    try:
-        await store.fetch("master_key_check_find", {})
-    finally:
-        await store.close()
+def _text(status: int, line: str, headers: bytes = b"") -> Reply:
+    return _reply(status, _TEXT, f"{line}\n".encode(), headers)
+
+
+def _reply(status: int, content_type: str, body: bytes, headers: bytes = b"") -> Reply:
+    return Reply(status, f"content-type: {content_type}\r\n".encode() + headers, (body,))

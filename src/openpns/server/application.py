@@ -5,12 +5,13 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from openpns.accounts import key_uses, master_key
+from openpns.accounts import key_uses
+from openpns.accounts.master_key import open_secret_box
 from openpns.api.authentication import CACHED_KEY_BYTES
 from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
@@ -41,7 +42,7 @@ class Application:
     """One worker: the open database, the API on it, and the background tasks.
 
     Args:
-        environ: Contains the master key.
+        master_key: The value of OPENPNS_MASTER_KEY; None for the key file.
         counters: Those of this worker.
         ids: None leases a worker id for Snowflake ids.
         wrap_store: Applied to the open database; tests use it to inject faults.
@@ -50,14 +51,14 @@ class Application:
     def __init__(
         self,
         settings: Settings,
-        environ: Mapping[str, str],
+        master_key: str | None,
         clock: Clock = now_ms,
         ids: IdSource | None = None,
         counters: Counters | None = None,
         wrap_store: Callable[[Store], Store] = lambda store: store,
     ) -> None:
         self._settings = settings
-        self._environ = environ
+        self._master_key = master_key
         self._clock = clock
         self._fixed_ids = ids
         self._counters = counters or Counters()
@@ -106,9 +107,7 @@ class Application:
     async def _open(self) -> Api:
         settings = self._settings
         store = self._store = await open_checked(settings)
-        secret_box = await master_key.open_secret_box(
-            store, settings.database, self._environ.get(master_key.VARIABLE) or None
-        )
+        secret_box = await open_secret_box(store, settings.database, self._master_key)
         services = Services(
             store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
@@ -131,7 +130,13 @@ class Application:
         self._tasks.append(asyncio.create_task(_clean(services)))
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
         self._tasks.append(asyncio.create_task(_seal(store)))
-        request_log = RequestLog(self._counters, logs.logger(), settings.slow_request_ms)
+        request_log = RequestLog(
+            self._counters,
+            logs.logger(),
+            settings.slow_request_ms,
+            settings.log_lines_per_s_max,
+            settings.log_lines_per_key_per_s_max,
+        )
         return Api(
             services,
             secret_box,

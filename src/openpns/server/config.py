@@ -57,6 +57,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    admin_hosts: (
+        Annotated[
+            str,
+            text(
+                "Names, separated by commas, that the header `Host` may have on the admin port "
+                "besides `admin_host`, `localhost` and IP addresses.",
+                allowed="names separated by commas",
+            ),
+        ]
+        | None
+    ) = None
+    admin_connections_max: Annotated[
+        int,
+        integer(
+            "Open connections of the admin port; if all are taken, a new one replaces one that "
+            "sends no request.",
+            1,
+            10_000,
+        ),
+    ] = limits.ADMIN_CONNECTIONS_MAX
+    readiness_timeout_ms: Annotated[
+        int,
+        integer("Time for the database and a worker to answer `/readyz`, in ms.", 100, 600_000),
+    ] = limits.READINESS_TIMEOUT_MS
+    worker_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time until a worker whose event loop does not run is killed and replaced, in ms.",
+            2000,
+            3_600_000,
+        ),
+    ] = limits.WORKER_TIMEOUT_MS
     body_bytes_max: Annotated[
         int, integer("Largest request body, in bytes.", 1024, 64 * 1024 * 1024)
     ] = limits.BODY_BYTES_MAX
@@ -275,6 +307,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"],
         _choice("Lowest level that is logged.", "debug", "info", "warning", "error"),
     ] = "info"
+    log_lines_per_s_max: Annotated[
+        int,
+        integer(
+            "Log lines per second and worker for requests that failed or were slow, and again as "
+            "many for failures of the server; further ones are counted.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.LOG_LINES_PER_S_MAX
+    log_lines_per_key_per_s_max: Annotated[
+        int,
+        integer(
+            "The same for the requests of one access key, and for all without a correct signature.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.LOG_LINES_PER_KEY_PER_S_MAX
+    core_dumps: Annotated[
+        Literal["off", "on"],
+        _choice(
+            "Whether the system may write the memory of a process, which holds secrets, to a file.",
+            "off",
+            "on",
+        ),
+    ] = "off"
 
     def __repr__(self) -> str:
         """Return a text without the values that may contain a password."""
@@ -316,14 +373,6 @@ def load_settings(
                 f"{PREFIX}{field.name.upper()}; allowed is {allowed}"
             )
     return Settings(**values)
-
-
-def to_environ(settings: Settings) -> dict[str, str]:
-    """Return the environment variables from which `load_settings` loads the same settings."""
-    values = msgspec.structs.asdict(settings)
-    return {
-        PREFIX + name.upper(): str(value) for name, value in values.items() if value is not None
-    }
 
 
 def _find(

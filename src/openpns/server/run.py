@@ -1,6 +1,7 @@
 """`openpns serve`: check the configuration, then supervise the workers until a signal."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -8,15 +9,18 @@ from typing import Final
 
 import msgspec
 
+from openpns.accounts.master_key import take_variable
 from openpns.api.counters import create_counter_file
 from openpns.core import logs
 from openpns.protocol.headers import host_in_url
-from openpns.server.admin import AdminServer
-from openpns.server.config import Settings, to_environ
+from openpns.server.admin import AdminPort
+from openpns.server.config import PREFIX, Settings
+from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.supervisor import Supervisor
-from openpns.server.worker import check
-from openpns.transport.sockets import listen, port_error
+from openpns.server.worker import check, first_line
+from openpns.transport.sockets import listen
 
+_DATABASE_VARIABLE: Final = f"{PREFIX}DATABASE"
 _ROWS_PER_WORKER: Final = 2
 """Rows of counters per worker: one for it and one for its replacement."""
 
@@ -24,7 +28,8 @@ _ROWS_PER_WORKER: Final = 2
 def run(settings: Settings, started: Callable[[Settings], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the requests in flight and return.
 
-    `started` is called when the port is known, before the workers start.
+    `started` is called when the port is known, before the workers start. The variables that hold
+    secrets are removed from the environment.
 
     Raises:
         ConfigError: A setting cannot be used: the port is in use, the certificate cannot be loaded,
@@ -32,47 +37,65 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         SystemExit: Workers cannot start; the code is 1.
     """
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(check(settings, os.environ, by_writing=False))
-    with listen("port", settings.host, settings.port) as listening:
+    if settings.core_dumps == "off":
+        forbid_core_dumps()
+    master_key = take_variable(os.environ)
+    os.environ.pop(_DATABASE_VARIABLE, None)  # it may contain a password
+    asyncio.run(check(settings, master_key, by_writing=False))
+    with contextlib.ExitStack() as ports:
+        listening = ports.enter_context(listen("port", settings.host, settings.port))
+        admin_listening = None
+        if settings.admin_port is not None:
+            admin_listening = listen("admin_port", settings.admin_host, settings.admin_port)
+            ports.enter_context(admin_listening)
         host, port = listening.getsockname()[:2]
         settings = msgspec.structs.replace(settings, host=host, port=port)
-        counters = create_counter_file(settings.workers * _ROWS_PER_WORKER)
-        admin = _start_admin(settings, counters)
-        try:
-            if started is not None:
-                started(settings)
-            is_stopped = asyncio.run(_serve(settings, listening, counters))
-        finally:
-            if admin is not None:
-                admin.stop()
+        if started is not None:
+            started(settings)
+        is_stopped = _serve_until_stopped(settings, master_key, listening, admin_listening)
     if not is_stopped:
         raise SystemExit(1)
 
 
-async def _serve(settings: Settings, listening: socket.socket, counters: int) -> bool:
-    log, scheme = logs.logger(), "http" if settings.tls_cert is None else "https"
-    log.info("serving", url=f"{scheme}://{host_in_url(settings.host)}:{settings.port}/api/pns/")
+def _serve_until_stopped(
+    settings: Settings,
+    master_key: str | None,
+    listening: socket.socket,
+    admin_listening: socket.socket | None,
+) -> bool:
+    """Return whether a signal is why it stopped."""
+    counters = create_counter_file(settings.workers * _ROWS_PER_WORKER)
     supervisor = Supervisor(
         settings.workers,
         listening,
         counters,
-        os.environ | to_environ(settings),
-        settings.shutdown_grace_s,
+        first_line(settings, master_key),
+        grace_s=settings.shutdown_grace_s,
+        worker_timeout_s=settings.worker_timeout_ms / 1000,
         reloads=settings.tls_cert is not None,
     )
-    is_stopped = await supervisor.run()
-    log.info("stopped")
-    return is_stopped
+    admin = None if admin_listening is None else AdminPort(settings, counters)
 
+    async def serve() -> bool:
+        log, scheme = logs.logger(), "http" if settings.tls_cert is None else "https"
+        if admin is not None and admin_listening is not None:
+            admin.start(admin_listening)
+            log.info("admin port open", url=f"http://{_address(admin_listening)}/healthz")
+        log.info("serving", url=f"{scheme}://{_address(listening)}/api/pns/")
+        try:
+            return await supervisor.run()
+        finally:
+            if admin is not None:
+                await admin.stop()
+            log.info("stopped")
 
-def _start_admin(settings: Settings, counters: int) -> AdminServer | None:
-    if settings.admin_port is None:
-        return None
     try:
-        admin = AdminServer(settings, counters)
-    except (OSError, UnicodeError) as error:
-        raise port_error("admin_port", settings.admin_host, settings.admin_port, error) from None
-    admin.start()
-    host, port = admin.server_address[:2]
-    logs.logger().info("admin port open", url=f"http://{host_in_url(str(host))}:{port}/healthz")
-    return admin
+        return asyncio.run(serve())
+    except Exception as error:  # noqa: BLE001 - the event loop itself has failed
+        logs.logger().error("stopped: unexpected error", **logs.describe_error(error))
+        return False
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"{host_in_url(host)}:{port}"

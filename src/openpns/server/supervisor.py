@@ -1,4 +1,4 @@
-"""The parent process: starts workers, replaces those that end, stops them all.
+"""The parent process: starts workers, replaces those that end or hang, stops them all.
 
 Source: docs/operating/serving.md, "Stopping"; docs/decisions/0026-one-transport.md.
 """
@@ -9,15 +9,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from typing import Any, Final, cast
 
+from openpns.api.counters import read_beats
 from openpns.core import logs
 
 _EARLY_S: Final = 5.0
 """A worker that ends sooner after its start has failed to start."""
 
 _RETRY_S: Final = 1.0
+_CHECKS_PER_TIMEOUT: Final = 4
+"""How often heartbeats are read in the time after which a worker is killed."""
 _KILL_AFTER_S: Final = 2
 """How long after `shutdown_grace_s` a worker that has not ended is killed."""
 
@@ -29,7 +32,8 @@ class Supervisor:
         listening: The socket that they share; this process keeps it, so that connections wait in
             its queue while no worker runs.
         counters: The descriptor of their counters.
-        environ: Their environment: it holds the settings.
+        first_line: What they read first from stdin, with its end: the settings, the master key.
+        worker_timeout_s: A worker whose heartbeat has stopped for so long is killed.
         reloads: Whether SIGHUP goes to the workers, to load their certificate again. Else it stops
             the server, as a closed terminal does; `nohup` protects it from that.
     """
@@ -39,15 +43,17 @@ class Supervisor:
         workers: int,
         listening: socket.socket,
         counters: int,
-        environ: Mapping[str, str],
-        grace_s: int,
+        first_line: bytes,
         *,
+        grace_s: int,
+        worker_timeout_s: float,
         reloads: bool,
     ) -> None:
         self._count = workers
         self._listening = listening
         self._counters = counters
-        self._environ = environ
+        self._first_line = first_line
+        self._worker_timeout_s = worker_timeout_s
         self._grace_s = grace_s
         self._reloads = reloads
         self._running: set[asyncio.subprocess.Process] = set()
@@ -57,7 +63,7 @@ class Supervisor:
     async def run(self) -> bool:
         """Run until SIGTERM, SIGINT or SIGHUP; return whether that is why it ended.
 
-        Otherwise a worker has failed to start twice in a row.
+        Otherwise a worker has failed to start twice in a row, or this process has failed.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,7 +73,13 @@ class Supervisor:
         elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, self._stopping.set)
         keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
-        await self._stopping.wait()
+        watch = asyncio.create_task(self._watch())
+        stop = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait((stop, watch, *keepers), return_when=asyncio.FIRST_COMPLETED)
+        self._stopping.set()
+        watch.cancel()
+        for task in done:
+            self._note_failure(task)
         self._listening.close()  # so that clients are refused, not kept waiting
         self._signal(signal.SIGTERM)
         _, late = await asyncio.wait(keepers, timeout=self._grace_s + _KILL_AFTER_S)
@@ -107,17 +119,46 @@ class Supervisor:
         # The worker inherits this: a SIGHUP that comes before it handles that must not end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "openpns.server.worker",
                 *map(str, descriptors),
                 stdin=asyncio.subprocess.PIPE,
                 pass_fds=descriptors,
-                env=self._environ,
             )
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        # Not by its environment: that shows secrets to whatever it starts. stdin stays open.
+        cast("asyncio.StreamWriter", process.stdin).write(self._first_line)
+        return process
+
+    async def _watch(self) -> None:
+        """Kill workers whose heartbeat has stopped; `_keep_one` starts others.
+
+        Time is counted in checks: while the whole server is suspended, there are none.
+        """
+        beats: dict[int, int] = {}
+        missed: Counter[int] = Counter()
+        while True:
+            await asyncio.sleep(self._worker_timeout_s / _CHECKS_PER_TIMEOUT)
+            before, beats = beats, read_beats(self._counters)
+            for process in [*self._running]:
+                count = beats.get(process.pid, 0)  # 0 until it serves
+                if not count or count != before.get(process.pid):
+                    del missed[process.pid]
+                    continue
+                missed[process.pid] += 1
+                if missed[process.pid] == _CHECKS_PER_TIMEOUT:
+                    logs.logger().error("worker killed: its event loop hangs", pid=process.pid)
+                    with contextlib.suppress(ProcessLookupError):  # it has just ended
+                        process.kill()
+
+    def _note_failure(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logs.logger().error("stopping: unexpected error", **logs.describe_error(error))
+            self._is_failed = True
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._running:

@@ -2,12 +2,13 @@
 
     python -m openpns.server.worker SOCKET COUNTERS
 
-The arguments are descriptors; the settings come from the environment. The parent holds the other
-end of stdin: when it ends, stdin does, and the worker stops.
+The arguments are descriptors. The first line of stdin has the settings and the master key. The
+parent holds the other end of stdin: when it ends, stdin does, and the worker stops.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import secrets
@@ -15,20 +16,20 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 import uvloop
 
-from openpns.accounts import master_key
+from openpns.accounts.master_key import open_secret_box
 from openpns.api.counters import Counters
 from openpns.clock import now_ms
 from openpns.core import logs, worker_ids
 from openpns.errors import OpenPNSError
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import Settings
+from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.memory import PeakTrim
 from openpns.transport.listener import Bounds, Listener
 
@@ -54,7 +55,13 @@ def bounds(settings: Settings) -> Bounds:
     )
 
 
-async def check(settings: Settings, environ: Mapping[str, str], *, by_writing: bool) -> None:
+def first_line(settings: Settings, master_key: str | None) -> bytes:
+    """Return what a worker reads first from stdin."""
+    # Unlike msgspec's, this JSON can hold the bytes of a path that is not UTF-8.
+    return json.dumps(msgspec.to_builtins((settings, master_key))).encode() + b"\n"
+
+
+async def check(settings: Settings, master_key: str | None, *, by_writing: bool) -> None:
     """Raise the errors that a worker would raise at its start.
 
     Raises:
@@ -64,9 +71,7 @@ async def check(settings: Settings, environ: Mapping[str, str], *, by_writing: b
     tls.load(settings)
     store = await open_checked(settings)
     try:
-        await master_key.open_secret_box(
-            store, settings.database, environ.get(master_key.VARIABLE) or None
-        )
+        await open_secret_box(store, settings.database, master_key)
         if by_writing:
             owner = f"check:{secrets.token_hex(8)}"
             await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
@@ -91,6 +96,7 @@ async def serve(
 
     def count(listener: Listener) -> None:
         memory.note(listener.received_bytes + listener.unsent_bytes)
+        counters.beat()
         counters.set_gauges(
             api.in_flight,
             listener.connections,
@@ -118,10 +124,15 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked by the parent
     listening = socket.socket(fileno=int(sys.argv[1]))
     counters = Counters(int(sys.argv[2]))
-    settings = load_settings({}, os.environ)
+    line = open(0, "rb", buffering=0, closefd=False).readline()  # noqa: SIM115
+    if not line:
+        raise SystemExit(0)  # the parent is gone
+    settings, master_key = msgspec.convert(json.loads(line), tuple[Settings, str | None])
+    if settings.core_dumps == "off":
+        forbid_core_dumps()
     logs.configure(settings.log_format, settings.log_level)
-    _wait_until_usable(settings)
-    application = Application(settings, os.environ, counters=counters)
+    _wait_until_usable(settings, master_key)
+    application = Application(settings, master_key, counters=counters)
     try:
         uvloop.run(serve(application, settings, listening, counters))
     except OpenPNSError as error:
@@ -129,7 +140,7 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def _wait_until_usable(settings: Settings) -> None:
+def _wait_until_usable(settings: Settings, master_key: str | None) -> None:
     """Wait until the database and the certificate can be used.
 
     The parent has checked the settings already, so a failure here is probably temporary. A worker
@@ -140,7 +151,7 @@ def _wait_until_usable(settings: Settings) -> None:
     while True:
         try:
             # A worker starts with a write, which fails if the disk is full.
-            asyncio.run(check(settings, os.environ, by_writing=True))
+            asyncio.run(check(settings, master_key, by_writing=True))
         except OpenPNSError as error:
             logs.logger().error("worker waits to start", why=str(error), retry_s=wait_s)
         else:

@@ -1,0 +1,88 @@
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from openpns.api.counters import Counters, create_counter_file
+from openpns.core import logs
+from openpns.server.supervisor import Supervisor
+
+
+@pytest.fixture
+def counters() -> Iterator[int]:
+    descriptor = create_counter_file(2)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def supervisor(counters: int) -> Iterator[Supervisor]:
+    with socket.socket() as listening:
+        yield Supervisor(
+            1, listening, counters, b"\n", grace_s=1, worker_timeout_s=0.04, reloads=False
+        )
+
+
+@pytest.fixture(autouse=True)
+def _hangup_is_handled() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("failing", ["_keep_one", "_watch"])
+async def test_unexpected_error_ends_the_server_with_one_line(
+    supervisor: Supervisor,
+    failing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def fail() -> None:
+        raise OSError("hunter22")
+
+    async def wait() -> None:
+        await supervisor._stopping.wait()
+
+    logs.configure("json", "info")
+    for name in ("_keep_one", "_watch"):
+        monkeypatch.setattr(supervisor, name, fail if name == failing else wait)
+    assert await asyncio.wait_for(supervisor.run(), 10) is False
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "stopping: unexpected error" in line
+    assert "OSError" in line
+    assert "hunter22" not in line
+
+
+class EndedWorker:
+    """A worker with the pid of this process, that has ended by itself when it is killed."""
+
+    pid = os.getpid()
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    def kill(self) -> None:
+        self.kills += 1
+        raise ProcessLookupError
+
+
+async def test_watch_kills_only_a_worker_whose_heartbeat_has_stopped(
+    supervisor: Supervisor, counters: int
+) -> None:
+    row, worker = Counters(counters), EndedWorker()
+    supervisor._running.add(worker)  # type: ignore[arg-type]
+    watch = asyncio.create_task(supervisor._watch())
+    await asyncio.sleep(0.2)  # it does not serve yet
+    assert worker.kills == 0
+    row.beat()
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if worker.kills:
+            break
+    await asyncio.sleep(0.2)
+    assert worker.kills == 1
+    assert not watch.done()
+    watch.cancel()
