@@ -24,6 +24,13 @@ STEPS = {
     "pre": "ALTER TABLE number_group ADD COLUMN made_by text NOT NULL DEFAULT 'old';",
     "post": "ALTER TABLE access_key DROP COLUMN rate_burst;",
 }
+RECORDED = f"""\
+step {NUMBER} pre
++\tcolumn\tnumber_group\tmade_by\tpg_catalog.text collation default not null default 'old'::text
+step {NUMBER} post
+-\tcolumn\taccess_key\trate_burst
+"""
+"""What tools/postgres_schema.py would add for these steps."""
 CHANGES = {
     "groups/groups.sql": [
         ("updated_ms, phones\n) VALUES (", "updated_ms, phones, made_by\n) VALUES ("),
@@ -44,6 +51,8 @@ def new_version(tmp_path: Path) -> str:
         for engine in ("sqlite", "postgres"):
             name = f"{NUMBER:04}_{step}_made_up.{engine}.sql"
             (package / "storage" / "migrations" / name).write_text(sql)
+    with (package / "storage" / "postgres" / "schema.txt").open("a", encoding="utf-8") as recorded:
+        recorded.write(RECORDED)
     for file, changes in CHANGES.items():
         text = (package / file).read_text("utf-8")
         for before, after in changes:

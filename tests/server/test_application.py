@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from openpns.server.application import Application
 from openpns.server.config import Settings, load_settings
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
-from openpns.storage.store import Store
+from openpns.storage.sqlite.store import SQLiteStore
+from openpns.storage.store import Store, database_path
 
 OTHER_KEY = "BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -258,3 +260,32 @@ async def test_worker_seals_audit_entries(
     await Groups(context).create([1])
     await _wait_until_empty(database_url, "audit_unsealed")
     assert len(await direct.query(database_url, "SELECT * FROM audit_seal")) == 2
+
+
+@on_sqlite_only
+async def test_log_of_changes_is_emptied_periodically_also_after_an_error(
+    make: Make,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = Path(f"{database_path(database_url)}-wal")
+    truncate = SQLiteStore.truncate_log
+    emptied = asyncio.Event()
+    tries = 0
+
+    async def fail_once(store: SQLiteStore) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ServiceUnavailable("the storage is full")
+        is_empty = await truncate(store)
+        if is_empty and log.stat().st_size == 0:
+            emptied.set()
+        return is_empty
+
+    monkeypatch.setattr(SQLiteStore, "truncate_log", fail_once)
+    monkeypatch.setattr(application, "CLEAN_UP_S", 0.01)
+    await make().start()  # writes its lease
+    await asyncio.wait_for(emptied.wait(), 30)
+    assert "log of changes not truncated" in capsys.readouterr().err

@@ -1,13 +1,14 @@
 import asyncio
 from contextlib import aclosing
 
+import msgspec
 import pytest
 from tests import direct
 from tests.storage.conftest import add, ids_in
 
-from openpns.errors import ConfigError, GroupNotFound, InternalError, ServiceUnavailable
+from openpns.errors import ConfigError, GroupNotFound, InternalError, ReadFailed, ServiceUnavailable
 from openpns.storage import connect
-from openpns.storage.store import Statement, StatementBatch, Store, Transaction
+from openpns.storage.store import Statement, StatementBatch, Store, Transaction, as_struct
 
 ALL: dict[str, object] = {"customer_id": None}
 
@@ -205,3 +206,18 @@ async def test_close_leaves_no_write_in_doubt(store: Store, query: direct.Query)
     done = [result for result in results if not isinstance(result, ServiceUnavailable)]
     assert done == [1] * len(done)
     assert await query("SELECT count(*) FROM customer") == [(len(done),)]
+
+
+class Named(msgspec.Struct, rename="camel"):
+    created_ms: int
+    name: str | None = None
+
+
+def test_as_struct_fills_the_fields_in_their_order() -> None:
+    assert as_struct(Named, (7, "a")) == Named(7, "a")
+
+
+@pytest.mark.parametrize("values", [("7", "a"), (None, "a"), (7, b"a")])
+def test_as_struct_refuses_values_of_another_type(values: tuple[object, ...]) -> None:
+    with pytest.raises(ReadFailed, match="a stored row is damaged"):
+        as_struct(Named, values)

@@ -20,7 +20,7 @@ from openpns.errors import ConfigError
 from openpns.ids import new_access_key, new_access_secret
 from openpns.kit.networks import Networks
 from openpns.protocol import signing
-from openpns.storage.store import NamedRow, Row, Statement, Store, Transaction
+from openpns.storage.store import NamedRow, Row, Statement, Store, Transaction, as_struct
 
 _CUSTOMER_ID: Final = 1
 """The index of the customer's id in the row that a statement returns for a changed key."""
@@ -246,7 +246,7 @@ def _audited(key: Mapping[str, object]) -> dict[str, object]:
 async def list_keys(store: Store, customer_id: str | None = None) -> list[AccessKey]:
     """Return the access keys of one customer, or of all if None; oldest first."""
     rows = await store.fetch("key_list", {"customer_id": customer_id, "access_key": None})
-    return [AccessKey(*row) for row in rows]
+    return [as_struct(AccessKey, row) for row in rows]
 
 
 async def disable(store: Store, access_key: str, now_ms: int | None) -> AccessKey:

@@ -11,7 +11,7 @@ from openpns.core.audit import CUSTOMER_CREATED
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError
 from openpns.ids import new_revision
-from openpns.storage.store import Statement, Store, Transaction
+from openpns.storage.store import Statement, Store, Transaction, as_struct
 
 _CUSTOMER_ID: Final = re.compile(
     rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{limits.CUSTOMER_ID_CHARS_MAX - 1}}}", re.ASCII
@@ -59,7 +59,8 @@ async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Cus
 
 async def list_customers(store: Store) -> list[Customer]:
     """Return every customer, oldest first."""
-    return [Customer(*row) for row in await store.fetch("customer_list", {"customer_id": None})]
+    rows = await store.fetch("customer_list", {"customer_id": None})
+    return [as_struct(Customer, row) for row in rows]
 
 
 async def get(store: Store, customer_id: str) -> Customer:
@@ -71,7 +72,7 @@ async def get(store: Store, customer_id: str) -> Customer:
     rows = await store.fetch("customer_list", {"customer_id": customer_id})
     if not rows:
         raise _unknown_customer(customer_id)
-    return Customer(*rows[0])
+    return as_struct(Customer, rows[0])
 
 
 async def disable(store: Store, customer_id: str, now_ms: int | None) -> Customer:

@@ -146,7 +146,8 @@ def with_store(
         finally:
             await store.close()
 
-    return asyncio.run(run())
+    with connect.explained_refusals():
+        return asyncio.run(run())
 
 
 def master_key_variable() -> str | None:
@@ -157,7 +158,10 @@ def master_key_variable() -> str | None:
 
 
 def format_time(ms: int | None) -> str:
-    """Return a time in ms since 1970 as text, in UTC; "-" for None."""
+    """Return a time in ms since 1970 as text, in UTC; "-" for None, "?" after the year 9999."""
     if ms is None:
         return "-"
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # of a damaged row
+        return "?"

@@ -19,7 +19,8 @@ import msgspec
 
 from openpns.clock import now_ms
 from openpns.core.context import Context
-from openpns.storage.store import Row, Statement, Store, Transaction
+from openpns.errors import ReadFailed
+from openpns.storage.store import Row, Statement, Store, Transaction, as_struct
 
 NO_CUSTOMER: Final = ""
 """The customer of entries that are about no single customer."""
@@ -144,5 +145,9 @@ def _operator() -> str:
 def _as_entry(row: Row) -> Entry:
     customer_id, at_ms, action, operator, access_key, subject, request_id, details = row
     actor = access_key if operator is None else f"operator:{operator}"
-    read = msgspec.json.decode(details)
-    return Entry(at_ms, customer_id or None, actor, access_key, action, subject, request_id, read)
+    try:
+        read = msgspec.json.decode(details)
+    except (TypeError, msgspec.DecodeError):
+        raise ReadFailed("an audit entry is damaged") from None
+    values = (at_ms, customer_id or None, actor, access_key, action, subject, request_id, read)
+    return as_struct(Entry, values)

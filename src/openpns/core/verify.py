@@ -7,6 +7,7 @@ and can run while servers write.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from openpns.errors import OpenPNSError
 from openpns.storage.store import Store
 
 Report: TypeAlias = Callable[[str], None]
@@ -32,5 +33,10 @@ async def verify(store: Store, checks: Sequence[Check], report: Report) -> dict[
         report(text)
 
     for check in checks:
-        counts |= await check(store, count_and_report)
+        try:
+            counts |= await check(store, count_and_report)
+        except OpenPNSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged row may be anything
+            count_and_report(f"a row is damaged and cannot be checked ({type(error).__name__})")
     return counts | {"wrong": wrong}

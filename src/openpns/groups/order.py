@@ -100,14 +100,17 @@ _SEQ: Final = (
 def register(connection: "apsw.Connection") -> None:
     """Register the function `group_seq_at(customer_id, offset)` with a connection.
 
-    It runs inside the statement that calls it, so it reads the same snapshot.
+    It runs inside the statement that calls it, so it reads the same snapshot. A trigger or view of
+    the file may not call it.
     """
+    import apsw  # noqa: PLC0415 - a server on PostgreSQL does not have it
 
     def group_seq_at(*values: Any) -> int | None:
         customer_id, offset = values
         return _find_seq(connection, customer_id, offset)
 
-    connection.create_scalar_function("group_seq_at", group_seq_at, 2)
+    flags = apsw.SQLITE_DIRECTONLY
+    connection.create_scalar_function("group_seq_at", group_seq_at, 2, flags=flags)
 
 
 def _find_seq(connection: "apsw.Connection", customer_id: str, offset: int) -> int | None:

@@ -164,7 +164,10 @@ class Application:
 
 
 async def _clean(services: Services) -> None:
-    """Delete expired rows periodically. Every worker runs this; there is no leader."""
+    """Delete expired rows, and what the log holds of deleted ones, periodically.
+
+    Every worker runs this; there is no leader.
+    """
     steady = SteadyTime(services.clock)
     while True:
         await asyncio.sleep(CLEAN_UP_S)
@@ -177,6 +180,10 @@ async def _clean(services: Services) -> None:
                 await clean_up(steadily)
         except WireError as error:  # the next run repeats it
             logs.logger().warning("expired rows not deleted", why=error.msg)
+        try:
+            await services.store.truncate_log()
+        except WireError as error:
+            logs.logger().warning("log of changes not truncated", why=error.msg)
 
 
 async def _watch_keys(services: Services) -> None:

@@ -33,7 +33,8 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
 
     Raises:
         ConfigError: A setting cannot be used: the port is in use, the certificate cannot be loaded,
-            the database cannot be opened or is not migrated, the master key is missing or wrong.
+            the database cannot be opened, is not migrated or has another schema, the master key is
+            missing or wrong.
         SystemExit: Workers cannot start; the code is 1.
     """
     logs.configure(settings.log_format, settings.log_level)
@@ -41,7 +42,8 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         forbid_core_dumps()
     master_key = take_variable(os.environ)
     os.environ.pop(_DATABASE_VARIABLE, None)  # it may contain a password
-    asyncio.run(check(settings, master_key, by_writing=False))
+    for note in asyncio.run(check(settings, master_key, by_writing=False)):
+        logs.logger().warning("schema differs", what=note)
     with contextlib.ExitStack() as ports:
         listening = ports.enter_context(listen("port", settings.host, settings.port))
         admin_listening = None

@@ -31,6 +31,7 @@ from openpns.server.application import Application, open_checked
 from openpns.server.config import Settings
 from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.memory import PeakTrim
+from openpns.storage import connect
 from openpns.transport.listener import Bounds, Listener
 
 _RETRY_S_MIN: Final = 0.5
@@ -61,22 +62,34 @@ def first_line(settings: Settings, master_key: str | None) -> bytes:
     return json.dumps(msgspec.to_builtins((settings, master_key))).encode() + b"\n"
 
 
-async def check(settings: Settings, master_key: str | None, *, by_writing: bool) -> None:
-    """Raise the errors that a worker would raise at its start.
+async def check(settings: Settings, master_key: str | None, *, by_writing: bool) -> list[str]:
+    """Raise the errors that a worker would raise at its start; compare the schema, too.
+
+    Returns:
+        What an operator should know of the schema; a line of text for each.
 
     Raises:
-        ConfigError: The certificate cannot be loaded, the database cannot be opened or is not
-            migrated, or the master key is missing or wrong.
+        ConfigError: The certificate cannot be loaded, the database cannot be opened, is not
+            migrated or has another schema, or the master key is missing or wrong.
     """
     tls.load(settings)
+    with connect.explained_refusals():
+        return await _check_database(settings, master_key, by_writing=by_writing)
+
+
+async def _check_database(
+    settings: Settings, master_key: str | None, *, by_writing: bool
+) -> list[str]:
     store = await open_checked(settings)
     try:
+        notes = await connect.check_schema(store, settings.database)
         await open_secret_box(store, settings.database, master_key)
         if by_writing:
             owner = f"check:{secrets.token_hex(8)}"
             await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
     finally:
         await store.close()
+    return notes
 
 
 async def serve(

@@ -1,9 +1,12 @@
-"""Open a store from a URL, and check its migrations."""
+"""Open a store from a URL, and check its migrations and its schema."""
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from openpns import limits
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, InternalError
 from openpns.storage import migrations
 from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds
 from openpns.storage.migrations import Migration
@@ -11,7 +14,16 @@ from openpns.storage.statements import Engine
 from openpns.storage.store import database_path
 
 if TYPE_CHECKING:
+    from openpns.storage.schema import Differences
     from openpns.storage.store import Guard, Store
+
+_NO_RIGHT: Final = "42501"
+"""PostgreSQL's code for a missing right."""
+
+_NOT_DEFINED: Final = ("42P01", "42703", "42883")
+"""Its codes for a missing table, column and function."""
+
+_RIGHTS: Final = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE)\b")
 
 
 def engine_of(url: str) -> Engine:
@@ -57,6 +69,38 @@ async def open_store(
     return await PostgresStore.open(url, timeout_ms, connections_max, bounds)
 
 
+@contextmanager
+def explained_refusals() -> Iterator[None]:
+    """Say what the database refuses: a missing right, or a table or column that it does not have.
+
+    To a client of the server that is an internal error; an operator can do something about it.
+
+    Raises:
+        ConfigError: A statement of the block was refused for such a reason.
+    """
+    try:
+        yield
+    except InternalError as error:
+        why = _refusal(error.__cause__)
+        if why is None:
+            raise
+        raise ConfigError(f"database: {why}") from error
+
+
+def _refusal(cause: BaseException | None) -> str | None:
+    text = str(cause.args[0]) if cause is not None and cause.args else ""
+    said = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate == _NO_RIGHT:
+        # PostgreSQL names the table, but not the right.
+        rights = set(_RIGHTS.findall(getattr(cause, "query", None) or ""))
+        right = f" ({rights.pop()})" if len(rights) == 1 else ""
+        return f"{said}{right}; grant that to the user of the URL, or use the owner of the tables"
+    if sqlstate in _NOT_DEFINED or type(cause).__name__ == "SQLError":  # of SQLite's driver
+        return f"{said}; its tables are not those of openpns: run openpns verify"
+    return None
+
+
 async def migrate(
     store: "Store", url: str, *, with_post: bool = False, guard: "Guard | None" = None
 ) -> list[Migration]:
@@ -100,3 +144,32 @@ async def grant_serving_role(url: str, role: str) -> None:
     from openpns.storage.postgres import serving_role  # noqa: PLC0415
 
     await serving_role.grant(url, role)
+
+
+async def find_schema_differences(store: "Store", url: str) -> "Differences":
+    """Compare the database's objects with those that its migrations make."""
+    return await store.find_schema_differences(migrations.load_migrations(engine_of(url)))
+
+
+async def check_schema(store: "Store", url: str) -> list[str]:
+    """Make sure that nothing was added to the tables, changed or removed, but by migrations.
+
+    Returns:
+        What an operator should know; a line of text for each.
+
+    Raises:
+        ConfigError: Something was; the text names the first object.
+    """
+    found = await find_schema_differences(store, url)
+    if found.faults:
+        more = len(found.faults) - 1
+        raise ConfigError(
+            f"database: {found.faults[0]}{f' (and {more} more)' if more else ''}; remove what is "
+            "not made by openpns, or restore a backup; openpns verify lists everything"
+        )
+    notes = list(found.notes)
+    if found.newer:
+        notes.append(
+            f"migration {', '.join(found.newer)} is of a newer version; what it added is unchecked"
+        )
+    return notes

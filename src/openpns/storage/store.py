@@ -5,16 +5,17 @@ no I/O, so the same steps run on every engine, in one transaction. The engine ma
 writes in one transaction; each is written completely or not at all.
 """
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, ReadFailed
 from openpns.storage.bounds import StorageUsage
 
 if TYPE_CHECKING:
     from openpns.storage.migrations import Applied, Migration
+    from openpns.storage.schema import Differences
 
 Row: TypeAlias = Sequence[Any]
 NamedRow: TypeAlias = Mapping[str, Any]
@@ -22,6 +23,7 @@ NamedRow: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
 
 ResultT = TypeVar("ResultT")
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -73,6 +75,19 @@ class BatchKey(msgspec.Struct, frozen=True):
 def statements_of(step: Statement | Sequence[Statement]) -> Sequence[Statement]:
     """Return the statements of a step."""
     return (step,) if isinstance(step, Statement) else step
+
+
+def as_struct(kind: type[StructT], values: Iterable[Any]) -> StructT:
+    """Return values of a row as a struct that has them as fields, in this order.
+
+    Raises:
+        ReadFailed: A value has another type than its field, as in a damaged file.
+    """
+    fields = dict(zip(kind.__struct_encode_fields__, values, strict=True))
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError:
+        raise ReadFailed("a stored row is damaged") from None
 
 
 def names_of(step: Step) -> tuple[str, ...]:
@@ -146,6 +161,13 @@ class Store(Protocol):
         """Return the migration steps that were applied; none for an empty database."""
         ...
 
+    async def find_schema_differences(self, known: "Sequence[Migration]") -> "Differences":
+        """Compare the tables, triggers and so on with those that the applied steps make.
+
+        Needs no right but to read the database's catalog.
+        """
+        ...
+
     async def migrate(
         self,
         known: "Sequence[Migration]",
@@ -161,6 +183,13 @@ class Store(Protocol):
         Raises:
             ConfigError: The database refuses a step, or the text of an applied step has changed.
                 Nothing is applied then.
+        """
+        ...
+
+    async def truncate_log(self) -> bool:
+        """Empty the log of changes, which holds deleted rows; return whether it is empty.
+
+        It is not while a long read needs it: try again later. PostgreSQL recycles its log itself.
         """
         ...
 

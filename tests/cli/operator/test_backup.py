@@ -3,6 +3,7 @@ import itertools
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -192,3 +193,74 @@ def test_backup_works_under_writes_and_restore_refuses_an_open_database(
         restored = {row[0] for row in copy.execute("SELECT group_id FROM number_group")}
     assert {answer["groupId"] for answer in before} <= restored
     assert server.stop() == 0
+
+
+THIEF = """
+DROP TRIGGER audit_entry_no_delete;
+CREATE TRIGGER t1 AFTER INSERT ON number_group WHEN NEW.customer_id = 'victim' BEGIN
+  INSERT INTO number_group SELECT 'evil', NEW.group_id, 0, NEW.group_name, NEW.remark, 0, 0,
+    NEW.created_ms, NEW.updated_ms, NEW.phones, NEW.folded_name;
+END;
+CREATE TRIGGER t2 AFTER INSERT ON audit_entry BEGIN
+  DELETE FROM audit_entry WHERE entry_id = NEW.entry_id;
+END;
+"""
+"""Triggers that give an attacker each new group of a victim, and leave no audit entry."""
+
+
+@on_sqlite_only
+def test_restore_refuses_a_backup_with_foreign_triggers(
+    filled: Run, file: Path, target: str, tmp_path: Path
+) -> None:
+    filled("backup", "--to", str(file))
+    with closing(apsw.Connection(str(file))) as connection:
+        connection.execute(THIEF)
+    for database in (target, f"sqlite:///{tmp_path / 'test.db'}"):
+        before = filled("groups", "export", "-", "--customer", "cus_1").out
+        done = filled("restore", "--from", str(file), "--database", database, "--force", code=1)
+        assert done.err.splitlines() == [
+            "trigger audit_entry_no_delete on audit_entry is missing",
+            "trigger t1 on number_group is not made by openpns",
+            "trigger t2 on audit_entry is not made by openpns",
+            "Error: wrong: 3, in the schema; no row was read",
+        ]
+        assert filled("groups", "export", "-", "--customer", "cus_1").out == before
+    assert not list(tmp_path.glob("restored.db*"))
+    assert not list(tmp_path.glob("test.db.2*"))
+
+
+@on_sqlite_only
+def test_restore_does_not_run_the_triggers_of_an_older_backup(
+    filled: Run, file: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled("backup", "--to", str(file))
+    with closing(apsw.Connection(str(file))) as connection:
+        connection.execute(THIEF)
+    sql = "INSERT INTO number_group SELECT 'victim', '', 9, '', '', 0, 0, 0, 0, '', ''"
+    newer = Migration(migrations.newest() + 1, sql, "pre", "pre.sql")
+    known = [*migrations.load_migrations("sqlite"), newer]
+    monkeypatch.setattr(migrations, "load_migrations", lambda _: known)
+    done = filled("restore", "--from", str(file), "--database", target, code=2)
+    assert "trigger audit_entry_no_delete on audit_entry is missing (and 2 more)" in done.err
+
+
+@on_sqlite_only
+def test_restore_refuses_a_backup_of_a_newer_version_and_backup_makes_one(
+    filled: Run, file: Path, target: str, database_url: str
+) -> None:
+    asyncio.run(
+        direct.run(database_url, "INSERT INTO schema_migration VALUES (99, 'pre', 'x', 'x', 0)")
+    )
+    filled("backup", "--to", str(file))
+    done = filled("restore", "--from", str(file), "--database", target, code=1)
+    assert "migration 99 pre is of a newer version; use that one here" in done.err
+
+
+@on_sqlite_only
+def test_restore_does_not_write_to_its_source(filled: Run, file: Path, target: str) -> None:
+    filled("backup", "--to", str(file))
+    before = file.read_bytes()
+    file.chmod(0o400)
+    filled("restore", "--from", str(file), "--database", target)
+    assert file.read_bytes() == before
+    assert [one.name for one in file.parent.glob("backup.db*")] == ["backup.db"]

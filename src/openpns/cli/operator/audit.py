@@ -161,5 +161,8 @@ def _format_details(details: dict[str, Any]) -> str:
 
 
 def _time(at_ms: int) -> str:
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    try:
+        at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (OverflowError, ValueError, OSError):  # of a damaged row
+        return "?"
     return at.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")

@@ -35,7 +35,7 @@ def backup(database: str, target: Path, *, force: bool) -> None:
         raise ConfigError(f"--to: {target} exists; --force replaces it")
     with files.draft_beside(target) as draft:
         files.copy(source, draft)
-        counts = _check_copy(draft, source)
+        counts = _check_copy(draft, source, accept_newer=True)
         size = files.seal(draft)
         atomic_file.publish(draft, target)
     click.echo(f"backed up to {target}: {size} bytes, every row checked: {format_counts(counts)}")
@@ -60,8 +60,8 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         raise ConfigError(f"database: {target} exists; --force renames it first")
     aside = Path(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     with files.draft_beside(target) as draft:
-        files.copy(source, draft)
-        counts = _check_copy(draft, source)
+        files.copy(source, draft, read_only=True)
+        counts = _check_copy(draft, source, accept_newer=False)
         _note_restore(draft, source)
         files.seal(draft)
         was_there = files.put_in_place(draft, target, aside)
@@ -81,22 +81,29 @@ def _sqlite_file(database: str) -> Path:
     return Path(path)
 
 
-def _check_copy(file: Path, name: Path) -> Mapping[str, int]:
-    """Check every row of a copy; for an older version, of a migrated copy of it."""
+def _check_copy(file: Path, name: Path, *, accept_newer: bool) -> Mapping[str, int]:
+    """Check the schema and every row of a copy; rows of an older version in a migrated copy of it.
+
+    Args:
+        accept_newer: Steps of a newer version are not a problem, although they cannot be checked.
+    """
     have = _schema_version(file)
     if have == 0:
         raise ConfigError(f"{name}: is not a database of openpns")
     if have >= migrations.newest():
-        return _read(file)
+        return _read(file, accept_newer=accept_newer)
+    url = f"sqlite:///{file}"
+    # First of all: migrating would run the triggers of the copy.
+    with_store(url, lambda store: connect.check_schema(store, url), migrated=False)
     with files.draft_beside(file) as scratch:
         files.copy(file, scratch)
-        url = f"sqlite:///{scratch}"
-        with_store(url, lambda store: connect.migrate(store, url), migrated=False)
-        return _read(scratch)
+        scratch_url = f"sqlite:///{scratch}"
+        with_store(scratch_url, lambda store: connect.migrate(store, scratch_url), migrated=False)
+        return _read(scratch, accept_newer=accept_newer)
 
 
-def _read(file: Path) -> Mapping[str, int]:
-    counts = read_every_row(f"sqlite:///{file}")
+def _read(file: Path, *, accept_newer: bool) -> Mapping[str, int]:
+    counts = read_every_row(f"sqlite:///{file}", accept_newer=accept_newer)
     require_sound(counts)
     return counts
 

@@ -10,12 +10,13 @@ import click
 
 from openpns.api.registry import CHECKS, JUDGED_CHECKS
 from openpns.cli.options import database_option, json_option, with_store
-from openpns.cli.output import print_json
+from openpns.cli.output import plain, print_json
 from openpns.core import audit_check
 from openpns.core.verify import Check
 from openpns.core.verify import verify as run_checks
+from openpns.storage import connect
 from openpns.storage.sqlite import backup
-from openpns.storage.store import database_path
+from openpns.storage.store import Store, database_path
 
 _SHOWN_MAX: Final = 20
 _TIMEOUT_MS: Final = 600_000
@@ -31,11 +32,12 @@ _TIMEOUT_MS: Final = 600_000
 )
 @json_option
 def verify(database: str, heads_file: Path | None, *, as_json: bool) -> None:
-    """Read and check every row of a database; exit with 1 if something is wrong.
+    """Check the schema and every row of a database; exit with 1 if something is wrong.
 
-    Servers may run meanwhile. Totals must match the rows, and listGroup must show each group's
-    phones in their order. Each entry of the audit trail must be the one that was sealed. An SQLite
-    file is also checked page by page.
+    Servers may run meanwhile. Tables, triggers and so on must be those that the migrations make;
+    if they are not, no row is read. Totals must match the rows, and listGroup must show each
+    group's phones in their order. Each entry of the audit trail must be the one that was sealed.
+    An SQLite file is also checked page by page.
     """
     checks = [*CHECKS, *JUDGED_CHECKS]
     if heads_file is not None:
@@ -48,8 +50,17 @@ def verify(database: str, heads_file: Path | None, *, as_json: bool) -> None:
         click.echo(f"verified: {format_counts(counts)}")
 
 
-def read_every_row(database: str, checks: Sequence[Check] = CHECKS) -> Mapping[str, int]:
-    """Read and check every row, and every page of an SQLite file; print the first problems."""
+def read_every_row(
+    database: str, checks: Sequence[Check] = CHECKS, *, accept_newer: bool = False
+) -> Mapping[str, int]:
+    """Check the schema and every row, and every page of an SQLite file; print the first problems.
+
+    No row is read if the schema is not the one that the migrations make.
+
+    Args:
+        accept_newer: Steps of a newer version are not a problem, although what they added cannot be
+            checked.
+    """
     path = database_path(database)
     problems = 0
 
@@ -57,20 +68,30 @@ def read_every_row(database: str, checks: Sequence[Check] = CHECKS) -> Mapping[s
         nonlocal problems
         problems += 1
         if problems <= _SHOWN_MAX:
-            click.echo(text, err=True)
+            click.echo(plain(text), err=True)
 
-    counts = with_store(
-        database, lambda store: run_checks(store, checks, report), timeout_ms=_TIMEOUT_MS
-    )
+    async def check(store: Store) -> Mapping[str, int]:
+        found = await connect.find_schema_differences(store, database)
+        for line in found.notes:
+            click.echo(f"note: {line}", err=True)
+        for line in found.faults:
+            report(line)
+        if found.newer and not accept_newer:
+            report(f"migration {', '.join(found.newer)} is of a newer version; use that one here")
+        return {} if problems else await run_checks(store, checks, report)
+
+    counts = with_store(database, check, timeout_ms=_TIMEOUT_MS)
     for line in backup.check_integrity(Path(path)) if path else []:
         report(line)
-    return counts | {"wrong": problems}
+    return {**counts, "wrong": problems}
 
 
 def require_sound(counts: Mapping[str, int]) -> None:
     """End the command with exit code 1 if a check found problems."""
     if counts["wrong"]:
-        raise click.ClickException(f"wrong: {counts['wrong']}, in {format_counts(counts)}")
+        read = format_counts(counts)
+        place = f"in {read}" if read else "in the schema; no row was read"
+        raise click.ClickException(f"wrong: {counts['wrong']}, {place}")
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

@@ -13,11 +13,14 @@ _ROWS_EACH: Final = 5000
 
 def before_sqlite(connection: Any) -> None:
     """Register the function `name_key_of(name)`, which the SQL calls."""
+    import apsw  # noqa: PLC0415 - PostgreSQL's part does not need it
 
     def name_key_of(*values: Any) -> str:
         return fold_name(values[0])
 
-    connection.create_scalar_function("name_key_of", name_key_of, 1, deterministic=True)
+    connection.create_scalar_function(
+        "name_key_of", name_key_of, 1, deterministic=True, flags=apsw.SQLITE_DIRECTONLY
+    )
 
 
 async def after_postgres(connection: Any) -> None:

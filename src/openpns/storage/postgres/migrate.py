@@ -33,6 +33,14 @@ _HAS_STEPS: Final = (
     "SELECT EXISTS (SELECT FROM pg_attribute "
     "WHERE attrelid = to_regclass('schema_migration') AND attname = 'step' AND NOT attisdropped)"
 )
+_HIDDEN_SCHEMA: Final = """
+SELECT min(nspname) FROM pg_namespace
+WHERE NOT has_schema_privilege(oid, 'USAGE') AND nspname = ANY (string_to_array(
+    replace(translate(current_setting('search_path'), ' "', ''), '$user', current_user), ','
+))
+"""
+"""A schema of the search path that the user may not use: its tables seem not to exist."""
+
 _RECORD: Final = (
     "INSERT INTO schema_migration (number, step, file, checksum, applied_ms) "
     "VALUES ($1, $2, $3, $4, $5) "
@@ -43,6 +51,12 @@ _RECORD: Final = (
 async def read_applied(connection: Any) -> list[Applied]:
     """Return the steps that were applied; before migration 8 only their numbers are recorded."""
     if await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
+        hidden = await connection.fetchval(_HIDDEN_SCHEMA)
+        if hidden is not None:
+            raise ConfigError(
+                f"database: permission denied for schema {hidden}; grant USAGE on it to the user "
+                "of the URL"
+            )
         return []
     if not await connection.fetchval(_HAS_STEPS):
         rows = await connection.fetch("SELECT number FROM schema_migration ORDER BY number")

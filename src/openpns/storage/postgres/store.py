@@ -7,18 +7,21 @@ from typing import Any, Final, cast
 
 import asyncpg
 
-from openpns.errors import (
-    ConfigError,
-    InternalError,
-    OutcomeUnknown,
-    ReadFailed,
-    ServiceUnavailable,
-    WireError,
-)
+from openpns.errors import ConfigError, InternalError, OutcomeUnknown
 from openpns.storage.bounds import StorageBounds, StorageUsage
 from openpns.storage.migrations import Applied, Migration
-from openpns.storage.postgres import migrate
+from openpns.storage.postgres import migrate, schema
 from openpns.storage.postgres.connections import Connections, PooledConnection
+from openpns.storage.postgres.errors import (
+    AGAIN,
+    DRIVER,
+    LOST,
+    UNAVAILABLE,
+    UNKNOWN_AT_COMMIT,
+    is_lost,
+    to_wire_error,
+    without_values,
+)
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.write_batcher import (
@@ -28,6 +31,7 @@ from openpns.storage.postgres.write_batcher import (
     WriteBatcher,
     run_lockstep,
 )
+from openpns.storage.schema import Differences
 from openpns.storage.statements import NamedStatement, combine, load_statements
 from openpns.storage.store import (
     BatchKey,
@@ -47,36 +51,8 @@ from openpns.storage.store import (
 _WRITE_ATTEMPTS: Final = 3
 _READ_ATTEMPTS: Final = 2
 
-_LOST: Final = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    # Raised if the server has announced its end, but the connection is still open.
-    asyncpg.InternalClientError,
-)
-_UNAVAILABLE: Final = (
-    *_LOST,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.TransactionRollbackError,
-)
-_DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
-_AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_UNKNOWN_AT_COMMIT: Final = (
-    asyncpg.OperatorInterventionError,
-    asyncpg.StatementCompletionUnknownError,
-)
 _CHANGED: Final = ((True,),)
 """The rows of a statement that changed some and returned none, so that a batch sees the change."""
-
-_DRIVER: Final = (*_LOST, asyncpg.PostgresError)
-"""Whatever the driver raises."""
 
 
 class PostgresStore:
@@ -126,7 +102,7 @@ class PostgresStore:
                 "database: PostgreSQL is a standby here, or takes no writes although the URL asks "
                 "for read-write; name the primary, or every host it may be on, separated by commas"
             ) from None
-        except (*_UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
                 "port, name, user and password of the URL"
@@ -187,8 +163,8 @@ class PostgresStore:
                 cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
                 while rows := await cursor.fetch(rows_each):
                     yield rows
-        except _DRIVER as error:
-            raise _to_wire_error(error) from error
+        except DRIVER as error:
+            raise to_wire_error(error) from error
 
     async def write(  # noqa: D102
         self,
@@ -212,6 +188,15 @@ class PostgresStore:
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
+    async def find_schema_differences(  # noqa: D102
+        self, known: Sequence[Migration]
+    ) -> Differences:
+        async def compare() -> Differences:
+            async with self._connection() as connection:
+                return await schema.find_differences(connection, known)
+
+        return await self._attempt(compare, _READ_ATTEMPTS)
+
     async def migrate(  # noqa: D102
         self,
         known: Sequence[Migration],
@@ -230,11 +215,14 @@ class PostgresStore:
 
         try:
             return await migrate.repeat(attempt)
-        except _DRIVER as error:
-            answer = _to_wire_error(error)
+        except DRIVER as error:
+            answer = to_wire_error(error)
             if isinstance(answer, InternalError):
-                raise ConfigError(f"database: cannot migrate: {_without_values(error)}") from error
+                raise ConfigError(f"database: cannot migrate: {without_values(error)}") from error
             raise answer from error
+
+    async def truncate_log(self) -> bool:  # noqa: D102
+        return True
 
     def usage(self) -> StorageUsage:  # noqa: D102
         return self._connections.usage()
@@ -251,10 +239,10 @@ class PostgresStore:
         while True:
             try:
                 return await work()
-            except _DRIVER as error:
-                lost = _is_lost(error)
-                if attempt == attempts_max or not (lost or isinstance(error, _AGAIN)):
-                    raise _to_wire_error(error) from error
+            except DRIVER as error:
+                lost = is_lost(error)
+                if attempt == attempts_max or not (lost or isinstance(error, AGAIN)):
+                    raise to_wire_error(error) from error
                 if lost:
                     # If one connection is lost, those in the pool most likely are, too.
                     await self._pool.expire_connections()
@@ -295,7 +283,7 @@ class PostgresStore:
                 raise
             try:
                 await transaction.commit()
-            except (*_LOST, *_UNKNOWN_AT_COMMIT) as error:
+            except (*LOST, *UNKNOWN_AT_COMMIT) as error:
                 raise OutcomeUnknown(
                     "the storage was lost during the commit; the change was written completely "
                     "or not at all: read, or send it again with its clientToken"
@@ -368,13 +356,8 @@ async def _keep(_: Any) -> None:
 async def _roll_back(transaction: Any) -> None:
     try:
         await transaction.rollback()
-    except _DRIVER:
+    except DRIVER:
         return  # the connection is lost, and the transaction with it
-
-
-def _is_lost(error: Exception) -> bool:
-    # To Python a TimeoutError is an OSError, but a second attempt does not help a slow server.
-    return isinstance(error, _LOST) and not isinstance(error, TimeoutError)
 
 
 def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
@@ -384,17 +367,3 @@ def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
 def _rows_of_each(row: Row) -> list[Sequence[Row]]:
     """Return the rows of each statement that `combine` has combined, or a row for a change."""
     return [_CHANGED if rows is True else rows or () for rows in row]
-
-
-def _without_values(error: Exception) -> str:
-    """Return what PostgreSQL says, unless it may quote the values of a row."""
-    is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
-    return type(error).__name__ if is_of_values else str(error.args[0])
-
-
-def _to_wire_error(error: Exception) -> WireError:
-    if isinstance(error, _UNAVAILABLE):
-        return ServiceUnavailable("the storage is away, full or busy; nothing was written")
-    if isinstance(error, _DAMAGED):
-        return ReadFailed("the storage is damaged")
-    return InternalError()

@@ -6,7 +6,6 @@ it is on disk: a file with the target's name is complete.
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,9 +15,11 @@ import apsw
 
 from openpns.errors import ConfigError, ReadFailed
 from openpns.kit import atomic_file
+from openpns.storage.sqlite.connections import open_file
+from openpns.storage.sqlite.errors import FAILURES, describe
 
-_PAGES_EACH: Final = 256
-"""How much is copied at once: 1 MiB."""
+_STEPS_EACH: Final = 100_000
+"""Steps of SQLite's virtual machine, some ms, after which a copy looks for a signal."""
 
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _ALLOWED: Final = "allowed is a file in a folder that exists and can be written"
@@ -38,12 +39,15 @@ def draft_beside(target: Path) -> Iterator[Path]:
         raise ConfigError(f"cannot create {target}: {error.strerror}; {_ALLOWED}") from None
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a snapshot of a database, in steps.
+def copy(source: Path, target: Path, *, read_only: bool = False) -> None:
+    """Copy a snapshot of a database, without what was deleted from it.
 
     Other processes may read and write it meanwhile. They do not wait for the copy, and their
     writes are not in it. The write-ahead log of the source grows until the copy is done. The
     target is an empty file.
+
+    Args:
+        read_only: Open the source for reading only, also if it may be written.
 
     Raises:
         ConfigError: The source is not a database, or the target cannot be written.
@@ -51,42 +55,41 @@ def copy(source: Path, target: Path) -> None:
     """
     if not source.is_file():
         raise ConfigError(f"{source}: there is no such file; allowed is an SQLite database")
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     try:
-        with closing(_open(source)) as origin, closing(_open(target)) as made:
-            # One snapshot for all steps: without it, each write of another process would restart
-            # the copy, and under steady writes it would never end.
-            with _transaction(origin, "BEGIN"):
-                origin.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-                with made.backup("main", origin, "main") as steps:
-                    while not steps.done:
-                        steps.step(_PAGES_EACH)
-                        time.sleep(0)
-            # The copy is in WAL mode, as the source is. In another mode it can also be read from a
-            # read-only medium.
-            made.pragma("journal_mode", "delete")
-    except apsw.CorruptError:
+        with closing(open_file(str(source), flags=flags)) as connection:
+            connection.set_progress_handler(lambda: _go_on(), _STEPS_EACH)  # noqa: PLW0108
+            # It writes rows, not pages: a page that is free or half empty may hold deleted phones.
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except (apsw.CorruptError, UnicodeDecodeError):
         raise ReadFailed(f"{source}: the storage is damaged") from None
     except apsw.Error as error:
-        raise ConfigError(f"{source}: cannot copy it: {error}") from None
+        raise ConfigError(f"{source}: cannot copy it: {describe(error)}") from None
+
+
+def _go_on() -> bool:
+    """Let Python act on Ctrl-C, which it does when a function of it is called."""
+    return False
 
 
 def check_integrity(file: Path) -> list[str]:
     """Let SQLite read every page of a database; return what it found wrong."""
     try:
-        with closing(_open(file)) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+        with closing(open_file(str(file))) as connection:
+            rows = connection.execute("PRAGMA integrity_check(20)")
+            found = [line for row in rows for line in str(row[0]).splitlines()]
             found += [
                 f"row of {table} refers to a missing row of {other}"
                 for table, _, other, _ in connection.execute("PRAGMA foreign_key_check")
             ]
-    except apsw.Error as error:
-        return [str(error)]
+    except FAILURES as error:
+        return [describe(error)]
     return [line for line in found if line != "ok"]
 
 
 def seal(file: Path) -> int:
     """Make an opened database a single file again, on disk; return its bytes."""
-    with closing(_open(file)) as connection:
+    with closing(open_file(str(file))) as connection:
         connection.pragma("journal_mode", "delete")
     atomic_file.sync(file)
     return file.stat().st_size
@@ -118,7 +121,7 @@ def _exclusive(file: Path) -> Iterator[None]:
     if not file.exists():
         yield
         return
-    with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+    with closing(open_file(str(file), timeout_ms=0)) as connection:
         try:
             # Refused while any other connection is open, even one that does nothing.
             connection.pragma("journal_mode", "delete")
@@ -130,18 +133,3 @@ def _exclusive(file: Path) -> Iterator[None]:
         except apsw.Error:
             pass  # damaged, or not a database: no process works with it
         yield
-
-
-@contextmanager
-def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def _open(file: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE)
-    connection.set_busy_timeout(5000)
-    return connection

@@ -3,6 +3,7 @@
 from typing import Final
 
 import apsw
+import msgspec
 
 from openpns.errors import InternalError, ReadFailed, ServiceUnavailable
 
@@ -18,7 +19,14 @@ _UNAVAILABLE: Final = (
     apsw.ProtocolError,
     apsw.ConnectionClosedError,
 )
-_DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+_DAMAGED: Final = (
+    *(apsw.CorruptError, apsw.NotADBError, apsw.FormatError),
+    # A text that is not UTF-8; a page of rows that is not JSON.
+    *(UnicodeDecodeError, msgspec.DecodeError),
+)
+
+FAILURES: Final = (apsw.Error, UnicodeDecodeError, msgspec.DecodeError)
+"""What SQLite raises, and what reading a damaged file raises besides."""
 
 
 def to_wire_error(error: Exception) -> Exception:
@@ -32,3 +40,8 @@ def to_wire_error(error: Exception) -> Exception:
         answer = InternalError()
     answer.__cause__ = error  # for the log, also if it is not raised here
     return answer
+
+
+def describe(error: Exception) -> str:
+    """Return what SQLite says, on one line: it may quote a damaged file."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in str(error))

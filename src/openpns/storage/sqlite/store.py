@@ -30,8 +30,10 @@ from openpns.errors import ConfigError, InternalError
 from openpns.kit.turns import Places
 from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageUsage
 from openpns.storage.migrations import Applied, Migration
-from openpns.storage.sqlite import migrate
-from openpns.storage.sqlite.errors import to_wire_error
+from openpns.storage.schema import Differences
+from openpns.storage.sqlite import log, migrate, schema
+from openpns.storage.sqlite.connections import open_file
+from openpns.storage.sqlite.errors import FAILURES, describe, to_wire_error
 from openpns.storage.sqlite.searcher import Searcher
 from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, run_steps
 from openpns.storage.statements import NamedStatement, load_attribute, load_statements
@@ -78,10 +80,10 @@ class SQLiteStore:
             (_create_private if create else _require)(path)
         try:
             self._reader = self._connect()
-        except apsw.Error as error:
+        except FAILURES as error:
             raise ConfigError(
-                f"database: cannot open {path}: {error}; allowed is an SQLite file in a folder "
-                "that can be written"
+                f"database: cannot open {path}: {describe(error)}; allowed is an SQLite file in a "
+                "folder that can be written"
             ) from None
         self._version_cursor = self._reader.cursor()
         self._cached_rows: dict[tuple[str, str], NamedRow] = {}
@@ -113,7 +115,7 @@ class SQLiteStore:
                 return await self._searcher.fetch(params[statement.search_owner], read)
             with self._lock:
                 return self._read(statement, params, self._reader)
-        except apsw.Error as error:
+        except FAILURES as error:
             raise to_wire_error(error) from error
 
     def _read(
@@ -137,7 +139,7 @@ class SQLiteStore:
         try:
             with self._lock:
                 row = self._reader.execute(self._sql[name], params).fetchone()
-        except apsw.Error as error:
+        except FAILURES as error:
             raise to_wire_error(error) from error
         if row is None:  # not cached: anybody can ask for values that do not exist
             return None
@@ -164,7 +166,7 @@ class SQLiteStore:
             with self._lock:
                 # Changes with each commit of another connection, and this one never writes.
                 version = self._version_cursor.execute("PRAGMA data_version").get
-        except apsw.Error as error:
+        except FAILURES as error:
             raise to_wire_error(error) from error
         self._checked_s = checked_s
         if version == self._cached_version:
@@ -216,7 +218,7 @@ class SQLiteStore:
                     yield rows
             finally:
                 connection.close(True)
-        except apsw.Error as error:
+        except FAILURES as error:
             raise to_wire_error(error) from error
         finally:
             self._large_pages.give(owner)
@@ -235,7 +237,16 @@ class SQLiteStore:
         try:
             with self._lock:
                 return migrate.read_applied(self._reader)
-        except apsw.Error as error:
+        except FAILURES as error:
+            raise to_wire_error(error) from error
+
+    async def find_schema_differences(  # noqa: D102
+        self, known: Sequence[Migration]
+    ) -> Differences:
+        try:
+            with self._lock:
+                return schema.find_differences(self._reader, known)
+        except FAILURES as error:
             raise to_wire_error(error) from error
 
     async def migrate(  # noqa: D102
@@ -257,11 +268,19 @@ class SQLiteStore:
                     return migrate.migrate(connection, known, check, with_post=with_post)
             finally:
                 connection.close(True)
-        except apsw.Error as error:
+        except FAILURES as error:
             answer = to_wire_error(error)
             if isinstance(answer, InternalError):
-                raise ConfigError(f"database: cannot migrate: {error}") from error
+                raise ConfigError(f"database: cannot migrate: {describe(error)}") from error
             raise answer from error
+
+    async def truncate_log(self) -> bool:  # noqa: D102
+        if self._is_in_memory:
+            return True
+        try:
+            return await asyncio.to_thread(log.truncate, self._path)
+        except FAILURES as error:
+            raise to_wire_error(error) from error
 
     def usage(self) -> StorageUsage:  # noqa: D102
         return StorageUsage(
@@ -280,11 +299,10 @@ class SQLiteStore:
 
     def _connect(self) -> apsw.Connection:
         flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_URI if self._is_in_memory else 0)
-        connection = apsw.Connection(self._path, flags=flags)
+        connection = open_file(self._path, flags=flags, timeout_ms=self._timeout_ms)
         # Plans must not depend on the parameters: SQLite would plan most statements again for each
         # run, which takes longer than running them.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        connection.set_busy_timeout(self._timeout_ms)
         _enter_wal(connection, self._timeout_ms)
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)  # macOS; has no effect elsewhere

@@ -13,7 +13,7 @@ import msgspec
 from openpns.errors import ServiceUnavailable
 from openpns.kit.in_flight import settle
 from openpns.kit.turns import OwnerCounts, TurnQueue
-from openpns.storage.sqlite.errors import to_wire_error
+from openpns.storage.sqlite.errors import FAILURES, to_wire_error
 from openpns.storage.store import Params, Row, Statement, StatementBatch, Step, Transaction
 
 _BATCH_S: Final = 0.025
@@ -215,7 +215,7 @@ class Writer:
             if is_bare and connection.total_changes() != changes:
                 raise SavepointRequired from error
             # Raised to its caller.
-            write.error = to_wire_error(error) if isinstance(error, apsw.Error) else error
+            write.error = to_wire_error(error) if isinstance(error, FAILURES) else error
 
 
 def run_steps(connection: apsw.Connection, sql: Mapping[str, str], steps: Transaction[Any]) -> Any:

@@ -1,0 +1,57 @@
+"""The API error for each failure of PostgreSQL."""
+
+from typing import Final
+
+import asyncpg
+
+from openpns.errors import InternalError, ReadFailed, ServiceUnavailable, WireError
+
+LOST: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    # Raised if the server has announced its end, but the connection is still open.
+    asyncpg.InternalClientError,
+)
+UNAVAILABLE: Final = (
+    *LOST,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TransactionRollbackError,
+)
+_DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+UNKNOWN_AT_COMMIT: Final = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.StatementCompletionUnknownError,
+)
+
+DRIVER: Final = (*LOST, asyncpg.PostgresError)
+"""Whatever the driver raises."""
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether the connection is lost, so that another one may help."""
+    # To Python a TimeoutError is an OSError, but a second attempt does not help a slow server.
+    return isinstance(error, LOST) and not isinstance(error, TimeoutError)
+
+
+def without_values(error: Exception) -> str:
+    """Return what PostgreSQL says, unless it may quote the values of a row."""
+    is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
+    return type(error).__name__ if is_of_values else str(error.args[0])
+
+
+def to_wire_error(error: Exception) -> WireError:
+    """Return the error of the API for one of the driver; raise it from that one."""
+    if isinstance(error, UNAVAILABLE):
+        return ServiceUnavailable("the storage is away, full or busy; nothing was written")
+    if isinstance(error, _DAMAGED):
+        return ReadFailed("the storage is damaged")
+    return InternalError()

@@ -1,0 +1,39 @@
+"""The settings that every connection to an SQLite file has."""
+
+from typing import Final
+
+import apsw
+
+_BUSY_TIMEOUT_MS: Final = 5000
+
+
+def open_file(
+    path: str, *, flags: int = apsw.SQLITE_OPEN_READWRITE, timeout_ms: int = _BUSY_TIMEOUT_MS
+) -> apsw.Connection:
+    """Open a database and secure the connection.
+
+    Raises:
+        apsw.Error: It cannot be opened.
+    """
+    connection = apsw.Connection(path, flags=flags)
+    try:
+        connection.set_busy_timeout(timeout_ms)
+        secure(connection)
+    except BaseException:
+        connection.close(True)
+        raise
+    return connection
+
+
+def secure(connection: apsw.Connection) -> None:
+    """Trust nothing that a file brings, and leave nothing behind that was deleted.
+
+    - Views, triggers, defaults and indexes of the file may call harmless functions only.
+    - No statement can write to the file past SQLite's own rules.
+    - Cells of a page are checked before they are used.
+    - Deleted rows are overwritten with zeros. FAST would leave them in pages that became free.
+    """
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.pragma("cell_size_check", True)
+    connection.pragma("secure_delete", True)
