@@ -232,7 +232,9 @@ VALUES (:customer_id, :group_seq, :chunk, :phones)
 """
 _SQLITE_COUNTER = """
 UPDATE customer_state
-SET group_count = :groups, next_seq = :groups, phone_count = :groups * :numbers
+SET group_count = :groups, next_seq = :groups, phone_count = :groups * :numbers,
+    -- the name and the remark have 13 and 12 bytes
+    byte_count = :groups * (13 + 12 + 16 * :numbers)
 WHERE customer_id = :customer
 """
 _POSTGRES_INDEXES = """
@@ -265,7 +267,9 @@ SELECT c.name, i / $3::bigint, '8613' || lpad(i::text, 9, '0'), i % $3::bigint
 FROM unnest($1::text[]) AS c (name), generate_series(0, $2::bigint * $3::bigint - 1) AS i
 """
 _POSTGRES_COUNTER = """
-UPDATE customer_state SET group_count = $2, next_seq = $2, phone_count = $2 * $3::bigint
+UPDATE customer_state SET group_count = $2, next_seq = $2, phone_count = $2 * $3::bigint,
+    -- the name and the remark have 13 and 12 bytes
+    byte_count = $2 * (13 + 12 + 16 * $3::bigint)
 WHERE customer_id = ANY($1::text[])
 """
 _FRAMEWORK = """

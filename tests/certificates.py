@@ -21,6 +21,7 @@ def write_certificate(folder: Path, password: bytes | None = None) -> tuple[Path
     made = builder.sign(key, hashes.SHA256())
     cert_file, key_file = folder / "cert.pem", folder / "key.pem"
     cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.touch(mode=0o600)
     key_file.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

@@ -34,6 +34,7 @@ TransportError
   ConnectionLost
   AnswerTooLate
   AnswerUnreadable
+    AnswerTooLarge
 WireError
   MissingHeaders
   ParameterError

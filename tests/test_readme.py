@@ -102,7 +102,7 @@ def test_the_shell_program_of_the_signing_page_lists_groups(settings: dict[str, 
 
 def test_the_sdk_page_names_every_method_and_every_error() -> None:
     page = (ROOT / "docs" / "sdk.md").read_text("utf-8")
-    methods = [name for name in dir(openpns.Client("http://a", "k", "s").groups) if name[0] != "_"]
+    methods = [name for name in dir(openpns.Client("https://a", "k", "s").groups) if name[0] != "_"]
     assert [name for name in methods if name != "client" and f"`groups.{name}(" not in page] == []
     kinds = [value for value in vars(openpns).values() if isinstance(value, type)]
     errors = {kind.__name__ for kind in kinds if issubclass(kind, openpns.OpenPNSError)}

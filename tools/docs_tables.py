@@ -19,7 +19,8 @@ from openpns import limits
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS, TransportError, WireError
 from openpns.protocol.fields import RequestBody, describe, meaning
-from openpns.server.config import FIELDS, PREFIX
+from openpns.server.config import PREFIX
+from openpns.server.settings import FIELDS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 EXTENSIONS_FROM: Final = 19_000
@@ -133,7 +134,8 @@ def transport_errors_table() -> str:
             _meaning(error),
             error.advice,
         )
-        for error in TransportError.__subclasses__()
+        for kind in TransportError.__subclasses__()
+        for error in (kind, *kind.__subclasses__())
     ]
     return table(("SDK class", "Meaning", "What to do"), rows)
 

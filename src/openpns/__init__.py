@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from openpns.errors import (
+    AnswerTooLarge,
     AnswerTooLate,
     AnswerUnreadable,
     BodyTooLarge,
@@ -45,6 +46,7 @@ from openpns.errors import (
 
 if TYPE_CHECKING:
     from openpns.client.account_requests import Limit
+    from openpns.client.config import PlainHttpWarning
     from openpns.client.group_types import Group, GroupDetails, GroupPage
     from openpns.client.http import AsyncClient, Client
     from openpns.client.requests import RawRequest, Request
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerTooLarge",
     "AnswerTooLate",
     "AnswerUnreadable",
     "AsyncClient",
@@ -83,6 +86,7 @@ __all__ = [
     "ParameterError",
     "PathNotFound",
     "PermissionDenied",
+    "PlainHttpWarning",
     "QuotaExceeded",
     "RateLimited",
     "RawRequest",
@@ -105,6 +109,7 @@ _LOADED_WHEN_NEEDED = {
     "GroupDetails": "openpns.client.group_types",
     "GroupPage": "openpns.client.group_types",
     "Limit": "openpns.client.account_requests",
+    "PlainHttpWarning": "openpns.client.config",
     "RawRequest": "openpns.client.requests",
     "Request": "openpns.client.requests",
 }

@@ -71,7 +71,9 @@ class ConnectionLost(TransportError):
 class AnswerTooLate(TransportError):
     """No response arrived in time; a write may or may not have been carried out."""
 
-    advice = "As for `ConnectionLost`; raise `timeout_s` if responses are large."
+    advice = (
+        "As for `ConnectionLost`; raise `timeout_s` or `deadline_s` if responses are large or slow."
+    )
 
 
 class AnswerUnreadable(TransportError):
@@ -80,17 +82,25 @@ class AnswerUnreadable(TransportError):
     advice = "Check `base_url` and any proxy in between; see `http_status`."
 
 
+class AnswerTooLarge(AnswerUnreadable):
+    """The response is too large; a write may or may not have been carried out."""
+
+    advice = "Ask for smaller pages, or raise `response_bytes_max`."
+
+
 class WireError(OpenPNSError):
     """A response with a code other than 0.
 
-    Attributes that only a client knows are None on a server: request_id, action, answer.
+    Attributes that only a client knows are None on a server: request_id, action, answer, hint.
 
     Args:
         detail: What was wrong and what is allowed; follows the code's own text after ": ".
 
     Attributes:
         server_time: The server's clock in the response, in UTC, to the second; None if unknown.
-        answer: The whole envelope as received.
+        answer: The whole envelope as received: unlike the texts of the error, it can contain
+            control characters.
+        hint: What the client adds to the server's message.
     """
 
     code: int
@@ -106,6 +116,7 @@ class WireError(OpenPNSError):
     action: str | None = None
     server_time: datetime | None = None
     answer: dict[str, Any] | None = None
+    hint: str | None = None
 
     def __init__(self, detail: str = "") -> None:
         self.detail = detail
@@ -116,7 +127,8 @@ class WireError(OpenPNSError):
         """Return the message; on a client, with what a support ticket needs."""
         if self.action is None:
             return self.msg
-        return f"{self.msg} [{self.action}, code {self.code}, requestId {self.request_id}]"
+        ids = f"[{self.action}, code {self.code}, requestId {self.request_id}]"
+        return f"{self.msg} {ids}; {self.hint}" if self.hint else f"{self.msg} {ids}"
 
 
 class MissingHeaders(WireError):
@@ -284,6 +296,8 @@ class QuotaExceeded(WireError):
     is_recorded = True
     advice = "getLimits shows the quotas. Delete groups or phones, or ask the operator."
     exit_code = 5
+
+
 class NonceReused(WireError):
     """`nonce` was sent with another write of this access key in the last two minutes.
 
@@ -305,34 +319,3 @@ WIRE_ERRORS: dict[int, type[WireError]] = {
     error.code: error for error in WireError.__subclasses__() if error is not UnknownCode
 }
 """The class of each code that this version can answer with."""
-
-
-def error_of_answer(
-    answer: dict[str, Any],
-    *,
-    action: str,
-    http_status: int,
-    server_time: datetime | None = None,
-    retry_after_s: float | None = None,
-    request_id: str | None = None,
-) -> WireError:
-    """Return the error of an envelope whose code is an integer other than 0.
-
-    `request_id` is the header X-Request-Id, used if the envelope has no requestId.
-    """
-    code, msg = answer["code"], _text(answer.get("msg"))
-    kind = WIRE_ERRORS.get(code, UnknownCode)
-    if kind.http_status != http_status:
-        below = {error.http_status: error for error in kind.__subclasses__()}
-        kind = below.get(http_status, kind)
-    error = kind(msg.removeprefix(kind.text).removeprefix(": "))
-    error.code, error.msg, error.answer = code, msg or error.msg, answer
-    error.request_id = _text(answer.get("requestId")) or request_id
-    error.action, error.http_status = action, http_status
-    error.server_time, error.retry_after_s = server_time, retry_after_s
-    return error
-
-
-def _text(value: Any) -> str:
-    """Return a value of another server as text."""
-    return "" if value is None else str(value)

@@ -1,11 +1,17 @@
+import io
 import os
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from openpns.bulk.files import open_source, open_target
+from openpns.bulk.files import open_rows, open_source, open_target, row_writer
 from openpns.errors import ConfigError
+from openpns.groups.rows import COLUMNS
+from openpns.kit.plain_text import plain
 
 
 def test_open_target_renames_a_complete_file(tmp_path: Path) -> None:
@@ -87,3 +93,67 @@ def test_open_source_reports_an_unreadable_file(tmp_path: Path, name: str) -> No
     path = str(tmp_path / name)
     with pytest.raises(ConfigError, match=r"cannot read it \(.*\)"), open_source(path):
         pass
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠x"]
+TEXTS = ["a", "a=1", "'", "'a", "8613800138000", " =1"]
+
+
+def _written(path: Path, rows: list[list[str]], form: str = "csv", *, guard: bool = False) -> str:
+    with open_target(str(path)) as out:
+        write = row_writer(out, form, guard=guard)
+        for row in rows:
+            write(row)
+    return path.read_text("utf-8")
+
+
+def _read(path: Path, form: str = "csv", *, is_guarded: bool = False) -> list[list[str]]:
+    with (
+        open_source(str(path)) as source,
+        open_rows(source, path.name, form, is_guarded=is_guarded) as rows,
+    ):
+        return [[columns[name] for name in COLUMNS] for _, columns in rows]
+
+
+def test_row_writer_guards_formulas_only_if_asked(tmp_path: Path) -> None:
+    rows = [["", text, "85211111114", ""] for text in FORMULAS]
+    lines = _written(tmp_path / "a.csv", rows, guard=True).splitlines()[1:]
+    assert [line.split(",")[1][:1] for line in lines] == ["'"] * len(rows)
+    assert "'" not in _written(tmp_path / "a.csv", rows)
+
+
+@given(st.lists(st.text(st.sampled_from("'=+-@a＝"), max_size=4), min_size=4, max_size=4))
+def test_guarded_rows_are_read_as_they_were(row: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.csv"
+        _written(file, [row], guard=True)
+        assert _read(file, is_guarded=True) == [row]
+        guarded = _read(file)[0]
+    assert not [cell for cell in guarded if cell.startswith(("=", "+", "-", "@", "＝"))]
+
+
+def test_guard_keeps_other_text(tmp_path: Path) -> None:
+    rows = [[text, "b", "c", "d"] for text in TEXTS]
+    assert _written(tmp_path / "a.csv", rows, guard=True) == _written(tmp_path / "b.csv", rows)
+
+
+def test_row_writer_replaces_control_characters_but_keeps_marks_of_direction(
+    tmp_path: Path,
+) -> None:
+    row = ["b8c2", "a\x1b[2J\x9b\x7fb", "85211111114", "\u200fשלום\u202c"]
+    _written(tmp_path / "a.csv", [row])
+    assert _read(tmp_path / "a.csv") == [["b8c2", "a�[2J��b", "85211111114", row[3]]]
+    text = _written(tmp_path / "a.jsonl", [row], "jsonl")
+    assert plain(text[:-1]) == text[:-1]
+    assert _read(tmp_path / "a.jsonl", "jsonl") == [row]
+
+
+def test_row_writer_writes_plain_text_to_a_terminal() -> None:
+    out = Terminal()
+    row_writer(out, "csv")(["b8c2", "a\u202eb", "1", "\x9b"])
+    assert out.getvalue().splitlines()[1] == "b8c2,a�b,1,�"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

@@ -26,6 +26,7 @@ EXPECTED = {
     ExitCode.UNAVAILABLE: {
         "ServiceUnavailable", "Overloaded", "InternalError", "OutcomeUnknown", "ReadFailed",
         "TransportError", "ConnectFailed", "ConnectionLost", "AnswerTooLate", "AnswerUnreadable",
+        "AnswerTooLarge",
     },
 }  # fmt: skip
 

@@ -1,6 +1,13 @@
-import pytest
+import json
+from pathlib import Path
 
-from openpns.cli.output import cut, plain, print_table, width
+import pytest
+from tests.cli.conftest import Run
+from tests.client.fake_server import OK, PHONE
+from tests.client.hostile_server import HostileServer, hostile, response
+
+from openpns.cli.output import cut, print_json, print_table, width
+from openpns.kit.plain_text import plain
 
 
 def _table(capsys: pytest.CaptureFixture[str], *rows: tuple[str, ...]) -> list[str]:
@@ -49,6 +56,87 @@ def test_cut_returns_at_most_cells_max(text: str, cells_max: int, shown: str) ->
     assert width(cut(text, cells_max)) <= cells_max
 
 
-def test_plain_removes_control_characters_and_direction_marks() -> None:
-    assert plain("a\x1b[2Jb\x9bc\u202ed\u2066e") == "a�[2Jb�c�d�e"
-    assert plain("销售\u200d一部 ok") == "销售\u200d一部 ok"
+EVIL = "\x1b]0;owned\x07\x9b2J\x7f\u202e\u2066\u200f\u2028\u2029\r\n\t"
+GROUP_ID = f"b8c2{EVIL}"
+GROUP = {
+    "groupId": GROUP_ID,
+    "groupName": f"name{EVIL}",
+    "phones": f"{PHONE},{EVIL}",
+    "remark": f"remark{EVIL}",
+    "customerId": f"cus_1{EVIL}",
+}
+DATA = {
+    "listGroup": {"groups": [GROUP], "total": 1, "next": None},
+    "getGroup": GROUP | {"count": 2, "createdMs": 0, "updatedMs": 0},
+    "listGroupPhones": {"phones": f"{PHONE},{EVIL}", "total": 2},
+    "getLimits": {"limits": [{"name": f"groups{EVIL}", "max": 1, "used": 0}]},
+    "updateGroup": {"added": 1, "removed": 0, "unchanged": 0, "count": 1},
+}
+
+
+def evil_answer(server: HostileServer, code: int) -> bytes:
+    """The response to the last request, with control characters in every text."""
+    action = server.requests[-1].partition(b"action: ")[2].partition(b"\r")[0].decode()
+    envelope = OK | {"code": code, "msg": f"msg{EVIL}", "requestId": f"1{EVIL}"}
+    if not code:
+        envelope |= {"data": DATA.get(action), "groupId": GROUP_ID}
+    return response(json.dumps(envelope).encode(), "X-Request-Id: 1\x9b2J")
+
+
+COMMANDS = [
+    ("groups", "list"),
+    ("groups", "list", "-q"),
+    ("groups", "list", "--csv"),
+    ("groups", "list", "--json"),
+    ("groups", "find", "--name", "n"),
+    ("groups", "find", "--name", "n", "--csv"),
+    ("groups", "get", "b8c2"),
+    ("groups", "get", "b8c2", "--json"),
+    ("groups", "show", "b8c2"),
+    ("groups", "show", "b8c2", "--json"),
+    ("groups", "phones", "b8c2"),
+    ("groups", "phones", "b8c2", "--json"),
+    ("groups", "create", PHONE),
+    ("groups", "create", PHONE, "--json"),
+    ("groups", "add", "b8c2", PHONE, "--detail"),
+    ("groups", "rename", "b8c2", "--name", "n"),
+    ("groups", "delete", "b8c2", "--yes"),
+    ("groups", "export", "--format", "jsonl"),
+    ("limits",),
+    ("limits", "--json"),
+    ("request", "listGroup"),
+    ("doctor",),
+    ("doctor", "--json"),
+]
+
+
+@pytest.mark.parametrize("code", [0, 1002])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_command_prints_control_characters_of_a_server(
+    run_anywhere: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    code: int,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENPNS_ACCESS_KEY", "key")
+    monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "secret")
+    with hostile(lambda: [evil_answer(server, code)]) as server:
+        monkeypatch.setenv("OPENPNS_BASE_URL", server.url)
+        done = run_anywhere(*command, code=None)
+        assert server.requests
+    assert (done.code == 0) is (code == 0)
+    shown = done.out + done.err
+    assert [line for line in shown.split("\n") if plain(line) != line] == []
+
+
+def test_print_json_keeps_the_value(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": EVIL})
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {"name": EVIL}
+    assert shown.isascii()
+
+
+def test_print_table_shows_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _table(capsys, ("a\x1b[2J\u202e", "b"))[1:] == ["a\ufffd[2J\ufffd  b"]

@@ -15,7 +15,7 @@ from openpns.errors import ConnectionLost, OpenPNSError
 ACCESS_KEY = "sixgqophrnv4"
 SECRET = "abciiiko2k3"
 PHONE = "85211111114"
-URL = "http://pns.test/api/pns/"
+URL = "https://pns.test/api/pns/"
 DATE = "Thu, 08 Dec 2022 06:07:12 GMT"
 DATE_MS = 1_670_479_632_000
 OK = {"code": 0, "msg": "success", "requestId": "1602262837283131392"}

@@ -25,7 +25,7 @@ GROUP = {
 
 def run_sync(handler: Handler, use: Use, **settings: Any) -> Any:
     transport = httpx2.MockTransport(handler)
-    with Client("http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings) as pns:
+    with Client("https://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings) as pns:
         result = use(pns)
         return list(result) if isinstance(result, Iterator) else result
 
@@ -34,7 +34,7 @@ def run_async(handler: Handler, use: Use, **settings: Any) -> Any:
     async def main() -> Any:
         transport = httpx2.MockTransport(handler)
         async with AsyncClient(
-            "http://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings
+            "https://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings
         ) as pns:
             result = use(pns)
             return await result if inspect.isawaitable(result) else [item async for item in result]

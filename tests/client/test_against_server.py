@@ -212,7 +212,7 @@ def test_large_body_raises_body_too_large(serve: Start, run: Run) -> None:
         run(server, lambda pns: [lambda: pns.groups.create(["85211111114"] * 1000)])
 
 
-@pytest.mark.parametrize("off_ms", [-3_600_000, 90_000])
+@pytest.mark.parametrize("off_ms", [-240_000, 90_000])
 def test_client_with_wrong_clock_corrects_it(
     server: SharedServer, run: Run, monkeypatch: pytest.MonkeyPatch, off_ms: int
 ) -> None:
@@ -273,7 +273,7 @@ def test_write_to_another_server_is_carried_out_once() -> None:
     server = OtherServer()
     transport = httpx2.MockTransport(server)
     with (
-        Client("http://pns.test", "key", "secret", transport=transport) as pns,
+        Client("https://pns.test", "key", "secret", transport=transport) as pns,
         pytest.raises(openpns.ConnectionLost),
     ):
         pns.groups.create(PHONES)

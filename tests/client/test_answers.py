@@ -23,6 +23,7 @@ from openpns.errors import (
     UnknownCode,
     WireError,
 )
+from openpns.kit.plain_text import plain
 
 READ = list_groups()
 WRITE = create_group(PHONE)
@@ -86,6 +87,24 @@ def test_http_status_selects_the_subclass(status: int, kind: type[WireError]) ->
     with pytest.raises(ParameterError) as raised:
         read_result(READ, reply(1002, status))
     assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize("code", [1002, 5])
+def test_error_shows_no_control_character_and_no_long_text(code: int) -> None:
+    evil = "\x1b]0;owned\x07\x9b2J\x7f\u202e\u2066\u2028\n"
+    answer = reply(code, headers={"x-request-id": evil}, msg=evil + "x" * 5000, requestId=None)
+    with pytest.raises(WireError) as raised:
+        read_result(READ, answer)
+    error = raised.value
+    clean = "\ufffd]0;owned\ufffd\ufffd2J" + "\ufffd" * 5
+    assert error.msg.startswith(clean + "xxx")
+    assert error.detail.startswith(clean + "xxx")
+    assert error.request_id == clean
+    for text in (str(error), error.msg, error.detail, error.request_id):
+        assert plain(text) == text
+        assert len(text) < 1200
+    assert error.answer is not None
+    assert error.answer["msg"].startswith(evil)
 
 
 def test_detail_is_the_text_after_the_codes_own() -> None:

@@ -30,6 +30,7 @@ def write_profiles(home: Path, text: str) -> Path:
     file = home / "openpns" / "config.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, "utf-8")
+    file.chmod(0o600)
     return file
 
 
@@ -227,7 +228,10 @@ def test_wrong_key_or_secret_is_an_error(name: str, value: str, problem: str) ->
     [
         ({"algorithm": "sha1"}, "algorithm: allowed are md5, sha256, hmac-sha256"),
         ({"algorithm": ""}, "algorithm: allowed are md5, sha256, hmac-sha256"),
-        ({"timeout_s": 0}, "timeout_s: allowed is a number of seconds above 0"),
+        ({"timeout_s": 0}, "timeout_s: allowed is a number of seconds from 0.001 to 86400"),
+        ({"deadline_s": float("inf")}, "deadline_s: allowed is a number of seconds from 0.001"),
+        ({"response_bytes_max": 0}, "response_bytes_max: allowed is a number of bytes from 1 to"),
+        ({"clock_skew_s_max": -1}, "clock_skew_s_max: allowed is a number of seconds from 0 to"),
         ({"timeout_s": float("nan")}, "timeout_s: allowed is"),
         ({"retries": -1}, "retries: allowed is 0 or more"),
     ],
@@ -235,6 +239,57 @@ def test_wrong_key_or_secret_is_an_error(name: str, value: str, problem: str) ->
 def test_wrong_setting_is_an_error(settings: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         load_config(URL, ACCESS_KEY, SECRET, **settings)  # type: ignore[arg-type]
+
+
+def test_numbers_come_from_argument_environment_or_profile(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(**FULL)
+    assert (config.timeout_s, config.deadline_s, config.clock_skew_s_max) == (30, 300, 300)
+    assert config.response_bytes_max == 256 * 1024 * 1024
+    write_profiles(home, profile("default", **FULL) + "deadline_s = 2\nresponse_bytes_max = 3\n")
+    assert load_config().response_bytes_max == 3
+    monkeypatch.setenv("OPENPNS_DEADLINE_S", "2.5")
+    assert load_config().deadline_s == 2.5
+    assert load_config(deadline_s=0.5).deadline_s == 0.5
+    monkeypatch.setenv("OPENPNS_DEADLINE_S", "soon")
+    with pytest.raises(ConfigError, match="deadline_s: allowed is a number of seconds"):
+        load_config()
+    for wrong in ('"2"', "true"):
+        write_profiles(home, profile("default", **FULL) + f"deadline_s = {wrong}\n")
+        with pytest.raises(ConfigError, match=r"deadline_s: allowed are the texts .* numbers"):
+            load_config()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_exposed"),
+    [
+        ("http://pns.example.com", True),
+        ("http://192.168.1.1:8080", True),
+        ("http://localhost.example.com", True),
+        ("http://0.0.0.0:1", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://127.8.8.8", False),
+        ("http://[::1]:8080", False),
+        ("http://localhost:8080", False),
+        ("http://LOCALHOST", False),
+        ("http://pns.localhost", False),
+        ("https://pns.example.com", False),
+    ],
+)
+def test_plain_http_to_another_machine_is_exposed(base_url: str, *, is_exposed: bool) -> None:
+    assert load_config(base_url, ACCESS_KEY, SECRET).is_exposed is is_exposed
+
+
+def test_profile_with_a_secret_must_be_private(home: Path) -> None:
+    file = write_profiles(home, profile("default", **FULL))
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match=rf"^{file}: holds an access secret, but others"):
+        load_config()
+    assert SECRET not in _shown_failure()
+    without_secret = {"base_url": URL, "access_key": ACCESS_KEY}
+    write_profiles(home, profile("default", **without_secret)).chmod(0o644)
+    assert load_config(access_secret=SECRET).access_key == ACCESS_KEY
 
 
 def test_repr_does_not_show_the_secret() -> None:

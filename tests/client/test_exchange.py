@@ -37,6 +37,7 @@ from openpns.errors import (
     ConnectFailed,
     ConnectionLost,
     OpenPNSError,
+    ServiceUnavailable,
     TimestampExpired,
 )
 
@@ -169,9 +170,57 @@ def test_exchange_corrects_the_clock_once_per_request() -> None:
 
 
 def test_exchange_does_not_count_a_correction_as_a_retry() -> None:
+    exchanger = make_exchanger(retries=1, now_ms=DATE_MS - FAR_MS)
     with pytest.warns(ClockSkewWarning):
-        run = Run(make_exchanger(retries=1, now_ms=0), READ, [reply(19004), expired(), PAGE])
+        run = Run(exchanger, READ, [reply(19004), expired(), PAGE])
     assert run.error is None
+
+
+@pytest.mark.parametrize("off_ms", [-301_000, 301_000])
+def test_exchange_does_not_sign_for_a_time_far_from_its_own(off_ms: int) -> None:
+    exchanger = make_exchanger(now_ms=DATE_MS + off_ms)
+    run = Run(exchanger, READ, [expired()])
+    assert isinstance(run.error, TimestampExpired)
+    assert re.search(
+        r"requestId 1602262837283131392\]; this machine's clock is 301 s (behind|ahead of) the "
+        r"server's clock, and this client corrects at most 300 s \(clock_skew_s_max\): synchronise",
+        str(run.error),
+    )
+    (later,) = Run(exchanger, READ, [PAGE]).sent
+    assert abs(int(later.headers["ts"]) - DATE_MS - off_ms) < 1000
+
+
+def test_exchange_corrects_more_only_if_it_is_allowed_to() -> None:
+    far = make_exchanger(now_ms=0, clock_skew_s_max=2e9)
+    with pytest.warns(ClockSkewWarning):
+        run = Run(far, READ, [expired(), PAGE])
+    assert run.error is None
+    never = make_exchanger(now_ms=DATE_MS - FAR_MS, clock_skew_s_max=0)
+    assert isinstance(Run(never, READ, [expired()]).error, TimestampExpired)
+
+
+def test_exchange_does_not_learn_the_time_by_plain_http() -> None:
+    url = "http://pns.test/api/pns/"
+    run = Run(make_exchanger(now_ms=DATE_MS - FAR_MS, url=url), READ, [expired()])
+    assert "does not take the time from a response by plain HTTP" in str(run.error)
+    run = Run(make_exchanger(url=url), READ, [expired()])
+    assert str(run.error).endswith("requestId 1602262837283131392]")  # the clock is right
+    local = make_exchanger(now_ms=DATE_MS - FAR_MS, url="http://127.0.0.1:8080/api/pns/")
+    with pytest.warns(ClockSkewWarning):
+        run = Run(local, READ, [expired(), PAGE])
+    assert run.error is None
+
+
+def test_exchange_does_not_wait_beyond_its_deadline() -> None:
+    now = [100.0]
+    exchanger = Exchanger(make_config(deadline_s=3), Clock(), lambda: 0.5, monotonic=lambda: now[0])
+    soon, late = ({"retry-after": text} for text in ("1", "3"))
+    run = Run(exchanger, READ, [reply(19004, headers=soon), reply(19004, headers=late)])
+    assert isinstance(run.error, ServiceUnavailable)
+    assert len(run.waited_s) == 1
+    assert {send.deadline for send in run.sent} == {103.0}
+    now[0] = 200.0
+    assert Run(exchanger, READ, [PAGE]).sent[0].deadline == 203.0
 
 
 def test_raw_request_returns_the_envelope() -> None:

@@ -187,6 +187,11 @@ def test_exchange_does_not_recognise_openpns_by_other_requests(
     assert Run(exchanger, CREATE, [lost(), NOT_OPENPNS]).error is not None
 
 
+def test_exchange_does_not_ask_for_limits_with_hmac() -> None:
+    run = Run(make_exchanger(algorithm="hmac-sha256"), CREATE, [lost(), CREATED])
+    assert run.actions == ["createGroup", "createGroup"]
+
+
 def test_exchange_asks_for_limits_once() -> None:
     exchanger = make_exchanger()
     run = Run(exchanger, CREATE, [lost(), LIMITS, lost(), CREATED])

@@ -7,7 +7,7 @@ from tests.client.fake_server import PHONE
 from openpns.api.registry import ACTIONS
 from openpns.client import group_requests as requests
 from openpns.client.account_requests import get_limits
-from openpns.client.group_types import Filters, Group, GroupDetails, GroupPage
+from openpns.client.group_types import CursorPage, Filters, Group, GroupDetails, GroupPage
 from openpns.client.requests import RawRequest, Request
 from openpns.groups.wire import PhonePage
 
@@ -175,6 +175,18 @@ def test_list_groups_reads_phones_as_lists() -> None:
         Group("b8c2", "groupA", PHONES, "Number Group A", "cus_1"),
         Group("empty", "groupA", [], "Number Group A", "cus_1"),
     ]
+
+
+@pytest.mark.parametrize("after", ["", "b8c2"])
+def test_pages_say_whether_the_total_is_bounded(after: str) -> None:
+    data = {"groups": [], "total": 10_000, "totalIsBounded": True, "next": None}
+    envelope = {"code": 0, "data": data}
+    found = requests.find_groups(name="a").read(envelope)
+    assert (found.total, found.total_is_bounded) == (10_000, True)
+    page = requests.page_after(after, 10, Filters(name="a")).read(envelope)
+    assert page == CursorPage([], 10_000, None, total_is_bounded=True)
+    exact = requests.list_groups().read({"code": 0, "data": {"groups": [], "total": 7}})
+    assert not exact.total_is_bounded
 
 
 def test_group_repr_shows_no_phones() -> None:

@@ -137,7 +137,7 @@ def test_traceback_of_extension_shows_no_phone_number(
 def test_iterate_requests_a_page_when_it_is_needed() -> None:
     server = Growing(10)
     with Client(
-        "http://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
+        "https://pns.test", ACCESS_KEY, SECRET, transport=httpx2.MockTransport(server)
     ) as pns:
         groups = pns.groups.iterate(page_size=2)
         assert server.request_count == 0

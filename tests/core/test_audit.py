@@ -303,16 +303,3 @@ async def test_operator_without_a_user_name_is_recorded_by_uid(
     audit._operator.cache_clear()
     (entry,) = await entries(store)
     assert entry.actor == "operator:4711@node1"
-
-
-async def test_check_pruning_reports_a_row_that_leaves_the_trail_open(
-    store: Store, database_url: str
-) -> None:
-    reports: list[str] = []
-    assert await audit.check_pruning(store, reports.append) == {}
-    assert reports == []
-    await direct.run(database_url, "INSERT INTO audit_pruning VALUES (1, 77)")
-    await audit.check_pruning(store, reports.append)
-    assert [text.partition(";")[0] for text in reports] == [
-        "audit_pruning has a row: anybody may delete audit entries from before 77"
-    ]

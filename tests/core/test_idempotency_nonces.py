@@ -111,3 +111,12 @@ async def test_late_write_with_a_nonce_is_not_carried_out(
     with pytest.raises(TimestampExpired):
         await create(late)
     assert await mine.ids() == []
+
+
+async def test_content_of_a_nonce_includes_the_action(mine: Groups) -> None:
+    context = mine.sent(nonce="n1").context
+    (one,), (other,) = (
+        idempotency.keys_of(context, action, {"groupId": "g1"}, 0) for action in ("drop", "clear")
+    )
+    assert one.key == other.key
+    assert one.fingerprint != other.fingerprint

@@ -106,7 +106,6 @@ def test_charge_grants_a_request_after_exactly_the_announced_wait() -> None:
 
 def test_charge_keeps_a_bucket_and_a_rate_for_each_key() -> None:
     rates = RateLimits(2, 0, 1, Clock())
-    assert rates.is_for_all
     assert granted(rates, PRINCIPAL, 5) == 2
     assert granted(rates, Principal("another", "cus_1"), 5) == 2
     assert granted(rates, Principal("fast", "cus_1", rate_per_s=4), 5) == 4

@@ -48,6 +48,7 @@ async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None
         "groups": 19,
         "phones": numbers,
         "auditEntries": 25,
+        "auditUnsealed": 25,
         "wrong": 0,
     }
     assert faults == []

@@ -101,6 +101,18 @@ async def test_places_refuse_an_owner_with_too_much_waiting() -> None:
     await other
 
 
+async def test_places_let_any_number_wait_without_an_owner() -> None:
+    shared = places(at_once=1, waiting=1)
+    await shared.take("")
+    waiting = [asyncio.ensure_future(shared.take("")) for _ in range(3)]
+    await turn()
+    assert shared.waiting == 3
+    for _ in range(4):
+        shared.give("")
+        await turn()
+    await asyncio.gather(*waiting)
+
+
 async def test_places_end_a_wait_that_takes_too_long() -> None:
     shared = places(at_once=1, timeout_s=0.001)
     await shared.take("a")

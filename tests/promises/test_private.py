@@ -27,7 +27,8 @@ from openpns.core.context import Principal, RequestFacts
 from openpns.errors import WIRE_ERRORS
 from openpns.groups import service, wire
 from openpns.groups.rows import GroupRow
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import load_settings
+from openpns.server.settings import Settings
 from openpns.storage.store import Statement, StatementBatch
 from openpns.testing import Emulator
 from openpns.testing.requests import ReceivedRequest

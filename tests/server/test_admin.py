@@ -14,8 +14,8 @@ from openpns.api.counters import Counters, create_counter_file
 from openpns.core import logs
 from openpns.server import admin
 from openpns.server.admin import AdminPort
-from openpns.server.config import Settings
 from openpns.server.readiness import Readiness
+from openpns.server.settings import Settings
 from openpns.transport.sockets import listen
 
 Answer = tuple[int, dict[str, str], str]

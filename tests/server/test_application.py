@@ -20,7 +20,8 @@ from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
 from openpns.server import application
 from openpns.server.application import Application
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import load_settings
+from openpns.server.settings import Settings
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
 from openpns.storage.sqlite.store import SQLiteStore

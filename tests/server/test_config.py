@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from openpns.errors import ConfigError
-from openpns.server.config import FIELDS, load_settings
+from openpns.server.config import load_settings
+from openpns.server.settings import FIELDS
 
 URL = "sqlite:///a.db"
 

@@ -8,8 +8,9 @@ import pytest
 
 from openpns.core import logs
 from openpns.server import readiness
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import load_settings
 from openpns.server.readiness import Readiness
+from openpns.server.settings import Settings
 
 RESPONSE = b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n"
 

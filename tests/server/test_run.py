@@ -9,7 +9,8 @@ from tests.helpers import MASTER_KEY, on_sqlite_only
 
 from openpns.errors import ConfigError
 from openpns.server import run
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import load_settings
+from openpns.server.settings import Settings
 from openpns.transport.sockets import port_error
 
 pytestmark = [on_sqlite_only, pytest.mark.usefixtures("store")]

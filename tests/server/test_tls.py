@@ -8,7 +8,7 @@ from tests.certificates import write_certificate
 from openpns.core import logs
 from openpns.errors import ConfigError
 from openpns.server import tls
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 
 
 def _settings(cert: Path | None, key: Path | None) -> Settings:
@@ -41,6 +41,13 @@ def test_load_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=text):
             tls.load(_settings(*files))
+
+
+def test_load_refuses_a_key_that_others_can_read(tmp_path: Path) -> None:
+    cert, key = write_certificate(tmp_path)
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match=f"^{key}: holds a private key, but others can use it"):
+        tls.load(_settings(cert, key))
 
 
 def test_reload_keeps_the_old_certificate_if_the_new_one_is_bad(

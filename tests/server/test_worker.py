@@ -5,7 +5,7 @@ import pytest
 
 from openpns.core import logs
 from openpns.server import worker
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.master_key import open_secret_box
 from openpns.server.application import Application
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
 from openpns.transport.messages import Reply

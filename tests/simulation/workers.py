@@ -19,7 +19,7 @@ from openpns.core.context import Services
 from openpns.errors import InternalError
 from openpns.ids import IdSource
 from openpns.server.application import Application
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
 from openpns.transport import messages as transport

@@ -7,6 +7,7 @@ from tests import direct
 from tests.storage.conftest import add, ids_in
 
 from openpns.errors import ConfigError, GroupNotFound, InternalError, ReadFailed, ServiceUnavailable
+from openpns.groups.service import counted
 from openpns.storage import connect
 from openpns.storage.store import Statement, StatementBatch, Store, Transaction, as_struct
 
@@ -92,7 +93,7 @@ async def test_concurrent_writes_take_different_seqs(store: Store) -> None:
     await store.write(add("cus_1"))
 
     def take() -> Transaction[int]:
-        params = {"customer_id": "cus_1", "revision": 1, "groups": 1, "seqs": 1, "phones": 0}
+        params = {"customer_id": "cus_1", "revision": 1, **counted(groups=1, seqs=1)}
         rows = yield Statement("groups_revision_change", params)
         return int(rows[0][0])
 

@@ -9,6 +9,8 @@ import pytest
 from tests.certificates import write_certificate
 from tests.transport.conftest import Serve, get, post, read_all, read_one, statuses
 
+from openpns.kit.networks import Networks
+
 SOON = 0.3
 """A timeout of a test, in s; the listener checks it four times in that time."""
 
@@ -223,6 +225,17 @@ def test_places_of_one_address_are_bounded(serve: Serve) -> None:
     other = served.connect()
     other.sendall(get("/a"))
     assert read_one(other)[0] == 200
+
+
+def test_places_of_a_trusted_proxy_are_not_bounded(serve: Serve) -> None:
+    served = serve(connections_per_address_max=1, trusted_proxies=Networks("127.0.0.0/8"))
+    busy = [served.connect() for _ in range(3)]
+    for connection in busy:
+        connection.sendall(get("/wait/1"))
+    served.wait_until(lambda: served.paths.waiting == 3)
+    served.go_on()
+    for connection in busy:
+        assert read_one(connection)[0] == 200
 
 
 # -- the stop -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from openpns.core import audit
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError, InternalError
 from openpns.kit import atomic_file
+from openpns.kit.private_file import check_private
 from openpns.storage.store import Statement, Store, Transaction, database_path
 
 VARIABLE: Final = "OPENPNS_MASTER_KEY"
@@ -35,7 +35,7 @@ def take_variable(environ: MutableMapping[str, str]) -> str | None:
     neither is set.
 
     Raises:
-        ConfigError: Both are set; the file cannot be read, or others than its owner and group can.
+        ConfigError: Both are set; the file cannot be read, or others can use it.
     """
     found = find_variable(environ)
     environ.pop(VARIABLE, None)
@@ -50,7 +50,7 @@ def find_variable(environ: Mapping[str, str]) -> str | None:
     if value is not None:
         raise ConfigError(f"{VARIABLE}, {FILE_VARIABLE}: set one of them")
     try:
-        return _read_private(Path(file), FILE_VARIABLE)
+        return _read_private(Path(file))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{FILE_VARIABLE}: cannot read {file} ({_reason(error)})") from None
 
@@ -62,7 +62,8 @@ async def open_secret_box(store: Store, url: str, variable: str | None) -> Secre
     key file, which is created for a new database. `variable` is what `find_variable` returns.
 
     Raises:
-        ConfigError: The master key is missing, malformed or another database's.
+        ConfigError: The master key is missing, malformed, another database's, or in a file that
+            others can read.
     """
     check = await _find_key_check(store)
     secret_box = _secret_box(url, variable, is_new=check is None)
@@ -140,7 +141,7 @@ def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
 
     def read() -> list[bytes]:
         try:
-            return read_master_keys(_read_private(file, "master key"), str(file))
+            return read_master_keys(_read_private(file), str(file))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"{file}: cannot read the master key ({_reason(error)}); put the file back, or set "
@@ -152,18 +153,14 @@ def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
     return SecretBox(read(), read)
 
 
-def _read_private(file: Path, name: str) -> str:
-    """Return the text of a file that others than its owner and group cannot use.
+def _read_private(file: Path) -> str:
+    """Return the text of a file with master keys.
 
     Raises:
-        ConfigError: They can.
+        ConfigError: Others can use the file.
     """
     with file.open(encoding="ascii") as opened:
-        if os.fstat(opened.fileno()).st_mode & stat.S_IRWXO:
-            raise ConfigError(
-                f"{name}: other users may use {file}; allowed is a file for its owner and group "
-                f"only: chmod o-rwx {file}"
-            )
+        check_private(file, opened.fileno(), "the master key")
         return opened.read()
 
 

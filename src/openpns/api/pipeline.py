@@ -42,7 +42,7 @@ UNKNOWN_KEY: Final = "(unknown)"
 
 
 class Api:
-    """Respond to requests, whatever carries them; the bounds are those of `server.config`."""
+    """Respond to requests, whatever carries them; the bounds are those of `server.settings`."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -14,10 +15,15 @@ from typing import IO, Any, Final
 from openpns.errors import ConfigError
 from openpns.groups.rows import COLUMNS, RawRow
 from openpns.kit import atomic_file
+from openpns.kit.plain_text import plain, plain_json, without_controls
 
 # All phones of a group are one field: the largest setting, 16 characters per phone.
 _FIELD_CHARS_MAX: Final = 16 * 1_000_000
 _OPTIONAL: Final = "groupId, groupName and remark"
+
+# What spreadsheets take for the beginning of a formula, also in its full-width form.
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_GUARD: Final = "'"
 
 
 @contextmanager
@@ -75,32 +81,65 @@ def form_of(file: str, form: str | None) -> str:
 
 
 @contextmanager
-def open_rows(source: IO[bytes], name: str, form: str = "csv") -> Iterator[Iterator[RawRow]]:
-    """Read an open file from its beginning, as "csv" or "jsonl"; see `read_csv` for errors."""
+def open_rows(
+    source: IO[bytes], name: str, form: str = "csv", *, is_guarded: bool = False
+) -> Iterator[Iterator[RawRow]]:
+    """Read an open file from its beginning, as "csv" or "jsonl"; see `read_csv` for errors.
+
+    With `is_guarded`, undo what `row_writer` did with `guard`.
+    """
     source.seek(0)
     if form == "jsonl":
         yield read_json_lines(source)
         return
     text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
     try:
-        yield read_csv(text, name)
+        rows = read_csv(text, name)
+        yield ((line, _unguarded(columns)) for line, columns in rows) if is_guarded else rows
     finally:
         text.detach()
 
 
-def row_writer(out: IO[str], form: str) -> Callable[[Sequence[str]], object]:
-    """Return a function that writes one row of COLUMNS, so that an import can read it."""
+def row_writer(
+    out: IO[str], form: str, *, guard: bool = False
+) -> Callable[[Sequence[str]], object]:
+    """Return a function that writes one row of COLUMNS, so that an import can read it.
+
+    Control characters are escaped in JSON, replaced in CSV; marks of the direction of writing only
+    on a terminal.
+
+    Args:
+        guard: Put ' before a cell of a CSV file that a spreadsheet would take for a formula.
+    """
     if form == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
-        return writer.writerow
+        clean = plain if out.isatty() else without_controls
+
+        def write_cells(row: Sequence[str]) -> None:
+            cells = map(clean, row)
+            writer.writerow(map(_guarded, cells) if guard else cells)
+
+        return write_cells
 
     def write(row: Sequence[str]) -> None:
         group: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
         group["phones"] = group["phones"].split(",") if group["phones"] else []
-        out.write(json.dumps(group, ensure_ascii=False) + "\n")
+        out.write(plain_json(json.dumps(group, ensure_ascii=False)) + "\n")
 
     return write
+
+
+def _guarded(cell: str) -> str:
+    """Put ' before a formula, and before one with ' already: then `_unguarded` is the inverse."""
+    return _GUARD + cell if _FORMULA.match(cell) else cell
+
+
+def _unguarded(columns: dict[str, str]) -> dict[str, str]:
+    return {
+        name: cell[1:] if cell.startswith(_GUARD) and _FORMULA.match(cell) else cell
+        for name, cell in columns.items()
+    }
 
 
 def read_json_lines(file: IO[bytes]) -> Iterator[RawRow]:

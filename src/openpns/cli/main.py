@@ -9,6 +9,7 @@ from openpns import __version__
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.lazy import LazyGroup
 from openpns.errors import OpenPNSError
+from openpns.kit.plain_text import plain
 
 
 @click.group(
@@ -37,7 +38,7 @@ from openpns.errors import OpenPNSError
             "diagnose.sign",
             "Print the signature of a request, or explain why one does not match.",
         ),
-        "verify": ("operator.verify", "Read and check every row of a database."),
+        "verify": ("operator.verify", "Check the schema and every row of a database."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -53,7 +54,7 @@ def main() -> None:
         # https://no-color.org: any value but an empty one. click itself does not look at it.
         cli(standalone_mode=True, color=False if os.environ.get("NO_COLOR") else None)
     except OpenPNSError as error:
-        click.echo(f"openpns: {error}", err=True)
+        click.echo(plain(f"openpns: {error}"), err=True)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("openpns"):

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from openpns import limits
+from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
     from openpns.client.config import ClientConfig
@@ -62,17 +63,20 @@ class ServerOptions(msgspec.Struct, frozen=True):
 
     @contextmanager
     def open(self) -> "Iterator[Client]":
-        """Open a client; its warnings about the clock are one line on stderr."""
+        """Open a client; each of its warnings is one line on stderr."""
         from openpns.client.http import Client
 
-        with clock_warning(), Client(**msgspec.structs.asdict(self)) as client:
+        with client_warnings(), Client(**msgspec.structs.asdict(self)) as client:
             yield client
 
     def async_client(self, retries: int) -> "AsyncClient":
-        """Return a client for concurrent requests."""
+        """Return a client for concurrent requests, after `open` has given its warnings."""
+        from openpns.client.config import PlainHttpWarning
         from openpns.client.http import AsyncClient
 
-        return AsyncClient(**msgspec.structs.asdict(self), retries=retries)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PlainHttpWarning)
+            return AsyncClient(**msgspec.structs.asdict(self), retries=retries)
 
 
 def add_options(*options: Callable[[Any], Any]) -> Callable[[CommandT], CommandT]:
@@ -107,15 +111,17 @@ def server_options(command: CommandT) -> CommandT:
 
 
 @contextmanager
-def clock_warning() -> Iterator[None]:
-    """Print a warning about a wrong clock as one line on stderr."""
+def client_warnings() -> Iterator[None]:
+    """Print each warning of a client as one line on stderr, once."""
+    from openpns.client.config import PlainHttpWarning
     from openpns.client.timestamps import ClockSkewWarning
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"openpns: {message}", err=True)
+        click.echo(plain(f"openpns: {message}"), err=True)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("once", ClockSkewWarning)
+        for kind in (ClockSkewWarning, PlainHttpWarning):
+            warnings.simplefilter("once", kind)
         warnings.showwarning = show
         yield
 

@@ -3,30 +3,35 @@
 import json
 import shlex
 import shutil
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
 import msgspec
 
+from openpns.kit.plain_text import plain, plain_json
+
 GAP: Final = "  "
 """The space between two columns."""
-
-_CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_DIRECTION_MARKS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_json(value: Any) -> None:
     """Print a struct, or a list of structs, as JSON."""
-    click.echo(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
+    click.echo(to_json(msgspec.to_builtins(value), indent=2))
+
+
+def to_json(
+    value: Any, indent: int | None = None, separators: tuple[str, str] | None = None
+) -> str:
+    """Return JSON that a terminal can show: the same value, with control characters escaped."""
+    return plain_json(json.dumps(value, ensure_ascii=False, indent=indent, separators=separators))
 
 
 def print_json_array(texts: Iterable[Any]) -> None:
     """Print a JSON array, each item on its own line as soon as it is there."""
     before = "["
     for text in texts:
-        click.echo(f"{before}\n  {json.dumps(text, ensure_ascii=False)}", nl=False)
+        click.echo(f"{before}\n  {to_json(text)}", nl=False)
         before = ","
     click.echo("[]" if before == "[" else "\n]")
 
@@ -42,11 +47,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: st
 def print_rows(
     columns: Sequence[str], rows: Sequence[Sequence[str]], before: Sequence[int] = ()
 ) -> list[int]:
-    """Print rows of a table, after the columns' names if they are the first rows.
+    """Print rows of a table as plain texts, after the columns' names if they are the first rows.
 
     Return the widths, for the next rows: they never become narrower.
     """
-    table = rows if before else [columns, *rows]
+    cells_of = [[plain(cell) for cell in row] for row in rows]
+    table = cells_of if before else [columns, *cells_of]
     wanted = [max(map(width, cells)) for cells in zip(*table, strict=True)]
     widths = [max(*both) for both in zip(wanted, before, strict=True)] if before else wanted
     for row in table:
@@ -84,16 +90,6 @@ def cut(text: str, cells_max: int) -> str:
             break
         shown += grapheme
     return shown + "…"
-
-
-def plain(text: str) -> str:
-    """Replace characters that move the cursor, change colours or the direction of writing."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        "\ufffd" if unicodedata.category(char) in _CONTROL or char in _DIRECTION_MARKS else char
-        for char in text
-    )
 
 
 def format_curl(url: str, headers: Mapping[str, str], body: str) -> str:

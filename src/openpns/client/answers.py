@@ -12,9 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from openpns.client.requests import Request, ResultT
-from openpns.errors import AnswerUnreadable, error_of_answer
+from openpns.errors import WIRE_ERRORS, AnswerUnreadable, UnknownCode, WireError
+from openpns.kit.plain_text import brief
 
 _REDIRECTS: Final = range(300, 400)
+_TEXT_CHARS_MAX: Final = 1000
+"""Of a server's text in an error."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -23,7 +26,7 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     """Names in lower case."""
-    content: bytes
+    content: bytes | bytearray
 
     def __repr__(self) -> str:
         return f"Response({self.status}, {len(self.content)} bytes)"
@@ -41,11 +44,11 @@ def read_result(request: Request[ResultT], response: Response) -> ResultT:
         "http_status": response.status,
         "server_time": date,
         "retry_after_s": _retry_after_s(response.headers.get("retry-after"), date),
-        "request_id": response.headers.get("x-request-id"),
+        "request_id": _text(response.headers.get("x-request-id")) or None,
     }
     envelope = _envelope(response.content)
     if envelope is not None and envelope["code"] != 0:
-        raise error_of_answer(envelope, action=request.action, **facts)
+        raise _error(envelope, request.action, facts)
     is_envelope = envelope is not None
     if envelope is not None:
         try:
@@ -57,13 +60,36 @@ def read_result(request: Request[ResultT], response: Response) -> ResultT:
     raise AnswerUnreadable(request.action, why, **facts)
 
 
-def _envelope(content: bytes) -> dict[str, Any] | None:
+def _envelope(content: bytes | bytearray) -> dict[str, Any] | None:
     """Return the envelope, whose code is an integer; None if the content is not one."""
     try:
         envelope = msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return envelope if type(envelope.get("code")) is int else None
+
+
+def _error(envelope: dict[str, Any], action: str, facts: dict[str, Any]) -> WireError:
+    """Return the error of an envelope whose code is not 0, with the facts of its response.
+
+    Its texts can go to a terminal or a log: they are plain and not long.
+    """
+    code, msg = envelope["code"], _text(envelope.get("msg"))
+    kind = WIRE_ERRORS.get(code, UnknownCode)
+    if kind.http_status != facts["http_status"]:
+        below = {error.http_status: error for error in kind.__subclasses__()}
+        kind = below.get(facts["http_status"], kind)
+    error = kind(msg.removeprefix(kind.text).removeprefix(": "))
+    error.code, error.msg, error.answer, error.action = code, msg or error.msg, envelope, action
+    for name, fact in facts.items():
+        setattr(error, name, fact)
+    error.request_id = _text(envelope.get("requestId")) or error.request_id
+    return error
+
+
+def _text(value: Any) -> str:
+    """Return a value of a server as plain text of bounded length; empty for None."""
+    return "" if value is None else brief(str(value), _TEXT_CHARS_MAX)
 
 
 def _why_unreadable(response: Response, *, is_envelope: bool) -> str:

@@ -3,9 +3,12 @@
 A secret is wrapped before anything can fail, so that no frame of a traceback holds it in clear.
 """
 
+import math
 import os
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,16 +16,48 @@ import msgspec
 from platformdirs.unix import Unix
 
 from openpns.errors import ConfigError
+from openpns.kit.private_file import check_private
 from openpns.protocol import signing
 from openpns.protocol.headers import PATH
 
 TIMEOUT_S: Final = 30.0
+DEADLINE_S: Final = 300.0
+RESPONSE_BYTES_MAX: Final = 256 * 1024 * 1024
+"""More than the largest page by default: 1000 groups of 10 000 phones have up to 164 MB."""
+CLOCK_SKEW_S_MAX: Final = 300.0
 RETRIES: Final = 2
 DEFAULT_PROFILE: Final = "default"
 
 _REQUIRED: Final = ("base_url", "access_key", "access_secret")
-_KEYS: Final = (*_REQUIRED, "algorithm", "retry_writes")
+_TEXTS: Final = (*_REQUIRED, "algorithm", "retry_writes")
 _SWITCH: Final = {"true": True, "false": False}
+
+
+class _Number(msgspec.Struct, frozen=True):
+    """A setting that is a number: its default and its bounds."""
+
+    default: float
+    at_least: float
+    at_most: float
+    unit: str
+
+    @property
+    def allowed(self) -> str:
+        return f"allowed is a number of {self.unit} from {self.at_least:g} to {self.at_most:.0f}"
+
+
+_DAY_S: Final = 86_400
+_NUMBERS: Final = {
+    "timeout_s": _Number(TIMEOUT_S, 0.001, _DAY_S, "seconds"),
+    "deadline_s": _Number(DEADLINE_S, 0.001, _DAY_S, "seconds"),
+    "response_bytes_max": _Number(RESPONSE_BYTES_MAX, 1, 2**40, "bytes"),
+    "clock_skew_s_max": _Number(CLOCK_SKEW_S_MAX, 0, 10**9, "seconds"),
+}
+_KEYS: Final = (*_TEXTS, *_NUMBERS)
+
+
+class PlainHttpWarning(UserWarning):
+    """Requests go to another machine by plain HTTP: anybody on the way can read and change them."""
 
 
 class Secret:
@@ -41,6 +76,14 @@ class Secret:
         return "Secret(…)"
 
 
+_TYPES: Final[dict[str, type | UnionType]] = {
+    **dict.fromkeys(_TEXTS, str),
+    "access_secret": Secret,
+    **dict.fromkeys(_NUMBERS, int | float),
+}
+"""Of the settings in a profile."""
+
+
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a client, as in `openpns.Client`; `url` is the whole URL of the API."""
 
@@ -49,8 +92,17 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     access_secret: Secret
     algorithm: str = "md5"
     timeout_s: float = TIMEOUT_S
+    deadline_s: float = DEADLINE_S
+    response_bytes_max: int = RESPONSE_BYTES_MAX
+    clock_skew_s_max: float = CLOCK_SKEW_S_MAX
     retries: int = RETRIES
     retry_writes: bool = True
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether requests go to another machine by plain HTTP."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
 
 
 def load_config(
@@ -60,7 +112,10 @@ def load_config(
     *,
     algorithm: str | None = None,
     profile: str | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float | None = None,
+    deadline_s: float | None = None,
+    response_bytes_max: int | None = None,
+    clock_skew_s_max: float | None = None,
     retries: int = RETRIES,
     retry_writes: bool | None = None,
 ) -> ClientConfig:
@@ -74,10 +129,10 @@ def load_config(
     access_secret = _wrapped(access_secret)
     found = _from_environ()
     switch = None if retry_writes is None else str(retry_writes).lower()
-    arguments = (base_url, access_key, access_secret, algorithm, switch)
-    found |= {
-        name: given for name, given in zip(_KEYS, arguments, strict=True) if given is not None
-    }
+    texts = (base_url, access_key, access_secret, algorithm, switch)
+    numbers = (timeout_s, deadline_s, response_bytes_max, clock_skew_s_max)
+    arguments = zip(_KEYS, (*texts, *numbers), strict=True)
+    found |= {name: given for name, given in arguments if given is not None}
     name = profile or _profile_name()
     if name is not None or any(key not in found for key in _REQUIRED):
         found = load_profile(name) | found
@@ -87,8 +142,6 @@ def load_config(
         raise ConfigError(f"algorithm: allowed are {', '.join(signing.SCHEMES)}")
     if found.get("retry_writes", "true") not in _SWITCH:
         raise ConfigError("retry_writes: allowed are true and false")
-    if not timeout_s > 0:
-        raise ConfigError("timeout_s: allowed is a number of seconds above 0")
     if retries < 0:
         raise ConfigError("retries: allowed is 0 or more")
     return ClientConfig(
@@ -96,7 +149,10 @@ def load_config(
         access_key=_checked("access_key", found["access_key"]),
         access_secret=_checked("access_secret", found["access_secret"]),
         algorithm=chosen,
-        timeout_s=timeout_s,
+        timeout_s=_number("timeout_s", found),
+        deadline_s=_number("deadline_s", found),
+        response_bytes_max=int(_number("response_bytes_max", found)),
+        clock_skew_s_max=_number("clock_skew_s_max", found),
         retries=retries,
         retry_writes=_SWITCH[found.get("retry_writes", "true")],
     )
@@ -130,6 +186,14 @@ def host_and_path(url: str) -> tuple[str, str]:
     return sent.netloc.decode(), sent.raw_path.decode()
 
 
+def _is_loopback(host: str) -> bool:
+    """Return whether a host of a URL is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def config_file() -> Path:
     """Return the path of the configuration file: in XDG_CONFIG_HOME or ~/.config, on any system.
 
@@ -143,12 +207,13 @@ def config_file() -> Path:
 
 
 def load_profile(name: str | None) -> dict[str, Any]:
-    """Return the settings of a profile: texts, and a `Secret` as access_secret.
+    """Return the settings of a profile: texts, numbers, and a `Secret` as access_secret.
 
     `name` is None for OPENPNS_PROFILE or "default"; a default profile may be missing.
 
     Raises:
-        ConfigError: The file is not TOML, or has no such profile or setting.
+        ConfigError: The file is not TOML, has no such profile or setting, or holds a secret that
+            others can read.
     """
     name = name or _profile_name()
     file = config_file()
@@ -165,10 +230,13 @@ def load_profile(name: str | None) -> dict[str, Any]:
     if isinstance(switch, bool):
         profile = profile | {"retry_writes": str(switch).lower()}
     for key, value in profile.items():
-        if key not in _KEYS or not isinstance(value, str | Secret):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (
+            is_number if key in _NUMBERS else key in _TEXTS and isinstance(value, str | Secret)
+        ):
             raise ConfigError(
                 f"{file}: profile {name or DEFAULT_PROFILE}: {key}: allowed are the texts "
-                f"{', '.join(_KEYS)}"
+                f"{', '.join(_TEXTS)} and the numbers {', '.join(_NUMBERS)}"
             )
     return profile
 
@@ -201,6 +269,18 @@ def _require(found: dict[str, Any], profile: str | None) -> None:
         )
 
 
+def _number(name: str, found: dict[str, Any]) -> float:
+    """Return a number that was given as one or as a text, or its default."""
+    number = _NUMBERS[name]
+    try:
+        value = float(found.get(name, number.default))
+    except (ValueError, OverflowError):
+        value = math.nan
+    if not number.at_least <= value <= number.at_most:
+        raise ConfigError(f"{name}: {number.allowed}")
+    return value
+
+
 def _checked(name: str, value: Any) -> Any:
     """Return a setting that can be sent in a header."""
     problem = _problem(value.reveal() if isinstance(value, Secret) else value)
@@ -222,7 +302,7 @@ def _problem(text: str) -> str | None:
 def _read(file: Path) -> dict[str, Any]:
     """Return the file's profiles with wrapped secrets; none if there is no file."""
     try:
-        return {name: _with_secret(table) for name, table in _parse(file).items()}
+        return _parse(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -234,7 +314,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _parse(file: Path) -> dict[str, Any]:
-    return tomllib.loads(file.read_text("utf-8"))
+    with file.open("rb") as opened:
+        profiles = {name: _with_secret(table) for name, table in tomllib.load(opened).items()}
+        if any(isinstance(table, dict) and "access_secret" in table for table in profiles.values()):
+            check_private(file, opened.fileno(), "an access secret")
+    return profiles
 
 
 def _with_secret(table: Any) -> Any:

@@ -8,6 +8,7 @@ No variable here shows a body in its repr: error trackers store tracebacks with 
 
 import random
 import secrets
+import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -46,6 +47,8 @@ class Send(msgspec.Struct, frozen=True):
 
     headers: dict[str, str]
     content: bytes
+    deadline: float
+    """When the response must be complete, by time.monotonic()."""
 
     def __repr__(self) -> str:
         return f"Send({len(self.content)} bytes)"
@@ -63,20 +66,27 @@ Exchange: TypeAlias = Generator[Send | Wait, Response | None, ResultT]
 class Exchanger:
     """Exchange requests for results: what a client knows from one request to the next.
 
-    `jitter` returns a number from 0 to 1, which spreads the retries of many clients.
+    Args:
+        jitter: Returns a number from 0 to 1, which spreads the retries of many clients.
+        monotonic: The clock of deadlines, in seconds.
     """
 
     def __init__(
-        self, config: ClientConfig, clock: Clock, jitter: Callable[[], float] = random.random
+        self,
+        config: ClientConfig,
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self._timestamps = Timestamps(clock)
+        self._timestamps = Timestamps(clock, round(config.clock_skew_s_max * 1000))
         self._jitter = jitter
-        self._host_and_path = ("", "")
+        self._monotonic = monotonic
+        is_hmac = config.algorithm == HMAC_SHA256
+        self._host_and_path = host_and_path(config.url) if is_hmac else ("", "")
         """What the HMAC scheme signs besides."""
-        if config.algorithm == HMAC_SHA256:
-            self._host_and_path = host_and_path(config.url)
-        self._is_openpns = False
+        # Another server refuses the scheme, so it carries nothing out.
+        self._is_openpns = is_hmac
         """Whether a response has shown that the server is openpns, which knows clientToken."""
 
     def exchange(self, request: Request[ResultT]) -> Exchange[ResultT]:
@@ -88,10 +98,10 @@ class Exchanger:
             WireError: The server refused the request.
             TransportError: There was no response, or none that can be read.
         """
-        content = Send({}, _encode(request))
+        unsigned = self._unsigned(request)
         unknown: list[WireError | TransportError] = []
         try:
-            result = yield from self._attempts(request, content, unknown)
+            result = yield from self._attempts(request, unsigned, unknown)
         except (WireError, TransportError) as error:
             if not unknown or error is unknown[0] or _is_response_to_token(error):
                 raise
@@ -102,10 +112,10 @@ class Exchanger:
 
     def sign(self, request: Request[Any]) -> Send:
         """Return a request signed with the time now."""
-        return self._sign(request.action, _encode(request), self._timestamps.next())
+        return self._sign(request.action, self._unsigned(request), self._timestamps.next())
 
     def _attempts(
-        self, request: Request[ResultT], content: Send, unknown: list[WireError | TransportError]
+        self, request: Request[ResultT], unsigned: Send, unknown: list[WireError | TransportError]
     ) -> Exchange[ResultT]:
         """Send a request until it has a result or must not be sent again.
 
@@ -116,11 +126,11 @@ class Exchanger:
         while True:
             ts = self._timestamps.next()
             try:
-                response = yield self._sign(request.action, content.content, ts)
+                response = yield self._sign(request.action, unsigned, ts)
                 assert response is not None
                 return read_result(request, response)
             except TimestampExpired as error:
-                if is_corrected or not self._timestamps.correct(error.server_time, ts):
+                if is_corrected or not self._learn_time(error, ts):
                     raise
                 is_corrected = True
             except (WireError, TransportError) as error:
@@ -129,18 +139,19 @@ class Exchanger:
                 if is_unknown:
                     unknown.append(error)
                 wait_s = self._wait_s(error, request, failures)
-                if wait_s is None:
+                if wait_s is None or self._monotonic() + wait_s >= unsigned.deadline:
                     raise
                 yield Wait(wait_s)
-                if is_unknown and not (yield from self._ask_is_openpns()):
+                if is_unknown and not (yield from self._ask_is_openpns(unsigned.deadline)):
                     raise
 
-    def _ask_is_openpns(self) -> Exchange[bool]:
+    def _ask_is_openpns(self, deadline: float) -> Exchange[bool]:
         """Return whether the server is openpns; send getLimits, once, if that is not known yet."""
         if not self._is_openpns:
             request = get_limits()
+            unsigned = Send({}, _encode(request), deadline)
             try:
-                response = yield self.sign(request)
+                response = yield self._sign(request.action, unsigned, self._timestamps.next())
                 assert response is not None
                 read_result(request, response)
                 self._is_openpns = True
@@ -148,16 +159,40 @@ class Exchanger:
                 return False
         return True
 
-    def _sign(self, action: str, content: bytes, ts: int) -> Send:
+    def _learn_time(self, error: TimestampExpired, refused_ts: int) -> bool:
+        """Learn the server's time from a refusal; return whether to try again.
+
+        Whoever can set a response's Date could otherwise get a signature for any time.
+        """
+        if error.server_time is None:
+            return False
+        if self.config.is_exposed:
+            error.hint = self._timestamps.why_not_learnt(
+                error.server_time, "does not take the time from a response by plain HTTP"
+            )
+            return False
+        if self._timestamps.correct(error.server_time, refused_ts):
+            return True
+        error.hint = self._timestamps.why_not_learnt(
+            error.server_time,
+            f"corrects at most {self.config.clock_skew_s_max:g} s (clock_skew_s_max)",
+        )
+        return False
+
+    def _unsigned(self, request: Request[Any]) -> Send:
+        return Send({}, _encode(request), self._monotonic() + self.config.deadline_s)
+
+    def _sign(self, action: str, unsigned: Send, ts: int) -> Send:
         config = self.config
         secret = config.access_secret.reveal()
-        key = config.access_key
-        if config.algorithm != HMAC_SHA256:
-            return Send(signed_headers(key, action, ts, content, secret, config.algorithm), content)
-        host, path = self._host_and_path
-        nonce = secrets.token_urlsafe(_NONCE_BYTES)
-        headers = hmac_headers(key, action, ts, nonce, content, secret, host=host, path=path)
-        return Send(headers, content)
+        content, key = unsigned.content, config.access_key
+        if config.algorithm == HMAC_SHA256:
+            host, path = self._host_and_path
+            nonce = secrets.token_urlsafe(_NONCE_BYTES)
+            headers = hmac_headers(key, action, ts, nonce, content, secret, host=host, path=path)
+        else:
+            headers = signed_headers(key, action, ts, content, secret, config.algorithm)
+        return Send(headers, content, unsigned.deadline)
 
     def _wait_s(
         self, error: WireError | TransportError, request: Request[Any], failures: int

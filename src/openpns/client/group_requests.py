@@ -72,7 +72,7 @@ def find_groups(
 
     def read_first(envelope: dict[str, Any]) -> GroupPage:
         page = _read_cursor_page(envelope)
-        return GroupPage(page.groups, page.total, page.total_is_bounded)
+        return GroupPage(page.groups, page.total, total_is_bounded=page.total_is_bounded)
 
     def read_later(envelope: dict[str, Any]) -> GroupPage:
         page = _read_page(envelope)
@@ -308,7 +308,7 @@ def _fields(group: _WireGroup) -> tuple[str, str, list[str], str, str]:
 def _read_page(envelope: dict[str, Any]) -> GroupPage:
     page = _read_data(envelope, _WirePage)
     groups = [Group(*_fields(group)) for group in page.groups]
-    return GroupPage(groups, page.total, page.total_is_bounded)
+    return GroupPage(groups, page.total, total_is_bounded=page.total_is_bounded)
 
 
 def _read_any_page(envelope: dict[str, Any]) -> GroupPage:
@@ -316,7 +316,7 @@ def _read_any_page(envelope: dict[str, Any]) -> GroupPage:
     after = _read_data(envelope, _WireNext).next
     if after is UNSET:
         return page
-    return CursorPage(page.groups, page.total, page.total_is_bounded, after)
+    return CursorPage(page.groups, page.total, after, total_is_bounded=page.total_is_bounded)
 
 
 def _read_cursor_page(envelope: dict[str, Any]) -> CursorPage:

@@ -39,7 +39,13 @@ class GroupDetails(Group, frozen=True):
         return f"GroupDetails(group_id={self.group_id!r}, name={self.name!r}, count={self.count})"
 
 
-class GroupPage(msgspec.Struct, frozen=True):
+class _Total(msgspec.Struct, frozen=True, kw_only=True):
+    """What else a page says of its total; by keyword, so that `next` stays in its place."""
+
+    total_is_bounded: bool = False
+
+
+class GroupPage(_Total, frozen=True):
     """A page of number groups; `total` counts all groups that match, not only those of the page.
 
     A search counts up to 10 000; `total_is_bounded` says that there are more.
@@ -47,13 +53,12 @@ class GroupPage(msgspec.Struct, frozen=True):
 
     groups: list[Group]
     total: int
-    total_is_bounded: bool = False
 
 
 class CursorPage(GroupPage, frozen=True):
     """A page of number groups; `next` is the `after` of the next page, None on the last one."""
 
-    next: str | None = None
+    next: str | None
 
 
 class Filters(msgspec.Struct, frozen=True):

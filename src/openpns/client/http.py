@@ -1,16 +1,20 @@
 """`Client` and `AsyncClient`: the I/O around `openpns.client.exchange`, with httpx2."""
 
+import re
 import time
-from typing import Final, Generic, Self, TypeVar
+import warnings
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, Generic, Self, TypeVar
 
 import httpx2
 
 from openpns import __version__
 from openpns.client.account_requests import Limit, get_limits
 from openpns.client.answers import Response
-from openpns.client.config import RETRIES, TIMEOUT_S, ClientConfig, Secret, load_config
+from openpns.client.config import RETRIES, ClientConfig, PlainHttpWarning, Secret, load_config
 from openpns.client.exchange import Exchange, Exchanger, Send, Wait
 from openpns.client.groups import AsyncGroups, Groups
+from openpns.client.receive import BoundExceededError, receive, receive_async
 from openpns.client.requests import Request
 from openpns.clock import now_ms
 from openpns.errors import (
@@ -21,6 +25,7 @@ from openpns.errors import (
     ConnectionLost,
     TransportError,
 )
+from openpns.kit.plain_text import brief
 
 ResultT = TypeVar("ResultT")
 TransportT = TypeVar("TransportT")
@@ -32,12 +37,18 @@ _FAILURES: Final[tuple[tuple[type[httpx2.HTTPError], type[TransportError], str],
     (httpx2.ProxyError, ConnectFailed, "the proxy refused the connection"),
     (httpx2.UnsupportedProtocol, ConnectFailed, "the URL cannot be used"),
     (httpx2.TimeoutException, AnswerTooLate, "no response in time"),
-    (httpx2.DecodingError, AnswerUnreadable, "the response's compression is damaged"),
+    (httpx2.DecodingError, AnswerUnreadable, "the response cannot be decoded"),
     (httpx2.HTTPError, ConnectionLost, "the connection was lost"),
 )
 """What httpx2's errors mean; the first class that matches counts."""
 
-_USER_AGENT: Final = {"User-Agent": f"openpns/{__version__} httpx2/{httpx2.__version__}"}
+_HEADERS: Final = {
+    "User-Agent": f"openpns/{__version__} httpx2/{httpx2.__version__}",
+    "Accept-Encoding": "identity",
+}
+_WHY_CHARS_MAX: Final = 300
+_MANY_DIGITS: Final = re.compile(r"[0-9]{5,}")
+"""Such as a phone: httpx2's errors quote what they cannot read."""
 
 
 class _BaseClient(Generic[TransportT]):
@@ -50,7 +61,12 @@ class _BaseClient(Generic[TransportT]):
         base_url: Such as `https://pns.example.com`; with a path, the whole URL of the API.
         algorithm: "md5" (the default), "sha256", or "hmac-sha256", which only openpns knows.
         profile: The name of a profile; OPENPNS_PROFILE or "default" if None.
-        timeout_s: The longest wait for a connection, for sending, and for a part of the response.
+        timeout_s: The longest wait for a connection, for sending, and for a part of the response;
+            30 if None.
+        deadline_s: The longest time for a request with all its attempts; 300 if None.
+        response_bytes_max: A larger response is not read; 256 MiB if None.
+        clock_skew_s_max: How far this machine's clock may be wrong for the client to correct it by
+            the server's; 300 if None, 0 to never correct it.
         retries: How often a request is sent again, if that cannot carry out a write twice.
         retry_writes: Send a write again after its response was lost, if the server is openpns,
             which carries it out at most once (the default).
@@ -58,6 +74,9 @@ class _BaseClient(Generic[TransportT]):
 
     Raises:
         ConfigError: A setting is missing or not allowed.
+
+    Warns:
+        PlainHttpWarning: `base_url` is plain HTTP to another machine, and no transport is given.
     """
 
     def __init__(
@@ -68,7 +87,10 @@ class _BaseClient(Generic[TransportT]):
         *,
         algorithm: str | None = None,
         profile: str | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
+        deadline_s: float | None = None,
+        response_bytes_max: int | None = None,
+        clock_skew_s_max: float | None = None,
         retries: int = RETRIES,
         retry_writes: bool | None = None,
         transport: TransportT | None = None,
@@ -82,23 +104,30 @@ class _BaseClient(Generic[TransportT]):
             algorithm=algorithm,
             profile=profile,
             timeout_s=timeout_s,
+            deadline_s=deadline_s,
+            response_bytes_max=response_bytes_max,
+            clock_skew_s_max=clock_skew_s_max,
             retries=retries,
             retry_writes=retry_writes,
         )
         self._url = _parse_url(config.url)
         self._exchanger = Exchanger(config, now_ms)
-        self._open(config.timeout_s, transport)
+        if config.is_exposed and transport is None:
+            warnings.warn(
+                f"{config.url} is plain HTTP to another machine: anybody on the way can read phone "
+                "numbers and change requests; use https",
+                PlainHttpWarning,
+                stacklevel=2,
+            )
+        self._open(transport)
 
     @property
     def config(self) -> ClientConfig:
         """The client's settings; `access_secret.reveal()` returns the secret."""
         return self._exchanger.config
 
-    def _open(self, timeout_s: float, transport: TransportT | None) -> None:
+    def _open(self, transport: TransportT | None) -> None:
         raise NotImplementedError
-
-    def _build(self, http: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:
-        return http.build_request("POST", self._url, content=step.content, headers=step.headers)
 
     def __repr__(self) -> str:
         """Return a text without the secret; also if `__init__` failed."""
@@ -115,8 +144,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
 
     __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
-    def _open(self, timeout_s: float, transport: httpx2.BaseTransport | None) -> None:
-        self._http = httpx2.Client(timeout=timeout_s, transport=transport, headers=_USER_AGENT)
+    def _open(self, transport: httpx2.BaseTransport | None) -> None:
+        self._http = httpx2.Client(transport=transport, **http_options())
         self.groups = Groups(self)
 
     def send(self, request: Request[ResultT]) -> ResultT:
@@ -132,8 +161,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
                 time.sleep(step.seconds)
                 continue
             try:
-                drive.answered(self._http.send(self._build(self._http, step)))
-            except httpx2.HTTPError as error:
+                drive.answered(receive(self._http, self._url, step, self.config))
+            except (httpx2.HTTPError, BoundExceededError) as error:
                 drive.failed(error)
         return drive.result
 
@@ -161,8 +190,8 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
 
     __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
-    def _open(self, timeout_s: float, transport: httpx2.AsyncBaseTransport | None) -> None:
-        self._http = httpx2.AsyncClient(timeout=timeout_s, transport=transport, headers=_USER_AGENT)
+    def _open(self, transport: httpx2.AsyncBaseTransport | None) -> None:
+        self._http = httpx2.AsyncClient(transport=transport, **http_options())
         self.groups = AsyncGroups(self)
 
     async def send(self, request: Request[ResultT]) -> ResultT:
@@ -175,8 +204,8 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                drive.answered(await self._http.send(self._build(self._http, step)))
-            except httpx2.HTTPError as error:
+                drive.answered(await receive_async(self._http, self._url, step, self.config))
+            except (httpx2.HTTPError, BoundExceededError) as error:
                 drive.failed(error)
         return drive.result
 
@@ -193,6 +222,12 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def http_options() -> dict[str, Any]:
+    """Return the options of both kinds of httpx2 clients: no compression and no cookies."""
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return {"headers": _HEADERS, "cookies": no_cookies}
 
 
 def _parse_url(url: str) -> httpx2.URL:
@@ -224,19 +259,21 @@ class _Drive(Generic[ResultT]):
             self.result = stop.value
             return None
 
-    def answered(self, response: httpx2.Response) -> None:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        self._response = Response(response.status_code, headers, response.content)
+    def answered(self, response: Response) -> None:
+        self._response = response
 
-    def failed(self, error: httpx2.HTTPError) -> None:
+    def failed(self, error: httpx2.HTTPError | BoundExceededError) -> None:
         self._failure = _failure(self._action, error)
 
 
-def _failure(action: str, error: httpx2.HTTPError) -> TransportError:
+def _failure(action: str, error: httpx2.HTTPError | BoundExceededError) -> TransportError:
     """Return what an error of httpx2 means.
 
     That error is not the cause: its frames hold the body.
     """
+    if isinstance(error, BoundExceededError):
+        return error.kind(action, error.why, http_status=error.http_status)
     why = ": ".join(filter(None, (type(error).__name__, str(error))))
+    why = _MANY_DIGITS.sub("…", brief(why, _WHY_CHARS_MAX))
     ours, what = next((ours, what) for theirs, ours, what in _FAILURES if isinstance(error, theirs))
     return ours(action, f"{what} ({why})")

@@ -27,8 +27,9 @@ class Timestamps:
     one for a copy of the first.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, skew_ms_max: int) -> None:
         self._clock = clock
+        self._skew_ms_max = skew_ms_max
         self._lock = threading.Lock()
         self._skew_ms = 0
         self._last_ms = 0
@@ -50,26 +51,48 @@ class Timestamps:
         """Learn the server's time from a response with code 1004; return whether to try again.
 
         Another thread may have corrected the time while the request was in flight. Then nothing
-        changes, but the request may be sent again.
+        changes, but the request may be sent again. A skew of more than `skew_ms_max` is not learnt.
         """
         if server_time is None:
             return False
-        server_ms = int(server_time.timestamp() * 1000)
+        server_ms = _ms(server_time)
         if abs(server_ms - refused_ts) < _SKEW_MS_MIN:
             return False
         with self._lock:
             skew_ms = server_ms - self._clock()
+            if abs(skew_ms) > self._skew_ms_max:
+                return False
             is_new = abs(skew_ms - self._skew_ms) >= _SKEW_MS_MIN
             self._skew_ms = skew_ms
             if self._last_ms - server_ms >= _SKEW_MS_MIN:
                 self._taken = frozenset(ts for ts in self._recent if ts >= server_ms)
                 self._last_ms = server_ms - 1
         if is_new and abs(skew_ms) >= _SKEW_MS_MIN:
-            side = "behind" if skew_ms > 0 else "ahead of"
             warnings.warn(
-                f"this machine's clock is {abs(skew_ms) / 1000:.0f} s {side} the server's clock; "
+                f"this machine's clock is {_describe(skew_ms)} the server's clock; "
                 "this client corrects its own time: synchronise the machine's clock",
                 ClockSkewWarning,
                 stacklevel=2,
             )
         return True
+
+    def why_not_learnt(self, server_time: datetime, rule: str) -> str | None:
+        """Return what to do about a skew that a rule of the client forbids to learn; None for none.
+
+        `rule` follows "this client".
+        """
+        skew_ms = _ms(server_time) - self._clock()
+        if abs(skew_ms) < _SKEW_MS_MIN:
+            return None
+        return (
+            f"this machine's clock is {_describe(skew_ms)} the server's clock, and this client "
+            f"{rule}: synchronise the machine's clock"
+        )
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
+def _describe(skew_ms: int) -> str:
+    return f"{abs(skew_ms) / 1000:.0f} s {'behind' if skew_ms > 0 else 'ahead of'}"

@@ -23,6 +23,8 @@ from openpns.client.config import DEFAULT_PROFILE, ClientConfig, Secret, config_
 from openpns.client.exchange import Exchanger, Send
 from openpns.client.group_requests import list_groups
 from openpns.client.group_types import GroupPage
+from openpns.client.http import http_options
+from openpns.client.receive import BoundExceededError, receive
 from openpns.client.requests import RawRequest
 from openpns.clock import now_ms
 from openpns.errors import OpenPNSError, WireError
@@ -77,9 +79,12 @@ class Doctor:
 
     def _check_settings(self) -> str:
         try:
-            self._config = config = load_config(**self._given)
+            found = load_config(**self._given)
         except errors.ConfigError as error:
             raise StepFailed(error, "Set it; see openpns doctor --help.") from None
+        self._config = config = msgspec.structs.replace(
+            found, timeout_s=_TIMEOUT_S, deadline_s=_TIMEOUT_S
+        )
         parts = urlsplit(config.url)
         self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         self._find_proxy(parts.scheme)
@@ -88,7 +93,15 @@ class Doctor:
         return (
             f"{config.url} {source['base_url']}; access key {config.access_key} "
             f"{source['access_key']}; {secret} {source['access_secret']}; {config.algorithm}"
+            f"{self._exposure(parts.scheme)}"
         )
+
+    def _exposure(self, scheme: str) -> str:
+        if scheme == "http" and self._proxy:
+            return "; plain HTTP: the proxy, and anybody on the way, can read and change requests"
+        if self._config.is_exposed:
+            return "; plain HTTP: anybody on the way can read and change requests"
+        return ""
 
     def _source(self, name: str) -> str:
         if self._given.get(name):
@@ -160,7 +173,8 @@ class Doctor:
 
     def _check_http(self) -> str:
         begun_s = time.time()
-        response = self._post(Send({"Content-Type": "application/json"}, b"{}"))
+        ends = time.monotonic() + _TIMEOUT_S
+        response = self._post(Send({"Content-Type": "application/json"}, b"{}", ends))
         middle_s = (begun_s + time.time()) / 2
         found = f"HTTP {response.status}"
         try:
@@ -253,15 +267,16 @@ class Doctor:
             raise StepFailed(error, _SERVER_ADVICE) from None
 
     def _post(self, step: Send) -> Response:
+        url = httpx2.URL(self._config.url)
         try:
-            with httpx2.Client(timeout=_TIMEOUT_S) as http:
-                response = http.post(self._config.url, content=step.content, headers=step.headers)
+            with httpx2.Client(**http_options()) as http:
+                return receive(http, url, step, self._config)
+        except BoundExceededError as error:
+            failure = error.kind(_ACTION, error.why)
         except httpx2.HTTPError as error:
-            why = f"no response ({type(error).__name__})"
-            advice = "Check that the port in base_url speaks HTTP, and whether it needs TLS."
-            raise StepFailed(errors.ConnectionLost(_ACTION, why), advice) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, response.content)
+            failure = errors.ConnectionLost(_ACTION, f"no response ({type(error).__name__})")
+        advice = "Check that the port in base_url speaks HTTP, and whether it needs TLS."
+        raise StepFailed(failure, advice)
 
 
 def _expiry(certificate: Any) -> str:

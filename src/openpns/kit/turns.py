@@ -90,7 +90,8 @@ class Places:
         what: What the work is, in the plural, for the error text.
         at_once_max: Work in flight of all owners.
         per_owner_max: Work in flight of one owner.
-        waiting_per_owner_max: Work of one owner that waits; more is refused.
+        waiting_per_owner_max: Work of one owner that waits; more is refused. Any number waits
+            without an owner ("").
         timeout_s: How long work waits for its place at most.
     """
 
@@ -125,7 +126,7 @@ class Places:
         if self._has_place(owner):
             self._hold(owner)
             return
-        if self._queue.count(owner) >= self._waiting_per_owner_max:
+        if owner and self._queue.count(owner) >= self._waiting_per_owner_max:
             raise Overloaded(
                 f"this customer has {self._waiting_per_owner_max} {self._what} waiting already; "
                 "nothing was written"

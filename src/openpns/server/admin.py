@@ -15,8 +15,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from openpns.api.counters import read_total
 from openpns.api.metrics import CounterCollector
 from openpns.errors import MethodNotAllowed, WireError
-from openpns.server.config import Settings
 from openpns.server.readiness import Readiness
+from openpns.server.settings import Settings
 from openpns.transport.listener import Bounds, Listener
 from openpns.transport.messages import Reply, Request
 

@@ -25,7 +25,7 @@ from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.kit.networks import Networks
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds, StorageUsage
 from openpns.storage.store import Store
@@ -128,6 +128,7 @@ class Application:
         )
         self._services = services
         self._tasks.append(asyncio.create_task(_clean(services)))
+        self._tasks.append(asyncio.create_task(_truncate_log(store)))
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
         self._tasks.append(asyncio.create_task(_seal(store)))
         request_log = RequestLog(
@@ -164,10 +165,7 @@ class Application:
 
 
 async def _clean(services: Services) -> None:
-    """Delete expired rows, and what the log holds of deleted ones, periodically.
-
-    Every worker runs this; there is no leader.
-    """
+    """Delete expired rows periodically. Every worker runs this; there is no leader."""
     steady = SteadyTime(services.clock)
     while True:
         await asyncio.sleep(CLEAN_UP_S)
@@ -180,8 +178,14 @@ async def _clean(services: Services) -> None:
                 await clean_up(steadily)
         except WireError as error:  # the next run repeats it
             logs.logger().warning("expired rows not deleted", why=error.msg)
+
+
+async def _truncate_log(store: Store) -> None:
+    """Empty the log of changes periodically: it holds deleted rows. Every worker runs this."""
+    while True:
+        await asyncio.sleep(CLEAN_UP_S)
         try:
-            await services.store.truncate_log()
+            await store.truncate_log()
         except WireError as error:
             logs.logger().warning("log of changes not truncated", why=error.msg)
 

@@ -10,7 +10,7 @@ from openpns.core import logs
 from openpns.errors import OpenPNSError
 from openpns.protocol.headers import PATH
 from openpns.server.application import open_checked
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 
 _SHARED_S: Final = 1.0
 """How long the result of a check is used: probes are no means to load the database."""

@@ -14,8 +14,9 @@ from openpns.api.counters import create_counter_file
 from openpns.core import logs
 from openpns.protocol.headers import host_in_url
 from openpns.server.admin import AdminPort
-from openpns.server.config import PREFIX, Settings
+from openpns.server.config import PREFIX
 from openpns.server.core_dumps import forbid_core_dumps
+from openpns.server.settings import Settings
 from openpns.server.supervisor import Supervisor
 from openpns.server.worker import check, first_line
 from openpns.transport.sockets import listen

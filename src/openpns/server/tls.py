@@ -4,15 +4,16 @@ import ssl
 
 from openpns.core import logs
 from openpns.errors import ConfigError
-from openpns.server.config import Settings
+from openpns.kit.private_file import check_private
+from openpns.server.settings import Settings
 
 
 def load(settings: Settings) -> ssl.SSLContext | None:
     """Return the context for the settings' certificate; None for plain HTTP.
 
     Raises:
-        ConfigError: A file cannot be read, or certificate and key do not fit; the text names the
-            setting.
+        ConfigError: A file cannot be read, others can read the key, or certificate and key do not
+            fit; the text names the setting or the file.
     """
     if settings.tls_cert is None and settings.tls_key is None:
         return None
@@ -40,8 +41,9 @@ def _load_files(context: ssl.SSLContext, settings: Settings) -> None:
         raise ConfigError("tls_cert, tls_key: set both, or neither for plain HTTP")
     for name, path in (("tls_cert", settings.tls_cert), ("tls_key", settings.tls_key)):
         try:
-            with open(path, "rb"):  # noqa: PTH123 - only to see that it can be read
-                pass
+            with open(path, "rb") as opened:  # noqa: PTH123 - only to see that it can be read
+                if name == "tls_key":
+                    check_private(path, opened.fileno(), "a private key")
         except OSError as error:
             raise ConfigError(f"{name}: cannot read {path} ({error.strerror})") from None
     try:

@@ -26,11 +26,12 @@ from openpns.api.counters import Counters
 from openpns.clock import now_ms
 from openpns.core import logs, worker_ids
 from openpns.errors import OpenPNSError
+from openpns.kit.networks import Networks
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
-from openpns.server.config import Settings
 from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.memory import PeakTrim
+from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.transport.listener import Bounds, Listener
 
@@ -45,6 +46,7 @@ def bounds(settings: Settings) -> Bounds:
     return Bounds(
         connections_max=settings.connections_max,
         connections_per_address_max=settings.connections_per_address_max,
+        trusted_proxies=Networks(settings.trusted_proxies or ""),
         header_timeout_s=settings.header_timeout_ms / 1000,
         body_timeout_s=settings.body_timeout_ms / 1000,
         idle_timeout_s=settings.idle_timeout_ms / 1000,

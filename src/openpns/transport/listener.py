@@ -18,6 +18,7 @@ import msgspec
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
+from openpns.kit.networks import Networks
 from openpns.transport.arrival import SMALL_BODY_BYTES
 from openpns.transport.connection import Connection
 from openpns.transport.messages import Responder
@@ -35,10 +36,15 @@ _TLS_SHUTDOWN_S: Final = 2.0
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """What connections may take; the settings of docs/operating/configuration.md."""
+    """What connections may take; the settings of docs/operating/configuration.md.
+
+    Attributes:
+        trusted_proxies: Each has as many connections as it needs: they are those of many clients.
+    """
 
     connections_max: int = limits.CONNECTIONS_MAX
     connections_per_address_max: int = limits.CONNECTIONS_PER_ADDRESS_MAX
+    trusted_proxies: Networks = Networks()
     header_timeout_s: float = limits.HEADER_TIMEOUT_MS / 1000
     body_timeout_s: float = limits.BODY_TIMEOUT_MS / 1000
     idle_timeout_s: float = limits.IDLE_TIMEOUT_MS / 1000
@@ -280,7 +286,8 @@ class Listener:
 
     def _add(self, accepted: socket.socket, address: str) -> None:
         """Give a new connection a place, if its address has one left."""
-        if self._places[address] >= self.bounds.connections_per_address_max:
+        is_over = self._places[address] >= self.bounds.connections_per_address_max
+        if is_over and address not in self.bounds.trusted_proxies:
             now_s = self.loop.time()
             victims = [] if now_s < self._full_until_s.get(address, 0) else self._victims(address)
             if not victims:

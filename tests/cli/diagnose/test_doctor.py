@@ -52,6 +52,7 @@ def test_settings_step_names_sources_without_the_secret(
     file = tmp_path / "openpns" / "config.toml"
     file.parent.mkdir()
     file.write_text('[mine]\naccess_secret = "secret-of-cus-1"\nalgorithm = "sha256"\n')
+    file.chmod(0o600)
     monkeypatch.delenv("OPENPNS_ACCESS_SECRET")
     done = run_anywhere(
         "doctor", "--profile", "mine", "--base-url", f"http://localhost:{server.port}"
@@ -113,6 +114,7 @@ def test_connect_step_uses_the_proxy_of_the_environment(
     assert step == "dns"
     assert detail.startswith("the proxy no-such-proxy.invalid: ")
     assert "hunter22" not in done.out + done.err
+    assert "; plain HTTP: the proxy, and anybody on the way, can" in done.json["steps"][0]["detail"]
 
 
 @on_sqlite_only

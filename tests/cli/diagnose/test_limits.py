@@ -8,10 +8,11 @@ def test_limits_prints_every_limit_and_its_usage(run_anywhere: Run, server: Shar
     head, *rows = [line.split() for line in run_anywhere("limits").out.splitlines()]
     assert head == ["limit", "max", "used"]
     shown = {name: (most, used) for name, most, used in rows}
-    assert shown["groups"] == ("-", "1")
+    assert shown["groups"] == ("2000000", "1")
+    assert shown["callsPerSecond"] == ("-", "-")
     assert shown["numbersInGroup"] == ("10000", "2")
     assert shown["groupsInPage"] == ("1000", "-")
     found = run_anywhere("limits", "--json").json
     assert list(found) == list(shown)
-    assert found["numbers"] == {"max": None, "used": 2}
+    assert found["numbers"] == {"max": 20_000_000, "used": 2}
     assert found["numbersInRequest"] == {"max": 10_000, "used": None}

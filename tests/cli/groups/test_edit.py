@@ -150,6 +150,7 @@ def test_options_have_priority_over_the_profile(
         f'[other]\nbase_url = "http://127.0.0.1:{server.port}"\n'
         'access_key = "key-of-cus-2"\naccess_secret = "secret-of-2"\n'
     )
+    file.chmod(0o600)
     assert run_anywhere("groups", "list", "--profile", "other", "--json").json == []
     monkeypatch.setenv("OPENPNS_ACCESS_SECRET", "secret-of-cus-1")
     done = run_anywhere(

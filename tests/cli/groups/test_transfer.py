@@ -14,6 +14,7 @@ from tests.cli.proxy import Proxy
 from tests.helpers import on_sqlite_only
 
 from openpns.bulk import api_import
+from openpns.client.config import ClientConfig
 
 pytestmark = [on_sqlite_only]
 
@@ -320,6 +321,35 @@ def test_import_of_an_export_changes_nothing(
     assert run_anywhere("groups", "import", str(file)).out == (
         "imported 0 groups with 0 phones, 2 unchanged\n"
     )
+
+
+def test_import_reads_a_guarded_export(importing: Import, tmp_path: Path) -> None:
+    importing.load(rows("a") + ",=HYPERLINK(1),442071838750,'@SUM\n")
+    copy = tmp_path / "guarded.csv"
+    importing._run("groups", "export", str(copy), "--guard-formulas")
+    (last,) = [*csv.DictReader(io.StringIO(copy.read_text("utf-8")))][1:]
+    assert (last["groupName"], last["remark"]) == ("'=HYPERLINK(1)", "''@SUM")
+    done = importing.load(copy.read_text("utf-8"), "--guard-formulas")
+    assert done.out == "imported 0 groups with 0 phones, 2 unchanged\n"
+    importing.load(copy.read_text("utf-8"), code=1)  # the names differ
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_formulas_are_guarded_in_csv_only(importing: Import, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "a.jsonl"
+    file.touch()
+    done = importing._run("groups", command, str(file), "--guard-formulas", code=2)
+    assert "--guard-formulas is for CSV only" in done.err
+
+
+def test_import_warns_about_plain_http_once(
+    importing: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientConfig, "is_exposed", True)
+    done = importing.load(rows("ab"))
+    (warning,) = done.err.splitlines()
+    assert warning.startswith("openpns: http://127.0.0.1:")
+    assert "is plain HTTP to another machine" in warning
 
 
 def test_journal_is_private_and_contains_no_phone(importing: Import, proxy: Proxy) -> None:

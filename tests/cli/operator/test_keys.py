@@ -1,10 +1,13 @@
 import json
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
+from openpns.accounts import access_keys
 from openpns.clock import now_ms
 
 HOUR_MS = 3_600_000
@@ -30,25 +33,45 @@ def test_create_makes_a_long_random_secret(openpns: Run) -> None:
 def test_create_takes_given_values(openpns: Run) -> None:
     given = ["--access-key", "my-key", "--access-secret", "my-secret", "--label", "billing"]
     made = openpns("keys", "create", "--customer", "cus_1", *given, "--json").json
-    assert made == {"accessKey": "my-key", "accessSecret": "my-secret", "customerId": "cus_1"}
+    assert made == {"accessKey": "my-key", "customerId": "cus_1"}
     (listed,) = openpns("keys", "list", "--json").json
     assert (listed["accessKey"], listed["label"]) == ("my-key", "billing")
 
 
 @on_sqlite_only
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
-def test_create_reads_the_secret_from_stdin(openpns: Run, end: bytes) -> None:
-    arguments = ["keys", "create", "--customer", "cus_1", "--access-secret", "-", "--json"]
-    made = openpns(*arguments, stdin=b"my-secret" + end).json
-    assert made["accessSecret"] == "my-secret"
+def test_create_reads_the_secret_from_stdin(
+    openpns: Run, end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    create = access_keys.create
+
+    def record(*arguments: Any, access_secret: str, **options: Any) -> Any:
+        taken.append(access_secret)
+        return create(*arguments, access_secret=access_secret, **options)
+
+    monkeypatch.setattr(access_keys, "create", record)
+    openpns(
+        "keys", "create", "--customer", "cus_1", "--access-secret", "-", stdin=b"my-secret" + end
+    )
+    assert taken == ["my-secret"]
 
 
-def test_create_shows_the_secret_once(openpns: Run) -> None:
-    secret = "a-secret-to-keep"
-    made = openpns("keys", "create", "--customer", "cus_1", "--access-secret", secret)
-    assert f"access secret  {secret}\n" in made.out
+def test_create_shows_a_generated_secret_once(openpns: Run) -> None:
+    made = openpns("keys", "create", "--customer", "cus_1")
+    (secret,) = re.findall("^access secret  (.{43,})$", made.out, re.MULTILINE)
     assert made.err == "Store the secret now: it is not shown again.\n"
     assert secret not in openpns("keys", "list", "--json").out + openpns("keys", "list").out
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@on_sqlite_only
+def test_create_does_not_show_a_given_secret(openpns: Run, form: tuple[str, ...]) -> None:
+    arguments = ["keys", "create", "--customer", "cus_1", *form, "--access-secret"]
+    for done in (openpns(*arguments, "-", stdin=b"my-secret"), openpns(*arguments, "my-secret")):
+        assert "my-secret" not in done.out + done.err
+        assert "cus_1" in done.out
+        assert done.err == ""
 
 
 def test_list_shows_keys_oldest_first_or_of_one_customer(openpns: Run) -> None:

@@ -14,13 +14,17 @@ from openpns.storage.migrations import Migration
 from openpns.storage.postgres import serving_role
 
 RIGHTS = """
-SELECT c.relname, array_agg(p.privilege_type)
-FROM pg_class AS c LEFT JOIN LATERAL aclexplode(c.relacl) AS p
-    ON p.grantee = CAST('"{}"' AS regrole)
+SELECT c.relname, array_agg(p.held)
+FROM pg_class AS c LEFT JOIN LATERAL (
+    SELECT grantee, privilege_type AS held FROM aclexplode(c.relacl)
+    UNION ALL
+    SELECT o.grantee, o.privilege_type || ' (' || a.attname || ')'
+    FROM pg_attribute AS a, aclexplode(a.attacl) AS o WHERE a.attrelid = c.oid
+) AS p ON p.grantee = CAST('"{}"' AS regrole)
 WHERE c.relkind = 'r' AND c.relnamespace = CAST('public' AS regnamespace)
 GROUP BY c.relname
 """
-"""The rights of a role on every table."""
+"""The rights of a role on every table and on single columns."""
 
 
 def test_migrate_check_fails_until_migrations_were_applied(run: Run, database_url: str) -> None:

@@ -6,7 +6,7 @@ from tests.cli.conftest import Done, Run
 
 from openpns.cli.server import quickstart
 from openpns.errors import ConfigError
-from openpns.server.config import Settings
+from openpns.server.settings import Settings
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
-from openpns.server.config import FIELDS
+from openpns.server.settings import FIELDS
 
 
 def test_serve_help_describes_every_setting(run_anywhere: Run) -> None:

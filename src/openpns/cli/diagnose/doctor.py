@@ -4,8 +4,9 @@ import click
 import msgspec
 
 from openpns.cli.options import ServerOptions, json_option, server_options
-from openpns.cli.output import plain, print_json
+from openpns.cli.output import print_json
 from openpns.diagnosis.doctor import Doctor, StepFailed
+from openpns.kit.plain_text import plain
 
 _COLOURS = {"ok": "green", "failed": "red", "skipped": None}
 

@@ -3,7 +3,7 @@
 import click
 
 from openpns.cli.options import ServerOptions, json_option, server_options
-from openpns.cli.output import plain, print_json, print_table
+from openpns.cli.output import print_json, print_table
 
 
 @click.command()
@@ -20,7 +20,7 @@ def limits(*, as_json: bool, server: ServerOptions) -> None:
         ("limit", "max", "used"),
         [
             (
-                plain(name),
+                name,
                 "-" if limit.max is None else str(limit.max),
                 "-" if limit.used is None else str(limit.used),
             )

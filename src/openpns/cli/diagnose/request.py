@@ -1,6 +1,5 @@
 """`openpns request`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 import msgspec
 
 from openpns.cli.options import ServerOptions, server_options
-from openpns.cli.output import format_curl
+from openpns.cli.output import format_curl, to_json
 from openpns.client.exchange import Exchanger
 from openpns.client.requests import Request
 from openpns.clock import now_ms
@@ -76,4 +75,4 @@ def _read_body(data: str) -> bytes:
 
 def _print(envelope: dict[str, Any]) -> None:
     indent, separators = (2, None) if sys.stdout.isatty() else (None, (",", ":"))
-    click.echo(json.dumps(envelope, ensure_ascii=False, indent=indent, separators=separators))
+    click.echo(to_json(envelope, indent, separators))

@@ -81,14 +81,14 @@ class DatabaseImporter:
             yield line, columns
 
 
-def export_database(file: str, form: str, database: str, customer_id: str) -> int:
+def export_database(file: str, form: str, database: str, customer_id: str, *, guard: bool) -> int:
     """Write a customer's groups to a file, oldest first, in one snapshot; return how many."""
 
     async def work(store: Store) -> int:
         await customers.get(store, customer_id)
         count = 0
         with open_target(file) as out:
-            write = row_writer(out, form)
+            write = row_writer(out, form, guard=guard)
             async for row in transfer.export_rows(services_for(store), customer_id):
                 write(row)
                 count += 1

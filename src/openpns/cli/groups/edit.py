@@ -10,6 +10,7 @@ import click
 from openpns.cli.options import ServerOptions, json_option, phones_file_option, server_options
 from openpns.cli.output import print_json
 from openpns.errors import ConfigError
+from openpns.kit.plain_text import plain
 
 
 @click.command()
@@ -41,7 +42,7 @@ def create(
     if as_json:
         print_json({"groupId": group_id})
     else:
-        click.echo(group_id)
+        click.echo(plain(group_id))
 
 
 def _change_command(

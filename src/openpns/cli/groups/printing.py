@@ -8,8 +8,9 @@ import click
 from openpns import limits
 from openpns.bulk.files import open_target, row_writer
 from openpns.cli.options import add_options
-from openpns.cli.output import GAP, cut, plain, print_json_array, print_row, terminal_width, width
+from openpns.cli.output import GAP, cut, print_json_array, print_row, terminal_width, width
 from openpns.client.group_types import Group, GroupDetails
+from openpns.kit.plain_text import plain
 
 Pages = Iterable[Sequence[Group]]
 
@@ -122,12 +123,12 @@ def _print_csv(pages: Pages, _: str) -> None:
         write = row_writer(out, "csv")
         for page in pages:
             for group in page:
-                write(as_row(group))
+                write([plain(cell) for cell in as_row(group)])
 
 
 def _print_ids(pages: Pages, _: str) -> None:
     for page in pages:
-        click.echo("".join(f"{group.group_id}\n" for group in page), nl=False)
+        click.echo("".join(f"{plain(group.group_id)}\n" for group in page), nl=False)
 
 
 PRINTERS: Final[dict[str, Callable[[Pages, str], None]]] = {

@@ -4,11 +4,12 @@ import click
 
 from openpns.cli.groups import printing
 from openpns.cli.options import ServerOptions, format_time, json_option, server_options
-from openpns.cli.output import GAP, plain, print_json, print_json_array
+from openpns.cli.output import GAP, print_json, print_json_array
 from openpns.client.group_types import Group
 from openpns.client.http import Client
 from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups.wire import GROUP_ID
+from openpns.kit.plain_text import plain
 
 
 @click.command()

@@ -21,8 +21,9 @@ from openpns.bulk.files import form_of, open_rows, open_source, open_target, row
 from openpns.bulk.report import Report
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.groups.printing import as_row
-from openpns.cli.options import ServerOptions, clock_warning, server_options
+from openpns.cli.options import ServerOptions, client_warnings, server_options
 from openpns.groups.rows import RawRow
+from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
     from openpns.cli.groups.database_transfer import DatabaseImporter
@@ -53,17 +54,18 @@ format_option = click.option(
 class GroupFile:
     """A file of groups that is read more than once."""
 
-    def __init__(self, source: IO[bytes], name: str, form: str) -> None:
+    def __init__(self, source: IO[bytes], name: str, form: str, *, is_guarded: bool) -> None:
         self.name = name
         self._source = source
         self._form = form
+        self._is_guarded = is_guarded
 
     @contextmanager
     def read(self, label: str) -> Iterator[Iterator[RawRow]]:
         """Read the rows from the beginning, with a progress bar if stderr is a terminal."""
         size = self._source.seek(0, io.SEEK_END)
         with (
-            open_rows(self._source, self.name, self._form) as rows,
+            open_rows(self._source, self.name, self._form, is_guarded=self._is_guarded) as rows,
             click.progressbar(
                 length=size,
                 label=label,
@@ -98,7 +100,7 @@ class ApiImporter:
         if not show:
             return ""
         with file.read("comparing") as rows:
-            self._import.preview(rows, click.echo)
+            self._import.preview(rows, lambda line: click.echo(plain(line)))
         return self._import.tally.text("import", "change")
 
     def write(self, file: GroupFile) -> None:
@@ -111,7 +113,7 @@ class ApiImporter:
                 await run.send(client, rows, self._concurrency)
 
         try:
-            with file.read("importing") as rows, clock_warning():
+            with file.read("importing") as rows, client_warnings():
                 asyncio.run(send(rows))
         finally:
             is_left = run.close()
@@ -148,6 +150,12 @@ class ApiImporter:
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted import.")
 @click.option(
+    "--guard-formulas",
+    "is_guarded",
+    is_flag=True,
+    help="Remove the ' that export --guard-formulas put.",
+)
+@click.option(
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -170,6 +178,7 @@ def import_(
     dry_run: bool,
     keep_going: bool,
     resume: bool,
+    is_guarded: bool,
 ) -> None:
     """Import groups from a FILE (- for stdin) with the columns groupId, groupName, phones, remark.
 
@@ -194,8 +203,9 @@ def import_(
             state = Path(file + _STATE_SUFFIX)
         run = ApiImport(state, report, resume=resume)
         importer = ApiImporter(server, concurrency, run)
+    form = _form(file, form, is_guarded=is_guarded)
     with open_source(file) as source:
-        group_file = GroupFile(source, file, form_of(file, form))
+        group_file = GroupFile(source, file, form, is_guarded=is_guarded)
         would = importer.check(group_file, show=dry_run)
         if dry_run:
             click.echo(f"would {would}")
@@ -211,6 +221,12 @@ def import_(
 @click.command()
 @click.argument("file", default="-")
 @format_option
+@click.option(
+    "--guard-formulas",
+    "guard",
+    is_flag=True,
+    help="Put ' before what a spreadsheet takes for a formula; for import --guard-formulas.",
+)
 @server_options
 @customer_option
 @database_option
@@ -222,26 +238,35 @@ def export(
     server: ServerOptions,
     customer_id: str | None,
     database: str | None,
+    *,
+    guard: bool,
 ) -> None:
     """Export all groups to a FILE (- for stdout), oldest first, as import reads them.
 
     With --customer, the file is one snapshot of the database.
     """
     url = _database_url(context, customer_id, database, server)
-    form = form_of(file, form)
+    form = _form(file, form, is_guarded=guard)
     if url and customer_id:
         from openpns.cli.groups.database_transfer import export_database  # needs server packages
 
-        count = export_database(file, form, url, customer_id)
+        count = export_database(file, form, url, customer_id, guard=guard)
     else:
-        count = _export_api(file, form, server)
+        count = _export_api(file, form, server, guard=guard)
     click.echo(f"exported {count} groups", err=True)
 
 
-def _export_api(file: str, form: str, server: ServerOptions) -> int:
+def _form(file: str, form: str | None, *, is_guarded: bool) -> str:
+    form = form_of(file, form)
+    if is_guarded and form != "csv":
+        raise click.UsageError("--guard-formulas is for CSV only.")
+    return form
+
+
+def _export_api(file: str, form: str, server: ServerOptions, *, guard: bool) -> int:
     count = 0
     with server.open() as client, open_target(file) as out:
-        write = row_writer(out, form)
+        write = row_writer(out, form, guard=guard)
         for group in client.groups.iterate():
             write(as_row(group))
             count += 1

@@ -13,7 +13,7 @@ import msgspec
 from openpns.accounts import customers
 from openpns.cli.operator.key_options import Duration, Moment
 from openpns.cli.options import database_option, format_time, with_store
-from openpns.cli.output import plain, print_rows
+from openpns.cli.output import print_rows
 from openpns.clock import now_ms
 from openpns.core import audit as trail
 from openpns.core import audit_chain, audit_prune
@@ -140,7 +140,7 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     about = entry.subject or (entry.access_key if entry.actor != entry.access_key else None)
-    cells = (
+    return (
         _time(entry.at_ms),
         entry.customer_id or "-",
         entry.actor,
@@ -148,7 +148,6 @@ def _row(entry: Entry) -> tuple[str, ...]:
         about or "-",
         _format_details(entry.details),
     )
-    return tuple(plain(cell) for cell in cells)
 
 
 def _format_details(details: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import click
+import msgspec
 
 from openpns.accounts import access_keys, customers, master_key
 from openpns.accounts.access_keys import AccessKey, NewSecret
@@ -77,7 +78,8 @@ def create(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Create an access key; its secret is shown only once."""
+    """Create an access key; a generated secret is shown only once, a given one never."""
+    is_given = access_secret is not None
     if access_secret == "-":  # noqa: S105
         line = sys.stdin.buffer.readline()
         access_secret = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -94,7 +96,7 @@ def create(
             **options,
         ),
     )
-    _print_secret(made, as_json=as_json)
+    _print_secret(made, as_json=as_json, is_shown=not is_given)
     if expires_ms is not None:
         click.echo(f"the key expires {format_time(expires_ms)}", err=True)
 
@@ -299,14 +301,19 @@ def _with_secret_box(
     return with_store(database, run)
 
 
-def _print_secret(made: NewSecret, *, as_json: bool) -> None:
+def _print_secret(made: NewSecret, *, as_json: bool, is_shown: bool = True) -> None:
     if as_json:
-        print_json(made)
+        shown = msgspec.to_builtins(made)
+        if not is_shown:
+            del shown["accessSecret"]
+        print_json(shown)
         return
     click.echo(f"access key     {made.access_key}")
-    click.echo(f"access secret  {made.access_secret}")
+    if is_shown:
+        click.echo(f"access secret  {made.access_secret}")
     click.echo(f"customer       {made.customer_id}")
-    click.echo("Store the secret now: it is not shown again.", err=True)
+    if is_shown:
+        click.echo("Store the secret now: it is not shown again.", err=True)
 
 
 def _print(found: AccessKey | list[AccessKey], *, as_json: bool) -> None:

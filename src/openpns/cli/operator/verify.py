@@ -10,10 +10,11 @@ import click
 
 from openpns.api.registry import CHECKS, JUDGED_CHECKS
 from openpns.cli.options import database_option, json_option, with_store
-from openpns.cli.output import plain, print_json
+from openpns.cli.output import print_json
 from openpns.core import audit_check
 from openpns.core.verify import Check
 from openpns.core.verify import verify as run_checks
+from openpns.kit.plain_text import plain
 from openpns.storage import connect
 from openpns.storage.sqlite import backup
 from openpns.storage.store import Store, database_path

@@ -22,8 +22,9 @@ from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.groups import transfer
 from openpns.protocol.headers import PATH, host_in_url, signed_headers
-from openpns.server.config import Settings, load_settings
+from openpns.server.config import load_settings
 from openpns.server.run import run
+from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.storage.store import Store
 from openpns.transport.sockets import listen

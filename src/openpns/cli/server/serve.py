@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from openpns.protocol.fields import describe, meaning
-from openpns.server.config import FIELDS, PREFIX, load_settings
+from openpns.server.config import PREFIX, load_settings
+from openpns.server.settings import FIELDS
 
 
 def _settings_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -17,7 +17,7 @@ _ADD: Final = ("SELECT", "INSERT")
 _WRITE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 RIGHTS: Final[dict[str, Sequence[str]]] = {
-    "access_key": _READ,
+    "access_key": ("SELECT", "UPDATE (last_used_ms)"),
     "audit_backlog": ("SELECT", "UPDATE", "DELETE"),
     "audit_entry": _ADD,
     "audit_pruning": (),

@@ -107,7 +107,7 @@ class PostgresStore:
                 f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
                 "port, name, user and password of the URL"
             ) from None
-        connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, _DRIVER)
+        connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, DRIVER)
         return cls(connections, timeout_ms)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
@@ -192,7 +192,7 @@ class PostgresStore:
         self, known: Sequence[Migration]
     ) -> Differences:
         async def compare() -> Differences:
-            async with self._connection() as connection:
+            async with self._connections.for_work() as connection:
                 return await schema.find_differences(connection, known)
 
         return await self._attempt(compare, _READ_ATTEMPTS)

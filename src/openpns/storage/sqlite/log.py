@@ -7,7 +7,7 @@ from typing import Final
 from openpns.storage.sqlite.connections import open_file
 
 _WAIT_MS: Final = 100
-"""How long writes may wait for readers of older pages, and it for a write."""
+"""How long it waits for a write, and for reads of older pages, which makes writes wait as long."""
 
 
 def truncate(path: str) -> bool:
@@ -24,5 +24,7 @@ def truncate(path: str) -> bool:
     with closing(open_file(path, timeout_ms=_WAIT_MS)) as connection:
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)
+        # Most is copied while writes go on; they wait for the rest only.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
     return not is_busy

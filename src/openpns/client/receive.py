@@ -1,0 +1,201 @@
+"""Send one attempt of a request and receive its response, in bounded time and memory.
+
+httpx2 bounds each wait for a part of a response, but not all of them together.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import httpx2
+
+from openpns.client.answers import Response
+from openpns.client.config import ClientConfig
+from openpns.client.exchange import Send
+from openpns.errors import AnswerTooLarge, AnswerTooLate, AnswerUnreadable, TransportError
+
+_PART_BYTES: Final = 64 * 1024
+"""How much of a body is sent before the time is checked again."""
+
+_NEW_STREAM: Final = (
+    "connect_tcp.complete",
+    "connect_unix_socket.complete",
+    "start_tls.complete",
+)
+"""The ends of the events of httpx2 that bring a new stream."""
+
+_LENGTH_DIGITS_MAX: Final = 19
+"""Of a Content-Length; Python does not read numbers of any length."""
+
+_TIMEOUT_S_MIN: Final = 0.001
+
+
+class BoundExceededError(Exception):
+    """A response exceeds a bound of the client; `kind` is the error to raise for it."""
+
+    def __init__(
+        self, kind: type[TransportError], why: str, http_status: int | None = None
+    ) -> None:
+        self.kind = kind
+        self.why = why
+        self.http_status = http_status
+        super().__init__(why)
+
+
+def receive(http: httpx2.Client, url: httpx2.URL, step: Send, config: ClientConfig) -> Response:
+    """Send a request and return its response.
+
+    Raises:
+        httpx2.HTTPError: There is no response.
+        BoundExceededError: It is too large, too late, or compressed.
+    """
+    request = _request(http, url, step, config)
+    request.extensions["trace"] = _bound_stream
+    before = _deadline()
+    _thread.deadline = step.deadline
+    try:
+        response = http.send(request, stream=True)
+        try:
+            body = _Body(response, config.response_bytes_max)
+            for part in response.iter_bytes():
+                body.add(part)
+                _check_time(step.deadline)  # the only check of a transport without sockets
+        finally:
+            response.close()
+    except (httpx2.ReadTimeout, httpx2.WriteTimeout):
+        _check_time(step.deadline)
+        raise
+    finally:
+        _thread.deadline = before
+    return body.complete()
+
+
+async def receive_async(
+    http: httpx2.AsyncClient, url: httpx2.URL, step: Send, config: ClientConfig
+) -> Response:
+    """Send a request and return its response; see `receive`."""
+    import asyncio  # noqa: PLC0415 - a sync program need not load it
+
+    request = _request(http, url, step, config)
+    try:
+        async with asyncio.timeout(step.deadline - time.monotonic()):
+            response = await http.send(request, stream=True)
+            try:
+                body = _Body(response, config.response_bytes_max)
+                async for part in response.aiter_bytes():
+                    body.add(part)
+            finally:
+                await response.aclose()
+    except TimeoutError:
+        raise _too_late() from None
+    return body.complete()
+
+
+def _request(
+    http: httpx2.Client | httpx2.AsyncClient, url: httpx2.URL, step: Send, config: ClientConfig
+) -> httpx2.Request:
+    timeout_s = max(_TIMEOUT_S_MIN, min(config.timeout_s, step.deadline - time.monotonic()))
+    return http.build_request(
+        "POST", url, content=step.content, headers=step.headers, timeout=timeout_s
+    )
+
+
+class _Body:
+    """A response's body as it arrives."""
+
+    def __init__(self, response: httpx2.Response, bytes_max: int) -> None:
+        self._response = response
+        self._bytes_max = bytes_max
+        self._content = bytearray()
+        self._status = response.status_code
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise BoundExceededError(
+                AnswerUnreadable,
+                "the response is compressed, although the request does not allow that",
+                self._status,
+            )
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > _LENGTH_DIGITS_MAX or int(length) > bytes_max):
+            raise self._too_large()
+
+    def add(self, part: bytes) -> None:
+        if len(self._content) + len(part) > self._bytes_max:
+            raise self._too_large()
+        self._content += part
+
+    def complete(self) -> Response:
+        headers = {name.lower(): value for name, value in self._response.headers.items()}
+        return Response(self._status, headers, self._content)
+
+    def _too_large(self) -> BoundExceededError:
+        return BoundExceededError(
+            AnswerTooLarge,
+            f"the response has more than {self._bytes_max} bytes (response_bytes_max)",
+            self._status,
+        )
+
+
+_thread = threading.local()
+"""`deadline`: when the response to what this thread sends must be complete, by time.monotonic()."""
+
+
+def _deadline() -> float | None:
+    """Return the deadline of this thread's request; None outside of a request."""
+    deadline: float | None = getattr(_thread, "deadline", None)
+    return deadline
+
+
+def _too_late() -> BoundExceededError:
+    return BoundExceededError(AnswerTooLate, "the response was not complete in time (deadline_s)")
+
+
+def _check_time(deadline: float) -> float:
+    """Return the seconds that are left."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise _too_late()
+    return left
+
+
+def _bound_stream(event: str, info: Mapping[str, Any]) -> None:
+    """Let each wait of a new connection end at the deadline of the request that it is used for.
+
+    httpx2 calls it with its events. Otherwise a response whose header arrives byte by byte would
+    have the whole timeout for each byte.
+    """
+    stream = info.get("return_value")
+    if stream is not None and event.endswith(_NEW_STREAM):
+        stream.read = partial(_read, stream.read)
+        stream.write = partial(_write, stream.write)
+        stream.start_tls = partial(_start_tls, stream.start_tls)
+
+
+def _read(read: Callable[..., bytes], bytes_max: int, timeout: float | None = None) -> bytes:
+    return read(bytes_max, timeout=_wait_s(timeout))
+
+
+def _write(write: Callable[..., None], data: bytes, timeout: float | None = None) -> None:
+    view = memoryview(data)
+    for start in range(0, len(view), _PART_BYTES):
+        write(view[start : start + _PART_BYTES], timeout=_wait_s(timeout))
+
+
+def _start_tls(
+    start_tls: Callable[..., Any],
+    ssl_context: Any,
+    server_hostname: str | None = None,
+    timeout: float | None = None,
+) -> Any:
+    return start_tls(ssl_context, server_hostname, timeout=_wait_s(timeout))
+
+
+def _wait_s(timeout: float | None) -> float | None:
+    """Return how long a wait may take: until its timeout or the deadline, whichever is first."""
+    deadline = _deadline()
+    if deadline is None:  # another client uses the same transport
+        return timeout
+    left = _check_time(deadline)
+    return left if timeout is None else min(left, timeout)

@@ -1,0 +1,347 @@
+"""The server's settings: names, types, bounds, defaults and meanings.
+
+The options of the command line, the environment variables, the error texts and the table in
+docs/operating/configuration.md are derived from this struct.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from openpns import limits
+from openpns.protocol.fields import integer, text
+
+SECRET_SETTINGS: Final = frozenset({"database"})
+"""Settings whose value may contain a password."""
+
+_INTEGER_MAX: Final = 2**31 - 1
+_OWN: Final = "a quota of its own (19012 beyond); 0 for no quota"
+
+
+def _choice(meaning: str, *values: str) -> msgspec.Meta:
+    return msgspec.Meta(description=meaning, extra={"allowed": f"one of {', '.join(values)}"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a server."""
+
+    database: Annotated[
+        str,
+        text(
+            "URL of the database: `sqlite:///relative.db`, `sqlite:////absolute.db` or "
+            "`postgresql://user:password@host:port/name`.",
+            allowed="sqlite:///relative.db, sqlite:////absolute.db or postgresql://…",
+        ),
+    ]
+    host: Annotated[
+        str,
+        text("Address that the API listens on.", allowed="an address or name of this machine"),
+    ] = "127.0.0.1"
+    port: Annotated[int, integer("Port that the API listens on; 0 for any free one.", 0, 65535)] = (
+        8080
+    )
+    workers: Annotated[int, integer("Number of worker processes.", 1, 256)] = 1
+    admin_host: Annotated[
+        str, text("Address of the admin port.", allowed="an address or name of this machine")
+    ] = "127.0.0.1"
+    admin_port: (
+        Annotated[
+            int,
+            integer("Port of `/healthz`, `/readyz` and `/metrics`; off if not set.", 0, 65535),
+        ]
+        | None
+    ) = None
+    admin_hosts: (
+        Annotated[
+            str,
+            text(
+                "Names, separated by commas, that the header `Host` may have on the admin port "
+                "besides `admin_host`, `localhost` and IP addresses.",
+                allowed="names separated by commas",
+            ),
+        ]
+        | None
+    ) = None
+    admin_connections_max: Annotated[
+        int,
+        integer(
+            "Open connections of the admin port; if all are taken, a new one replaces one that "
+            "sends no request.",
+            1,
+            10_000,
+        ),
+    ] = limits.ADMIN_CONNECTIONS_MAX
+    readiness_timeout_ms: Annotated[
+        int,
+        integer("Time for the database and a worker to answer `/readyz`, in ms.", 100, 600_000),
+    ] = limits.READINESS_TIMEOUT_MS
+    worker_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time until a worker whose event loop does not run is killed and replaced, in ms.",
+            2000,
+            3_600_000,
+        ),
+    ] = limits.WORKER_TIMEOUT_MS
+    body_bytes_max: Annotated[
+        int, integer("Largest request body, in bytes.", 1024, 64 * 1024 * 1024)
+    ] = limits.BODY_BYTES_MAX
+    body_timeout_ms: Annotated[
+        int, integer("Time limit for a request body to arrive, in ms.", 100, 600_000)
+    ] = limits.BODY_TIMEOUT_MS
+    receive_buffer_bytes_max: Annotated[
+        int,
+        integer(
+            "Bytes of requests that one worker holds while they arrive in parts or wait for their "
+            "turn; requests beyond that are answered 503.",
+            1024,
+            2**40,
+        ),
+    ] = limits.RECEIVE_BUFFER_BYTES_MAX
+    send_buffer_bytes_max: Annotated[
+        int,
+        integer(
+            "Bytes of responses that one worker holds for clients which do not take them; beyond "
+            "that, it closes connections of the customer who has the most.",
+            1024,
+            2**40,
+        ),
+    ] = limits.SEND_BUFFER_BYTES_MAX
+    header_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time limit for a new connection to begin a request, and for headers to arrive, in ms.",
+            100,
+            600_000,
+        ),
+    ] = limits.HEADER_TIMEOUT_MS
+    idle_timeout_ms: Annotated[
+        int,
+        integer("Time until a connection without a request is closed, in ms.", 100, 3_600_000),
+    ] = limits.IDLE_TIMEOUT_MS
+    send_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time limit for a client to take a response, for each MiB of it, in ms.", 100, 600_000
+        ),
+    ] = limits.SEND_TIMEOUT_MS
+    response_timeout_ms: Annotated[
+        int,
+        integer("Time limit for a client to take a whole response, in ms.", 100, 3_600_000),
+    ] = limits.RESPONSE_TIMEOUT_MS
+    connections_max: Annotated[
+        int,
+        integer(
+            "Open connections per worker; if all are taken, a new one replaces one that sends no "
+            "request, or waits.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.CONNECTIONS_MAX
+    connections_per_address_max: Annotated[
+        int,
+        integer(
+            "Open connections per worker from one IP address that is no trusted proxy.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.CONNECTIONS_PER_ADDRESS_MAX
+    tls_cert: (
+        Annotated[
+            str,
+            text(
+                "File with the TLS certificate and its chain, in PEM; plain HTTP if not set.",
+                allowed="a file that can be read",
+            ),
+        ]
+        | None
+    ) = None
+    tls_key: (
+        Annotated[
+            str,
+            text(
+                "File with the private key of `tls_cert`.",
+                allowed="a file that other users cannot read",
+            ),
+        ]
+        | None
+    ) = None
+    trusted_proxies: (
+        Annotated[
+            str,
+            text(
+                "Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Host` "
+                "count, with commas between them; none if not set.",
+                allowed="addresses and networks such as 10.0.0.0/8,2001:db8::1",
+            ),
+        ]
+        | None
+    ) = None
+    phones_in_group_max: Annotated[
+        int, integer("Largest number of phones in a group.", 1, 1_000_000)
+    ] = limits.PHONES_IN_GROUP_MAX
+    phones_in_request_max: Annotated[
+        int, integer("Largest number of phones in one request.", 1, 1_000_000)
+    ] = limits.PHONES_IN_REQUEST_MAX
+    groups_per_customer_max: Annotated[
+        int, integer(f"Groups of a customer without {_OWN}.", 0, limits.QUOTA_MAX)
+    ] = limits.GROUPS_PER_CUSTOMER_MAX
+    phones_per_customer_max: Annotated[
+        int,
+        integer(f"Phones in all groups of a customer without {_OWN}.", 0, limits.QUOTA_MAX),
+    ] = limits.PHONES_PER_CUSTOMER_MAX
+    bytes_per_customer_max: Annotated[
+        int,
+        integer(
+            f"Bytes of names and remarks, and 16 for each phone, of a customer without {_OWN}.",
+            0,
+            limits.QUOTA_MAX,
+        ),
+    ] = limits.BYTES_PER_CUSTOMER_MAX
+    requests_in_flight_max: Annotated[
+        int,
+        integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),
+    ] = limits.REQUESTS_IN_FLIGHT_MAX
+    rate_per_s: Annotated[
+        int,
+        integer(
+            "Requests per second that this server grants an access key without a rate of its own; "
+            "0 for no limit.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    rate_burst: Annotated[
+        int,
+        integer(
+            "Requests of such a key that may arrive at once; 0 for those of one second.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    customer_rate_per_s: Annotated[
+        int,
+        integer(
+            "Requests per second that this server grants a customer, over all its access keys; 0 "
+            "for no limit.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    customer_rate_burst: Annotated[
+        int,
+        integer(
+            "Requests of a customer that may arrive at once; 0 for those of one second.",
+            0,
+            limits.RATE_MAX,
+        ),
+    ] = 0
+    key_expires_days_default: Annotated[
+        int,
+        integer(
+            "Days until a new access key expires, if `openpns keys create` does not say when; 0 "
+            "for never.",
+            0,
+            limits.KEY_EXPIRES_DAYS_MAX,
+        ),
+    ] = 0
+    cache_bytes_max: Annotated[
+        int,
+        integer(
+            "Memory of one worker for cached responses, in bytes; 0 turns the cache off.",
+            0,
+            2**40,
+        ),
+    ] = limits.CACHE_BYTES_MAX
+    slow_request_ms: Annotated[
+        int, integer("Duration from which on a request is logged as slow, in ms.", 1, _INTEGER_MAX)
+    ] = limits.SLOW_REQUEST_MS
+    shutdown_grace_s: Annotated[
+        int, integer("Time for requests in flight to finish when the server stops, in s.", 1, 3600)
+    ] = limits.SHUTDOWN_GRACE_S
+    storage_timeout_ms: Annotated[
+        int,
+        integer(
+            "Time limit of a database statement, and of waiting to run it, in ms.", 100, 600_000
+        ),
+    ] = limits.STORAGE_TIMEOUT_MS
+    postgres_connections_max: Annotated[
+        int, integer("Largest number of PostgreSQL connections per worker.", 1, 1000)
+    ] = limits.POSTGRES_CONNECTIONS_MAX
+    searches_max: Annotated[
+        int,
+        integer(
+            "Searches that take long and run at once per worker; on PostgreSQL at most a third of "
+            "the connections.",
+            1,
+            10_000,
+        ),
+    ] = limits.SEARCHES_MAX
+    searches_per_customer_max: Annotated[
+        int, integer("Those of one customer; more wait in turns.", 1, 10_000)
+    ] = limits.SEARCHES_PER_CUSTOMER_MAX
+    large_pages_max: Annotated[
+        int,
+        integer(
+            "Large pages that are read in slices at once per worker; on PostgreSQL at most a third "
+            "of the connections.",
+            1,
+            10_000,
+        ),
+    ] = limits.LARGE_PAGES_MAX
+    large_pages_per_customer_max: Annotated[
+        int, integer("Those of one customer; more wait in turns.", 1, 10_000)
+    ] = limits.LARGE_PAGES_PER_CUSTOMER_MAX
+    waiting_per_customer_max: Annotated[
+        int,
+        integer(
+            "Writes in flight, waiting searches and waiting large pages of one customer per "
+            "worker; more of each are answered 503.",
+            1,
+            100_000,
+        ),
+    ] = limits.WAITING_PER_CUSTOMER_MAX
+    log_format: Annotated[
+        Literal["console", "json"], _choice("Format of log lines.", "console", "json")
+    ] = "console"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _choice("Lowest level that is logged.", "debug", "info", "warning", "error"),
+    ] = "info"
+    log_lines_per_s_max: Annotated[
+        int,
+        integer(
+            "Log lines per second and worker for requests that failed or were slow, and again as "
+            "many for failures of the server; further ones are counted.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.LOG_LINES_PER_S_MAX
+    log_lines_per_key_per_s_max: Annotated[
+        int,
+        integer(
+            "The same for the requests of one access key, and for all without a correct signature.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.LOG_LINES_PER_KEY_PER_S_MAX
+    core_dumps: Annotated[
+        Literal["off", "on"],
+        _choice(
+            "Whether the system may write the memory of a process, which holds secrets, to a file.",
+            "off",
+            "on",
+        ),
+    ] = "off"
+
+    def __repr__(self) -> str:
+        """Return a text without the values that may contain a password."""
+        shown = (
+            f"{name}={'…' if name in SECRET_SETTINGS else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"Settings({', '.join(shown)})"
+
+
+FIELDS: Final = msgspec.structs.fields(Settings)
+"""All settings."""
