@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
@@ -39,7 +40,8 @@ COMMANDS = [
 def call(*arguments: str) -> tuple[int, str]:
     """Run a command in this process; return its exit code and what it printed as errors."""
     sys.argv = ["openpns", *arguments]
-    with CliRunner().isolation(b"") as (_, err, __):
+    # `serve` removes secrets from the environment.
+    with patch.dict(os.environ), CliRunner().isolation(b"") as (_, err, __):
         try:
             main()
         except SystemExit as ended:

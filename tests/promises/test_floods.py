@@ -22,7 +22,7 @@ from openpns.api.registry import ACTIONS
 
 ROOT = Path(__file__).parents[2]
 FLOOD_CONNECTIONS = 32
-FLOOD_S = 10.0 if IS_SOAK else 1.0
+FLOOD_S = 5.0 if IS_SOAK else 1.0
 RATE = 100
 P99_FACTOR = 20
 """How much longer a request of another key may take in a flood; docs/promises.md states it."""
@@ -145,7 +145,7 @@ def test_floods_of_every_kind_leave_another_customer_its_responses(
     server = serve()
     phones = {"phones": PHONES[: 250 * 14 - 1]}
     groups = [server.call("createGroup", phones)["groupId"] for _ in range(100)]
-    floods = [(kind,) for kind in KINDS] if IS_SOAK else [tuple(KINDS)]
+    floods = [(kind,) for kind in ("large page","large create","large change")] if IS_SOAK else [tuple(KINDS)]
     factors: dict[str, dict[str, float]] = {"listGroup": {}, "createGroup": {}}
     for action, of_kind in factors.items():
         alone: list[float] = []

@@ -1,6 +1,6 @@
 """A server behind nginx and HAProxy: HMAC signs the client's host, and lists allow its address.
 
-The configurations are those of docs/operating/nodes.md. Clients and proxies have different
+The configurations are those of samples/. Clients and proxies have different
 addresses of the loopback network, which only Linux answers all.
 """
 
@@ -18,13 +18,13 @@ import httpx2
 import pytest
 from tests.helpers import on_sqlite_only
 from tests.processes import KEY_OF, Process, Start, free_port
-from tests.promises.test_rolling_restart import NODES_PAGE, documented_configuration
 from tests.promises.traffic import connect, wait_until
 
 import openpns
 from openpns.accounts import access_keys
 from openpns.storage import connect as storage
 
+SAMPLES = Path(__file__).parents[2] / "samples"
 PROXY, CLIENT, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 ACCESS_KEY, SECRET = KEY_OF["cus_1"]
 
@@ -32,8 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs more loop
 
 
 def _nginx(folder: Path, port: int, server_port: int) -> list[str]:
-    text = NODES_PAGE.read_text("utf-8")
-    (sample,) = re.findall(r"^```nginx\n(.*?)^```$", text, re.M | re.S)
+    sample = (SAMPLES / "nginx.conf").read_text("utf-8")
     sample = re.sub(r"ssl_certificate.*;", "", sample)
     sample = sample.replace("listen 443 ssl", f"listen {PROXY}:{port}")
     sample = sample.replace("server 127.0.0.1:8080", f"server 127.0.0.1:{server_port}")
@@ -47,7 +46,8 @@ def _nginx(folder: Path, port: int, server_port: int) -> list[str]:
 
 
 def _haproxy(folder: Path, port: int, server_port: int) -> list[str]:
-    sample = re.sub(r"bind .*", f"bind {PROXY}:{port}", documented_configuration())
+    sample = (SAMPLES / "haproxy.cfg").read_text("utf-8")
+    sample = re.sub(r"bind .*", f"bind {PROXY}:{port}", sample)
     sample = re.sub(r"stats socket .*", "", sample)
     sample = re.sub(r"server node1 .*", f"server node1 127.0.0.1:{server_port}", sample)
     sample = re.sub(r"server node2 .*", "", sample)

@@ -143,6 +143,20 @@ def test_slow_client_of_a_large_response_has_time_for_each_mib(serve: Serve) -> 
     assert received > 12_000_000
 
 
+def test_response_that_is_taken_steadily_ends_with_the_response_timeout(serve: Serve) -> None:
+    served = serve(response_timeout_s=SOON)
+    reader = served.connect(receive_buffer=4096)
+    reader.sendall(get("/chunks/1000"))
+    taken = 0
+    with contextlib.suppress(ConnectionError):
+        while piece := reader.recv(65536):
+            taken += len(piece)
+            time.sleep(0.01)
+    assert 0 < taken < 1000 * 50_000
+    assert served.paths.sent_chunks < 1000
+    served.wait_until(lambda: served.listener.connections == 0)
+
+
 # -- memory ---------------------------------------------------------------------------------------
 
 

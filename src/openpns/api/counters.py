@@ -43,7 +43,7 @@ GAUGES: Final = (
     ("openpns_unsent_bytes", "Bytes of responses that clients have not taken yet."),
     ("openpns_searches", "Searches that take long and run."),
     ("openpns_searches_waiting", "Searches that wait for a place."),
-    ("openpns_large_pages", "Large pages that are read in slices."),
+    ("openpns_large_pages", "Large pages that are read."),
     ("openpns_large_pages_waiting", "Large pages that wait for a place."),
     (
         "openpns_writes_waiting",

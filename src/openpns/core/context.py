@@ -9,7 +9,17 @@ from openpns.clock import Clock
 from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
 from openpns.ids import IdSource
+from openpns.kit.turns import Places
 from openpns.storage.store import Store
+
+
+def make_large_reads(
+    waiting_per_customer_max: int = limits.WAITING_PER_CUSTOMER_MAX,
+    timeout_s: float = limits.STORAGE_TIMEOUT_MS / 1000,
+) -> Places:
+    """Return the places of large reads: one for each customer."""
+    of_all = limits.REQUESTS_IN_FLIGHT_MAX
+    return Places("large reads", of_all, 1, waiting_per_customer_max, timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,8 @@ class Services:
 
     Attributes:
         phones_in_request_max: Includes repeats.
+        large_reads: One of each customer at a time: the event loop takes milliseconds for each, and
+            does what it has for others in between.
         key_used_ms: When access keys were used, as far as that is not stored yet.
     """
 
@@ -33,6 +45,7 @@ class Services:
     bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX
     body_bytes_max: int = limits.BODY_BYTES_MAX
     rates: RateLimits = field(default_factory=RateLimits)
+    large_reads: Places = field(default_factory=make_large_reads)
     key_used_ms: dict[str, int] = field(default_factory=dict)
 
 

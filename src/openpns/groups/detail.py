@@ -51,15 +51,14 @@ async def list_group_phones(
     size = PHONES_IN_CHUNK
     limit = limit or limits.PHONES_IN_PAGE_MAX
     first, last = offset // size, (offset + limit - 1) // size
-    rows = await context.store.fetch(
-        "group_list_phones",
-        {
-            "customer_id": context.customer_id,
-            "group_id": group_id,
-            "first": max(first, 1),
-            "last": min(last, limits.OFFSET_MAX),
-        },
-    )
+    params = {
+        "customer_id": context.customer_id,
+        "group_id": group_id,
+        "first": max(first, 1),
+        "last": min(last, limits.OFFSET_MAX),
+    }
+    async with context.services.large_reads.hold(context.customer_id):
+        rows = await context.store.fetch("group_list_phones", params)
     if not rows:
         raise GroupNotFound
     revision, total = rows[0][:2]

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from openpns.errors import Overloaded
@@ -143,6 +145,20 @@ class Places:
             raise
         finally:
             timer.cancel()
+
+    @asynccontextmanager
+    async def hold(self, owner: str) -> AsyncGenerator[None, None]:
+        """Take a place for the time of a block; see `take`.
+
+        The event loop first does what it has for others. Blocks that do not wait would otherwise
+        run one after the other without a pause.
+        """
+        await self.take(owner)
+        try:
+            await asyncio.sleep(0)
+            yield
+        finally:
+            self.give(owner)
 
     def give(self, owner: str) -> None:
         """Give a place back, to the next owner in turn who may have it."""

@@ -19,7 +19,7 @@ from openpns.api.registry import CLEAN_UPS
 from openpns.api.request_log import RequestLog
 from openpns.clock import Clock, now_ms
 from openpns.core import audit_chain, logs, worker_ids
-from openpns.core.context import Services
+from openpns.core.context import Services, make_large_reads
 from openpns.core.expiry import SteadyTime
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
@@ -86,7 +86,14 @@ class Application:
     def storage_usage(self) -> StorageUsage:
         """Return what the open database does at the moment."""
         assert self._store is not None
-        return self._store.usage()
+        usage = self._store.usage()
+        if self._services is None:
+            return usage
+        reads = self._services.large_reads
+        return usage._replace(
+            large_pages=usage.large_pages + reads.in_flight,
+            large_pages_waiting=usage.large_pages_waiting + reads.waiting,
+        )
 
     async def stop(self) -> None:
         """Release the worker id and close the database."""
@@ -118,6 +125,9 @@ class Application:
             phones_per_customer_max=settings.phones_per_customer_max,
             bytes_per_customer_max=settings.bytes_per_customer_max,
             body_bytes_max=settings.body_bytes_max,
+            large_reads=make_large_reads(
+                settings.waiting_per_customer_max, settings.storage_timeout_ms / 1000
+            ),
             rates=RateLimits(
                 settings.rate_per_s,
                 settings.rate_burst,

@@ -65,7 +65,11 @@ def first_line(settings: Settings, master_key: str | None) -> bytes:
 
 
 async def check(settings: Settings, master_key: str | None, *, by_writing: bool) -> list[str]:
-    """Raise the errors that a worker would raise at its start; compare the schema, too.
+    """Raise the errors that a worker would raise at its start.
+
+    Args:
+        by_writing: Write, as a worker does, instead of comparing the schema. A worker that replaces
+            another one does not do that again: it takes a while, and the others serve anyway.
 
     Returns:
         What an operator should know of the schema; a line of text for each.
@@ -84,14 +88,14 @@ async def _check_database(
 ) -> list[str]:
     store = await open_checked(settings)
     try:
-        notes = await connect.check_schema(store, settings.database)
         await open_secret_box(store, settings.database, master_key)
-        if by_writing:
-            owner = f"check:{secrets.token_hex(8)}"
-            await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
+        if not by_writing:
+            return await connect.check_schema(store, settings.database)
+        owner = f"check:{secrets.token_hex(8)}"
+        await worker_ids.release(store, owner, await worker_ids.take(store, now_ms, owner))
+        return []
     finally:
         await store.close()
-    return notes
 
 
 async def serve(

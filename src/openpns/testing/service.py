@@ -71,7 +71,7 @@ class EmulatedService:
 
     @classmethod
     async def open(
-        cls, clock: Clock, ids: IdSource, rates: RateLimits, bounds: Mapping[str, int]
+        cls, clock: Clock, ids: IdSource, rates: RateLimits, bounds: Mapping[str, Any]
     ) -> "EmulatedService":
         """Return the service on a new, empty database; `bounds` are those of `Services`."""
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
