@@ -145,7 +145,11 @@ def test_floods_of_every_kind_leave_another_customer_its_responses(
     server = serve()
     phones = {"phones": PHONES[: 250 * 14 - 1]}
     groups = [server.call("createGroup", phones)["groupId"] for _ in range(100)]
-    floods = [(kind,) for kind in ("large page","large create","large change")] if IS_SOAK else [tuple(KINDS)]
+    floods = (
+        [(kind,) for kind in ("large page", "large create", "large change")]
+        if IS_SOAK
+        else [tuple(KINDS)]
+    )
     factors: dict[str, dict[str, float]] = {"listGroup": {}, "createGroup": {}}
     for action, of_kind in factors.items():
         alone: list[float] = []

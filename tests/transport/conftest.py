@@ -103,8 +103,12 @@ class Served:
         """Let the requests that wait go on."""
         self._loop.call_soon_threadsafe(self.paths.may_go_on.set)
 
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+    def connect(
+        self, receive_buffer: int | None = None, source: str | None = None
+    ) -> socket.socket:
         connection = socket.socket()
+        if source is not None:
+            connection.bind((source, 0))
         connection.settimeout(_TIMEOUT_S)
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -156,6 +160,13 @@ def read_all(connection: socket.socket) -> bytes:
         while piece := connection.recv(65536):
             received.append(piece)
     return b"".join(received)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Wait until the server closes a connection without a byte."""
+    with contextlib.suppress(ConnectionError):
+        return connection.recv(1) == b""
+    return True
 
 
 def read_one(connection: socket.socket) -> tuple[int, bytes, bytes]:

@@ -2,12 +2,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.certificates import write_certificate
-from tests.transport.conftest import Serve, get, post, read_all, read_one, statuses
+from tests.transport.conftest import Serve, get, is_closed, post, read_all, read_one, statuses
 
 from openpns.kit.networks import Networks
 
@@ -26,13 +27,6 @@ def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     return context
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Wait until the server closes a connection without a byte."""
-    with contextlib.suppress(ConnectionError):
-        return connection.recv(1) == b""
-    return True
 
 
 # -- clocks ---------------------------------------------------------------------------------------
@@ -157,6 +151,52 @@ def test_response_that_is_taken_steadily_ends_with_the_response_timeout(serve: S
     served.wait_until(lambda: served.listener.connections == 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs more loopback addresses")
+def test_address_that_holds_the_most_gives_way(serve: Serve) -> None:
+    served = serve(received_bytes_max=100_000)
+    greedy = [served.connect(source="127.0.0.2") for _ in range(3)]
+    for connection in greedy:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 30_000)
+    served.wait_until(lambda: served.listener.received_bytes > 90_000)
+    assert statuses(served.talk(post(b"z" * 40_000, "Connection: close"))) == [200]
+    assert is_closed(greedy[0])
+
+
+# -- turns ----------------------------------------------------------------------------------------
+
+
+def test_pipelined_requests_of_a_connection_take_turns_with_others(serve: Serve) -> None:
+    served = serve()
+    greedy, modest = served.connect(), served.connect()
+    greedy.sendall(get("/wait/1"))
+    modest.sendall(get("/wait/1"))
+    served.wait_until(lambda: served.paths.waiting == 2)
+    greedy.sendall(get("/greedy") * 400)
+    modest.sendall(get("/modest"))
+    served.wait_until(lambda: served.listener.received_bytes > 10_000)
+    served.go_on()
+    for _ in range(2):
+        assert read_one(modest)[0] == 200
+    for _ in range(401):
+        assert read_one(greedy)[0] == 200
+    order = [request.path for request in served.paths.seen]
+    assert order.index("/modest") < 2 + 2 * 16
+    assert order.count("/greedy") == 400
+
+
+def test_stop_answers_what_waits_for_its_turn(serve: Serve) -> None:
+    served = serve()
+    crowd = [served.connect() for _ in range(30)]
+    for connection in crowd:
+        connection.sendall(get("/wait/1"))
+    served.wait_until(lambda: served.paths.waiting == 30)
+    stopping = asyncio.run_coroutine_threadsafe(served.listener.stop(20), served._loop)
+    served.go_on()
+    for connection in crowd:
+        assert read_one(connection)[0] == 200
+    stopping.result(20)
+
+
 # -- memory ---------------------------------------------------------------------------------------
 
 
@@ -252,58 +292,16 @@ def test_places_of_a_trusted_proxy_are_not_bounded(serve: Serve) -> None:
         assert read_one(connection)[0] == 200
 
 
-# -- the stop -------------------------------------------------------------------------------------
-
-
-def test_stop_closes_idle_connections_and_answers_the_others(serve: Serve) -> None:
-    served = serve()
-    idle, busy, half = served.connect(), served.connect(), served.connect()
-    idle.sendall(get("/a"))
-    read_one(idle)
-    busy.sendall(get("/wait/1") + get("/next"))
-    half.sendall(post(b"ab", length=4))
-    served.wait_until(lambda: served.paths.waiting == 1)
-    served.wait_until(lambda: served.listener.connections == 3)
-    stopping = asyncio.run_coroutine_threadsafe(served.listener.stop(20), served._loop)
-    assert is_closed(idle)
-    with pytest.raises(ConnectionRefusedError):
-        served.connect()
-    served.go_on()
-    half.sendall(b"cd")
-    assert statuses(read_all(busy)) == [200, 200]
-    received = read_all(half)
-    assert b"POST / abcd" in received
-    assert b"connection: close" in received
-    stopping.result(20)
-    assert served.listener.connections == 0
-
-
-def test_stop_drops_what_is_not_done_in_time(serve: Serve) -> None:
-    served = serve()
-    waiting, unread = served.connect(), served.connect(receive_buffer=4096)
-    waiting.sendall(get("/wait/1"))
-    unread.sendall(get("/bytes/8000000"))
-    served.wait_until(lambda: served.listener.unsent_bytes > 0 and served.paths.waiting == 1)
-    served.call(served.listener.stop(0.2))
-    assert read_all(waiting) == b""
-    served.wait_until(lambda: served.paths.waiting == 0)
-
-
-def test_drop_requests_leaves_other_connections_open(serve: Serve) -> None:
-    served = serve()
-    idle, busy = served.connect(), served.connect()
-    idle.sendall(get("/a"))
-    read_one(idle)
-    busy.sendall(get("/wait/1"))
-    served.wait_until(lambda: served.paths.waiting == 1)
-
-    async def drop() -> None:
-        served.listener.drop_requests()
-
-    served.call(drop())
-    assert read_all(busy) == b""
-    idle.sendall(get("/b"))
-    assert read_one(idle)[0] == 200
+def test_stranger_with_a_part_of_a_request_gives_way(serve: Serve) -> None:
+    served = serve(connections_max=3)
+    held = [served.connect() for _ in range(3)]
+    for connection in held:
+        connection.sendall(get("/a") + b"GET / HTTP/1.1\r\nX: ")
+        assert read_one(connection)[0] == 200
+    other = served.connect()
+    other.sendall(get("/a"))
+    assert read_one(other)[0] == 200
+    assert is_closed(held[0])
 
 
 # -- TLS ------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from openpns.errors import (
     PathNotFound,
     WireError,
 )
+from openpns.kit.turns import OwnerCounts
 from openpns.protocol import envelope
 from openpns.protocol.headers import PATHS, PublicHeaders, read_headers
 from openpns.storage.store import NamedRow
@@ -60,6 +61,8 @@ class Api:
         )
         self._request_log = request_log
         self._in_flight_max = in_flight_max
+        # So that one customer does not take the places of all others.
+        self._in_flight_of = OwnerCounts("requests", -(-3 * in_flight_max // 4))
         self._pages = PageCache(cache_bytes_max)
         self._rates = services.rates
         self.in_flight = 0
@@ -140,19 +143,23 @@ class Api:
             cached = self._pages.find(cache_key, revision)
             if cached is not None:
                 return cached
-        fields = action.read(body, public.content_type)
-        self._rates.charge(principal, action.cost(fields) - 1, charged=1)
-        token = getattr(fields, "client_token", None)
-        facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token, public.nonce)
-        context = Context(services, principal, facts)
-        if action.depends_on is None:
-            return action.encode(await action.rule(context, **fields.parameters()))
+        self._in_flight_of.enter(principal.customer_id)
+        try:
+            fields = action.read(body, public.content_type)
+            self._rates.charge(principal, action.cost(fields) - 1, charged=1)
+            token = getattr(fields, "client_token", None)
+            facts = RequestFacts(record.request_id, public.sign, public.ts_ms, token, public.nonce)
+            context = Context(services, principal, facts)
+            if action.depends_on is None:
+                return action.encode(await action.rule(context, **fields.parameters()))
 
-        async def read() -> tuple[int, Fragment]:
-            result = await action.rule(context, **fields.parameters())
-            return result.revision, action.encode(result)
+            async def read() -> tuple[int, Fragment]:
+                result = await action.rule(context, **fields.parameters())
+                return result.revision, action.encode(result)
 
-        return await self._pages.read(cache_key, revision, read)
+            return await self._pages.read(cache_key, revision, read)
+        finally:
+            self._in_flight_of.leave(principal.customer_id)
 
     def _end(self, record: RequestRecord) -> None:
         if record.is_finished:

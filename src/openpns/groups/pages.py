@@ -16,8 +16,8 @@ from openpns.groups import phone_chunks
 from openpns.groups.wire import Group
 from openpns.storage.store import Params, Row
 
-PHONES_IN_CHUNKED_PAGE_MIN: Final = 262_144
-"""A page that may hold more phones than this, about 4 MiB of text, is read and sent in slices."""
+PHONES_IN_CHUNKED_PAGE_MIN: Final = 65_536
+"""A page that may hold more phones than this, about 1 MiB of text, is read and sent in slices."""
 
 GROUPS_IN_SLICE: Final = 8
 

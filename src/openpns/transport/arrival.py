@@ -43,19 +43,24 @@ class Arrival:
     """Parses what a connection receives.
 
     Args:
+        place: Whose memory it takes.
         take: Called with each complete request, while `feed` runs.
 
     Attributes:
+        arrived_s: When what is fed had arrived, by `perf_counter`.
+        held_bytes: What the listener has counted of the request that arrives.
         is_last: Whether the last request has arrived: nothing after it is read.
         is_stopping: Makes the request that arrives the last one.
         bad_status: The status for what arrived and is not HTTP; 0 while everything is.
     """
 
-    def __init__(self, listener: "Listener", take: Callable[[Request], None]) -> None:
+    def __init__(self, listener: "Listener", place: str, take: Callable[[Request], None]) -> None:
+        self.arrived_s = 0.0
         self.is_last = False
         self.is_stopping = False
         self.bad_status = 0
         self._listener = listener
+        self._place = place
         self._take = take
         self._parser: Any = HttpRequestParser(self)
         self._target = b""
@@ -70,13 +75,17 @@ class Arrival:
         self._pieces = 0
         self._raw_bytes = 0
         self._is_admitted = False
-        self._head_bytes = 0
-        self._held_bytes = 0
+        self.held_bytes = 0
 
     @property
     def is_partial(self) -> bool:
         """Whether a part of a request has arrived."""
         return bool(self._target) or self._began_s is not None
+
+    @property
+    def began_s(self) -> float:
+        """When a partial request began, by the event loop's clock; 0 if that is not known yet."""
+        return self._began_s or 0.0
 
     @property
     def has_head(self) -> bool:
@@ -111,27 +120,27 @@ class Arrival:
         body. A number: it is not HTTP, or there is no memory for it; answer this status. None:
         wait.
         """
-        if self.bad_status:
-            return self.bad_status
         if self._began_s is None:
             self._began_s = asyncio.get_running_loop().time()
         self._raw_bytes += arrived
         is_too_many = len(self._headers) + len(self._repeated) > _HEADERS_MAX  # trailers, too
         if is_too_many or (self._head is None and self._raw_bytes > limits.HEADER_BYTES_MAX):
-            return _HEADERS_TOO_LARGE
-        if self._head is None:
-            return None if self._hold(self._raw_bytes) else _UNAVAILABLE
+            self.bad_status = self.bad_status or _HEADERS_TOO_LARGE
+        has_room = self.bad_status or self._hold(self._raw_bytes)
+        if self._head is None and not has_room:
+            self.bad_status = _UNAVAILABLE
+        if self.bad_status or self._head is None:
+            return self.bad_status or None
         bytes_max = self._listener.bounds.body_bytes_max
         length = int(self._head.get(b"content-length", bytes_max))
         # Sizes of chunks and trailers count, too.
         if length > bytes_max or self._raw_bytes > 2 * (bytes_max + limits.HEADER_BYTES_MAX):
             return _too_large(bytes_max)
+        if not has_room:
+            return Overloaded("too many large requests at once; nothing was written")
         if not self._is_admitted and self._fault is None:
             self._is_admitted = True
-            self._head_bytes = sum(len(name) + len(value) for name, value in self._head.items())
-            if not self._hold(self._head_bytes + len(self._body)):
-                self._fault = _overloaded()
-            elif length > SMALL_BODY_BYTES or self.expects_100:
+            if length > SMALL_BODY_BYTES or self.expects_100:
                 return self.partial_request()
         return self._fault
 
@@ -155,9 +164,9 @@ class Arrival:
 
     def release(self) -> None:
         """Count the bytes of a request as held no longer."""
-        if self._held_bytes:
-            self._listener.received_bytes -= self._held_bytes
-            self._held_bytes = 0
+        if self.held_bytes:
+            self._listener.received_bytes -= self.held_bytes
+            self.held_bytes = 0
 
     def close(self) -> None:
         """Parse no more."""
@@ -225,7 +234,7 @@ class Arrival:
             self._target,
             head,
             self._repeated,
-            perf_counter(),
+            self.arrived_s,
             body,
             self._fault,
             is_old,
@@ -255,19 +264,18 @@ class Arrival:
             self._fault = ParameterError(
                 "the body must have a Content-Length, or come in larger chunks"
             )
-        elif not self._hold(self._head_bytes + size):
-            self._fault = _overloaded()
         if self._fault is not None:
             self._body = b""
-            self.release()
+        elif self.held_bytes:
+            self._hold(max(size, self.held_bytes))
 
     def _hold(self, size: int) -> bool:
         """Count a request that arrives in parts; return whether there is memory for it."""
         if size <= _FREE_BYTES:
             return True
-        self._listener.received_bytes += size - self._held_bytes
-        self._held_bytes = size
-        return self._listener.received_bytes <= self._listener.bounds.received_bytes_max
+        self._listener.received_bytes += size - self.held_bytes
+        self.held_bytes = size
+        return self._listener.has_room(self._place)
 
     def _repeat(self, name: bytes) -> None:
         if self._repeated:
@@ -291,12 +299,8 @@ class Arrival:
     def _forget(self) -> None:
         self._repeated = []
         self._began_s = self._fault = None
-        self._pieces = self._raw_bytes = self._head_bytes = 0
+        self._pieces = self._raw_bytes = 0
         self._is_admitted = False
-
-
-def _overloaded() -> WireError:
-    return Overloaded("too many large requests at once; nothing was written")
 
 
 def _too_large(bytes_max: int) -> WireError:

@@ -8,17 +8,19 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
+from ipaddress import IPv6Address
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
-from openpns.kit.networks import Networks
+from openpns.kit.networks import Networks, parse_address
 from openpns.transport.arrival import SMALL_BODY_BYTES
 from openpns.transport.connection import Connection
 from openpns.transport.messages import Responder
@@ -30,6 +32,11 @@ _STOP_CHECK_S: Final = 0.01
 _PATIENCE_S: Final = 0.1
 """How long a new connection has its place for certain: its request may be on the way."""
 _EVICTED_SHARE: Final = 64
+_FREED_SHARE: Final = 16
+_TURN_S: Final = 0.005
+"""How long requests are answered before the event loop does something else."""
+_NETWORK_GROUPS: Final = 4
+"""Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
 _ACCEPTED_AT_ONCE: Final = 8
 _TLS_SHUTDOWN_S: Final = 2.0
@@ -84,7 +91,8 @@ class Listener:
         self._clock = clock
         self._on_check = on_check
         self._connections: dict[Connection, None] = {}
-        self._ready: list[Connection] = []
+        self._ready: deque[Connection] = deque()
+        self._is_answering = False
         self._slow: dict[Connection, None] = {}
         self._places: Counter[str] = Counter()
         self._full_until_s: dict[str, float] = {}
@@ -155,17 +163,18 @@ class Listener:
 
     def answer_soon(self, connection: Connection) -> None:
         """Let a connection answer after those that receive something in this turn of the loop."""
-        if not self._ready:
-            self.loop.call_soon(self._answer)
         self._ready.append(connection)
+        if not self._is_answering:
+            self._is_answering = True
+            self.loop.call_soon(self._answer)
 
     def remove(self, connection: Connection) -> None:
         """Free the place of a closed connection."""
         if self._connections.pop(connection, 0) == 0:
             return
-        self._places[connection.address] -= 1
-        if not self._places[connection.address]:
-            del self._places[connection.address]
+        self._places[connection.place] -= 1
+        if not self._places[connection.place]:
+            del self._places[connection.place]
         self._accept_on()
 
     def hold(self, connection: Connection) -> None:
@@ -184,13 +193,47 @@ class Listener:
             self.unsent_bytes -= connection.sender.unsent_bytes
             connection.sender.unsent_bytes = 0
 
+    def has_room(self, place: str) -> bool:
+        """Return whether there is memory for what a place has sent.
+
+        If not, the place that holds the most gives way, unless it is this one: its oldest requests
+        that arrive or wait are dropped.
+        """
+        bound = self.bounds.received_bytes_max
+        if self.received_bytes <= bound:
+            return True
+        held: Counter[str] = Counter()
+        for connection in self._connections:
+            held[connection.place] += connection.held_bytes
+        worst = held.most_common(1)[0][0]
+        if worst == place:
+            return False
+        for connection in [*self._connections]:
+            if connection.place == worst and connection.held_bytes and not connection.is_in_hand:
+                connection.give_way()
+                if self.received_bytes <= bound - bound // _FREED_SHARE:
+                    break
+        return self.received_bytes <= bound
+
     # -- inside ---------------------------------------------------------------------------------
 
     def _answer(self) -> None:
-        ready, self._ready = self._ready, []
-        self._for_each(ready, lambda connection: connection.answer())
+        """Answer connections in rotation until the turn is over; the rest is for the next turn."""
+        until_s = perf_counter() + _TURN_S
+        answered: list[Connection] = []
+
+        def answer(connection: Connection) -> None:
+            answered.append(connection)
+            if connection.answer():
+                self._ready.append(connection)
+
+        while self._ready and perf_counter() < until_s:
+            self._for_each((self._ready.popleft(),), answer)
         # Written one after the other, the responses wake a client once and not for each.
-        self._for_each(ready, lambda connection: connection.flush())
+        self._for_each(answered, lambda connection: connection.flush())
+        self._is_answering = bool(self._ready)
+        if self._ready:
+            self.loop.call_soon(self._answer)
 
     def _for_each(
         self, connections: Sequence[Connection], work: Callable[[Connection], None]
@@ -229,11 +272,13 @@ class Listener:
         self.release(oldest)
         oldest.abort()
 
-    def _victims(self, address: str | None = None) -> list[Connection]:
-        """Return who may give way: some that have sent nothing whole, else the longest idle one."""
-        here = [
-            connection for connection in self._connections if address in (None, connection.address)
-        ]
+    def _victims(self, place: str | None = None) -> list[Connection]:
+        """Return who may give way.
+
+        Some that have sent nothing whole, else the longest idle one, of strangers first, else the
+        stranger who has taken the longest for a request.
+        """
+        here = [one for one in self._connections if place in (None, one.place)]
         silent = [one for one in here if one.is_silent]
         if silent:
             # A new one is spared: its request may be on the way. Several go at once, so that a
@@ -242,12 +287,15 @@ class Listener:
             old = [one for one in silent if one.deadline_s < old_s]
             return old[: 1 + self.bounds.connections_max // _EVICTED_SHARE]
         idle = [one for one in here if one.is_idle]
-        return [min(idle, key=lambda one: one.deadline_s)] if idle else []
+        if idle:
+            return [min(idle, key=lambda one: (one.is_known, one.deadline_s))]
+        partial = [one for one in here if one.partial_since_s is not None]
+        return [min(partial, key=lambda one: one.partial_since_s or 0.0)] if partial else []
 
     def _evict(self, victims: Sequence[Connection]) -> None:
         for connection in victims:
-            if connection.is_silent:
-                connection.abort()
+            if connection.is_silent or connection.partial_since_s is not None:
+                connection.give_way()
                 self.remove(connection)
             else:
                 connection.shut_down()  # its client may still have to read a response
@@ -286,19 +334,20 @@ class Listener:
 
     def _add(self, accepted: socket.socket, address: str) -> None:
         """Give a new connection a place, if its address has one left."""
-        is_over = self._places[address] >= self.bounds.connections_per_address_max
+        place = _place_of(address)
+        is_over = self._places[place] >= self.bounds.connections_per_address_max
         if is_over and address not in self.bounds.trusted_proxies:
             now_s = self.loop.time()
-            victims = [] if now_s < self._full_until_s.get(address, 0) else self._victims(address)
+            victims = [] if now_s < self._full_until_s.get(place, 0) else self._victims(place)
             if not victims:
-                self._full_until_s[address] = now_s + _PATIENCE_S
+                self._full_until_s[place] = now_s + _PATIENCE_S
                 accepted.close()
                 return
             self._evict(victims)
-        connection = Connection(self, address)
+        connection = Connection(self, address, place)
         connection.deadline_s = self.loop.time() + self.bounds.header_timeout_s
         self._connections[connection] = None
-        self._places[address] += 1
+        self._places[place] += 1
         tls: dict[str, Any] = {}
         if self._tls is not None:
             tls = {
@@ -322,3 +371,11 @@ class Listener:
         if task.cancelled() or task.exception() is not None:
             self.remove(connection)
             accepted.close()
+
+
+def _place_of(address: str) -> str:
+    """Return what the connections of an address are counted under: of IPv6 its network."""
+    found = parse_address(address)
+    if not isinstance(found, IPv6Address):
+        return address
+    return ":".join(found.exploded.split(":")[:_NETWORK_GROUPS])

@@ -45,6 +45,7 @@ class Sender:
         self._out_bytes = 0
         # How long the client takes for a response, and how much of it was sent.
         self._is_streaming = False
+        self._unwritten_bytes = 0
         self._began_s = 0.0
         self._since_s = 0.0
         self._waited_s = 0.0
@@ -116,7 +117,8 @@ class Sender:
         framing = b""  # to HTTP/1.0, the end of the connection is the end of the response
         if isinstance(reply.body, tuple):
             pieces = _slices(reply.body)
-            framing = b"content-length: %d\r\n" % sum(map(len, reply.body))
+            self._unwritten_bytes = sum(map(len, reply.body))
+            framing = b"content-length: %d\r\n" % self._unwritten_bytes
         else:
             pieces = reply.body
             if not request.is_old:
@@ -134,7 +136,7 @@ class Sender:
             if is_chunked:
                 await self._write(b"0\r\n\r\n")
         finally:
-            self._is_streaming = False
+            self._is_streaming, self._unwritten_bytes = False, 0
             if reply.close is not None:
                 reply.close()
 
@@ -175,7 +177,7 @@ class Sender:
     def measure(self) -> int:
         """Return how many bytes of the responses are not sent yet."""
         size: int = self._transport.get_write_buffer_size()
-        return size
+        return size + self._unwritten_bytes
 
     def _ending(self, request: Request, is_last: bool) -> bytes:
         """Return the last headers of a response and the empty line."""
@@ -190,6 +192,7 @@ class Sender:
         if self._transport.is_closing():
             return
         self._sent_bytes += len(data)
+        self._unwritten_bytes = max(self._unwritten_bytes - len(data), 0)
         self._transport.write(data)
         if self.is_waiting:
             self._drained = self._listener.loop.create_future()
