@@ -39,6 +39,16 @@ def test_queue_gives_the_first_item_of_one_owner() -> None:
     assert [queue.take("b"), queue.take(), queue.take()] == ["b1", "a1", "b2"]
 
 
+def test_queue_removes_an_item_and_keeps_the_turns() -> None:
+    queue: TurnQueue[str] = TurnQueue()
+    for item in ("a1", "a2", "b1", "c1"):
+        queue.add(item[0], item)
+    for item in ("a1", "b1", "b2", "z1"):  # the last two do not wait
+        queue.remove(item[0], item)
+    assert (len(queue), queue.owners(), queue.count("a")) == (2, ["a", "c"], 1)
+    assert [queue.take(), queue.take()] == ["a2", "c1"]
+
+
 def test_owner_counts_refuse_only_the_owner_who_has_too_much() -> None:
     counts = OwnerCounts("writes", 2)
     for owner in ("a", "a", "", "", ""):
@@ -66,6 +76,17 @@ async def test_places_hold_one_owner_to_its_share() -> None:
     shared.give("a")
     await asyncio.gather(*waiting)
     assert (shared.in_flight, shared.waiting) == (3, 0)
+
+
+async def test_places_leave_one_to_other_owners() -> None:
+    shared = places(at_once=2, per_owner=9)
+    await shared.take("a")
+    waiting = asyncio.ensure_future(shared.take("a"))
+    await turn()
+    await asyncio.wait_for(shared.take("b"), 10)
+    assert (shared.in_flight, shared.waiting) == (2, 1)
+    shared.give("a")
+    await waiting
 
 
 async def test_places_serve_owners_in_turns_whoever_came_first() -> None:
@@ -118,8 +139,24 @@ async def test_places_end_a_wait_that_takes_too_long() -> None:
     await shared.take("a")
     with pytest.raises(Overloaded, match=r"waited longer than 0\.001 s for their turn"):
         await shared.take("b")
+    assert shared.waiting == 0
     shared.give("a")
     assert (shared.in_flight, shared.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["timed out", "cancelled"])
+async def test_places_count_no_wait_that_has_ended(*, is_cancelled: bool) -> None:
+    shared = places(at_once=1, waiting=1, timeout_s=60.0 if is_cancelled else 0.001)
+    await shared.take("a")
+    for _ in range(2):  # the second is not refused because of the first
+        waiting = asyncio.ensure_future(shared.take("b"))
+        await turn()
+        if is_cancelled:
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else Overloaded) as raised:
+            await waiting
+        assert is_cancelled or "waited longer" in str(raised.value)
+        assert shared.waiting == 0
 
 
 @pytest.mark.parametrize("is_given", [False, True], ids=["waits", "has its place"])

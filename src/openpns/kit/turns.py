@@ -53,6 +53,16 @@ class TurnQueue(Generic[ItemT]):
             del self._waiting[name]
         return item
 
+    def remove(self, owner: str, item: ItemT) -> None:
+        """Remove an item if it waits; the owner's turn stays the same."""
+        items = self._waiting.get(owner)
+        if items is None or item not in items:
+            return
+        items.remove(item)
+        self._length -= 1
+        if not items:
+            del self._waiting[owner]
+
 
 class OwnerCounts:
     """How much work of each owner is in flight; more than `per_owner_max` is refused.
@@ -91,7 +101,8 @@ class Places:
     Args:
         what: What the work is, in the plural, for the error text.
         at_once_max: Work in flight of all owners.
-        per_owner_max: Work in flight of one owner.
+        per_owner_max: Work in flight of one owner. If there are several places, an owner leaves at
+            least one to others; work without an owner ("") need not.
         waiting_per_owner_max: Work of one owner that waits; more is refused. Any number waits
             without an owner ("").
         timeout_s: How long work waits for its place at most.
@@ -109,6 +120,7 @@ class Places:
         self.in_flight = 0
         self._what = what
         self._per_owner_max = per_owner_max
+        self._leaving_one_max = max(1, at_once_max - 1)
         self._waiting_per_owner_max = waiting_per_owner_max
         self._timeout_s = timeout_s
         self._in_flight_of: Counter[str] = Counter()
@@ -119,6 +131,18 @@ class Places:
         """How much work waits for a place."""
         return len(self._queue)
 
+    def check(self, owner: str) -> None:
+        """Refuse more work of an owner if too much of it waits.
+
+        Raises:
+            Overloaded: Too much work of this owner waits.
+        """
+        if owner and self._queue.count(owner) >= self._waiting_per_owner_max:
+            raise Overloaded(
+                f"this customer has {self._waiting_per_owner_max} {self._what} waiting already; "
+                "nothing was written"
+            )
+
     async def take(self, owner: str) -> None:
         """Take a place; give it back with `give`.
 
@@ -128,19 +152,17 @@ class Places:
         if self._has_place(owner):
             self._hold(owner)
             return
-        if owner and self._queue.count(owner) >= self._waiting_per_owner_max:
-            raise Overloaded(
-                f"this customer has {self._waiting_per_owner_max} {self._what} waiting already; "
-                "nothing was written"
-            )
+        self.check(owner)
         loop = asyncio.get_running_loop()
         place: asyncio.Future[None] = loop.create_future()
         self._queue.add(owner, place)
-        timer = loop.call_later(self._timeout_s, self._give_up, place)
+        timer = loop.call_later(self._timeout_s, self._give_up, owner, place)
         try:
             await place
         except asyncio.CancelledError:
-            if not place.cancelled() and place.exception() is None:
+            if place.cancelled():
+                self._queue.remove(owner, place)
+            elif place.exception() is None:
                 self.give(owner)
             raise
         finally:
@@ -169,19 +191,21 @@ class Places:
         for next_owner in self._queue.owners():
             while self._has_place(next_owner) and self._queue.count(next_owner):
                 place = self._queue.take(next_owner)
-                if not place.done():  # else its caller was cancelled or gave up
+                if not place.done():  # else its caller was cancelled in this turn of the loop
                     self._hold(next_owner)
                     place.set_result(None)
 
     def _has_place(self, owner: str) -> bool:
-        return self.in_flight < self.at_once_max and self._in_flight_of[owner] < self._per_owner_max
+        most = min(self._per_owner_max, self._leaving_one_max) if owner else self._per_owner_max
+        return self.in_flight < self.at_once_max and self._in_flight_of[owner] < most
 
     def _hold(self, owner: str) -> None:
         self.in_flight += 1
         self._in_flight_of[owner] += 1
 
-    def _give_up(self, place: "asyncio.Future[None]") -> None:
+    def _give_up(self, owner: str, place: "asyncio.Future[None]") -> None:
         if not place.done():
+            self._queue.remove(owner, place)
             place.set_exception(
                 Overloaded(
                     f"the {self._what} waited longer than {self._timeout_s:g} s for their turn; "

@@ -86,6 +86,15 @@ async def test_searches_and_large_pages_leave_connections_to_small_reads_and_wri
     await work.finish()
 
 
+@pytest.mark.parametrize("kind", ["search", "large_page"])
+async def test_one_customer_cannot_hold_all_places_of_a_kind(kind: str) -> None:
+    work = Work()  # the bounds are the default ones
+    for owner in "aaab":
+        await work.begin(getattr(work.connections, f"for_{kind}")(owner), owner)
+    assert work.begun == ["a", "b"]
+    await work.finish()
+
+
 async def test_searches_of_one_customer_are_bounded() -> None:
     work = Work(30, searches_max=5, searches_per_customer_max=2, waiting_per_customer_max=1)
     for _ in range(3):

@@ -200,6 +200,24 @@ async def test_wait_for_a_free_connection_times_out(hasty: PostgresStore) -> Non
     assert await hasty.write(add("cus_2")) == 1
 
 
+async def test_large_page_does_not_wait_for_two_of_another_customer(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    opened = await connect.open_store(postgres_url, timeout_ms=3000)  # with the default bounds
+    await opened.write(add("cus_2"))
+    first, second = (opened.stream("customer_list", {"customer_id": "cus_1"}, 1) for _ in range(2))
+    async with aclosing(first), aclosing(second):
+        await anext(first)
+        waiting = asyncio.ensure_future(anext(second))
+        await asyncio.sleep(0)
+        async with aclosing(opened.stream("customer_list", {"customer_id": "cus_2"}, 1)) as other:
+            assert len(await anext(other)) == 1
+        assert not waiting.done()
+        await first.aclose()
+        await waiting
+    await opened.close()
+
+
 async def test_close_does_not_wait_for_open_streams(hasty: PostgresStore) -> None:
     slices = hasty.stream("customer_list", ALL, 1)
     await anext(slices)

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import apsw
@@ -11,6 +12,8 @@ import pytest
 from openpns.errors import Overloaded, ServiceUnavailable
 from openpns.kit.turns import Places
 from openpns.storage.sqlite.searcher import CHECK_STEPS, LOOP_CHECKS, Searcher
+from openpns.storage.sqlite.store import SQLiteStore
+from openpns.storage.statements import prepare
 
 COUNT = (
     "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ?) SELECT max(x) FROM c"
@@ -93,13 +96,17 @@ async def test_long_search_ends_at_its_deadline(tmp_path: Path) -> None:
 async def test_searches_of_a_customer_wait_for_each_other_and_not_for_others(
     searches: Searches,
 ) -> None:
-    first, second = (asyncio.ensure_future(searches.wait("a")) for _ in range(2))
+    first = asyncio.ensure_future(searches.wait("a"))
+    await turn()
+    assert await searches.count("a", 10) == 10  # a brief one needs no place
+    second = asyncio.ensure_future(searches.wait("a"))
     await turn()
     assert (searches.places.in_flight, searches.places.waiting) == (1, 1)
+    searches.threads.clear()
     with pytest.raises(Overloaded, match="has 1 searches waiting already"):
-        await searches.wait("a")
+        await searches.count("a", 10)
+    assert searches.threads == []  # not even on the event loop
     assert await searches.count("b", LONG) == LONG
-    assert await searches.count("a", 10) == 10  # a brief one needs no place
     searches.gate.set()
     assert [await first, await second] == [1, 1]
     assert searches.places.in_flight == 0
@@ -114,3 +121,61 @@ async def test_cancelled_search_ends_and_gives_its_place_back(searches: Searches
         await search
     assert searches.places.in_flight == 0
     assert await searches.count("a", LONG) == LONG
+
+
+async def test_search_that_is_cancelled_twice_keeps_its_connection_until_it_ends(
+    searches: Searches,
+) -> None:
+    search = asyncio.ensure_future(searches.wait("a"))
+    for _ in range(3):
+        await turn()
+        search.cancel()
+    await turn()
+    assert (search.done(), searches.places.in_flight) == (False, 1)
+    searches.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await search
+    assert searches.places.in_flight == 0
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = SQLiteStore(str(tmp_path / "store.db"), timeout_ms=100, create=True)
+    yield opened
+    await opened.close()
+
+
+def teach(store: SQLiteStore, sql: str) -> None:
+    """Add a statement that searches to a store."""
+    store._statements["search"] = prepare("search", sql, "sqlite", {"search": "customer_id"})
+
+
+async def test_streamed_search_has_a_place_and_a_thread_from_its_first_step(
+    store: SQLiteStore,
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def note() -> None:
+        seen.append((threading.current_thread().name, store.usage().searches))
+
+    store._register_functions.append(lambda each: each.create_scalar_function("note", note))
+    teach(store, "SELECT 1, note() UNION ALL SELECT 2, note() UNION ALL SELECT 3, note()")
+    async with aclosing(store.stream("search", {"customer_id": "a"}, 1)) as slices:
+        await anext(slices)
+        assert [(name.partition("_")[0], searches) for name, searches in seen[:1]] == [
+            ("sqlite-reader", 1)
+        ]
+        assert store.usage().searches == 0  # a slow client must not keep it
+        assert store.usage().large_pages == 1
+        assert [rows[0][0] async for rows in slices] == [2, 3]
+    assert "MainThread" not in {name for name, _ in seen}
+    assert store.usage() == (0, 0, 0, 0, 0)
+
+
+async def test_streamed_search_ends_at_its_deadline_before_its_first_row(
+    store: SQLiteStore,
+) -> None:
+    teach(store, COUNT.replace("?", str(10**8)))
+    with pytest.raises(ServiceUnavailable, match=r"took longer than 0\.1 s"):
+        await anext(store.stream("search", {"customer_id": "a"}, 1))
+    assert store.usage() == (0, 0, 0, 0, 0)

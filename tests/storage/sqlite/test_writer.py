@@ -7,9 +7,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.storage.conftest import add
+from tests import direct
+from tests.storage.conftest import add, ids_in
 
-from openpns.errors import Overloaded
+from openpns.errors import Overloaded, ServiceUnavailable
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds
 from openpns.storage.sqlite.store import SQLiteStore
@@ -140,3 +141,26 @@ async def test_writer_refuses_only_the_customer_who_has_too_much_in_flight(
     await asyncio.gather(first, other, *many)
     assert writes.ran[1] == "b"
     await store.write(writes._steps("a"), customer_id="a")
+
+
+async def test_writes_that_have_just_arrived_wait_on_when_older_ones_time_out(
+    store: SQLiteStore, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    hasty = SQLiteStore(str(tmp_path / "test.db"), timeout_ms=100)
+    now_s = 0.0
+    hasty._writer._clock_s = lambda: now_s
+    async with direct.holding(url, "UPDATE customer SET name = 'changed'"):
+        old = [asyncio.ensure_future(hasty.write(add(one), customer_id=one)) for one in "ab"]
+        await asyncio.sleep(0)
+        now_s = 0.1
+        new = [
+            asyncio.ensure_future(hasty.write(add(f"new_{one}"), customer_id=one)) for one in "ab"
+        ]
+        errors = await asyncio.gather(*old, return_exceptions=True)
+        assert [type(error) for error in errors] == [ServiceUnavailable] * 2
+        await asyncio.sleep(0)
+        assert hasty.usage().writes_waiting == 2
+    assert await asyncio.gather(*new) == [1, 1]
+    assert await ids_in(hasty) == ["new_a", "new_b"]
+    await hasty.close()

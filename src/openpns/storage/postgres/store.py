@@ -113,7 +113,7 @@ class PostgresStore:
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         statement = self._statements[name]
         if statement.search_owner is None:
-            connection = partial(self._connections.for_work, str(params.get("customer_id", "")))
+            connection = partial(self._connections.for_work, str(params.get("customer_id") or ""))
         else:
             connection = partial(self._connections.for_search, params[statement.search_owner])
         return await self._fetch(statement, params, connection)
@@ -154,7 +154,7 @@ class PostgresStore:
         self, name: str, params: Params, rows_each: int
     ) -> AsyncGenerator[Sequence[Row], None]:
         statement = self._statements[name]
-        owner = str(params.get("customer_id", ""))
+        owner = str(params.get("customer_id") or "")
         try:
             async with (
                 self._connections.for_large_page(owner) as connection,

@@ -6,6 +6,7 @@ interrupted, and begins again on a thread, with a deadline.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,7 @@ class Searcher:
         Raises:
             ServiceUnavailable: It took too long, or too many searches of the owner wait.
         """
+        self._places.check(owner)  # before it takes time of the event loop
         try:
             return _read_briefly(self._reader, read)
         except apsw.InterruptError:
@@ -89,7 +91,9 @@ class Searcher:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             is_cancelled.set()
-            await asyncio.wait([future])  # nothing else may use the connection before
+            while not future.done():  # nothing else may use the connection before
+                with contextlib.suppress(asyncio.CancelledError):  # cancelled once more
+                    await asyncio.wait([future])
             raise
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -206,22 +206,41 @@ class SQLiteStore:
             return
         # A connection of its own: the cursor keeps its snapshot open, which other reads must not
         # see. A slice may take long: many phones, or many groups that a filter skips.
-        owner = str(params.get("customer_id", ""))
+        statement = self._statements[name]
+        owner = str(params.get("customer_id") or "")
         await self._large_pages.take(owner)
         try:
             connection = self._connect()
+            cursor: Iterator[Row] = iter(())
+
+            def begin() -> list[Row]:
+                nonlocal cursor
+                cursor = connection.execute(statement.sql, params)  # runs up to the first row
+                return read_slice()
+
+            def read_slice() -> list[Row]:
+                return list(itertools.islice(cursor, rows_each))
+
             try:
-                cursor = connection.execute(self._sql[name], params)
-                while rows := await self._searcher.run(
-                    connection, lambda: list(itertools.islice(cursor, rows_each))
-                ):
+                async with self._search_place(statement, params):
+                    rows = await self._searcher.run(connection, begin)
+                while rows:
                     yield rows
+                    rows = await self._searcher.run(connection, read_slice)
             finally:
                 connection.close(True)
         except FAILURES as error:
             raise to_wire_error(error) from error
         finally:
             self._large_pages.give(owner)
+
+    def _search_place(
+        self, statement: NamedStatement, params: Params
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Return a place for a statement that searches; others need none."""
+        if statement.search_owner is None:
+            return contextlib.nullcontext()
+        return self._searches.hold(params[statement.search_owner])
 
     async def write(  # noqa: D102
         self,

@@ -47,6 +47,8 @@ class Write:
         self.steps = steps
         self.customer_id = customer_id
         self.skip_savepoint = skip_savepoint
+        self.arrived_s = 0.0
+        """When it began to wait, by the writer's clock."""
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
@@ -59,7 +61,7 @@ class Writer:
     Args:
         timeout_s: How long it waits while another process writes.
         waiting_per_customer_max: Writes of one customer that may wait.
-        clock_s: Bounds the time of a batch.
+        clock_s: Bounds the time of a batch; says how long a write has waited.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Writer:
             self._thread.start()
         # Clients that got responses together send their next requests together. Hand writes over at
         # the end of this turn of the loop, so that the thread does not start with the first alone.
+        write.arrived_s = self._clock_s()
         self._pending.append(write)
         if len(self._pending) == 1:
             write.loop.call_soon(self._hand_over)
@@ -141,7 +144,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the thread must outlive any failure
                 # Also for writes that were refused: the reason may be what another write of the
                 # batch had done, which is undone now.
-                batch = batch or self._take_all()
+                batch = batch or self._take_failed(error)
                 for write in batch:
                     write.error = to_wire_error(error)
             for loop in {write.loop for write in batch}:
@@ -180,10 +183,20 @@ class Writer:
         with self._changed:
             return self._queue.take() if self._queue else None
 
-    def _take_all(self) -> list[Write]:
-        """Return all writes that wait: they have waited as long for a database that is locked."""
+    def _take_failed(self, error: Exception) -> list[Write]:
+        """Return the writes that wait, if none can begin because of this error.
+
+        While another process writes, those that have not waited `timeout_s` yet wait on.
+        """
         with self._changed:
-            return [self._queue.take() for _ in range(len(self._queue))]
+            waiting = [self._queue.take() for _ in range(len(self._queue))]
+            if not isinstance(error, apsw.BusyError):
+                return waiting
+            late_s = self._clock_s() - self._timeout_s
+            for write in waiting:
+                if write.arrived_s > late_s:
+                    self._queue.add(write.customer_id, write)
+            return [write for write in waiting if write.arrived_s <= late_s]
 
     def _run_batch(self, connection: apsw.Connection, batch: list[Write]) -> None:
         """Commit waiting writes in turns, until none waits or the time is over.
