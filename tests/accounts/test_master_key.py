@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from tests.conftest import START_MS, FakeClock
+from tests.accounts.conftest import stored_secrets
+from tests.conftest import FakeClock
 
 from openpns.accounts import access_keys, master_key
 from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
@@ -32,16 +33,6 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Store]:
     await connect.migrate(store, sqlite_url)
     yield store
     await store.close()
-
-
-async def opens(store: Store, secret_box: SecretBox, access_key: str) -> list[bytes]:
-    """Return the secrets of a key, decrypted by a secret box."""
-    known = await access_keys.find(store, access_key)
-    assert known is not None
-    return [
-        secret_box.decrypt(ciphertext, access_key)
-        for ciphertext in known.accepted_ciphertexts(START_MS)
-    ]
 
 
 async def test_open_secret_box_twice_decrypts_what_it_encrypted(
@@ -196,29 +187,29 @@ async def test_rotate_encrypts_every_secret_with_the_new_key(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     before = await master_key.open_secret_box(store, database_url, variable)
-    secrets = await opens(store, before, key)
-    assert secrets[1] == b"first-secret"
+    secrets = await stored_secrets(store, before, key)
+    assert secrets[1] == "first-secret"
     count, newest = await rotate(store, database_url, variable)
     assert count == 2
     after = await master_key.open_secret_box(store, database_url, newest)
-    assert await opens(store, after, key) == secrets
+    assert await stored_secrets(store, after, key) == secrets
     file = master_key.key_file_of(database_url)
     text = newest or (file.read_text() if file else "")
     assert len(read_master_keys(text, "test")) == 1
-    assert await opens(store, SecretBox(read_master_keys(text, "test")), key) == secrets
+    assert await stored_secrets(store, SecretBox(read_master_keys(text, "test")), key) == secrets
     if newest is not None:
         assert variable is not None
         with pytest.raises(ConfigError, match="not the master key"):
             await master_key.open_secret_box(store, database_url, variable)
         with pytest.raises(InternalError):
-            await opens(store, before, key)
+            await stored_secrets(store, before, key)
 
 
 async def test_running_server_reads_the_rotated_key_file(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
     running = await master_key.open_secret_box(store, database_url, variable)
-    secrets = await opens(store, running, key)
+    secrets = await stored_secrets(store, running, key)
     if variable is not None:
         # Without a file to read again, the operator gives the server both keys beforehand.
         newest = new_master_key()
@@ -226,7 +217,7 @@ async def test_running_server_reads_the_rotated_key_file(
         await master_key.rotate(store, database_url, f"{newest},{variable}")
     else:
         await master_key.rotate(store, database_url, None)
-    assert await opens(store, running, key) == secrets
+    assert await stored_secrets(store, running, key) == secrets
 
 
 async def test_rotate_again_encrypts_everything_again(
@@ -252,7 +243,7 @@ async def test_rotate_with_the_wrong_key_changes_nothing(
     with pytest.raises(ConfigError, match="not the master key"):
         await master_key.rotate(store, database_url, wrong)
     secret_box = await master_key.open_secret_box(store, database_url, variable)
-    assert (await opens(store, secret_box, key))[1] == b"first-secret"
+    assert (await stored_secrets(store, secret_box, key))[1] == "first-secret"
 
 
 @pytest.mark.parametrize("step", ["_reencrypt", "_write_private"])
@@ -264,7 +255,7 @@ async def test_rotate_completes_an_interrupted_rotation(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    secrets = await opens(
+    secrets = await stored_secrets(
         store, await master_key.open_secret_box(store, database_url, variable), key
     )
     newest = None if variable is None else new_master_key()
@@ -285,14 +276,14 @@ async def test_rotate_completes_an_interrupted_rotation(
             with pytest.raises(Exception, match=r"power cut|Service unavailable"):
                 await master_key.rotate(store, database_url, both)
     secret_box = await master_key.open_secret_box(store, database_url, both)
-    assert await opens(store, secret_box, key) == secrets
+    assert await stored_secrets(store, secret_box, key) == secrets
     await master_key.rotate(store, database_url, both)
-    assert await opens(store, secret_box, key) == secrets
+    assert await stored_secrets(store, secret_box, key) == secrets
     file = master_key.key_file_of(database_url)
     if file is not None:
         assert len(read_master_keys(file.read_text(), "test")) == 1
     last = await master_key.open_secret_box(store, database_url, newest)
-    assert await opens(store, last, key) == secrets
+    assert await stored_secrets(store, last, key) == secrets
 
 
 async def test_create_during_a_rotation_encrypts_with_the_new_key(
@@ -306,8 +297,8 @@ async def test_create_during_a_rotation_encrypts_with_the_new_key(
     made = await access_keys.create(store, early, FakeClock(), principal.customer_id)
     rotated = await access_keys.rotate(store, early, FakeClock(), made.access_key, grace_ms=1000)
     late = await master_key.open_secret_box(store, database_url, newest)
-    found = await opens(store, late, made.access_key)
-    assert found == [rotated.access_secret.encode(), made.access_secret.encode()]
+    found = await stored_secrets(store, late, made.access_key)
+    assert found == [rotated.access_secret, made.access_secret]
 
 
 async def test_create_with_a_replaced_master_key_stores_no_secret(

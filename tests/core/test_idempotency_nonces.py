@@ -100,7 +100,26 @@ async def test_nonce_comes_before_the_client_token(sign_nonce: Sign, records: Re
         await create(sign_nonce("n2", "token-3"), 2)
     with pytest.raises(ClientTokenReused):
         await create(sign_nonce("n3", "token-1"), 2)
-    assert len(await records()) == 4
+    assert len(await records()) == 5
+
+
+async def test_token_gets_the_response_that_its_first_request_got_by_its_nonce(
+    sign_nonce: Sign, sign: Sign, mine: Groups
+) -> None:
+    group_id = await create(sign_nonce("n1"))
+    assert await create(sign_nonce("n1", "t1")) == group_id
+    assert await create(sign("md5", "t1")) == group_id
+    assert await mine.ids() == [group_id]
+
+
+async def test_token_of_a_refused_nonce_can_be_sent_with_another_one(
+    sign_nonce: Sign, mine: Groups
+) -> None:
+    first = await create(sign_nonce("n1"))
+    with pytest.raises(NonceReused):
+        await create(sign_nonce("n1", "t1"), 2)
+    second = await create(sign_nonce("n2", "t1"), 2)
+    assert await mine.ids() == [first, second]
 
 
 async def test_late_write_with_a_nonce_is_not_carried_out(

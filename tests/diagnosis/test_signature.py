@@ -306,7 +306,7 @@ REQUESTS = st.fixed_dictionaries(
             st.text(max_size=5) | st.integers(),
             lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=2),
         ).map(lambda value: json.dumps(value).encode()),
-        "algorithm": st.sampled_from(sorted(signing.ALGORITHMS)),
+        "algorithm": st.sampled_from(["md5", "sha256"]),
     }
 )
 SECRETS = st.text("0123456789abcdef", min_size=4, max_size=12).map(lambda end: f"s3cr=t&é{end}")

@@ -62,6 +62,19 @@ async def test_writes_raise_quota_exceeded_above_the_bound_on_bytes(mine: Groups
     assert (await used(mine.context))["bytes"] == (50, 16 + 32)
 
 
+async def test_dry_runs_raise_quota_exceeded_like_the_change(mine: Groups) -> None:
+    group_id = await mine.create([1], "a")
+    before = await used(mine.context)
+    small = mine.bounded(phones_per_customer_max=2, bytes_per_customer_max=40)
+    add = {"operate_type": 0, "phones": joined([2, 3])}
+    for fields in (add, {"group_name": "n" * 25}, add | {"group_name": "b"}):
+        with pytest.raises(QuotaExceeded, match="getLimits shows your quotas"):
+            await small.change(group_id, dry_run=True, **fields)
+    one = add | {"phones": joined([2])}
+    assert await small.change(group_id, dry_run=True, **one) == (1, 0, 0, 2)
+    assert await used(mine.context) == before
+
+
 async def test_writes_that_shrink_succeed_above_a_quota(mine: Groups) -> None:
     first, second = await mine.create([1, 2, 3], "a"), await mine.create([4, 5], "b")
     small = mine.bounded(

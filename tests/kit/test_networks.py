@@ -15,6 +15,25 @@ def test_contains_ignores_the_zone_of_a_link_local_address() -> None:
     assert "fe80::1%eth0" in Networks("fe80::/10")
 
 
+@pytest.mark.parametrize(
+    ("mapped", "same"),
+    [
+        ("::ffff:10.0.0.6", "10.0.0.6"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+    ],
+)
+def test_networks_that_are_mapped_to_ipv6_are_ipv4(mapped: str, same: str) -> None:
+    networks = Networks(mapped)
+    assert str(networks) == same
+    assert "10.0.0.6" in networks
+    assert "::ffff:10.0.0.6" in networks
+
+
+def test_networks_that_hold_more_than_mapped_addresses_stay_ipv6() -> None:
+    assert str(Networks("::fffe:0:0/95,::/0")) == "::fffe:0:0/95,::/0"
+
+
 def test_no_networks_contain_nothing() -> None:
     assert len(Networks()) == len(Networks("  ")) == 0
     assert "127.0.0.1" not in Networks()

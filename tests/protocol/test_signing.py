@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from openpns.protocol import signing
 
+ALGORITHMS = {"md5", "sha256"}
 VECTORS: list[dict[str, str]] = json.loads(
     (Path(__file__).parents[2] / "contract" / "signing.json").read_text("utf-8")
 )
@@ -42,7 +43,7 @@ def test_sign_and_matches_agree_with_vector(vector: dict[str, str]) -> None:
 
 
 def test_vectors_cover_all_algorithms() -> None:
-    assert {vector["algorithm"] for vector in VECTORS} == signing.ALGORITHMS
+    assert {vector["algorithm"] for vector in VECTORS} == ALGORITHMS
 
 
 def test_text_before_secret_is_as_documented() -> None:
@@ -93,7 +94,7 @@ def test_matches_fails_for_any_changed_part(field: str, value: object) -> None:
     assert not signing.matches(signature, changed, [SECRET.encode()], "md5")
 
 
-@pytest.mark.parametrize("algorithm", sorted(signing.ALGORITHMS))
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
 def test_matches_accepts_any_of_several_secrets(algorithm: str) -> None:
     text = signing.text_before_secret(**REQUEST)
     for secret in ("first-secret", "second-secret"):

@@ -111,12 +111,6 @@ class SigningKey(msgspec.Struct, frozen=True):
         """Return whether the key is neither disabled nor expired."""
         return self.disabled_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
-    def accepted_ciphertexts(self, now_ms: int) -> list[bytes]:
-        """Return the encrypted secrets that are accepted now: one, or two after a rotation."""
-        if self.previous_ciphertext is None or now_ms >= (self.previous_until_ms or 0):
-            return [self.secret_ciphertext]
-        return [self.secret_ciphertext, self.previous_ciphertext]
-
 
 async def find(store: Store, access_key: str) -> SigningKey | None:
     """Return what it takes to check a request of this access key; None for an unknown one."""

@@ -8,7 +8,6 @@ import os
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from types import UnionType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -74,14 +73,6 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(…)"
-
-
-_TYPES: Final[dict[str, type | UnionType]] = {
-    **dict.fromkeys(_TEXTS, str),
-    "access_secret": Secret,
-    **dict.fromkeys(_NUMBERS, int | float),
-}
-"""Of the settings in a profile."""
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ async def commit(
         payload: The normalised fields of the request, by their names on the wire, without
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
-        dry_run: Roll back, and return the result that a commit would have.
+        dry_run: Roll back, and return the result, or raise the error, that a commit would have.
         kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
         resource: The id of the one resource that the steps change, so that the write may share a
             transaction with others of this action and kind: see `BatchKey`. None if they change
@@ -110,6 +110,7 @@ async def commit(
     def transaction() -> "Transaction[ResultT]":  # quoted: else it is evaluated for each write
         effect = yield from steps()
         if dry_run:
+            yield from _compare_with_quotas(context, effect, scope)
             raise DryRunRollback(effect.result)
         yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
@@ -122,7 +123,7 @@ async def commit(
     except DryRunRollback as rollback:
         return cast("ResultT", rollback.result)
     except DuplicateRequest as duplicate:
-        response = await idempotency.replay(context, keys, duplicate.key, now_ms)
+        response = await idempotency.replay(context, duplicate, now_ms)
     except WireError as error:
         if not (keys and error.is_recorded):
             raise
@@ -155,6 +156,14 @@ def _complete(
         raise quota_exceeded()
     if keys:
         idempotency.check_records(context, keys, rows[-len(keys) :])
+
+
+def _compare_with_quotas(context: Context, effect: Effect[Any], scope: str) -> Transaction[None]:
+    """Refuse a dry run whose change would be; what this writes is rolled back."""
+    if not (
+        effect.is_revised or (yield change_revision(context.customer_id, scope, effect.counts))
+    ):
+        raise quota_exceeded()
 
 
 async def commit_as_operator(

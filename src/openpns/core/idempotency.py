@@ -37,6 +37,7 @@ until its record is deleted allows for clocks that differ."""
 
 _SIGNATURE: Final = "signature:"
 _NONCE: Final = "nonce:"
+_REUSED: Final = (NonceReused.code, ClientTokenReused.code)
 _UNREADABLE: Final = (
     "the write was carried out before, and its response cannot be read now; read before you send "
     "it again"
@@ -71,11 +72,12 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class DuplicateRequest(Exception):
-    """A write with this idempotency key is recorded already."""
+    """A write with this idempotency key is recorded already; `missing` are its other keys."""
 
-    def __init__(self, key: IdempotencyKey) -> None:
+    def __init__(self, key: IdempotencyKey, missing: Sequence[IdempotencyKey]) -> None:
         super().__init__()
         self.key = key
+        self.missing = missing
 
 
 def keys_of(
@@ -130,14 +132,16 @@ def check_records(
         TimestampExpired: The write waited so long that an earlier record of its signature or
             nonce may have been deleted.
     """
-    for key, added in zip(keys, rows, strict=True):
-        if not added:
-            raise DuplicateRequest(key)
+    added = [key for key, row in zip(keys, rows, strict=True) if row]
+    for key in added:
         # The clock is read after no record was found: a process that was stopped for minutes since
         # it checked the ts may run this after a copy's record has expired.
         late_ms = context.request.ts_ms + limits.TS_SKEW_MS_MAX + WRITE_LATE_MS_MAX
         if key.key.startswith((_SIGNATURE, _NONCE)) and context.clock() > late_ms:
             raise TimestampExpired("the write waited too long; nothing was written")
+    if len(added) < len(keys):
+        recorded = next(key for key in keys if key not in added)
+        raise DuplicateRequest(recorded, added)
 
 
 async def record_response(
@@ -155,22 +159,24 @@ async def record_response(
     try:
         await context.store.write(steps, customer_id=context.customer_id)
     except DuplicateRequest as duplicate:
-        return await replay(context, keys, duplicate.key, now_ms)
+        return await replay(context, duplicate, now_ms)
     except OutcomeUnknown as error:
         # Whether the record exists is unknown, but the change itself was rolled back.
         raise ServiceUnavailable("the storage was lost; nothing was written") from error
     return response
 
 
-async def replay(
-    context: Context, keys: Sequence[IdempotencyKey], recorded: IdempotencyKey, now_ms: int
-) -> Response:
-    """Return the response that is recorded under one of the keys of a write.
+async def replay(context: Context, duplicate: DuplicateRequest, now_ms: int) -> Response:
+    """Return the response that is recorded under a key of a write.
 
-    The keys before it get the record as well: each may outlive the one that was found.
+    Its keys that are not recorded get the response as well. A nonce or signature may outlive the
+    token that was found; a token may be sent first with a nonce that was used without it.
     """
-    response = await find_response(context, recorded)
-    missing = keys[: keys.index(recorded)]
+    response = await find_response(context, duplicate.key)
+    missing = duplicate.missing
+    # A signature includes its token: that has expired. One that was refused for its nonce is free.
+    if not duplicate.key.key.startswith(_NONCE) or response.code in _REUSED:
+        missing = [key for key in missing if key.key.startswith((_SIGNATURE, _NONCE))]
     if not missing:
         return response
     return await record_response(context, missing, response, now_ms)

@@ -132,7 +132,7 @@ async def update_group(
         )
         result = change if detail or dry_run else None
         grown = 0
-        if renames and not dry_run:
+        if renames:
             grown = yield from _text_growth(group, renames[0].params)
         counts = counted(
             phones=change.added - change.removed, text_bytes=grown, bounds=context.services

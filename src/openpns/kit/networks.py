@@ -11,13 +11,16 @@ from ipaddress import (
 )
 
 _ADDRESSES_CACHED = 1024
+_MAPPED_PREFIX = 96
+"""The length of the prefix ::ffff:0:0, before an IPv4 address that is mapped to IPv6."""
 
 
 class Networks:
     """Some IP networks, IPv4 and IPv6.
 
     Args:
-        text: Addresses and networks in CIDR notation, with commas between them.
+        text: Addresses and networks in CIDR notation, with commas between them; those that are
+            mapped to IPv6, such as ::ffff:192.0.2.0/120, count as IPv4.
 
     Raises:
         ValueError: An item is neither; the text says which, and what is allowed.
@@ -66,7 +69,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _parse(item: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(item)
+        return _unmapped(ip_network(item))
     except ValueError:
         pass
     try:
@@ -76,3 +79,11 @@ def _parse(item: str) -> IPv4Network | IPv6Network:
             f"{item!r}: allowed is an address or a network such as 192.0.2.0/24 or 2001:db8::/32"
         ) from None
     raise ValueError(f"{item!r}: has bits behind its prefix; the network is {wanted}")
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return a network of mapped IPv4 addresses as IPv4, as `parse_address` returns addresses."""
+    first, prefix = network.network_address, network.prefixlen - _MAPPED_PREFIX
+    if not isinstance(first, IPv6Address) or first.ipv4_mapped is None or prefix < 0:
+        return network
+    return IPv4Network((first.ipv4_mapped, prefix))

@@ -26,9 +26,6 @@ def _md5() -> Callable[[bytes], Any]:
 
 _DIGESTS: Final[dict[str, Callable[[bytes], Any]]] = {"md5": _md5(), "sha256": hashlib.sha256}
 
-ALGORITHMS: Final = frozenset(_DIGESTS)
-"""Values of the header `algorithm` that name a digest; md5 is the default."""
-
 HMAC_SHA256: Final = "hmac-sha256"
 """The value of the header `algorithm` for the HMAC scheme, an extension of openpns."""
 
@@ -36,7 +33,7 @@ HMAC_FIRST_LINE: Final = b"OPENPNS-HMAC-SHA256"
 """The first line of the text that the HMAC scheme signs."""
 
 SCHEMES: Final = ("md5", "sha256", HMAC_SHA256)
-"""Every value of the header `algorithm`."""
+"""Every value of the header `algorithm`; md5 is the default."""
 
 
 def text_before_secret(access_key: str, action: str, biz_type: str, ts: str, body: bytes) -> bytes:

@@ -24,8 +24,10 @@ from openpns.transport.sender import Sender
 if TYPE_CHECKING:
     from openpns.transport.listener import Listener
 
-_SLICE_BYTES: Final = 16 * 1024
+_SLICE_BYTES: Final = 2 * 1024
 """Bytes parsed at once: no more requests than fit in them wait for a response."""
+_BODY_SLICE_BYTES: Final = 16 * 1024
+"""The same while a body arrives."""
 _REQUESTS_PER_TURN: Final = 16
 """Requests of one connection that are answered before those of others."""
 _FREE_BYTES: Final = 4 * 1024
@@ -155,11 +157,19 @@ class Connection(Closing):
 
     def _parse_rest(self) -> None:
         """Parse what has arrived, up to the slice that completes a request."""
+        if len(self._rest) <= _SLICE_BYTES and not self._arrival.is_last:
+            data = self._rest
+            self._rest = b""
+            if self._waiting_bytes:
+                self._keep(b"")
+            self._feed(data)
+            return
         rest = b"" if self._arrival.is_last else self._rest
         self._keep(b"")
         self._rest = rest
         while self._rest and not self._queue and self._task is None and not self._is_closing:
-            data, self._rest = self._rest[:_SLICE_BYTES], self._rest[_SLICE_BYTES:]
+            size = _BODY_SLICE_BYTES if self._arrival.has_head else _SLICE_BYTES
+            data, self._rest = self._rest[:size], self._rest[size:]
             self._feed(data)
         self._keep(self._rest)
         if self._rest:

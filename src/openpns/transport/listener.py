@@ -221,14 +221,14 @@ class Listener:
         """Answer connections in rotation until the turn is over; the rest is for the next turn."""
         until_s = perf_counter() + _TURN_S
         answered: list[Connection] = []
-
-        def answer(connection: Connection) -> None:
-            answered.append(connection)
-            if connection.answer():
-                self._ready.append(connection)
-
         while self._ready and perf_counter() < until_s:
-            self._for_each((self._ready.popleft(),), answer)
+            connection = self._ready.popleft()
+            answered.append(connection)
+            try:
+                if connection.answer():
+                    self._ready.append(connection)
+            except Exception as error:  # noqa: BLE001 - it is not to harm the others
+                _fail(connection, error)
         # Written one after the other, the responses wake a client once and not for each.
         self._for_each(answered, lambda connection: connection.flush())
         self._is_answering = bool(self._ready)
@@ -242,9 +242,8 @@ class Listener:
         for connection in connections:
             try:
                 work(connection)
-            except Exception:
-                logging.getLogger(__name__).exception("connection closed: it failed")
-                connection.abort()
+            except Exception as error:  # noqa: BLE001 - see above
+                _fail(connection, error)
 
     def _check(self) -> None:
         now_s = self.loop.time()
@@ -371,6 +370,11 @@ class Listener:
         if task.cancelled() or task.exception() is not None:
             self.remove(connection)
             accepted.close()
+
+
+def _fail(connection: Connection, error: Exception) -> None:
+    logging.getLogger(__name__).error("connection closed: it failed", exc_info=error)
+    connection.abort()
 
 
 def _place_of(address: str) -> str:

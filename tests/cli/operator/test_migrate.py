@@ -26,6 +26,21 @@ GROUP BY c.relname
 """
 """The rights of a role on every table and on single columns."""
 
+GIVE_AWAY = """
+DO $$ DECLARE object text; BEGIN
+    FOR object IN
+        SELECT 'TABLE ' || CAST(oid AS regclass) FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = CAST('public' AS regnamespace)
+        UNION ALL
+        SELECT 'FUNCTION ' || CAST(oid AS regprocedure) FROM pg_proc
+        WHERE pronamespace = CAST('public' AS regnamespace)
+    LOOP
+        EXECUTE 'ALTER ' || object || ' OWNER TO "{}"';
+    END LOOP;
+END $$
+"""
+"""Make a role the owner of every table and function."""
+
 
 def test_migrate_check_fails_until_migrations_were_applied(run: Run, database_url: str) -> None:
     missing = run("migrate", "--check", code=1)
@@ -146,8 +161,15 @@ def test_migrate_grants_a_serving_role_what_a_server_needs(
     assert again.out.startswith("nothing to do")
     rights = asyncio.run(direct.query(postgres_url, RIGHTS.format(role)))
     assert {table: {*held} - {None} for table, held in rights} == {
-        table: {*held} for table, held in serving_role.RIGHTS.items()
+        table: {each for right in held for each in by_column(right)}
+        for table, held in serving_role.RIGHTS.items()
     }
+
+
+def by_column(right: str) -> list[str]:
+    """Return a right on several columns as one for each."""
+    name, _, columns = right.partition(" ")
+    return [f"{name} ({one})" for one in columns.strip("()").split(", ")] if columns else [name]
 
 
 def test_migrate_refuses_a_role_with_further_rights(
@@ -160,9 +182,50 @@ def test_migrate_refuses_a_role_with_further_rights(
     assert f"'{role}' would still have DELETE on audit_entry" in done.err
     ((owner,),) = asyncio.run(direct.query(postgres_url, "SELECT CAST(current_user AS text)"))
     done = run_anywhere("migrate", *url, "--serving-role", owner, code=2)
-    assert f"'{owner}' would still have" in done.err
+    assert f"'{owner}' owns access_key, is a member of its owner or a superuser" in done.err
     missing = run_anywhere("migrate", *url, "--serving-role", "nobody-here", code=2)
     assert "there is no role 'nobody-here'" in missing.err
+
+
+def test_migrate_refuses_a_role_with_further_rights_on_a_column(
+    run_anywhere: Run, postgres_url: str, role: str
+) -> None:
+    url = ("--database", postgres_url)
+    run_anywhere("migrate", *url)
+    sql = "GRANT UPDATE (next_seq, group_quota) ON customer_state TO PUBLIC"
+    asyncio.run(direct.run(postgres_url, sql))
+    done = run_anywhere("migrate", *url, "--serving-role", role, code=2)
+    assert f"'{role}' would still have UPDATE on customer_state (group_quota)" in done.err
+
+
+def test_migrate_refuses_the_owner_and_its_members_as_serving_role(
+    run_anywhere: Run, postgres_url: str, role: str
+) -> None:
+    url = ("--database", postgres_url)
+    run_anywhere("migrate", *url)
+    asyncio.run(direct.run(postgres_url, GIVE_AWAY.format(role)))
+    member = f"{role}-member"
+    sql = f'CREATE ROLE "{member}" NOINHERIT IN ROLE "{role}"'
+    asyncio.run(direct.run(postgres_url, sql))
+    try:
+        for refused in (role, member):
+            done = run_anywhere("migrate", *url, "--serving-role", refused, code=2)
+            assert f"'{refused}' owns access_key, is a member of its owner" in done.err
+    finally:
+        asyncio.run(direct.run(postgres_url, f'DROP ROLE "{member}"'))
+    sql = f"SELECT has_table_privilege('{role}', 'access_key', 'DELETE')"
+    assert asyncio.run(direct.query(postgres_url, sql)) == [(True,)]
+
+
+def test_migrate_refuses_a_role_that_can_become_one_with_further_rights(
+    run_anywhere: Run, postgres_url: str, role: str
+) -> None:
+    url = ("--database", postgres_url)
+    run_anywhere("migrate", *url)
+    sql = f'ALTER ROLE "{role}" NOINHERIT; GRANT pg_read_all_data TO "{role}"'
+    asyncio.run(direct.run(postgres_url, sql))
+    done = run_anywhere("migrate", *url, "--serving-role", role, code=2)
+    assert f"'{role}' would still have SELECT on audit_pruning" in done.err
 
 
 def test_migrate_refuses_a_serving_role_on_sqlite_and_with_other_options(

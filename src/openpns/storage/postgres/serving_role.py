@@ -16,6 +16,11 @@ _READ: Final = ("SELECT",)
 _ADD: Final = ("SELECT", "INSERT")
 _WRITE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
+_COUNTS: Final = (
+    "group_count, next_seq, groups_revision, phone_count, phone_count_revision, byte_count, "
+    "byte_count_revision"
+)
+
 RIGHTS: Final[dict[str, Sequence[str]]] = {
     "access_key": ("SELECT", "UPDATE (last_used_ms)"),
     "audit_backlog": ("SELECT", "UPDATE", "DELETE"),
@@ -24,7 +29,7 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "audit_seal": _ADD,
     "audit_unsealed": ("SELECT", "INSERT", "DELETE"),
     "customer": _READ,
-    "customer_state": ("SELECT", "UPDATE"),
+    "customer_state": ("SELECT", f"UPDATE ({_COUNTS})"),
     "group_member": _WRITE,
     "group_order_gap": _WRITE,
     "group_phone_chunk": _WRITE,
@@ -37,14 +42,36 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
 }
 """What `openpns serve` does with each table."""
 
+_ALLOWED: Final = (
+    "allowed is a role that is no superuser, does not own the tables and is in no group with more "
+    "rights"
+)
+
 _FIND: Final = "SELECT rolsuper FROM pg_roles WHERE rolname = $1"
 
-_EXCESS: Final = """
-SELECT t.name, r.name FROM unnest(CAST($2 AS text[])) AS t (name)
-CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r (name)
-WHERE has_table_privilege($1, t.name, r.name)
+_OWNED: Final = """
+SELECT c.relname FROM pg_class AS c
+WHERE c.oid = ANY(CAST($2 AS regclass[])) AND pg_has_role($1, c.relowner, 'MEMBER')
+ORDER BY c.relname LIMIT 1
 """
-"""Which rights a role has, also as a member of another one."""
+"""A table whose owner a role is or can become, also with SET ROLE."""
+
+_HELD: Final = """
+WITH role AS (SELECT m.oid FROM pg_roles AS m WHERE pg_has_role($1, m.oid, 'MEMBER'))
+SELECT DISTINCT t.name, r.name, a.attname
+FROM role CROSS JOIN unnest(CAST($2 AS text[])) AS t (name)
+CROSS JOIN unnest(
+    ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']
+) AS r (name)
+LEFT JOIN pg_attribute AS a ON a.attrelid = CAST(t.name AS regclass)
+    AND a.attnum > 0 AND NOT a.attisdropped
+    AND r.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+    AND NOT has_table_privilege(role.oid, t.name, r.name)
+WHERE CASE WHEN a.attnum IS NULL THEN has_table_privilege(role.oid, t.name, r.name)
+    ELSE has_column_privilege(role.oid, t.name, a.attnum, r.name) END
+ORDER BY t.name, r.name, a.attname
+"""
+"""Which rights a role has on tables (NULL) and columns, also those it gets with SET ROLE."""
 
 
 def grants(role: str) -> list[str]:
@@ -86,11 +113,27 @@ async def _grant(connection: Any, role: str) -> None:
         raise ConfigError(
             f"--serving-role: there is no role {role!r}; create one with: createuser --pwprompt"
         )
+    # First: revoking the owner's rights leaves no right in excess, and the owner without any.
+    owned = await connection.fetchval(_OWNED, role, [*RIGHTS])
+    if owned is not None:
+        raise ConfigError(
+            f"--serving-role: {role!r} owns {owned}, is a member of its owner or a superuser; "
+            f"{_ALLOWED}"
+        )
     for sql in grants(role):
         await connection.execute(sql)
-    for table, right in await connection.fetch(_EXCESS, role, [*RIGHTS]):
-        if right not in RIGHTS[table]:
+    for table, right, column in await connection.fetch(_HELD, role, [*RIGHTS]):
+        if not _is_allowed(table, right, column):
+            place = table if column is None else f"{table} ({column})"
             raise ConfigError(
-                f"--serving-role: {role!r} would still have {right} on {table}; allowed is a role "
-                "that is no superuser, does not own the tables and is in no group with more rights"
+                f"--serving-role: {role!r} would still have {right} on {place}; {_ALLOWED}"
             )
+
+
+def _is_allowed(table: str, right: str, column: str | None) -> bool:
+    """Return whether a serving role may have a right on a table, or on one column of it."""
+    for allowed in RIGHTS[table]:
+        name, _, columns = allowed.partition(" ")
+        if name == right and (not columns or column in columns.strip("()").split(", ")):
+            return True
+    return False
