@@ -28,6 +28,11 @@ class TurnQueue(Generic[ItemT]):
         """Return how many items of an owner wait."""
         return len(self._waiting.get(owner, ()))
 
+    @property
+    def next_owner(self) -> str:
+        """The owner whose turn is next; empty if nothing waits."""
+        return next(iter(self._waiting), "")
+
     def owners(self) -> list[str]:
         """Return the owners of waiting items, the next one first."""
         return list(self._waiting)
@@ -43,7 +48,7 @@ class TurnQueue(Generic[ItemT]):
         Raises:
             LookupError: No item waits.
         """
-        name = next(iter(self._waiting), "") if owner is None else owner
+        name = self.next_owner if owner is None else owner
         items = self._waiting[name]
         item = items.popleft()
         self._length -= 1

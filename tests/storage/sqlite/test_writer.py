@@ -34,10 +34,10 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 class Writes:
     """Writes that note when they run; none begins before all of a test wait.
 
-    Each takes the time `write_s` by the writer's clock.
+    Each takes the time `write_s` by the writer's clock, which may be one for each customer.
     """
 
-    def __init__(self, store: SQLiteStore, write_s: float = 0.0) -> None:
+    def __init__(self, store: SQLiteStore, write_s: float | dict[str, float] = 0.0) -> None:
         self.store = store
         self.ran: list[str] = []
         self.commits = 0
@@ -61,7 +61,8 @@ class Writes:
         def steps() -> Transaction[None]:
             yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
             self.ran.append(customer_id)
-            self._now_s += self._write_s
+            each = self._write_s
+            self._now_s += each[customer_id] if isinstance(each, dict) else each
 
         return steps
 
@@ -102,8 +103,19 @@ async def test_writer_commits_a_batch_after_its_time(store: SQLiteStore) -> None
     await store.write(add("cus_1"))
     await writes.run("aaaaaaab")
     assert "".join(writes.ran) == "abaaaaaa"
-    # Three writes take longer than the 25 ms of a batch; the one before all has its own.
-    assert writes.commits == 1 + 3
+    # A third write of 10 ms would not end within the 25 ms of a batch; the one before all has its
+    # own.
+    assert writes.commits == 1 + 4
+
+
+async def test_writer_commits_a_batch_before_a_write_that_will_take_long(
+    store: SQLiteStore,
+) -> None:
+    writes = Writes(store, write_s={"a": 0.030, "b": 0.001})
+    await store.write(add("cus_1"))
+    await writes.run("aaab")
+    assert "".join(writes.ran) == "abaa"
+    assert writes.commits == 1 + 4
 
 
 async def test_writer_commits_many_quick_writes_at_once(store: SQLiteStore) -> None:

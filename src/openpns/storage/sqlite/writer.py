@@ -86,6 +86,8 @@ class Writer:
         self._is_ending = False
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._took_s: dict[str, float] = {}
+        """How long the last write of each customer took whose writes wait."""
 
     @property
     def waiting(self) -> int:
@@ -179,9 +181,23 @@ class Writer:
             self._changed.wait_for(lambda: self._queue or self._is_ending)
             return len(self._queue) > 0
 
-    def _take(self) -> Write | None:
+    def _take(self, batch: Sequence[Write], left_s: float) -> Write | None:
+        """Return the next write of a batch; None if it is better committed first.
+
+        The next customer's last write took longer than what is left of the batch: those in it are
+        not to wait for another such write.
+        """
         with self._changed:
-            return self._queue.take() if self._queue else None
+            if not self._queue or (batch and self._took_s.get(self._queue.next_owner, 0) > left_s):
+                return None
+            return self._queue.take()
+
+    def _note_time(self, customer_id: str, took_s: float) -> None:
+        with self._changed:
+            if self._queue.count(customer_id):
+                self._took_s[customer_id] = took_s
+            else:
+                self._took_s.pop(customer_id, None)
 
     def _take_failed(self, error: Exception) -> list[Write]:
         """Return the writes that wait, if none can begin because of this error.
@@ -205,12 +221,13 @@ class Writer:
         """
         try:
             with transaction(connection):
-                until_s = self._clock_s() + _BATCH_S
-                while (write := self._take()) is not None:
+                now_s = self._clock_s()
+                until_s = now_s + _BATCH_S
+                while now_s < until_s and (write := self._take(batch, until_s - now_s)):
                     batch.append(write)
                     self._run_write(connection, write, is_bare=write.skip_savepoint)
-                    if self._clock_s() >= until_s:
-                        break
+                    began_s, now_s = now_s, self._clock_s()
+                    self._note_time(write.customer_id, now_s - began_s)
         except SavepointRequired:
             with transaction(connection):
                 for write in batch:
