@@ -155,6 +155,12 @@ class Connection(Closing):
         if not self._arrival.feed(data):
             self._watch_arrival(len(data))
 
+    def parse(self) -> None:
+        """Parse what has arrived, if nothing waits before it."""
+        is_free = self._task is None and not self.sender.is_waiting and not self._is_closing
+        if self._rest and is_free and not self._queue:
+            self._parse_rest()
+
     def _parse_rest(self) -> None:
         """Parse what has arrived, up to the slice that completes a request."""
         if len(self._rest) <= _SLICE_BYTES and not self._arrival.is_last:
