@@ -1,6 +1,7 @@
 """Fixtures: a database of each engine, clean for each test, and a server's parts on it."""
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -87,6 +88,16 @@ class FakeClock:
 
     def __call__(self) -> int:
         return self.now_ms
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    """Restore the root logger: a command or a test may configure it, with a stream of its own."""
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
