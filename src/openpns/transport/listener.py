@@ -34,7 +34,8 @@ _PATIENCE_S: Final = 0.1
 _EVICTED_SHARE: Final = 64
 _FREED_SHARE: Final = 16
 _TURN_S: Final = 0.005
-"""How long requests are answered before the event loop does something else."""
+"""How long a turn parses, and how long it then answers, before the event loop does something
+else."""
 _NETWORK_GROUPS: Final = 4
 """Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
