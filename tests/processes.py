@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -56,6 +57,10 @@ class Process:
             cwd=log.parent,
         )
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        if "--tls-cert" in arguments:
+            self.tls = ssl.create_default_context()
+            self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
 
     def wait_until_up(self) -> "Process":
         """Wait until requests are answered."""
@@ -73,8 +78,11 @@ class Process:
             time.sleep(0.05)
         raise AssertionError(f"no {pattern} in {self.log.read_text('utf-8')}")
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def connect(self, source: str | None = None) -> http.client.HTTPConnection:
+        options: Any = {"timeout": 60, "source_address": source and (source, 0)}
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, **options)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, **options)
 
     def call(
         self,

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,19 +17,26 @@ _SEND_S = 0.2
 class Attacker:
     """Many connections whose client reads nothing."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._tls = tls
         self._held: list[socket.socket] = []
 
     def hold(self, sent: bytes) -> None:
         """Open one more connection, send something, and keep it open."""
         connection = socket.socket()
-        self._held.append(connection)
         if hasattr(socket, "TCP_MAXSEG"):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         connection.settimeout(20)
         connection.connect(("127.0.0.1", self._port))
+        self._held.append(connection)
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection)
+            except OSError:
+                return  # the server has no place
+            self._held.append(connection)
         connection.settimeout(_SEND_S)
         with contextlib.suppress(OSError):
             connection.sendall(sent)
@@ -44,11 +52,11 @@ Attack = Callable[[Process], Attacker]
 
 
 @contextlib.contextmanager
-def bystander(server: Process) -> Iterator[None]:
-    with Bystander(server) as other:
+def bystander(server: Process, source: str | None = None) -> Iterator[None]:
+    with Bystander(server, source) as other:
         yield
         assert server.call("listGroup", {"limit": 1, "offset": 0}, "cus_2")["code"] == 0
-    assert other.error is None
+    assert other.error is None, repr(other.error)
     assert set(other.codes) == {0}
 
 

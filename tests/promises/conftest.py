@@ -103,7 +103,7 @@ def attack() -> Iterator[Attack]:
     made: list[Attacker] = []
 
     def begin(server: Process) -> Attacker:
-        made.append(Attacker(server.port))
+        made.append(Attacker(server.port, server.tls))
         return made[-1]
 
     yield begin

@@ -97,10 +97,15 @@ def answers_in(received: bytes) -> Iterator[Answer]:
 
 
 class Bystander:
-    """Another client that sends requests meanwhile and must get a response each time."""
+    """Another client that sends requests meanwhile and must get a response each time.
 
-    def __init__(self, server: Process) -> None:
+    Args:
+        source: Its address; None for that of all others.
+    """
+
+    def __init__(self, server: Process, source: str | None = None) -> None:
         self._server = server
+        self._source = source
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.codes: list[int] = []
@@ -122,10 +127,14 @@ class Bystander:
             self.error = error
 
     def _send(self) -> int:
-        page = {"limit": 1, "offset": 0}
         try:
-            code: int = self._server.call("listGroup", page, "cus_2")["code"]
+            return self._list_group()
         except ConnectionError:
             # A busy machine may not let this thread send within the server's short bounds.
-            code = self._server.call("listGroup", page, "cus_2")["code"]
-        return code
+            return self._list_group()
+
+    def _list_group(self) -> int:
+        page = {"limit": 1, "offset": 0}
+        with contextlib.closing(self._server.connect(self._source)) as connection:
+            code: int = self._server.call("listGroup", page, "cus_2", connection)["code"]
+            return code

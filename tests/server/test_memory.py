@@ -1,4 +1,4 @@
-from openpns.server.memory import PeakTrim
+from openpns.server.memory import PeakTrim, map_large_blocks
 
 MIB = 2**20
 
@@ -18,3 +18,17 @@ def test_system_trim_can_be_called() -> None:
     memory = PeakTrim()
     memory.note(100 * MIB)
     memory.note(0)
+
+
+def test_memory_is_trimmed_after_much_was_freed() -> None:
+    trims: list[int] = []
+    memory = PeakTrim(lambda: trims.append(len(trims)))
+    memory.note(0, 5 * MIB)
+    assert not trims
+    for freed in (3 * MIB, 0, 0):
+        memory.note(0, freed)
+    assert len(trims) == 1
+
+
+def test_large_blocks_can_be_mapped() -> None:
+    map_large_blocks()

@@ -1,32 +1,15 @@
 import asyncio
 import contextlib
-import socket
-import ssl
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from tests.certificates import write_certificate
 from tests.transport.conftest import Serve, get, is_closed, post, read_all, read_one, statuses
 
 from openpns.kit.networks import Networks
 
 SOON = 0.3
 """A timeout of a test, in s; the listener checks it four times in that time."""
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate and its key, in files."""
-    return write_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture
-def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
 
 
 # -- clocks ---------------------------------------------------------------------------------------
@@ -302,50 +285,3 @@ def test_stranger_with_a_part_of_a_request_gives_way(serve: Serve) -> None:
     other.sendall(get("/a"))
     assert read_one(other)[0] == 200
     assert is_closed(held[0])
-
-
-# -- TLS ------------------------------------------------------------------------------------------
-
-
-def test_tls_carries_requests_large_bodies_and_large_responses(
-    serve: Serve, tls: ssl.SSLContext
-) -> None:
-    served = serve(tls)
-    connection = served.connect()
-    connection.sendall(post(b"z" * 500_000))
-    assert read_one(connection)[2] == b"POST / " + b"z" * 500_000
-    connection.sendall(get("/bytes/3000000"))
-    assert len(read_one(connection)[2]) == 3_000_000
-    connection.sendall(get("/chunks/3", "Connection: close"))
-    assert read_all(connection).count(b"y") == 150_000
-
-
-def test_connection_without_a_handshake_is_closed_and_has_a_place(
-    serve: Serve, tls: ssl.SSLContext
-) -> None:
-    served = serve(tls, header_timeout_s=SOON)
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as silent:
-        served.wait_until(lambda: served.listener.connections == 1)
-        assert is_closed(silent)
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as plain:
-        plain.sendall(get("/a"))
-        assert b"HTTP" not in read_all(plain)
-    served.wait_until(lambda: served.listener.connections == 0)
-
-
-def test_response_that_is_not_taken_over_tls_is_dropped(serve: Serve, tls: ssl.SSLContext) -> None:
-    served = serve(tls, send_timeout_s=SOON)
-    connection = served.connect(receive_buffer=4096)
-    connection.sendall(get("/bytes/8000000"))
-    served.wait_until(lambda: served.listener.unsent_bytes > 0)
-    served.wait_until(lambda: served.listener.connections == 0)
-
-
-def test_clients_that_do_not_end_tls_keep_no_place(serve: Serve, tls: ssl.SSLContext) -> None:
-    served = serve(tls, connections_max=3)
-    for _ in range(8):
-        connection = served.connect()
-        connection.sendall(get("/a"))
-        assert read_one(connection)[0] == 200
-    assert served.listener.connections <= 4
-    served.wait_until(lambda: served.listener.connections <= 3)

@@ -11,10 +11,26 @@ from typing import Final
 _PEAK_BYTES: Final = 8 * 1024 * 1024
 """Peaks below this are not worth the time: a trim takes some milliseconds."""
 _LOW_SHARE: Final = 4
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_BLOCK_BYTES: Final = 128 * 1024
+
+
+def map_large_blocks() -> None:
+    """Let large blocks of memory be mapped, so that they take only the pages that are used.
+
+    TLS has 256 KiB for each connection. glibc maps such blocks until the first one is freed, and
+    takes later ones from the heap, from pages that were used: twice the memory for a connection.
+    Nothing happens without glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _BLOCK_BYTES)
 
 
 class PeakTrim:
-    """Trims the heap once held bytes have fallen far below a peak; does nothing without glibc.
+    """Trims the heap after a peak of held bytes, or after much was freed; needs glibc.
 
     Args:
         trim: Gives free memory back.
@@ -23,12 +39,15 @@ class PeakTrim:
     def __init__(self, trim: Callable[[], object] | None = None) -> None:
         self._trim = trim or _trim
         self._peak_bytes = 0
+        self._freed_bytes = 0
 
-    def note(self, held_bytes: int) -> None:
-        """Note how many bytes are held; called about once a second."""
+    def note(self, held_bytes: int, freed_bytes: int = 0) -> None:
+        """Note how many bytes are held, and how many others were freed; called once a second."""
         self._peak_bytes = max(self._peak_bytes, held_bytes)
-        if self._peak_bytes >= _PEAK_BYTES and held_bytes <= self._peak_bytes // _LOW_SHARE:
-            self._peak_bytes = 0
+        self._freed_bytes += freed_bytes
+        is_over = self._peak_bytes >= _PEAK_BYTES and held_bytes <= self._peak_bytes // _LOW_SHARE
+        if is_over or self._freed_bytes >= _PEAK_BYTES:
+            self._peak_bytes = self._freed_bytes = 0
             self._trim()
 
 

@@ -30,7 +30,7 @@ from openpns.kit.networks import Networks
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
 from openpns.server.core_dumps import forbid_core_dumps
-from openpns.server.memory import PeakTrim
+from openpns.server.memory import PeakTrim, map_large_blocks
 from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.transport.listener import Bounds, Listener
@@ -39,6 +39,8 @@ _RETRY_S_MIN: Final = 0.5
 _RETRY_S_MAX: Final = 8.0
 _DESCRIPTORS_FREE: Final = 256
 """Descriptors that a worker needs besides its connections."""
+_TLS_CONNECTION_BYTES: Final = 128 * 1024
+"""About what an ended TLS connection can leave on the heap."""
 
 
 def bounds(settings: Settings) -> Bounds:
@@ -111,10 +113,15 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, tls.reload, context, settings)
     api = await application.start()
 
+    connection_bytes = 0
+    if context is not None:
+        connection_bytes = _TLS_CONNECTION_BYTES
+        map_large_blocks()
     memory = PeakTrim()
 
     def count(listener: Listener) -> None:
-        memory.note(listener.received_bytes + listener.unsent_bytes)
+        held_bytes = listener.received_bytes + listener.unsent_bytes
+        memory.note(held_bytes, listener.take_ended() * connection_bytes)
         counters.beat()
         counters.set_gauges(
             api.in_flight,

@@ -86,7 +86,7 @@ class Connection(Closing):
 
     def eof_received(self) -> bool:
         """End: the client sends no more. What it has asked for is still answered."""
-        if self._is_discarding or self.sender.is_tls:
+        if self._is_discarding or self.sender.wire is not None:
             return False
         self._has_ended = True
         self._listener.answer_soon(self)
@@ -95,7 +95,7 @@ class Connection(Closing):
     def pause_writing(self) -> None:
         """Send no more, and read no more, until the client has taken what was sent."""
         self.sender.pause()
-        if not self.sender.is_tls:  # which may have to read in order to write
+        if self.sender.wire is None:  # which may have to read in order to write
             self._read_no_more()
 
     def resume_writing(self) -> None:

@@ -23,6 +23,7 @@ from openpns.clock import Clock, now_ms
 from openpns.kit.networks import Networks, parse_address
 from openpns.transport.arrival import SMALL_BODY_BYTES
 from openpns.transport.connection import Connection
+from openpns.transport.handshake import accept
 from openpns.transport.messages import Responder
 
 _CHECK_S_MAX: Final = 1.0
@@ -40,7 +41,6 @@ _NETWORK_GROUPS: Final = 4
 """Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
 _ACCEPTED_AT_ONCE: Final = 8
-_TLS_SHUTDOWN_S: Final = 2.0
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +98,7 @@ class Listener:
         self._places: Counter[str] = Counter()
         self._full_until_s: dict[str, float] = {}
         """Until when no place of an address can become free by eviction."""
+        self._ended = 0
         self._is_accepting = False
         self._timer: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
@@ -130,6 +131,11 @@ class Listener:
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._connections)
+
+    def take_ended(self) -> int:
+        """Return how many connections have ended since the last time."""
+        ended, self._ended = self._ended, 0
+        return ended
 
     async def stop(self, grace_s: float) -> None:
         """Accept no more, answer the requests in hand, and close all connections.
@@ -173,6 +179,7 @@ class Listener:
         """Free the place of a closed connection."""
         if self._connections.pop(connection, 0) == 0:
             return
+        self._ended += 1
         self._places[connection.place] -= 1
         if not self._places[connection.place]:
             del self._places[connection.place]
@@ -359,15 +366,8 @@ class Listener:
         connection.deadline_s = self.loop.time() + self.bounds.header_timeout_s
         self._connections[connection] = None
         self._places[place] += 1
-        tls: dict[str, Any] = {}
-        if self._tls is not None:
-            tls = {
-                "ssl": self._tls,
-                "ssl_handshake_timeout": self.bounds.header_timeout_s,
-                "ssl_shutdown_timeout": _TLS_SHUTDOWN_S,
-            }
         task = self.loop.create_task(
-            self.loop.connect_accepted_socket(lambda: connection, accepted, **tls)
+            accept(connection, accepted, self._tls, self.bounds.header_timeout_s)
         )
         connection.connecting = task
         self._connecting.add(task)

@@ -1,9 +1,10 @@
 """The sending side of a connection: replies to bytes, as fast as the client takes them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from openpns.transport.messages import Reply, Request
 
@@ -27,7 +28,7 @@ class Sender:
     """Writes the responses of one connection.
 
     Attributes:
-        is_tls: Whether the transport encrypts.
+        wire: With TLS, the transport that carries what is encrypted; else None.
         is_waiting: Whether the client has to take something before more is sent.
         owner: Whose response was sent last.
         unsent_bytes: What the listener has counted of `measure`.
@@ -38,9 +39,11 @@ class Sender:
         self.owner = ""
         self.unsent_bytes = 0
         self._listener = listener
-        self._connection = connection
+        # Two that refer to each other would stay in memory, with the buffers of TLS, until the
+        # garbage collector looks at old objects.
+        self._connection: Callable[[], Any] = ref(connection)
         self._transport: Any = None
-        self.is_tls = False
+        self.wire: Any = None
         self._out: list[bytes] = []
         self._out_bytes = 0
         # How long the client takes for a response, and how much of it was sent.
@@ -55,17 +58,15 @@ class Sender:
     def begin(self, transport: Any) -> None:
         """Send on a transport."""
         self._transport = transport
-        self.is_tls = transport.get_extra_info("sslcontext") is not None
         # `pause_writing` whenever something is unsent: the clock for sending runs from then on.
-        # With 0, asyncio's TLS would pause whenever nothing is unsent, too.
         transport.set_write_buffer_limits(high=1)
 
     def sends_at_once(self, reply: Reply) -> bool:
         """Return whether `add` sends a reply; else `stream` does."""
         if type(reply.body) is not tuple:
             return False
-        # What TLS has encrypted, it does not tell: a large response is encrypted as it is taken.
-        return not self.is_tls or sum(map(len, reply.body)) <= _JOINED_BYTES_MAX
+        # A large response is encrypted as it is taken.
+        return self.wire is None or sum(map(len, reply.body)) <= _JOINED_BYTES_MAX
 
     def add(self, request: Request, reply: Reply, *, is_last: bool) -> None:
         """Add a whole response to those that `flush` writes together."""
@@ -100,9 +101,10 @@ class Sender:
                 self._transport.writelines(out)
             else:
                 self._transport.write(b"".join(out))
+            self._pause_for_wire()
             if self.is_waiting:
                 self._sent_bytes += size
-                self._listener.hold(self._connection)
+                self._listener.hold(self._connection())
 
     async def stream(self, request: Request, reply: Reply, *, is_last: bool) -> None:
         """Send a response piece by piece.
@@ -148,12 +150,14 @@ class Sender:
             if not self._is_streaming:
                 self._began_s, self._waited_s = self._since_s, 0.0
                 self._sent_bytes = self.measure()
-            self._listener.hold(self._connection)
+            self._listener.hold(self._connection())
 
     def resume(self) -> None:
         """Note that the client has taken everything, or is gone."""
         if self.is_waiting:
-            self._listener.release(self._connection)
+            if self.wire is not None:
+                self._transport.set_write_buffer_limits(high=1)
+            self._listener.release(self._connection())
             self._waited_s += self._listener.loop.time() - self._since_s
             self.is_waiting = False
         if self._drained is not None and not self._drained.done():
@@ -177,7 +181,15 @@ class Sender:
     def measure(self) -> int:
         """Return how many bytes of the responses are not sent yet."""
         size: int = self._transport.get_write_buffer_size()
+        if self.wire is not None:
+            size += self.wire.get_write_buffer_size()
         return size + self._unwritten_bytes
+
+    def _pause_for_wire(self) -> None:
+        """Pause if something is encrypted and not sent; TLS looks only at what it holds itself."""
+        if self.wire is not None and not self.is_waiting and self.wire.get_write_buffer_size():
+            # TLS pauses at once, as nothing is enough now, and goes on if the wire does.
+            self._transport.set_write_buffer_limits(high=0)
 
     def _ending(self, request: Request, is_last: bool) -> bytes:
         """Return the last headers of a response and the empty line."""
@@ -194,6 +206,7 @@ class Sender:
         self._sent_bytes += len(data)
         self._unwritten_bytes = max(self._unwritten_bytes - len(data), 0)
         self._transport.write(data)
+        self._pause_for_wire()
         if self.is_waiting:
             self._drained = self._listener.loop.create_future()
             await self._drained
