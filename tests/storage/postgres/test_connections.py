@@ -106,6 +106,32 @@ async def test_searches_of_one_customer_are_bounded() -> None:
     await work.finish()
 
 
+async def test_large_page_of_a_search_has_a_place_of_both_kinds_until_its_rows_are_found() -> None:
+    work = Work()
+    page = work.connections.for_large_page("a", is_search=True)
+    await work.begin(page, "page")
+    await work.begin(work.connections.for_search("a"), "search")
+    usage = work.connections.usage()
+    assert (usage.searches, usage.searches_waiting, usage.large_pages) == (1, 1, 1)
+    for _ in range(2):
+        work.connections.end_search(page)
+        await asyncio.sleep(0)
+        usage = work.connections.usage()
+        assert (usage.searches, usage.searches_waiting, usage.large_pages) == (1, 0, 1)
+    await work.finish()
+
+
+async def test_large_page_that_waits_for_the_place_of_a_search_takes_no_connection() -> None:
+    work = Work()
+    await work.begin(work.connections.for_search("a"), "search")
+    await work.begin(work.connections.for_large_page("a", is_search=True), "page")
+    assert (work.begun, work.pool.taken) == (["search"], 1)
+    work.tasks.pop().cancel()
+    await asyncio.sleep(0)
+    assert work.connections.usage() == (1, 0, 0, 0, 0)
+    await work.finish()
+
+
 async def test_failed_connection_gives_its_places_back() -> None:
     work = Work()
 
@@ -115,6 +141,8 @@ async def test_failed_connection_gives_its_places_back() -> None:
     work.pool.acquire = fail  # type: ignore[method-assign]
     with pytest.raises(ConnectionResetError, match="lost"):
         await work.connections.for_search("a").__aenter__()
+    with pytest.raises(ConnectionResetError, match="lost"):
+        await work.connections.for_large_page("a", is_search=True).__aenter__()
     assert work.connections.usage() == (0, 0, 0, 0, 0)
 
 

@@ -1,7 +1,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,12 +12,7 @@ from asyncpg.transaction import Transaction as DriverTransaction
 from tests import direct
 from tests.storage.conftest import add, ids_in
 
-from openpns.errors import (
-    ConfigError,
-    OutcomeUnknown,
-    ReadFailed,
-    ServiceUnavailable,
-)
+from openpns.errors import ConfigError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
 from openpns.storage.postgres.store import PostgresStore
@@ -216,6 +211,29 @@ async def test_large_page_does_not_wait_for_two_of_another_customer(
         await first.aclose()
         await waiting
     await opened.close()
+
+
+@pytest.mark.parametrize("end", ["rows", "cancelled", "lost"])
+async def test_stream_that_searches_has_the_place_of_a_search_until_its_first_rows(
+    store: PostgresStore, postgres_url: str, end: str
+) -> None:
+    sql = "SELECT pg_advisory_xact_lock(7)::text || CAST(:customer_id AS text)"
+    options = {"search": "customer_id"}
+    store._statements["slow"] = prepare("slow", sql, "postgres", options)
+    async with aclosing(store.stream("slow", {"customer_id": "cus_1"}, 1)) as slices:
+        async with direct.holding(postgres_url, "SELECT pg_advisory_xact_lock(7)"):
+            first = asyncio.ensure_future(anext(slices))
+            while store.usage().searches == 0:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.001)
+            if end == "cancelled":
+                first.cancel()
+            elif end == "lost":
+                await direct.query(postgres_url, END_ALL)
+        error = {"cancelled": asyncio.CancelledError, "lost": ServiceUnavailable}.get(end)
+        with pytest.raises(error) if error else nullcontext():
+            assert len(await first) == 1
+        assert store.usage() == (0, 0, int(error is None), 0, 0)
+    assert store.usage() == (0, 0, 0, 0, 0)
 
 
 async def test_close_does_not_wait_for_open_streams(hasty: PostgresStore) -> None:

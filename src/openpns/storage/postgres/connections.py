@@ -72,9 +72,17 @@ class Connections:
         """Return a connection for a search."""
         return PooledConnection(self, customer_id, (self._searches, self._work))
 
-    def for_large_page(self, customer_id: str) -> "PooledConnection":
-        """Return a connection for a page that is read as its client takes it."""
-        return PooledConnection(self, customer_id, (self._large_pages, self._work))
+    def for_large_page(self, customer_id: str, *, is_search: bool = False) -> "PooledConnection":
+        """Return a connection for a page that is read as its client takes it.
+
+        A search also has the place of one, until `end_search`.
+        """
+        searches = (self._searches,) if is_search else ()
+        return PooledConnection(self, customer_id, (self._large_pages, *searches, self._work))
+
+    def end_search(self, connection: "PooledConnection") -> None:
+        """Give back the place of a search before the block ends: its rows are found."""
+        connection.give(self._searches)
 
     async def acquire(self) -> Any:
         """Take a connection of the pool."""
@@ -120,6 +128,12 @@ class PooledConnection:
             await self._connections.release(self._connection)
         finally:
             self._give()
+
+    def give(self, places: Places) -> None:
+        """Give one place back, if it is held."""
+        if places in self._held:
+            self._held.remove(places)
+            places.give(self._owner)
 
     def _give(self) -> None:
         for places in reversed(self._held):

@@ -155,14 +155,20 @@ class PostgresStore:
     ) -> AsyncGenerator[Sequence[Row], None]:
         statement = self._statements[name]
         owner = str(params.get("customer_id") or "")
+        is_search = statement.search_owner is not None
+        pooled = self._connections.for_large_page(owner, is_search=is_search)
         try:
             async with (
-                self._connections.for_large_page(owner) as connection,
+                pooled as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
-                while rows := await cursor.fetch(rows_each):
+                rows = await cursor.fetch(rows_each)
+                # The rest is read as slowly as its client takes it; other searches go on.
+                self._connections.end_search(pooled)
+                while rows:
                     yield rows
+                    rows = await cursor.fetch(rows_each)
         except DRIVER as error:
             raise to_wire_error(error) from error
 
