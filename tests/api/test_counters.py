@@ -25,7 +25,7 @@ import sys
 from openpns.api.counters import Counters
 counters = Counters(int(sys.argv[1]))
 counters.count("listGroup", 0, 0.002)
-counters.set_gauges(1, *[0] * 8)
+counters.set_gauges(1, *[0] * 8, 5, 6, 7, 8)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -185,10 +185,23 @@ def test_omitted_lines_and_admin_connections_are_exported() -> None:
     assert samples["openpns_admin_connections",] == 0
 
 
+def test_gauges_of_the_database_are_those_of_one_worker(file: int) -> None:
+    workers = [Worker(file), Worker(file)]
+    try:
+        for worker in workers:
+            worker.wait_until_ready()
+        samples = _samples(read_total(file))
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert samples["openpns_requests_in_flight",] == 2
+    assert [samples[f"openpns_{name}",] for name in GAUGE_NAMES[-4:]] == [5, 6, 7, 8]
+
+
 def test_gauges_show_the_last_values() -> None:
     counters = Counters()
-    counters.set_gauges(4, 3, 20_000, 5, 2, 1, 7, 6, 8)
-    counters.set_gauges(1, 2, 10_000, 0, 3, 4, 5, 6, 7)
+    counters.set_gauges(4, 3, 20_000, 5, 2, 1, 7, 6, 8, 9, 9, 9, 9)
+    counters.set_gauges(1, 2, 10_000, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11)
     samples = _samples(counters.total())
     values = {name: samples[f"openpns_{name}",] for name in GAUGE_NAMES}
     assert values == {
@@ -201,4 +214,8 @@ def test_gauges_show_the_last_values() -> None:
         "large_pages": 5,
         "large_pages_waiting": 6,
         "writes_waiting": 7,
+        "audit_unsealed_entries": 8,
+        "audit_unsealed_age_seconds": 9,
+        "database_bytes": 10,
+        "database_log_bytes": 11,
     }

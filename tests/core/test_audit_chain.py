@@ -58,6 +58,22 @@ def test_digest_depends_on_every_value_and_on_where_it_ends() -> None:
     assert len(digests) == 3 + 3 * len(content) + 1
 
 
+async def test_seal_returns_what_is_left(
+    store: Store, mine: Groups, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await mine.create([number])
+    await direct.run(database_url, "UPDATE audit_unsealed SET added_ms = place")
+    monkeypatch.setattr(audit_chain, "SEALED_AT_ONCE", 1)
+    monkeypatch.setattr(audit_chain, "_TRANSACTIONS_MAX", 2)
+    monkeypatch.setattr(audit_chain, "COUNTED_MAX", 2)
+    waiting = await direct.query(database_url, "SELECT place FROM audit_unsealed ORDER BY place")
+    for done in range(2, len(waiting), 2):
+        assert await audit_chain.seal(store) == (min(len(waiting) - done, 2), waiting[done][0])
+    assert await audit_chain.seal(store) == (0, None)
+    assert await audit_chain.seal(store) == (0, None)
+
+
 async def test_seal_gives_each_chain_its_own_sequence(
     store: Store, mine: Groups, theirs: Groups, clock: FakeClock, database_url: str
 ) -> None:

@@ -14,7 +14,7 @@ from tests.helpers import MASTER_KEY, as_request, headers_of, on_sqlite_only
 from openpns.accounts import key_uses
 from openpns.accounts.key_uses import ExpiringKey
 from openpns.api.pipeline import Api
-from openpns.core import expiry, worker_ids
+from openpns.core import audit_chain, expiry, worker_ids
 from openpns.core.context import Context, RequestFacts, Services
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
@@ -261,6 +261,24 @@ async def test_worker_seals_audit_entries(
     await Groups(context).create([1])
     await _wait_until_empty(database_url, "audit_unsealed")
     assert len(await direct.query(database_url, "SELECT * FROM audit_seal")) == 2
+
+
+async def test_gauges_show_entries_that_cannot_be_sealed(
+    make: Make, context: Context, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "SEAL_S", 0.01)
+    monkeypatch.setattr(audit_chain, "_TRANSACTIONS_MAX", 0)
+    worker = make()
+    await worker.start()
+    assert worker.database_gauges()[:2] == (0, 0)
+    await Groups(context).create([1])
+    await direct.run(database_url, "UPDATE audit_unsealed SET added_ms = added_ms - 60000")
+    async with asyncio.timeout(20):
+        while min(worker.database_gauges()[:2]) == 0:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+    assert worker.database_gauges()[1] >= 60
+    sizes = worker.database_gauges()[2:]
+    assert all(sizes) if database_path(database_url) else sizes == (0, 0)
 
 
 @on_sqlite_only

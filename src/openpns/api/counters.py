@@ -1,7 +1,7 @@
 """Counters of all workers of a server: one memory-mapped file with one row per worker.
 
 A worker writes its own row only, by a plain store without a lock or a system call, in about 0.1 µs.
-The admin port reads the file and adds up the rows.
+The admin port reads the file and adds up the rows, except for what all workers share.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ LATENCY_CELLS: Final = len(BUCKETS_S) + 2
 """Cells of the latencies of an action: the buckets, +Inf, the sum in µs."""
 GAUGE: Final = LATENCY + len(ACTIONS_COUNTED) * LATENCY_CELLS
 """The cell of the first gauge."""
-GAUGES: Final = (
+_WORKER_GAUGES: Final = (
     ("openpns_requests_in_flight", "Requests in flight."),
     ("openpns_connections", "Open connections."),
     ("openpns_received_bytes", "Bytes of requests that arrive in parts or wait."),
@@ -50,7 +50,15 @@ GAUGES: Final = (
         "Writes that wait for SQLite's writer; reads and writes that wait for a connection.",
     ),
 )
-"""Names and meanings of the gauges."""
+_DATABASE_GAUGES: Final = (
+    ("openpns_audit_unsealed_entries", "Audit entries that are not sealed yet; at most 10 000."),
+    ("openpns_audit_unsealed_age_seconds", "Age of the oldest audit entry that is not sealed yet."),
+    ("openpns_database_bytes", "Size of the SQLite file; 0 on PostgreSQL."),
+    ("openpns_database_log_bytes", "Size of SQLite's write-ahead log; 0 on PostgreSQL."),
+)
+GAUGES: Final = (*_WORKER_GAUGES, *_DATABASE_GAUGES)
+"""Names and meanings of the gauges: those of a worker are added up; all workers see about the same
+of the database, so that the largest value counts."""
 STORAGE_ERRORS: Final = GAUGE + len(GAUGES)
 """The cell of the storage errors."""
 LINES_OMITTED: Final = STORAGE_ERRORS + 1
@@ -126,9 +134,13 @@ class Counters:
 
 
 def read_total(descriptor: int) -> list[int]:
-    """Return the cells of a file of counters, summed over all workers."""
+    """Return the cells of a file of counters of all workers together."""
     cells = _read(descriptor)
-    return [sum(cells[cell::_CELLS]) for cell in range(_CELLS)]
+    database = range(GAUGE + len(_WORKER_GAUGES), GAUGE + len(GAUGES))
+    return [
+        max(cells[cell::_CELLS]) if cell in database else sum(cells[cell::_CELLS])
+        for cell in range(_CELLS)
+    ]
 
 
 def read_beats(descriptor: int) -> dict[int, int]:

@@ -10,7 +10,7 @@ Source: docs/decisions/0031-audit-chain.md.
 import hashlib
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,9 @@ FORMAT: Final = "openpns-audit-1"
 
 SEALED_AT_ONCE: Final = 500
 """Entries that one transaction seals: on SQLite other writes wait for it some ms."""
+
+COUNTED_MAX: Final = 10_000
+"""Entries that `seal` counts at most."""
 
 _TRANSACTIONS_MAX: Final = 8
 """Transactions of one run, so that a worker with a long backlog leaves the database to others."""
@@ -41,6 +44,18 @@ class Head(msgspec.Struct, frozen=True, rename="camel"):
     digest: str
 
 
+class Unsealed(NamedTuple):
+    """The entries that are not sealed yet.
+
+    Attributes:
+        entries: At most `COUNTED_MAX`; those from before the chain do not count.
+        oldest_ms: When the oldest one was added; None if there is none.
+    """
+
+    entries: int
+    oldest_ms: int | None
+
+
 def digest_of(previous: bytes, seq: int, content: Sequence[Any]) -> bytes:
     """Return the digest of an entry: SHA-256 of a JSON array without spaces, in UTF-8.
 
@@ -52,13 +67,16 @@ def digest_of(previous: bytes, seq: int, content: Sequence[Any]) -> bytes:
     return hashlib.sha256(_encode((FORMAT, previous.hex(), seq, *content))).digest()
 
 
-async def seal(store: Store) -> None:
-    """Seal entries, the oldest first; do nothing while another process seals."""
-    if not await store.fetch("audit_unsealed_exists", {}):
-        return
+async def seal(store: Store) -> Unsealed:
+    """Seal entries, the oldest first, unless another process does; return what is left."""
+    entries, oldest_ms, has_backlog = await _count(store)
+    if not (entries or has_backlog):
+        return Unsealed(entries, oldest_ms)
     for _ in range(_TRANSACTIONS_MAX):
         if not await store.write(partial(_seal_some, "audit_seal_lock")):
-            return
+            break
+    entries, oldest_ms, _ = await _count(store)
+    return Unsealed(entries, oldest_ms)
 
 
 async def seal_all(store: Store) -> None:
@@ -103,6 +121,10 @@ def add_seals(rows: Sequence[Row]) -> Transaction[None]:
         )
     yield StatementBatch("audit_seal_add", seals)
     yield Statement("audit_unsealed_delete", {"places": places})
+
+
+async def _count(store: Store) -> Row:
+    return (await store.fetch("audit_unsealed_count", {"at_most": COUNTED_MAX}))[0]
 
 
 def _seal_some(lock: str) -> Transaction[bool]:

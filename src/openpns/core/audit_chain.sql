@@ -1,9 +1,11 @@
--- audit_unsealed_exists
--- A row if entries are not sealed yet.
+-- audit_unsealed_count
+-- How many entries are not sealed yet, up to a bound; when the oldest one was added, NULL if there is
+-- none; whether entries from before the chain are not sealed.
 -- cross-customer: entries of all customers are sealed together
-SELECT 1
-WHERE EXISTS (SELECT 1 FROM audit_unsealed)
-    OR EXISTS (SELECT 1 FROM audit_backlog WHERE only_row = 1)
+SELECT
+    (SELECT count(*) FROM (SELECT 1 FROM audit_unsealed LIMIT CAST(:at_most AS bigint)) AS q),
+    (SELECT added_ms FROM audit_unsealed ORDER BY place LIMIT 1),
+    EXISTS (SELECT 1 FROM audit_backlog WHERE only_row = 1)
 
 -- audit_unsealed_find
 -- The content of an entry that is not sealed yet.

@@ -67,6 +67,7 @@ class Application:
         self._store: Store | None = None
         self._services: Services | None = None
         self._leased: Snowflake | None = None
+        self._unsealed = audit_chain.Unsealed(0, None)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Api:
@@ -94,6 +95,14 @@ class Application:
             large_pages=usage.large_pages + reads.in_flight,
             large_pages_waiting=usage.large_pages_waiting + reads.waiting,
         )
+
+    def database_gauges(self) -> tuple[int, ...]:
+        """Return the gauges of the database, which its workers share; see `counters.GAUGES`."""
+        assert self._store is not None
+        entries, oldest_ms = self._unsealed
+        # Of the system's clock, as the database's is; it goes on while entries cannot be sealed.
+        age_s = 0 if oldest_ms is None else max(now_ms() - oldest_ms, 0) // 1000
+        return (entries, age_s, *self._store.sizes())
 
     async def stop(self) -> None:
         """Release the worker id and close the database."""
@@ -140,7 +149,7 @@ class Application:
         self._tasks.append(asyncio.create_task(_clean(services)))
         self._tasks.append(asyncio.create_task(_truncate_log(store)))
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
-        self._tasks.append(asyncio.create_task(_seal(store)))
+        self._tasks.append(asyncio.create_task(self._seal(store)))
         request_log = RequestLog(
             self._counters,
             logs.logger(),
@@ -172,6 +181,16 @@ class Application:
                 await worker_ids.renew(store, self._clock, self._owner, ids)
             except WireError as error:  # the next attempt is well before the lease expires
                 logs.logger().warning("worker id not renewed", why=error.msg)
+
+    async def _seal(self, store: Store) -> None:
+        """Seal audit entries periodically. Every worker runs this; there is no leader."""
+        while True:
+            await asyncio.sleep(SEAL_S)
+            try:
+                self._unsealed = await audit_chain.seal(store)
+            except WireError as error:  # the next run repeats it
+                logs.logger().warning("audit entries not sealed", why=error.msg)
+                await asyncio.sleep(_SEAL_AGAIN_S)
 
 
 async def _clean(services: Services) -> None:
@@ -230,17 +249,6 @@ async def _record_key_uses(services: Services) -> None:
         await key_uses.record(services)
     except WireError as error:  # the next run repeats it
         logs.logger().warning("last use of access keys not stored", why=error.msg)
-
-
-async def _seal(store: Store) -> None:
-    """Seal audit entries periodically. Every worker runs this; there is no leader."""
-    while True:
-        await asyncio.sleep(SEAL_S)
-        try:
-            await audit_chain.seal(store)
-        except WireError as error:  # the next run repeats it
-            logs.logger().warning("audit entries not sealed", why=error.msg)
-            await asyncio.sleep(_SEAL_AGAIN_S)
 
 
 async def open_checked(settings: Settings) -> Store:

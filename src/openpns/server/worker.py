@@ -129,6 +129,7 @@ async def serve(
             listener.received_bytes,
             listener.unsent_bytes,
             *application.storage_usage(),
+            *application.database_gauges(),
         )
 
     listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)

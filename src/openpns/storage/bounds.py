@@ -35,3 +35,11 @@ class StorageUsage(NamedTuple):
     writes_waiting: int
     """Writes that wait for SQLite's writer; on PostgreSQL, reads and writes that wait for a
     connection."""
+
+
+class StorageSizes(NamedTuple):
+    """The size of a database in bytes; 0 for one in memory, and on PostgreSQL."""
+
+    database: int = 0
+    log: int = 0
+    """The log of changes, which SQLite copies to the database about twice a minute."""

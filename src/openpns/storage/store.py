@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from openpns.errors import ConfigError, ReadFailed
-from openpns.storage.bounds import StorageUsage
+from openpns.storage.bounds import StorageSizes, StorageUsage
 
 if TYPE_CHECKING:
     from openpns.storage.migrations import Applied, Migration
@@ -195,6 +195,10 @@ class Store(Protocol):
 
     def usage(self) -> StorageUsage:
         """Return what is in flight and what waits."""
+        ...
+
+    def sizes(self) -> StorageSizes:
+        """Return how large the database is, without reading it."""
         ...
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ async def test_truncate_empties_the_log_once_no_read_needs_it(tmp_path: Path) ->
     assert cursor.fetchone() == ("cus_1",)  # keeps its snapshot
     await store.write(add("cus_3"))
     assert not await store.truncate_log()
+    assert store.sizes() == ((tmp_path / "a.db").stat().st_size, wal.stat().st_size)
     assert wal.stat().st_size > 0
     cursor.close()
     assert await store.truncate_log()
@@ -30,3 +31,4 @@ async def test_truncate_empties_the_log_once_no_read_needs_it(tmp_path: Path) ->
     reader.close()
     await store.close()
     assert log.truncate(path)
+    assert log.sizes(path)[1] == log.sizes(str(tmp_path / "none.db")).database == 0

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import asyncpg
 
 from openpns.errors import ConfigError, InternalError, OutcomeUnknown
-from openpns.storage.bounds import StorageBounds, StorageUsage
+from openpns.storage.bounds import StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.postgres import migrate, schema
 from openpns.storage.postgres.connections import Connections, PooledConnection
@@ -232,6 +232,9 @@ class PostgresStore:
 
     def usage(self) -> StorageUsage:  # noqa: D102
         return self._connections.usage()
+
+    def sizes(self) -> StorageSizes:  # noqa: D102
+        return StorageSizes()
 
     async def close(self) -> None:  # noqa: D102
         try:

@@ -4,10 +4,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from openpns.storage.bounds import StorageSizes
 from openpns.storage.sqlite.connections import open_file
 
 _WAIT_MS: Final = 100
 """How long it waits for a write, and for reads of older pages, which makes writes wait as long."""
+
+
+def sizes(path: str) -> StorageSizes:
+    """Return the sizes of a database and its log; 0 for a file that does not exist."""
+    return StorageSizes(_size(path), _size(f"{path}-wal"))
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def truncate(path: str) -> bool:
@@ -18,8 +31,7 @@ def truncate(path: str) -> bool:
     Raises:
         apsw.Error: It cannot be copied, such as to a full disk.
     """
-    log = Path(f"{path}-wal")
-    if not log.exists() or log.stat().st_size == 0:
+    if sizes(path).log == 0:
         return True
     with closing(open_file(path, timeout_ms=_WAIT_MS)) as connection:
         connection.pragma("synchronous", "full")

@@ -28,7 +28,7 @@ import msgspec
 
 from openpns.errors import ConfigError, InternalError
 from openpns.kit.turns import Places
-from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageUsage
+from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.schema import Differences
 from openpns.storage.sqlite import log, migrate, schema
@@ -309,6 +309,9 @@ class SQLiteStore:
             self._large_pages.waiting,
             self._writer.waiting,
         )
+
+    def sizes(self) -> StorageSizes:  # noqa: D102
+        return StorageSizes() if self._is_in_memory else log.sizes(self._path)
 
     async def close(self) -> None:  # noqa: D102
         self._writer.refuse_more()
