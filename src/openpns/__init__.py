@@ -45,7 +45,7 @@ from openpns.errors import (
 )
 
 if TYPE_CHECKING:
-    from openpns.client.account_requests import Limit
+    from openpns.client.account_requests import Limit, Limits
     from openpns.client.config import PlainHttpWarning
     from openpns.client.group_types import Group, GroupDetails, GroupPage
     from openpns.client.http import AsyncClient, Client
@@ -77,6 +77,7 @@ __all__ = [
     "InvalidSignature",
     "Limit",
     "LimitOutOfRange",
+    "Limits",
     "MethodNotAllowed",
     "MissingHeaders",
     "NonceReused",
@@ -109,6 +110,7 @@ _LOADED_WHEN_NEEDED = {
     "GroupDetails": "openpns.client.group_types",
     "GroupPage": "openpns.client.group_types",
     "Limit": "openpns.client.account_requests",
+    "Limits": "openpns.client.account_requests",
     "PlainHttpWarning": "openpns.client.config",
     "RawRequest": "openpns.client.requests",
     "Request": "openpns.client.requests",

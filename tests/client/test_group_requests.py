@@ -6,7 +6,7 @@ from tests.client.fake_server import PHONE
 
 from openpns.api.registry import ACTIONS
 from openpns.client import group_requests as requests
-from openpns.client.account_requests import get_limits
+from openpns.client.account_requests import Limit, get_limits
 from openpns.client.group_types import CursorPage, Filters, Group, GroupDetails, GroupPage
 from openpns.client.requests import RawRequest, Request
 from openpns.groups.wire import PhonePage
@@ -147,6 +147,13 @@ def test_filters_match_groups(filters: Filters, matches: bool) -> None:
 def test_read_refuses_response_without_extension(request_: Request[Any], data: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
         request_.read({"code": 0, "data": data})
+
+
+def test_limits_have_the_schemes_that_the_server_names() -> None:
+    data: dict[str, Any] = {"limits": [{"name": "a", "max": 1}]}
+    assert get_limits().read({"code": 0, "data": data}).schemes == ()
+    found = get_limits().read({"code": 0, "data": data | {"schemes": ["md5", "sha256"]}})
+    assert (found, found.schemes) == ({"a": Limit(1, None)}, ("md5", "sha256"))
 
 
 def test_reprs_show_no_phones() -> None:

@@ -85,6 +85,7 @@ def test_load_settings_names_file_of_invalid_value(config: Path, value: str) -> 
 
 def test_load_settings_hides_invalid_database(config: Path) -> None:
     config.write_text('database = ["postgresql://u:hunter22@h/d"]\n')
+    config.chmod(0o600)
     with pytest.raises(ConfigError, match="database: the value") as error:
         load_settings({}, {}, str(config))
     assert "hunter22" not in str(error.value)
@@ -126,3 +127,28 @@ def test_load_settings_checks_the_networks_of_trusted_proxies() -> None:
     assert load_settings({}, given).trusted_proxies == "10.0.0.1, ::1"
     with pytest.raises(ConfigError, match=r"trusted_proxies: '10.0.0.1/8' \(from OPENPNS_TRUSTED"):
         load_settings({}, given | {"OPENPNS_TRUSTED_PROXIES": "10.0.0.1/8"})
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("postgresql://u:hunter22@h/d", True),
+        ("postgresql://u:hunter22@h1:1,h2:2/d", True),
+        ("postgresql://h/d?user=u&password=hunter22", True),
+        ("postgresql://u@h:5432/d", False),
+        ("sqlite:////var/lib/openpns.db", False),
+    ],
+)
+def test_load_settings_refuses_file_with_a_password_that_others_can_read(
+    config: Path, url: str, *, is_refused: bool
+) -> None:
+    config.write_text(f'database = "{url}"\n')
+    config.chmod(0o600)
+    assert load_settings({}, {}, str(config)).database == url
+    config.chmod(0o644)
+    if not is_refused:
+        assert load_settings({}, {}, str(config)).database == url
+        return
+    with pytest.raises(ConfigError, match="holds a database password, but others") as error:
+        load_settings({}, {}, str(config))
+    assert "hunter22" not in str(error.value)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 import httpx2
 
 from openpns import __version__
-from openpns.client.account_requests import Limit, get_limits
+from openpns.client.account_requests import Limits, get_limits
 from openpns.client.answers import Response
 from openpns.client.config import RETRIES, ClientConfig, PlainHttpWarning, Secret, load_config
 from openpns.client.exchange import Exchange, Exchanger, Send, Wait
@@ -166,7 +166,7 @@ class Client(_BaseClient[httpx2.BaseTransport]):
                 drive.failed(error)
         return drive.result
 
-    def limits(self) -> dict[str, Limit]:
+    def limits(self) -> Limits:
         """Return every bound that applies to the access key, by name. An extension of openpns.
 
         Raises:
@@ -209,7 +209,7 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
                 drive.failed(error)
         return drive.result
 
-    async def limits(self) -> dict[str, Limit]:
+    async def limits(self) -> Limits:
         """Return every bound that applies to the access key, by name; see `Client.limits`."""
         return await self.send(get_limits())
 

@@ -1,5 +1,6 @@
 """Load the server's settings: from arguments, environment variables and a TOML file."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,14 @@ import msgspec
 
 from openpns.errors import ConfigError
 from openpns.kit.networks import Networks
+from openpns.kit.private_file import check_private
 from openpns.protocol.fields import describe
 from openpns.server.settings import FIELDS, SECRET_SETTINGS, Settings
 
 PREFIX: Final = "OPENPNS_"
 CONFIG_VARIABLE: Final = "OPENPNS_CONFIG"
+_PASSWORD: Final = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
+"""What a database URL with a password contains."""
 
 
 def load_settings(
@@ -26,8 +30,9 @@ def load_settings(
         config: A TOML file; None for the file that OPENPNS_CONFIG names, if any.
 
     Raises:
-        ConfigError: A value is not allowed. The text contains the setting, the source, what is
-            allowed, and the value, except that of `database`: it may contain a password.
+        ConfigError: A value is not allowed, or others can read a file with a password. The text
+            contains the setting, the source, what is allowed, and the value, except that of
+            `database`: it may contain a password.
     """
     file = config or environ.get(CONFIG_VARIABLE)
     from_file = _read_file(file) if file else {}
@@ -79,7 +84,10 @@ def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
 
 def _read_file(file: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(Path(file).read_text("utf-8"))
+        with Path(file).open("rb") as opened:
+            values = tomllib.load(opened)
+            if _PASSWORD.search(str(values.get("database"))):
+                check_private(file, opened.fileno(), "a database password")
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):

@@ -205,8 +205,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: Annotated[
         int,
         integer(
-            "Requests per second that this server grants an access key without a rate of its own; "
-            "0 for no limit.",
+            "Units of cost per second that this server grants an access key without a rate of its "
+            "own; most requests cost one; 0 for no limit.",
             0,
             limits.RATE_MAX,
         ),
@@ -214,7 +214,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_burst: Annotated[
         int,
         integer(
-            "Requests of such a key that may arrive at once; 0 for those of one second.",
+            "Units of such a key that may be used at once; 0 for those of one second.",
             0,
             limits.RATE_MAX,
         ),
@@ -222,8 +222,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     customer_rate_per_s: Annotated[
         int,
         integer(
-            "Requests per second that this server grants a customer, over all its access keys; 0 "
-            "for no limit.",
+            "Units of cost per second that this server grants a customer, over all its access "
+            "keys; 0 for no limit.",
             0,
             limits.RATE_MAX,
         ),
@@ -231,7 +231,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     customer_rate_burst: Annotated[
         int,
         integer(
-            "Requests of a customer that may arrive at once; 0 for those of one second.",
+            "Units of a customer that may be used at once; 0 for those of one second.",
             0,
             limits.RATE_MAX,
         ),
