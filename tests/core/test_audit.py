@@ -77,6 +77,21 @@ async def test_write_without_effect_adds_an_entry_without_counts(
     ]
 
 
+async def test_accepted_write_that_changes_nothing_adds_an_entry(
+    store: Store, request_groups: Callable[[], Groups]
+) -> None:
+    group = await request_groups().create([1], "A")
+    await request_groups().add(group, 1)
+    await request_groups().delete(group, 2)
+    await request_groups().replace(group, 1)
+    await request_groups().change(group, group_name="A")
+    found = (await of_requests(store))[1:]
+    assert [entry.action.partition(".")[2] for entry in found] == [
+        "add", "delete", "replace", "rename",
+    ]  # fmt: skip
+    assert not any(entry.details.get("added") or entry.details.get("removed") for entry in found)
+
+
 async def test_rename_adds_an_entry_without_names_and_dry_run_adds_none(
     store: Store, mine: Groups
 ) -> None:
