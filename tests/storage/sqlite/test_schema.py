@@ -1,5 +1,6 @@
 """The text of definitions, and what only SQLite has."""
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -9,9 +10,10 @@ from tests.helpers import on_sqlite_only
 
 from openpns.errors import ConfigError
 from openpns.storage import connect, migrations
+from openpns.storage.schema import Differences
 from openpns.storage.sqlite import schema
 from openpns.storage.sqlite.connections import open_file
-from openpns.storage.store import Store
+from openpns.storage.store import Store, database_path
 
 SAME = "CREATE TABLE \"t\"( a TEXT, -- comment\n b TEXT DEFAULT 'x  y' /* c */ )"
 WRITE_SCHEMA = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {} WHERE name = '{}'"
@@ -22,6 +24,26 @@ def test_definitions_are_equal_but_for_quotes_comments_and_gaps() -> None:
     assert schema._normalised(SAME) == wanted
     for other in (SAME.replace("x  y", "x y"), SAME.replace("b TEXT", "b2 TEXT")):
         assert schema._normalised(other) != wanted
+
+
+@on_sqlite_only
+async def test_digest_of_a_new_database_is_recorded(store: Store, database_url: str) -> None:
+    path = database_path(database_url)
+    assert path is not None
+    with closing(open_file(path)) as connection:
+        digest = schema.digest(connection, migrations.load_migrations("sqlite"))
+    assert schema._recorded_digest() == digest, "write this digest to schema.sha256"
+
+
+@on_sqlite_only
+async def test_find_differences_applies_no_step_to_compare_an_equal_database(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_apply", None)
+    assert await connect.find_schema_differences(store, database_url) == Differences([], [], [])
+    await direct.run(database_url, "CREATE TABLE more (a)")
+    with pytest.raises(TypeError):
+        await connect.find_schema_differences(store, database_url)
 
 
 @on_sqlite_only
