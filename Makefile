@@ -53,11 +53,11 @@ coverage: $(VENV)/dev  ## every test, with branch coverage, also of the processe
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-fuzz: $(VENV)/dev  ## send bad input, damage files and answer clients badly for longer: TIMES=20 is minutes; SEED=1 repeats a run
+fuzz: $(VENV)/dev  ## send bad input, damage files, change schemas and answer clients badly for longer: TIMES=20 is minutes; SEED=1 repeats a run
 	FUZZ_TIMES=$(TIMES) OPENPNS_TEST_SEED=$(filter-out random,$(SEED)) \
 		$(BIN)/pytest -p no:cacheprovider --hypothesis-seed=$(SEED) tests/promises/test_bad_input.py \
 		tests/promises/test_bad_parsing.py tests/promises/test_bad_answers.py \
-		tests/promises/test_damaged_files.py
+		tests/promises/test_damaged_files.py tests/promises/test_schema_drift.py
 
 soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, restarts, random lives
 	OPENPNS_SOAK=1 $(BIN)/pytest tests/promises
