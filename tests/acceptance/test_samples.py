@@ -81,6 +81,7 @@ def test_server_runs_with_credentials_and_without_writable_code(
     key.write_text(f"{MASTER_KEY}\n")
     key.chmod(0o440)
     config.write_text(f'database = "{served_url}"\nport = 0\nadmin_port = 0\n')
+    config.chmod(0o440)
     server = Process(
         ["serve"],
         tmp_path / "log",

@@ -189,10 +189,9 @@ def test_workers_stop_after_their_parent_was_killed_and_leave_nothing(
     assert [*temporary.iterdir()] == []
 
 
-def test_settings_come_from_a_file_and_the_environment(
-    start: Start, served_url: str, tmp_path: Path
-) -> None:
+def test_settings_come_from_file_and_environ(start: Start, served_url: str, tmp_path: Path) -> None:
     config = tmp_path / "openpns.toml"
+    config.touch(mode=0o600)
     config.write_text(
         f'database = "{served_url}"\nport = 1\nadmin_port = 0\nlog_format = "json"\n'
         "phones_in_group_max = 1\n"
