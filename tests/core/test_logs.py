@@ -100,6 +100,16 @@ def test_describe_error_returns_nothing_for_none() -> None:
     assert logs.describe_error(None) == {}
 
 
+def test_describe_error_shows_notes_but_not_the_text() -> None:
+    error = OSError("secret")
+    error.add_note("nothing listens there")
+    assert logs.describe_error(error) == {
+        "cause": "OSError",
+        "why": "nothing listens there",
+        "trace": [],
+    }
+
+
 async def test_line_bound_allows_lines_a_second_and_reports_the_count_of_the_rest(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

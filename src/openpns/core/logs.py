@@ -25,13 +25,16 @@ _SHARED: Final[list[Any]] = [
 def describe_error(error: BaseException | None) -> dict[str, object]:
     """Return the facts of an error for a log line: its type and the code locations it passed.
 
-    Its text and the values of variables are omitted: they may contain a secret or a phone.
+    Its text and the values of variables are omitted: they may contain a secret or a phone. Notes
+    are added by openpns only, for an operator.
     """
     if error is None:
         return {}
     frames = traceback.extract_tb(error.__traceback__)
+    notes = getattr(error, "__notes__", None)
     return {
         "cause": type(error).__name__,
+        **({"why": "; ".join(notes)} if notes else {}),
         "trace": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }
 

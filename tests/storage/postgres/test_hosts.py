@@ -5,10 +5,12 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from tests.pgbouncer import needs_pgbouncer, pgbouncer
 
 from openpns.errors import ConfigError
 from openpns.storage import connect
 from openpns.storage.postgres.hosts import Hosts
+from openpns.storage.postgres.url import read_url
 
 
 @pytest.fixture
@@ -41,14 +43,14 @@ async def test_last_known_primary_is_tried_first(
     plain = asyncpg.connect
 
     async def note(url: str, **options: Any) -> Any:
-        tried.append(url)
+        tried.append(f"{options['host']}:{options['port']}")
         return await plain(url, **options)
 
     monkeypatch.setattr(asyncpg, "connect", note)
     hosts = Hosts(behind(silent, postgres_url))
     for _ in range(2):
         await (await hosts.connect(None, timeout=1.0)).close()
-    assert [silent in url for url in tried] == [True, False, False]
+    assert [place == silent for place in tried] == [True, False, False]
 
 
 async def test_open_refuses_silent_hosts_without_the_password(silent: str) -> None:
@@ -76,3 +78,46 @@ async def test_open_refuses_read_only_server_and_says_what_to_name(
     ask = "&" if "?" in postgres_url else "?"
     with pytest.raises(ConfigError, match="name the primary"):
         await connect.open_store(f"{postgres_url}{ask}target_session_attrs=read-write")
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+async def test_pooler_gets_no_named_statement_and_no_setting(postgres_url: str, mode: str) -> None:
+    # Each transaction gets a session of its own.
+    with pgbouncer(postgres_url, mode, server_lifetime="0") as url:
+        hosts = Hosts(url)
+        for _ in range(2):  # the second one knows it already
+            connection = await hosts.connect(None, timeout=5.0)
+            assert connection.is_pooled
+            assert [await connection.fetchval("SELECT $1::text", one) for one in "ab"] == ["a", "b"]
+            assert await connection.fetchval("SHOW enable_seqscan") == "on"
+            assert await connection.fetch("SELECT FROM pg_prepared_statements") == []
+            await connection.close()
+
+
+async def test_direct_connection_has_the_settings(postgres_url: str) -> None:
+    connection = await Hosts(postgres_url).connect(None, timeout=5.0)
+    assert not connection.is_pooled
+    names = ("enable_seqscan", "jit", "plan_cache_mode", "application_name")
+    assert [await connection.fetchval(f"SHOW {name}") for name in names] == [
+        *("off", "off", "force_generic_plan", "openpns")
+    ]
+    await connection.close()
+
+
+@needs_pgbouncer
+async def test_pooler_that_is_gone_is_noticed(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pgbouncer(postgres_url, "transaction") as url:
+        hosts = Hosts(url)
+        await (await hosts.connect(None, timeout=5.0)).close()
+    straight, plain = read_url(postgres_url).hosts[0], asyncpg.connect
+
+    async def connect_past_it(dsn: str, **options: Any) -> Any:
+        return await plain(dsn, **options | {"host": straight.name, "port": straight.port})
+
+    monkeypatch.setattr(asyncpg, "connect", connect_past_it)
+    connection = await hosts.connect(None, timeout=5.0)
+    assert not connection.is_pooled
+    await connection.close()

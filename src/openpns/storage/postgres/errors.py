@@ -5,6 +5,7 @@ from typing import Final
 import asyncpg
 
 from openpns.errors import InternalError, ReadFailed, ServiceUnavailable, WireError
+from openpns.storage.postgres.reasons import explain
 
 LOST: Final = (
     OSError,
@@ -42,15 +43,11 @@ def is_lost(error: Exception) -> bool:
     return isinstance(error, LOST) and not isinstance(error, TimeoutError)
 
 
-def without_values(error: Exception) -> str:
-    """Return what PostgreSQL says, unless it may quote the values of a row."""
-    is_of_values = isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
-    return type(error).__name__ if is_of_values else str(error.args[0])
-
-
 def to_wire_error(error: Exception) -> WireError:
     """Return the error of the API for one of the driver; raise it from that one."""
     if isinstance(error, UNAVAILABLE):
+        if not hasattr(error, "__notes__"):  # `Hosts` has noted more
+            error.add_note(explain(error))
         return ServiceUnavailable("the storage is away, full or busy; nothing was written")
     if isinstance(error, _DAMAGED):
         return ReadFailed("the storage is damaged")

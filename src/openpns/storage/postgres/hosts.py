@@ -1,14 +1,55 @@
 """Connect to the primary, whichever host of a PostgreSQL URL that is."""
 
+import asyncio
+import warnings
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 
-from openpns.errors import ConfigError
+from openpns.storage.postgres.reasons import CONNECTING, explain
+from openpns.storage.postgres.url import Host, Target, read_url
 
-_ATTRIBUTE: Final = "target_session_attrs"
-_ALLOWED: Final = ("primary", "read-write")
+_SETTINGS: Final = {
+    # Every statement is short: compiling it, or planning it for each set of parameters, would take
+    # longer than running it.
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    # A plan that is made while a table is empty must fit the full table.
+    "enable_seqscan": "off",
+}
+# A password file that others can read is ignored; `explain` says so if that is why it fails.
+warnings.filterwarnings("ignore", "password file", module="asyncpg")
+
+_POOLED, _STANDBY, _READ_ONLY = 1, 2, 4
+_SET: Final = ", ".join(
+    f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+)
+_PROBE: Final = f"""
+SELECT {_SET} WHERE pg_backend_pid() = {{pid}};
+SELECT FROM generate_series(1, CAST(pg_backend_pid() <> {{pid}} AS integer) * {_POOLED}
+    + CAST(pg_is_in_recovery() AS integer) * {_STANDBY}
+    + CAST(current_setting('transaction_read_only') = 'on' AS integer) * {_READ_ONLY})
+"""  # noqa: S608 - a number
+"""Sets what a direct connection needs; the count of rows says what the connection is.
+
+It needs no prepared statement, and the settings are not sent as PostgreSQL's startup parameters,
+because a pooler may know neither.
+"""
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no types
+    """A connection that knows whether a pooler, such as PgBouncer, is in between.
+
+    Then each transaction, and each statement outside of one, may run in another session: there are
+    no prepared statements with a name and no settings.
+    """
+
+    is_pooled = False
+
+    async def probe(self) -> int:
+        """Set what a direct connection needs, and return what the connection is."""
+        status = await self.execute(_PROBE.format(pid=self.get_server_pid()))
+        return int(status.split()[1])
 
 
 class Hosts:
@@ -17,25 +58,16 @@ class Hosts:
     A standby is never used, not even for reads, because it may lag behind.
 
     Args:
-        url: `postgresql://user:password@host1:port1,host2:port2/name`.
+        url: See `read_url`.
 
     Raises:
-        ConfigError: The URL asks for a standby.
-        ValueError: It is not a URL.
+        ConfigError: It is no such URL.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        user, at, hosts = parts.netloc.rpartition("@")
-        self._urls = [
-            urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")
-        ]
-        self._attribute = parse_qs(parts.query).get(_ATTRIBUTE, [_ALLOWED[0]])[-1]
-        if self._attribute not in _ALLOWED:
-            raise ConfigError(
-                f"database: {_ATTRIBUTE} of the URL may be {' or '.join(_ALLOWED)}; a standby "
-                "may lag behind, and no response may be older than its request"
-            )
+        self._target: Target = read_url(url)
+        self._hosts = [*self._target.hosts]
+        self._pooled: set[Host] = set()
 
     async def connect(self, _: object, *, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
         """Connect to the primary; the pool calls this for each connection that it opens.
@@ -49,19 +81,47 @@ class Hosts:
             asyncpg.PostgresError: A server refuses.
             asyncpg.TargetServerAttributeNotMatched: None of them is the primary.
         """
-        failure: Exception | None = None
-        for url in tuple(self._urls):
+        each_s = timeout / len(self._hosts)
+        if self._target.connect_timeout_s is not None:
+            each_s = min(each_s, self._target.connect_timeout_s)
+        failures: list[Exception] = []
+        for host in tuple(self._hosts):
             try:
-                made = await asyncpg.connect(
-                    url,
-                    timeout=timeout / len(self._urls),
-                    target_session_attrs=self._attribute,
-                    **options,
-                )
-            except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-                failure = error
+                async with asyncio.timeout(each_s):
+                    made = await self._connect_to(host, options)
+            except CONNECTING as error:
+                failures.append(error)
             else:
-                self._urls.sort(key=lambda other: other != url)
+                self._hosts.sort(key=lambda other: other != host)
                 return made
-        assert failure is not None
-        raise failure
+        for host, failure in zip(self._hosts, failures, strict=True):
+            failures[-1].add_note(f"{host}: {explain(failure)}")
+        raise failures[-1]
+
+    async def _connect_to(self, host: Host, options: dict[str, Any]) -> Connection:
+        """Connect to a host; a second time if it has a pooler, or none any more."""
+        while True:
+            expected = host in self._pooled
+            changes: dict[str, Any] = {"connection_class": Connection}
+            if expected:
+                changes["statement_cache_size"] = 0
+            made: Connection = await asyncpg.connect(
+                self._target.dsn,
+                host=host.name,
+                port=host.port,
+                target_session_attrs="any",
+                server_settings=dict(self._target.server_settings),
+                **(options | changes),
+            )
+            try:
+                state = await made.probe()
+                if state & (_STANDBY | _READ_ONLY * self._target.is_read_write):
+                    raise asyncpg.TargetServerAttributeNotMatched("it is not the primary")
+            except BaseException:
+                made.terminate()
+                raise
+            made.is_pooled = bool(state & _POOLED)
+            if made.is_pooled == expected:
+                return made
+            (self._pooled.add if made.is_pooled else self._pooled.discard)(host)
+            await made.close()

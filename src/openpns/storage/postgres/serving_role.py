@@ -6,11 +6,11 @@ Source: docs/operating/databases.md, "A role for serving".
 from collections.abc import Sequence
 from typing import Any, Final
 
-import asyncpg
-
 from openpns import limits
 from openpns.errors import ConfigError
+from openpns.storage.postgres.errors import DRIVER
 from openpns.storage.postgres.hosts import Hosts
+from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, explain
 
 _READ: Final = ("SELECT",)
 _ADD: Final = ("SELECT", "INSERT")
@@ -95,16 +95,18 @@ async def grant(url: str, role: str) -> None:
     timeout_s = limits.STORAGE_TIMEOUT_MS / 1000
     try:
         connection = await Hosts(url).connect(None, timeout=timeout_s, command_timeout=timeout_s)
-        try:
-            async with connection.transaction():
-                await _grant(connection, role)
-        finally:
-            await connection.close()
-    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError, ValueError) as error:
+    except CONNECTING as error:
+        raise cannot_connect(error) from None
+    try:
+        async with connection.transaction():
+            await _grant(connection, role)
+    except DRIVER as error:
         raise ConfigError(
-            f"--serving-role: cannot grant rights to it ({type(error).__name__}); run this as the "
-            "owner of the tables"
+            f"--serving-role: cannot grant rights to it: {explain(error)}; run this as the owner "
+            "of the tables"
         ) from None
+    finally:
+        await connection.close()
 
 
 async def _grant(connection: Any, role: str) -> None:

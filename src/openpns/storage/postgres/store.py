@@ -16,14 +16,13 @@ from openpns.storage.postgres.errors import (
     AGAIN,
     DRIVER,
     LOST,
-    UNAVAILABLE,
     UNKNOWN_AT_COMMIT,
     is_lost,
     to_wire_error,
-    without_values,
 )
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
+from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, without_values
 from openpns.storage.postgres.write_batcher import (
     BatchFailed,
     Outcome,
@@ -87,26 +86,9 @@ class PostgresStore:
                 timeout=timeout_ms / 1000,
                 command_timeout=timeout_ms / 1000,
                 reset=_keep,
-                # Every statement is short: compiling it, or planning it for each set of
-                # parameters, would take longer than running it.
-                server_settings={
-                    "application_name": "openpns",
-                    "jit": "off",
-                    "plan_cache_mode": "force_generic_plan",
-                    # A plan that is made while a table is empty must fit the full table.
-                    "enable_seqscan": "off",
-                },
             )
-        except asyncpg.TargetServerAttributeNotMatched:
-            raise ConfigError(
-                "database: PostgreSQL is a standby here, or takes no writes although the URL asks "
-                "for read-write; name the primary, or every host it may be on, separated by commas"
-            ) from None
-        except (*UNAVAILABLE, asyncpg.PostgresError, ValueError, OverflowError) as error:
-            raise ConfigError(
-                f"database: cannot connect to PostgreSQL ({type(error).__name__}); check host, "
-                "port, name, user and password of the URL"
-            ) from None
+        except CONNECTING as error:
+            raise cannot_connect(error) from None
         connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, DRIVER)
         return cls(connections, timeout_ms)
 
@@ -162,11 +144,12 @@ class PostgresStore:
                 pooled as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                cursor = await connection.cursor(statement.sql, *_arguments(statement, params))
-                rows = await cursor.fetch(rows_each)
-                # The rest is read as slowly as its client takes it; other searches go on.
-                self._connections.end_search(pooled)
-                while rows:
+                arguments = _arguments(statement, params)
+                if connection.is_pooled:  # a cursor's own statement would have a name
+                    cursor = await (await connection.prepare(statement.sql)).cursor(*arguments)
+                else:
+                    cursor = await connection.cursor(statement.sql, *arguments)
+                while rows := await cursor.fetch(rows_each):
                     yield rows
                     rows = await cursor.fetch(rows_each)
         except DRIVER as error:
