@@ -18,8 +18,8 @@ import msgspec
 from openpns import limits
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS, TransportError, WireError
+from openpns.kit.environment import PREFIX
 from openpns.protocol.fields import RequestBody, describe, meaning
-from openpns.server.config import PREFIX
 from openpns.server.settings import FIELDS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"

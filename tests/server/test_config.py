@@ -1,10 +1,12 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import openpns
 from openpns.errors import ConfigError
-from openpns.server.config import load_settings
+from openpns.server.config import load_settings, unknown_variables
 from openpns.server.settings import FIELDS
 
 URL = "sqlite:///a.db"
@@ -99,11 +101,37 @@ def test_load_settings_refuses_unknown_setting_in_file(config: Path) -> None:
         load_settings({"database": URL}, {}, str(config))
 
 
-@pytest.mark.parametrize("content", [b"port: 1\n", b"host = '\xff'\n"])
-def test_load_settings_refuses_file_that_is_not_toml(config: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"port: 1\n", "error at line 1, column 5"),
+        (b"workers = 1\nport = 18x\n", "error at line 2, column 10"),
+        (b"port =", "error at end of document"),
+        (b"port = 1\nport = 2\n", "error at line 2, column"),
+        (b"host = '\xff'\n", "it must be UTF-8"),
+        ("port = 1".encode("utf-16"), "it must be UTF-8"),
+    ],
+)
+def test_load_settings_says_where_a_file_is_not_toml(
+    config: Path, content: bytes, why: str
+) -> None:
     config.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"openpns\.toml: not a TOML file"):
+    with pytest.raises(ConfigError, match=rf"openpns\.toml: not a TOML file: {why}"):
         load_settings({"database": URL}, {}, str(config))
+
+
+def test_load_settings_accepts_a_byte_order_mark(config: Path) -> None:
+    config.write_bytes(b"\xef\xbb\xbfport = 1\r\n")
+    assert load_settings({"database": URL}, {}, str(config)).port == 1
+
+
+def test_every_variable_of_the_code_is_known() -> None:
+    files = Path(openpns.__file__).parent.rglob("*.py")
+    used = {
+        name for file in files for name in re.findall(r"\bOPENPNS_[A-Z_]+[A-Z]", file.read_text())
+    }
+    assert {"OPENPNS_MASTER_KEY", "OPENPNS_PROFILE"} <= used
+    assert unknown_variables(dict.fromkeys(used, "1")) == {}
 
 
 def test_load_settings_refuses_unreadable_file(config: Path) -> None:

@@ -52,6 +52,27 @@ def test_run_names_admin_port_in_use(settings: Settings, used_port: int) -> None
     assert text.startswith(f"admin_port: cannot listen on '127.0.0.1' port {used_port}: another")
 
 
+def test_run_refuses_one_port_for_both(settings: Settings) -> None:
+    text = _refused(settings, port=8080, admin_port=8080)
+    assert text == "admin_port: must differ from port, which is 8080, too"
+
+
+def test_run_warns_of_an_unknown_variable_and_a_wrong_clock(
+    settings: Settings,
+    used_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OPENPNS_WORKER", "geheim")
+    monkeypatch.setattr(run, "now_ms", lambda: 1_000_000)
+    _refused(settings, port=used_port)
+    unknown, clock = capsys.readouterr().err.splitlines()
+    assert "unknown variable" in unknown
+    assert "meant=OPENPNS_WORKERS" in unknown
+    assert "geheim" not in unknown
+    assert "clock" in clock
+
+
 def test_run_names_address_of_other_machine(settings: Settings) -> None:
     text = _refused(settings, host="192.0.2.1")
     assert text == "port: cannot listen on '192.0.2.1' port 0: this machine has no such address"

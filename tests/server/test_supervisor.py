@@ -56,6 +56,22 @@ async def test_unexpected_error_ends_the_server_with_one_line(
     assert "hunter22" not in line
 
 
+async def test_worker_starts_with_the_signals_of_a_terminal_blocked(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = []
+
+    async def note(*_: object, **__: object) -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        raise BlockingIOError
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", note)
+    with pytest.raises(BlockingIOError):
+        await supervisor._start()
+    assert masks[0] >= {signal.SIGINT, signal.SIGHUP}
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGHUP}
+
+
 class EndedWorker:
     """A worker with the pid of this process, that has ended by itself when it is killed."""
 

@@ -1,11 +1,25 @@
 import resource
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from openpns.api.counters import create_counter_file
 from openpns.core import logs
+from openpns.errors import ConfigError
 from openpns.server import worker
 from openpns.server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_handled() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -40,3 +54,37 @@ def test_worker_accepts_fewer_connections_if_it_may_open_few_files(
 def test_one_body_is_always_admitted() -> None:
     settings = Settings(database="x", body_bytes_max=100_000, receive_buffer_bytes_max=1024)
     assert worker.bounds(settings).received_bytes_max == 100_000
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (ConfigError("database: is away"), "database: is away"),
+        (ValueError("hunter22"), "ValueError"),
+    ],
+)
+def test_worker_that_fails_logs_one_line(
+    error: Exception,
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "_wait_until_usable", fail)
+    settings = Settings(database="x", core_dumps="on")
+    (tmp_path / "stdin").write_bytes(worker.first_line(settings, None))
+    counters = create_counter_file(1)
+    listening = socket.socket().detach()
+    monkeypatch.setattr("sys.argv", ["", str(listening), str(counters)])
+    with (tmp_path / "stdin").open("rb") as stdin:
+        monkeypatch.setattr(worker, "open", lambda *_, **__: stdin, raising=False)
+        with pytest.raises(SystemExit) as ended:
+            worker.main()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert shown in line
+    assert "hunter22" not in line

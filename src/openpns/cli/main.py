@@ -9,6 +9,7 @@ from openpns import __version__
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.lazy import LazyGroup
 from openpns.errors import OpenPNSError
+from openpns.kit import environment
 from openpns.kit.plain_text import plain
 
 
@@ -50,6 +51,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     _open_standard_streams()
+    environment.tidy(os.environ)
     try:
         # https://no-color.org: any value but an empty one. click itself does not look at it.
         cli(standalone_mode=True, color=False if os.environ.get("NO_COLOR") else None)

@@ -9,15 +9,20 @@ from typing import Any, Final
 import msgspec
 
 from openpns.errors import ConfigError
+from openpns.kit.environment import PREFIX, find_unknown
 from openpns.kit.networks import Networks
 from openpns.kit.private_file import check_private
 from openpns.protocol.fields import describe
 from openpns.server.settings import FIELDS, SECRET_SETTINGS, Settings
 
-PREFIX: Final = "OPENPNS_"
-CONFIG_VARIABLE: Final = "OPENPNS_CONFIG"
-_PASSWORD: Final = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
-"""What a database URL with a password contains."""
+_PLACE: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+
+_OTHER_VARIABLES: Final = (
+    *("CONFIG", "MASTER_KEY", "MASTER_KEY_FILE"),
+    *("BASE_URL", "ACCESS_KEY", "ACCESS_SECRET", "ALGORITHM", "PROFILE"),
+)
+"""Variables besides the settings, those of a client included."""
 
 
 def load_settings(
@@ -48,6 +53,11 @@ def load_settings(
                 f"{PREFIX}{field.name.upper()}; allowed is {allowed}"
             )
     return Settings(**values)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return variables that nothing reads, each with the one that is probably meant."""
+    return find_unknown(environ, [*(field.name.upper() for field in FIELDS), *_OTHER_VARIABLES])
 
 
 def _find(
@@ -84,16 +94,22 @@ def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
 
 def _read_file(file: str) -> dict[str, Any]:
     try:
-        with Path(file).open("rb") as opened:
-            values = tomllib.load(opened)
-            if _PASSWORD.search(str(values.get("database"))):
-                check_private(file, opened.fileno(), "a database password")
+        text = Path(file).read_text("utf-8-sig")
+        values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigError(f"{file}: not a TOML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not a TOML file: it must be UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not a TOML file: {_place_of(error)}") from None
     names = [field.name for field in FIELDS]
     for name in values:
         if name not in names:
             raise ConfigError(f"{file}: unknown setting {name!r}; allowed are {', '.join(names)}")
     return values
+
+
+def _place_of(error: tomllib.TOMLDecodeError) -> str:
+    """Return where and why a text is not TOML; no key or value of it, which may be a secret."""
+    found = _PLACE.search(str(error))
+    return "a value is not allowed" if found is None else f"error at {found[1]}"

@@ -11,10 +11,14 @@ import msgspec
 
 from openpns.accounts.master_key import take_variable
 from openpns.api.counters import create_counter_file
+from openpns.clock import now_ms
 from openpns.core import logs
+from openpns.errors import ConfigError
+from openpns.kit.environment import PREFIX
+from openpns.kit.stop_signals import ignore_stop_signals
 from openpns.protocol.headers import host_in_url
 from openpns.server.admin import AdminPort
-from openpns.server.config import PREFIX
+from openpns.server.config import unknown_variables
 from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.settings import Settings
 from openpns.server.supervisor import Supervisor
@@ -22,6 +26,8 @@ from openpns.server.worker import check, first_line
 from openpns.transport.sockets import listen
 
 _DATABASE_VARIABLE: Final = f"{PREFIX}DATABASE"
+_NO_TIME_BEFORE_MS: Final = 1_577_836_800_000
+"""The year 2020: a clock that was never set shows less."""
 _ROWS_PER_WORKER: Final = 2
 """Rows of counters per worker: one for it and one for its replacement."""
 
@@ -41,10 +47,20 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     logs.configure(settings.log_format, settings.log_level)
     if settings.core_dumps == "off":
         forbid_core_dumps()
+    for name, meant in unknown_variables(os.environ).items():
+        hint = {} if meant is None else {"meant": meant}
+        logs.logger().warning("unknown variable of the environment", variable=name, **hint)
+    if now_ms() < _NO_TIME_BEFORE_MS:
+        logs.logger().warning("the clock is wrong: requests with the right time are refused")
     master_key = take_variable(os.environ)
     os.environ.pop(_DATABASE_VARIABLE, None)  # it may contain a password
     for note in asyncio.run(check(settings, master_key, by_writing=False)):
         logs.logger().warning("schema differs", what=note)
+    if settings.port and (settings.host, settings.port) == (
+        settings.admin_host,
+        settings.admin_port,
+    ):
+        raise ConfigError(f"admin_port: must differ from port, which is {settings.port}, too")
     with contextlib.ExitStack() as ports:
         listening = ports.enter_context(listen("port", settings.host, settings.port))
         admin_listening = None
@@ -97,6 +113,8 @@ def _serve_until_stopped(
     except Exception as error:  # noqa: BLE001 - the event loop itself has failed
         logs.logger().error("stopped: unexpected error", **logs.describe_error(error))
         return False
+    finally:
+        ignore_stop_signals()
 
 
 def _address(listening: socket.socket) -> str:

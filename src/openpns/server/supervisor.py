@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from openpns.api.counters import read_beats
 from openpns.core import logs
+from openpns.kit.stop_signals import OF_TERMINAL, stop_signals
 
 _EARLY_S: Final = 5.0
 """A worker that ends sooner after its start has failed to start."""
@@ -66,12 +67,10 @@ class Supervisor:
         Otherwise a worker has failed to start twice in a row, or this process has failed.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             loop.add_signal_handler(number, self._stopping.set)
         if self._reloads:
             loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
-        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGHUP, self._stopping.set)
         keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
         watch = asyncio.create_task(self._watch())
         stop = asyncio.create_task(self._stopping.wait())
@@ -116,8 +115,8 @@ class Supervisor:
 
     async def _start(self) -> asyncio.subprocess.Process:
         descriptors = (self._listening.fileno(), self._counters)
-        # The worker inherits this: a SIGHUP that comes before it handles that must not end it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        # The worker inherits this: what comes before it ignores or handles them must not end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -128,7 +127,7 @@ class Supervisor:
                 pass_fds=descriptors,
             )
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)
         # Not by its environment: that shows secrets to whatever it starts. stdin stays open.
         cast("asyncio.StreamWriter", process.stdin).write(self._first_line)
         return process

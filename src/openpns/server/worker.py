@@ -27,6 +27,7 @@ from openpns.clock import now_ms
 from openpns.core import logs, worker_ids
 from openpns.errors import OpenPNSError
 from openpns.kit.networks import Networks
+from openpns.kit.stop_signals import OF_TERMINAL
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
 from openpns.server.core_dumps import forbid_core_dumps
@@ -146,9 +147,9 @@ async def serve(
 def main() -> None:
     """Serve with the descriptors of the command line."""
     # Ctrl-C reaches every process of the terminal; the parent alone acts on it, as on SIGHUP.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in OF_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked by the parent
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)  # blocked by the parent
     listening = socket.socket(fileno=int(sys.argv[1]))
     counters = Counters(int(sys.argv[2]))
     line = open(0, "rb", buffering=0, closefd=False).readline()  # noqa: SIM115
@@ -158,13 +159,20 @@ def main() -> None:
     if settings.core_dumps == "off":
         forbid_core_dumps()
     logs.configure(settings.log_format, settings.log_level)
-    _wait_until_usable(settings, master_key)
-    application = Application(settings, master_key, counters=counters)
     try:
+        _wait_until_usable(settings, master_key)
+        application = Application(settings, master_key, counters=counters)
         uvloop.run(serve(application, settings, listening, counters))
     except OpenPNSError as error:
-        logs.logger().error("worker cannot start", why=str(error))
-        raise SystemExit(1) from None
+        why: dict[str, object] = {"why": str(error)}
+    except OSError as error:  # no descriptors, no memory
+        why = {"why": error.strerror or type(error).__name__}
+    except Exception as error:  # noqa: BLE001 - a traceback is not a log line
+        why = logs.describe_error(error)
+    else:
+        return
+    logs.logger().error("worker stopped by an error", **why)
+    raise SystemExit(1)
 
 
 def _wait_until_usable(settings: Settings, master_key: str | None) -> None:

@@ -26,7 +26,7 @@ STATE = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_emulator_prints_its_url_and_exits_with_0(start: Start, number: int) -> None:
     process = start("emulator")
     printed = process.wait_for(r"Serving until Ctrl-C\.").string
@@ -35,6 +35,21 @@ def test_emulator_prints_its_url_and_exits_with_0(start: Start, number: int) -> 
     assert "access key     emulator-key\n" in printed
     assert "access secret  emulator-secret\n" in printed
     assert process.stop(number) == 0
+
+
+def test_nohup_protects_the_emulator_from_a_closed_terminal(start: Start) -> None:
+    process = start("emulator", wrapper=["nohup"])
+    process.process.send_signal(signal.SIGHUP)
+    process.wait_until_it_answers()
+    assert process.stop() == 0
+
+
+def test_second_signal_does_not_spoil_the_exit_code(start: Start, tmp_path: Path) -> None:
+    process = start("emulator", "--dump", str(tmp_path / "after.json"))
+    for _ in range(20):
+        process.process.send_signal(signal.SIGTERM)
+    assert process.stop() == 0
+    assert json.loads((tmp_path / "after.json").read_text("utf-8"))
 
 
 def test_emulator_loads_and_dumps_a_file(start: Start, tmp_path: Path) -> None:

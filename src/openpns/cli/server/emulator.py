@@ -10,6 +10,7 @@ import click
 from openpns.bulk.files import open_target
 from openpns.core import logs
 from openpns.errors import ConfigError
+from openpns.kit.stop_signals import ignore_stop_signals, stop_signals
 from openpns.testing.emulator import Emulator
 from openpns.testing.state_file import to_text
 
@@ -37,7 +38,7 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
         raise ConfigError(f"--dump: cannot write in the folder of {dump}")
     logs.configure("console", "info")
     is_finished = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         signal.signal(number, lambda *_: is_finished.set())
     with Emulator(host=host, port=port, state=load) as pns:
         click.echo(f"base URL       {pns.base_url}")
@@ -51,3 +52,4 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
             with open_target(dump) as out:
                 out.write(to_text(pns.dump()))
             click.echo(f"wrote {dump}")
+    ignore_stop_signals()

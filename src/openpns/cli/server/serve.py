@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from openpns.kit.environment import PREFIX
 from openpns.protocol.fields import describe, meaning
-from openpns.server.config import PREFIX, load_settings
+from openpns.server.config import load_settings
 from openpns.server.settings import FIELDS
 
 
