@@ -2,9 +2,10 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import msgspec
 import pytest
@@ -66,6 +67,7 @@ def names(explanation: Explanation) -> list[list[str]]:
 
 # The mistake, its signature, and the values of REQUEST that differ.
 # The texts to sign are written out: they do not depend on the module under test.
+LOWER = re.compile("%..")
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("white-space", md5(with_body('{"groupName": "牛小信", "remark": "a/b"}')), {}),
     ("white-space", md5(with_body('{\n  "groupName": "牛小信",\n  "remark": "a/b"\n}')), {}),
@@ -110,9 +112,14 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("secret-without-name", md5(f"{SECRET}{HEAD}&body={BODY}{SECRET}"), {}),
     ("url-encoded", md5(with_body(quote(BODY, safe=""))), {}),
     ("url-encoded", md5(RIGHT.replace(SECRET, "a%2Bb")), {"access_secret": "a+b"}),
+    ("url-encoded", md5(with_body(quote(BODY))), {}),
+    ("url-encoded", md5(with_body(LOWER.sub(lambda at: at[0].lower(), quote_plus(BODY)))), {}),
+    ("url-encoded", md5(quote(RIGHT, safe="")), {}),
+    ("url-encoded", md5(quote_plus(RIGHT)), {}),
     ("name-case", md5(RIGHT.replace("accessKey", "accesskey")), {}),
     ("name-case", md5(RIGHT.replace("accessKey", "access_key").replace("bizType", "biz_type")
                       .replace("accessSecret", "access_secret")), {}),
+    ("name-case", md5(RIGHT.replace("&accessSecret=", "&key=")), {}),
     ("algorithm-in-text", md5(f"{HEAD}&algorithm=md5&body={BODY}{END}"), {}),
     ("algorithm-in-text", md5(f"{RIGHT}&algorithm=md5"), {}),
     ("secret-empty", md5(RIGHT.removesuffix(SECRET)), {}),
@@ -136,6 +143,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("swapped", md5(RIGHT.replace(SECRET, "fme2na3kdi3ki")), {}),
     ("swapped", md5(f"accessKey={SECRET}{HEAD[23:]}&accessSecret=fme2na3kdi3ki"), {"body": b""}),
     ("unknown-digest", hashlib.sha1(RIGHT.encode()).hexdigest(), {}),
+    ("hashed-twice", md5(md5(RIGHT)), {}),
+    ("hashed-twice", md5(md5(RIGHT).upper()), {}),
+    ("hashed-twice", sha256(sha256(RIGHT)), {"algorithm": "sha256"}),
     ("other-form", md5(RIGHT)[8:24], {}),
     ("other-form", "MD5(stdin)= " + md5(RIGHT), {}),
 ]  # fmt: skip

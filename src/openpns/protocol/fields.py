@@ -12,6 +12,8 @@ from openpns import limits
 from openpns.errors import ParameterError, WireError
 
 _NO_CONTROL_CHARACTERS: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
+_SHORT_BYTES: Final = 512
+_SENT_TWICE: Final = "a field of the body is sent twice"
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -103,6 +105,9 @@ class BodyReader(Generic[BodyT]):
         self._fields = msgspec.structs.fields(struct)
         self._needed_unless = struct.needed_unless
         self._wire_names = {field.name: field.encode_name for field in self._fields}
+        self._required_count = sum(field.required for field in self._fields)
+        self._sent_min = self._required_count + bool(self._needed_unless)
+        self._optional = [(one.name, one.default) for one in self._fields if not one.required]
 
     def read(self, body: bytes, content_type: str | None) -> BodyT:
         """Return the request of a body; without a Content-Type it is JSON.
@@ -117,11 +122,21 @@ class BodyReader(Generic[BodyT]):
                 body.decode()  # the decoder skips the text of unknown fields
             request = self._decode(body)
             if self._has_all(request):
+                # Each field takes a colon: if there are no more of them, none is sent twice.
+                colons = body.count(b":") if len(body) < _SHORT_BYTES else _count_colons(body)
+                if colons > self._sent_min and colons > self._sent_count(request):
+                    _refuse_repeated(body)
                 return request
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         # Without a name: with its traceback, a name would make a cycle that keeps the body alive.
         raise self._first_error(body)
+
+    def _sent_count(self, request: BodyT) -> int:
+        count = self._required_count
+        for name, default in self._optional:
+            count += getattr(request, name) is not default
+        return count
 
     def _has_all(self, request: BodyT) -> bool:
         for field, others in self._needed_unless.items():
@@ -153,7 +168,30 @@ class BodyReader(Generic[BodyT]):
                 kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
                 return kind(f"{field.encode_name} must be {allowed}")
         # Read one by one, the last of each name counts, and each of them is allowed.
-        return ParameterError("a field of the body is sent twice")
+        return ParameterError(_SENT_TWICE)
+
+
+def _count_colons(body: bytes) -> int:
+    # Ten times as fast as bytes.count, if there are few.
+    return len(body) - len(body.replace(b":", b""))
+
+
+def _refuse_repeated(body: bytes) -> None:
+    """Refuse an object that has a name twice: parsers do not agree which of the two counts.
+
+    The decoder keeps the last value of each name. If it has dropped one, the body has more colons
+    than what is left. Objects inside the object are not looked at.
+
+    Raises:
+        ParameterError: It has one.
+    """
+    values = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    colons = sum(1 + bytes(raw).count(b":") for raw in values.values())
+    for name in values:
+        if ":" in name and (encoded := name.encode()) in body:  # else it is escaped there
+            colons += encoded.count(b":")
+    if body.count(b":") > colons:
+        raise ParameterError(_SENT_TWICE)
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:

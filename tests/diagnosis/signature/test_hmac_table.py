@@ -92,6 +92,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("line-ends", mac(text("[\n1,\n2]")), {"body": "[\r\n1,\r\n2]"}),
     ("byte-order-mark", mac(text("\ufeff" + BODY)), {}),
     ("other-digest", mac(text(), digest="sha1"), {}),
+    ("hashed-twice", hashlib.sha256(mac(text()).encode()).hexdigest(), {}),
     ("other-form", "(stdin)= " + mac(text()), {}),
 ]
 

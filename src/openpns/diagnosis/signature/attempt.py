@@ -46,6 +46,11 @@ FORMS: Final[dict[str, Callable[[bytes], str]]] = {
     "a line of openssl dgst -md5": lambda digest: "MD5(stdin)= " + digest.hex(),
     "a line of openssl dgst -sha256": lambda digest: "SHA2-256(stdin)= " + digest.hex(),
     "a line of openssl dgst -sha256, older": lambda digest: "SHA256(stdin)= " + digest.hex(),
+    "a digest of the hex digits": lambda digest: _digest_again(digest, digest.hex().encode()),
+    "a digest of the upper-case hex digits": lambda digest: _digest_again(
+        digest, digest.hex().upper().encode()
+    ),
+    "a digest of the digest's bytes": lambda digest: _digest_again(digest, digest),
 }
 """How a digest may be written; the first form is right."""
 
@@ -223,6 +228,11 @@ def right_hmac_attempt(request: HmacInput, body: bytes, access_secret: str) -> A
         for role, value in right.items()
     )
     return Attempt(tuple(parts), "sha256", hmac_key=access_secret.encode())
+
+
+def _digest_again(digest: bytes, text: bytes) -> str:
+    algorithm = {16: "md5", 32: "sha256"}.get(len(digest), "sha512")
+    return hashlib.new(algorithm, text, usedforsecurity=False).hexdigest()
 
 
 def _middle(text: str) -> str:

@@ -224,6 +224,6 @@ HMAC_MISTAKES: Final = (
         "Use HMAC-SHA256.",
         other_digest,
     ),
-    *_shared("other-form"),
+    *_shared("hashed-twice", "other-form"),
 )
 """Every mistake that is tried for the HMAC scheme."""

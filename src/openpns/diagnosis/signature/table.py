@@ -145,8 +145,8 @@ MISTAKES: Final = (
     Mistake(
         "url-encoded",
         Stage.VALUES,
-        "values of the text are URL-encoded",
-        "Insert them unencoded.",
+        "the text or a value of it is URL-encoded",
+        "Build the text of unencoded values, and do not encode it.",
         texts.url_encoded,
     ),
     Mistake(
@@ -232,6 +232,13 @@ MISTAKES: Final = (
         "the signature uses a digest that the API does not know",
         "Use md5, or sha256 with the header algorithm.",
         texts.unknown_digest,
+    ),
+    Mistake(
+        "hashed-twice",
+        Stage.DIGEST,
+        "the digest was hashed again",
+        "Hash the text once, and send the hex digits of that digest.",
+        texts.hashed_twice,
     ),
     Mistake(
         "other-form",

@@ -1,6 +1,7 @@
 """Mistakes about header values, the secret, the text to sign and its digest."""
 
 import hashlib
+import re
 from itertools import permutations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
@@ -22,7 +23,7 @@ from openpns.diagnosis.signature.attempt import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _BOM: Final = "\ufeff".encode()
 _EDGES: Final = {
@@ -137,11 +138,13 @@ def header_missing(attempt: Attempt) -> Variants:
 
 
 def url_encoded(attempt: Attempt) -> Variants:
-    """URL-encode the body, the secret, or all values."""
+    """URL-encode the body, the secret, all values, or the whole text."""
     encoders: tuple[tuple[str, Callable[[bytes], str]], ...] = (
         ("+ for a space", quote_plus),
         ("%20 for a space", lambda value: quote(value, safe="")),
         ("as JavaScript's encodeURIComponent", lambda value: quote(value, safe="!'()*-._~")),
+        ("%20 for a space, / as it is", quote),
+        ("lower-case hex, + for a space", _quote_in_lower_case),
         ("as JavaScript's encodeURI", lambda value: quote(value, safe=";,/?:@&=+$-_.!~*'()#")),
     )
     for detail, encode in encoders:
@@ -155,6 +158,18 @@ def url_encoded(attempt: Attempt) -> Variants:
             )
         secret = encode(attempt.find(SECRET) or b"").encode()
         yield f"the secret, {detail}", attempt.with_value(SECRET, secret)
+        yield f"the whole text, {detail}", attempt.with_parts(_encoded(attempt.parts, encode))
+
+
+def _encoded(parts: tuple[Part, ...], encode: "Callable[[bytes], str]") -> "Iterator[Part]":
+    for part in parts:
+        pieces = (part.name, part.value, part.between, part.equals)
+        name, value, between, equals = [encode(piece).encode() for piece in pieces]
+        yield Part(part.role, name, value, between, equals, is_secret=part.is_secret)
+
+
+def _quote_in_lower_case(value: bytes) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), quote_plus(value))
 
 
 def algorithm_in_text(attempt: Attempt) -> Variants:
@@ -179,7 +194,7 @@ def name_case(attempt: Attempt) -> Variants:
     for detail, rename in writings.items():
         yield detail, _renamed(attempt, {part.role: rename(part.role) for part in attempt.parts})
     others = {
-        SECRET: ("accesssecret", "AccessSecret", "secret", "secretKey", "accessKeySecret"),
+        SECRET: ("accesssecret", "AccessSecret", "secret", "secretKey", "accessKeySecret", "key"),
         ACCESS_KEY: ("accesskey", "AccessKey", "key", "accessKeyId"),
         BIZ_TYPE: ("biztype", "BizType"),
         TS: ("timestamp", "Ts", "TS"),
@@ -299,5 +314,12 @@ def base64_for_hex(attempt: Attempt) -> Variants:
 def other_form(attempt: Attempt) -> Variants:
     """Write the digest in another form, or with what a tool prints around it."""
     for form in FORMS:
-        if "base64" not in form and form != "upper-case hex":
+        if "base64" not in form and "a digest" not in form and form != "upper-case hex":
+            yield form, replace(attempt, form=form)
+
+
+def hashed_twice(attempt: Attempt) -> Variants:
+    """Hash the digest again."""
+    for form in FORMS:
+        if "a digest" in form:
             yield form, replace(attempt, form=form)
