@@ -17,6 +17,7 @@ from openpns.errors import ConfigError
 from openpns.kit.environment import PREFIX
 from openpns.kit.stop_signals import ignore_stop_signals
 from openpns.protocol.headers import host_in_url
+from openpns.server import tls
 from openpns.server.admin import AdminPort
 from openpns.server.config import unknown_variables
 from openpns.server.core_dumps import forbid_core_dumps
@@ -56,6 +57,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     os.environ.pop(_DATABASE_VARIABLE, None)  # it may contain a password
     for note in asyncio.run(check(settings, master_key, by_writing=False)):
         logs.logger().warning("schema differs", what=note)
+    tls.warn_of_expiry(settings)
     if settings.port and (settings.host, settings.port) == (
         settings.admin_host,
         settings.admin_port,

@@ -1,11 +1,20 @@
 """TLS by setting: the server's certificate, loaded at the start and again on SIGHUP."""
 
 import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from openpns.clock import now_ms
 from openpns.core import logs
 from openpns.errors import ConfigError
 from openpns.kit.private_file import check_private
 from openpns.server.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+_MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
 
 
 def load(settings: Settings) -> ssl.SSLContext | None:
@@ -34,6 +43,7 @@ def reload(context: ssl.SSLContext, settings: Settings) -> None:
         logs.logger().error("certificate not reloaded", why=str(error))
     else:
         logs.logger().info("certificate reloaded")
+        warn_of_expiry(settings)
 
 
 def _load_files(context: ssl.SSLContext, settings: Settings) -> None:
@@ -46,12 +56,46 @@ def _load_files(context: ssl.SSLContext, settings: Settings) -> None:
                     check_private(path, opened.fileno(), "a private key")
         except OSError as error:
             raise ConfigError(f"{name}: cannot read {path} ({error.strerror})") from None
+    passwords: list[str] = []
+
+    def no_password() -> str:  # else OpenSSL asks for it on the terminal
+        passwords.append("")
+        return ""
+
     try:
-        # A key with a password would ask for it on the terminal.
-        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=lambda: "")
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=no_password)
     except (ssl.SSLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        raise ConfigError(
-            f"tls_cert, tls_key: not a certificate and its private key in PEM ({reason}); a key "
-            "with a password is not allowed"
-        ) from None
+        why = _why(settings.tls_cert, settings.tls_key, getattr(error, "reason", None))
+        if passwords:
+            why = f"tls_key: {settings.tls_key} has a password; allowed is a key without one"
+        raise ConfigError(why) from None
+
+
+def _why(cert: str, key: str, reason: str | None) -> str:
+    """Return why OpenSSL refuses two files that can be read; it names neither."""
+    if reason in _MISMATCHES:
+        return f"tls_key: {key} is not the private key of the certificate in {cert}"
+    if reason is not None:
+        return f"tls_cert, tls_key: OpenSSL refuses {cert} and {key} ({reason})"
+    if not _certificates(cert):
+        return f"tls_cert: {cert} holds no certificate in PEM"
+    return f"tls_key: {key} holds no private key in PEM"
+
+
+def warn_of_expiry(settings: Settings) -> None:
+    """Log a certificate that clients refuse because of the time; it is used all the same."""
+    now = datetime.fromtimestamp(now_ms() / 1000, UTC)
+    for certificate in _certificates(settings.tls_cert)[:1] if settings.tls_cert else ():
+        first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if not first <= now <= last:
+            event = "certificate is not valid yet" if now < first else "certificate has expired"
+            logs.logger().error(event, valid_from=f"{first}", valid_to=f"{last}")
+
+
+def _certificates(file: str) -> "list[x509.Certificate]":
+    from cryptography import x509  # noqa: PLC0415 - most servers have no certificate
+
+    try:
+        return x509.load_pem_x509_certificates(Path(file).read_bytes())
+    except (OSError, ValueError):
+        return []
