@@ -33,6 +33,8 @@ def to_wire_error(error: Exception) -> Exception:
     """Return the error of the API for one of SQLite, with it as the cause."""
     answer: Exception
     if isinstance(error, _UNAVAILABLE):
+        if not hasattr(error, "__notes__"):  # one error may be that of several writes
+            error.add_note(describe(error))
         answer = ServiceUnavailable("the storage is away, full or busy; nothing was written")
     elif isinstance(error, _DAMAGED):
         answer = ReadFailed("the storage is damaged")
