@@ -15,8 +15,9 @@ from openpns.kit.private_file import check_private
 from openpns.protocol.fields import describe
 from openpns.server.settings import FIELDS, SECRET_SETTINGS, Settings
 
-_PLACE: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)")
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+_PASSWORD: Final = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
+"""What a database URL with a password contains."""
 
 _OTHER_VARIABLES: Final = (
     *("CONFIG", "MASTER_KEY", "MASTER_KEY_FILE"),
@@ -94,8 +95,11 @@ def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
 
 def _read_file(file: str) -> dict[str, Any]:
     try:
-        text = Path(file).read_text("utf-8-sig")
-        values = tomllib.loads(text)
+        with Path(file).open("rb") as opened:
+            text = opened.read().decode("utf-8-sig")
+            values = tomllib.loads(text)
+            if _PASSWORD.search(str(values.get("database"))):
+                check_private(file, opened.fileno(), "a database password")
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
     except UnicodeDecodeError:

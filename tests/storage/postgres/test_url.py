@@ -1,3 +1,4 @@
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -45,7 +46,6 @@ def test_encoded_password_is_left_to_the_driver() -> None:
         ("postgresql:///n?host=a,::1&port=7,8", {}, [Host("a", 7), Host("::1", 8)]),
         ("postgresql:///n", {"PGHOST": "a,b", "PGPORT": "7,8"}, [Host("a", 7), Host("b", 8)]),
         ("postgresql:///n", {}, [Host(None, None)]),
-        ("postgresql:///n?service=x", {"PGHOST": "a"}, [Host(None, None)]),
     ],
 )
 def test_hosts_are_those_that_libpq_finds(
@@ -94,3 +94,18 @@ def test_parameter_that_cannot_be_respected_is_named(query: str, named: str) -> 
 def test_wrong_host_or_port_is_refused(place: str) -> None:
     with pytest.raises(ConfigError, match="cannot connect to PostgreSQL"):
         read_url(f"postgresql://u@{place}/n", {})
+
+
+def test_service_is_left_to_the_driver_if_its_file_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "services"
+    file.write_text("[pns]\nhost=a\npassword=geheim%\n")
+    environ = {"PGSERVICEFILE": str(file), "PGHOST": "b"}
+    for url, more in (("?service=pns", {}), ("", {"PGSERVICE": "pns"})):
+        target = read_url(f"postgresql:///n{url}", environ | more)
+        assert target.hosts == [Host(None, None)]
+        assert target.dsn.endswith("/n?service=pns")
+    with pytest.raises(ConfigError, match=f"no service 'other' in {file}"):
+        read_url("postgresql:///n?service=other", environ)
+    file.write_text("host=a\n")
+    with pytest.raises(ConfigError, match=f"{file} is not a file of PostgreSQL services"):
+        read_url("postgresql:///n?service=pns", environ)

@@ -149,7 +149,10 @@ class PostgresStore:
                     cursor = await (await connection.prepare(statement.sql)).cursor(*arguments)
                 else:
                     cursor = await connection.cursor(statement.sql, *arguments)
-                while rows := await cursor.fetch(rows_each):
+                rows = await cursor.fetch(rows_each)
+                # The rest is read as slowly as its client takes it; other searches go on.
+                self._connections.end_search(pooled)
+                while rows:
                     yield rows
                     rows = await cursor.fetch(rows_each)
         except DRIVER as error:

@@ -3,6 +3,7 @@
 Source: docs/operating/databases.md, "The URL of PostgreSQL".
 """
 
+import configparser
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,9 @@ def read_url(url: str, environ: Mapping[str, str] = os.environ) -> Target:
     """
     parts = _split(url)
     given = _parameters(parts.query)
+    if service := given.get("service") or environ.get("PGSERVICE"):
+        given["service"] = service
+        _require_service(service, environ)
     user, at, places = parts.netloc.rpartition("@")
     hosts = _hosts(places, given, environ)
     own = {
@@ -158,6 +162,20 @@ def _parameters(query: str) -> dict[str, str]:
                 "setting of the server is given as options=-c%20name%3Dvalue"
             )
     return found
+
+
+def _require_service(service: str, environ: Mapping[str, str]) -> None:
+    """Refuse a service that is in no file: the driver would ignore it."""
+    file = environ.get("PGSERVICEFILE") or os.path.expanduser("~/.pg_service.conf")  # noqa: PTH111
+    found = configparser.ConfigParser(interpolation=None)
+    try:
+        found.read(file, "utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        raise ConfigError(f"database: {file} is not a file of PostgreSQL services") from None
+    if service not in found.sections():
+        raise ConfigError(
+            f"database: there is no service {service!r} in {file}; PGSERVICEFILE names the file"
+        )
 
 
 def _hosts(places: str, given: dict[str, str], environ: Mapping[str, str]) -> list[Host]:
