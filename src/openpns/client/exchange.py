@@ -11,20 +11,20 @@ import secrets
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias
-from uuid import uuid4
 
 import msgspec
 
 from openpns.client.account_requests import get_limits
 from openpns.client.answers import Response, read_result
 from openpns.client.config import ClientConfig, host_and_path
-from openpns.client.requests import Request, ResultT
+from openpns.client.requests import Request, ResultT, encode_body
 from openpns.client.timestamps import Timestamps
 from openpns.clock import Clock
 from openpns.errors import (
     AnswerUnreadable,
     ClientTokenReused,
     ConnectFailed,
+    OpenPNSError,
     OutcomeUnknown,
     RateLimited,
     ServiceUnavailable,
@@ -97,12 +97,13 @@ class Exchanger:
         Raises:
             WireError: The server refused the request.
             TransportError: There was no response, or none that can be read.
+            ClientClosed: The client was closed, and no attempt is known to be in doubt.
         """
         unsigned = self._unsigned(request)
         unknown: list[WireError | TransportError] = []
         try:
             result = yield from self._attempts(request, unsigned, unknown)
-        except (WireError, TransportError) as error:
+        except OpenPNSError as error:
             if not unknown or error is unknown[0] or _is_response_to_token(error):
                 raise
             # How the last attempt failed does not say whether the first one was carried out.
@@ -149,7 +150,7 @@ class Exchanger:
         """Return whether the server is openpns; send getLimits, once, if that is not known yet."""
         if not self._is_openpns:
             request = get_limits()
-            unsigned = Send({}, _encode(request), deadline)
+            unsigned = Send({}, encode_body(request), deadline)
             try:
                 response = yield self._sign(request.action, unsigned, self._timestamps.next())
                 assert response is not None
@@ -180,7 +181,7 @@ class Exchanger:
         return False
 
     def _unsigned(self, request: Request[Any]) -> Send:
-        return Send({}, _encode(request), self._monotonic() + self.config.deadline_s)
+        return Send({}, encode_body(request), self._monotonic() + self.config.deadline_s)
 
     def _sign(self, action: str, unsigned: Send, ts: int) -> Send:
         config = self.config
@@ -231,17 +232,8 @@ def _is_outcome_unknown(error: WireError | TransportError) -> bool:
     return isinstance(error, OutcomeUnknown)
 
 
-def _is_response_to_token(error: WireError | TransportError) -> bool:
+def _is_response_to_token(error: OpenPNSError) -> bool:
     """Return whether openpns gives this error to every attempt with the same clientToken."""
     return isinstance(error, WireError) and (
         error.is_recorded or isinstance(error, ClientTokenReused)
     )
-
-
-def _encode(request: Request[Any]) -> bytes:
-    """Return a request's body, which no variable holds."""
-    if request.has_client_token:
-        body = msgspec.to_builtins(request.body)
-        body.setdefault("clientToken", uuid4().hex)
-        return msgspec.json.encode(body)
-    return msgspec.json.encode(request.body)

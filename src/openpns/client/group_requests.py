@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
+from openpns.client.arguments import flag, joined_phones, optional_text, text
 from openpns.client.group_types import (
     CursorPage,
     Filters,
@@ -23,6 +24,7 @@ from openpns.client.group_types import (
     Phones,
 )
 from openpns.client.requests import Request, ResultT
+from openpns.errors import ParameterError
 from openpns.groups import wire
 from openpns.groups.wire import GroupChange, GroupCreated, PhonePage
 
@@ -115,7 +117,8 @@ def get_group(group_id: str) -> Request[GroupDetails]:
         )
         return GroupDetails(*_fields(group), group.count, created, updated)
 
-    return Request("getGroup", {"groupId": group_id}, read, is_read=True, is_extension=True)
+    body = {"groupId": text("groupId", group_id)}
+    return Request("getGroup", body, read, is_read=True, is_extension=True)
 
 
 def list_phones(
@@ -129,7 +132,7 @@ def list_phones(
     def read(envelope: dict[str, Any]) -> PhonePage:
         return _read_data(envelope, PhonePage)
 
-    body = {"groupId": group_id, "limit": limit, "offset": offset}
+    body = {"groupId": text("groupId", group_id), "limit": limit, "offset": offset}
     return Request("listGroupPhones", body, read, is_read=True, is_extension=True)
 
 
@@ -155,11 +158,13 @@ def create_group(
         ClientTokenReused: The token was sent before with another group.
     """
     body = {
-        "phones": _join(phones),
-        "groupName": name,
-        "remark": remark,
-        "clientToken": client_token or None,
+        "phones": joined_phones(phones),
+        "groupName": optional_text("groupName", name),
+        "remark": optional_text("remark", remark),
+        "clientToken": optional_text("clientToken", client_token),
     }
+    if client_token == "":  # would be replaced by a random one
+        raise ParameterError("clientToken must not be empty")
     return _write("createGroup", body, _read_id)
 
 
@@ -218,7 +223,7 @@ def change_phones(
     ]
     if len(bodies) != 1:
         raise ValueError("exactly one of add, remove and replace must be given")
-    body = bodies[0] | {"dryRun" if dry_run else "detail": True}
+    body = bodies[0] | {"dryRun" if flag("dryRun", dry_run) else "detail": True}
     return _write(
         "updateGroup", body, lambda envelope: _read_data(envelope, GroupChange), is_extension=True
     )
@@ -240,7 +245,11 @@ def rename_group(
     """
     if name is None and remark is None:
         raise ValueError("a name or a remark must be given")
-    body = {"groupId": group_id, "groupName": name, "remark": remark}
+    body = {
+        "groupId": text("groupId", group_id),
+        "groupName": optional_text("groupName", name),
+        "remark": optional_text("remark", remark),
+    }
     return _write("updateGroup", body, _read_nothing)
 
 
@@ -250,7 +259,7 @@ def delete_group(group_id: str) -> Request[None]:
     Raises:
         GroupNotFound: There is no such group.
     """
-    return _write("deleteGroup", {"groupId": group_id}, _read_nothing)
+    return _write("deleteGroup", {"groupId": text("groupId", group_id)}, _read_nothing)
 
 
 def _write(
@@ -266,11 +275,11 @@ def _write(
 
 
 def _phones_body(group_id: str, operate_type: int, phones: Phones) -> dict[str, Any]:
-    return {"groupId": group_id, "operateType": operate_type, "phones": _join(phones)}
-
-
-def _join(phones: Phones) -> str:
-    return phones if isinstance(phones, str) else ",".join(phones)
+    return {
+        "groupId": text("groupId", group_id),
+        "operateType": operate_type,
+        "phones": joined_phones(phones),
+    }
 
 
 class _WireGroup(msgspec.Struct, rename="camel"):

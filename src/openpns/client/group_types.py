@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from openpns.client.arguments import text
 from openpns.kit.casefold import fold_name
 
 Order: TypeAlias = Literal["oldest", "newest", "name"]
@@ -77,7 +78,7 @@ class Filters(msgspec.Struct, frozen=True):
         """Return the fields to send."""
         fields = ("phone", self.phone), ("groupName", self.name), ("groupId", self.group_id)
         named = (*fields, ("order", self.order))
-        return {field: value for field, value in named if value is not None}
+        return {field: text(field, value) for field, value in named if value is not None}
 
     def match(self, group: Group) -> bool:
         """Return whether a group has the phone, the name and the id."""
