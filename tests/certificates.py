@@ -18,6 +18,8 @@ def write_certificate(folder: Path, password: bytes | None = None) -> tuple[Path
     )
     builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    builder = builder.add_extension(names, critical=False)
     made = builder.sign(key, hashes.SHA256())
     cert_file, key_file = folder / "cert.pem", folder / "key.pem"
     cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))

@@ -1,3 +1,4 @@
+import pickle
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,6 +30,7 @@ TEXTS = {
 }
 TREE = """\
 ConfigError
+ClientClosed
 TransportError
   ConnectFailed
   ConnectionLost
@@ -91,6 +93,18 @@ def test_wire_errors_have_the_codes_and_texts_of_the_protocol() -> None:
     assert {code: error.text for code, error in WIRE_ERRORS.items()} == TEXTS
 
 
+def all_errors() -> list[OpenPNSError]:
+    """An error of each class."""
+    made: list[OpenPNSError] = [errors.ConfigError("port: wrong"), errors.ClientClosed()]
+    for drawn in tree(OpenPNSError):
+        kind = getattr(errors, drawn.name)
+        if issubclass(kind, errors.TransportError):
+            made.append(kind("listGroup", "why", http_status=502))
+        elif issubclass(kind, WireError) and kind is not WireError:
+            made.append(kind("it must be blue"))
+    return made
+
+
 def test_wire_errors_contains_every_wire_error() -> None:
     codes = {error.code for error in tree(WireError) if error.name != "UnknownCode"}
     assert codes == set(WIRE_ERRORS)
@@ -117,6 +131,14 @@ def test_msg_begins_with_the_text_of_the_code(error: type[WireError]) -> None:
 @pytest.mark.parametrize("error", WIRE_ERRORS.values(), ids=lambda error: error.__name__)
 def test_docstring_has_complete_sentences(error: type[WireError]) -> None:
     assert re.fullmatch(r"[A-Z`].*\.\s*", error.__doc__ or "", re.DOTALL)
+
+
+@pytest.mark.parametrize("error", all_errors(), ids=lambda error: type(error).__name__)
+def test_error_can_be_sent_to_another_process(error: OpenPNSError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), repr(again)) == (str(error), repr(error))
+    assert vars(again) == vars(error)
 
 
 def test_refusals_that_depend_on_the_state_are_recorded() -> None:

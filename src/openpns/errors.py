@@ -21,6 +21,15 @@ class ConfigError(OpenPNSError):
     exit_code = 2
 
 
+class ClientClosed(OpenPNSError):
+    """The client was closed; nothing more is sent with it."""
+
+    def __init__(
+        self, msg: str = "the client is closed; make a new one, or close it later"
+    ) -> None:
+        super().__init__(msg)
+
+
 class TransportError(OpenPNSError):
     """There was no response, or not one of this API. Only clients see it.
 
@@ -122,6 +131,10 @@ class WireError(OpenPNSError):
         self.detail = detail
         self.msg = f"{self.text}: {detail}" if detail else self.text
         super().__init__(self.msg)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled by what `__init__` takes."""
+        return type(self), (self.detail,), vars(self)
 
     def __str__(self) -> str:
         """Return the message; on a client, with what a support ticket needs."""

@@ -2,26 +2,40 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 
 PARTS_MAX = 100_000
 """After this many parts even an endless response ends, so that a test of it fails."""
 
 
 class HostileServer:
-    """Answers each request on a connection with the same parts; counts what it could send."""
+    """Answers each request on a connection with the same parts; counts what it could send.
 
-    def __init__(self, answer: Callable[[], Iterable[bytes]]) -> None:
+    Args:
+        context: Of TLS, if it speaks that.
+    """
+
+    def __init__(
+        self, answer: Callable[[], Iterable[bytes]], context: ssl.SSLContext | None = None
+    ) -> None:
         self.requests: list[bytes] = []
+        self.connections: list[int] = []
+        """How many requests each of the connections carried."""
+        self.ended: list[int] = []
+        """The connections that have ended, by their place."""
+        self._context = context
         self.sent_bytes = 0
         self._answer = answer
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.url = f"https://localhost:{port}" if context else f"http://127.0.0.1:{port}"
         self._is_closed = False
         self._start(self._accept)
 
@@ -45,26 +59,39 @@ class HostileServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._start(lambda connection=connection: self._serve(connection))  # type: ignore[misc]
+            place = len(self.connections)
+            self.connections.append(0)
+            self._start(partial(self._serve, connection, place))
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, place: int) -> None:
+        connection.settimeout(10)
         with suppress(OSError), connection:
-            connection.settimeout(10)
-            while request := _read_request(connection):
-                self.requests.append(request)
-                for part in self._answer():
-                    if self._is_closed:
-                        return
-                    connection.sendall(part)
-                    self.sent_bytes += len(part)
-                if b"connection: close" in request.lower():
+            if self._context is not None:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            with connection:
+                self._answer_requests(connection, place)
+        self.ended.append(place)
+
+    def _answer_requests(self, connection: socket.socket, place: int) -> None:
+        while request := _read_request(connection):
+            self.requests.append(request)
+            self.connections[place] += 1
+            for part in self._answer():
+                if self._is_closed:
                     return
+                connection.sendall(part)
+                self.sent_bytes += len(part)
+            if b"connection: close" in request.lower():
+                return
 
 
 @contextmanager
-def hostile(answer: Callable[[], Iterable[bytes]] | bytes) -> Iterator[HostileServer]:
+def hostile(
+    answer: Callable[[], Iterable[bytes]] | bytes, context: ssl.SSLContext | None = None
+) -> Iterator[HostileServer]:
     """A server that sends these parts, or this response, for each request."""
-    server = HostileServer((lambda: [answer]) if isinstance(answer, bytes) else answer)
+    answers = (lambda: [answer]) if isinstance(answer, bytes) else answer
+    server = HostileServer(answers, context)
     try:
         yield server
     finally:

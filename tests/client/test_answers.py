@@ -163,8 +163,20 @@ def test_read_result_raises_no_other_errors_for_any_header(date: str, retry_afte
 
 
 def test_redirect_says_what_to_do() -> None:
-    with pytest.raises(AnswerUnreadable, match=r"redirects \(HTTP 308\); set base_url"):
-        read_result(READ, reply(None, 308))
+    for location, target in (
+        ("https://user:hunter22@pns.test:8443/path?query", "https://pns.test:8443"),
+        ("//pns.test", "the same scheme://pns.test"),
+        ("/elsewhere", "another path"),
+        ("", "another path"),
+        ("https://[::1", "something that is not a URL"),
+        ("https://\x1b\u202e.test", "https://\ufffd\ufffd.test"),
+    ):
+        with pytest.raises(AnswerUnreadable) as raised:
+            read_result(READ, reply(None, 308, {"location": location}))
+        assert f"redirects to {target} (HTTP 308), which is not followed" in str(raised.value)
+        assert "set base_url to the new location" in str(raised.value)
+    with pytest.raises(AnswerUnreadable, match="redirects to another path"):
+        read_result(READ, reply(None, 301))
 
 
 def test_unknown_and_missing_fields_are_accepted() -> None:

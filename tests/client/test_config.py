@@ -233,12 +233,22 @@ def test_wrong_key_or_secret_is_an_error(name: str, value: str, problem: str) ->
         ({"response_bytes_max": 0}, "response_bytes_max: allowed is a number of bytes from 1 to"),
         ({"clock_skew_s_max": -1}, "clock_skew_s_max: allowed is a number of seconds from 0 to"),
         ({"timeout_s": float("nan")}, "timeout_s: allowed is"),
-        ({"retries": -1}, "retries: allowed is 0 or more"),
+        ({"timeout_s": True}, "timeout_s: allowed is"),
+        ({"timeout_s": [1]}, "timeout_s: allowed is"),
+        ({"retries": -1}, "retries: allowed is an integer, 0 or more"),
+        ({"retries": "2"}, "retries: allowed is an integer, 0 or more"),
+        ({"retries": None}, "retries: allowed is an integer, 0 or more"),
+        ({"retries": True}, "retries: allowed is an integer, 0 or more"),
+        ({"access_key": b"a-key"}, "access_key: allowed is a text, not bytes"),
+        ({"access_key": 7}, "access_key: allowed is a text, not int"),
+        ({"access_secret": SECRET.encode()}, "access_secret: allowed is a text, not bytes"),
+        ({"base_url": b"https://a"}, "base_url: allowed is an http or https URL such as"),
+        ({"base_url": 7}, "base_url: allowed is an http or https URL such as"),
     ],
 )
 def test_wrong_setting_is_an_error(settings: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        load_config(URL, ACCESS_KEY, SECRET, **settings)  # type: ignore[arg-type]
+        load_config(**(FULL | settings))  # type: ignore[arg-type]
 
 
 def test_numbers_come_from_argument_environment_or_profile(

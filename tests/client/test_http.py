@@ -1,6 +1,7 @@
 """Both clients, from one table of cases."""
 
 import asyncio
+import copy
 import inspect
 import json
 import logging
@@ -225,10 +226,12 @@ def test_error_quotes_no_phone_and_no_control_character(shell: Shell, name: str)
     assert len(text) < 400
 
 
-def test_redirect_is_not_followed(shell: Shell) -> None:
-    server = Server(httpx2.Response(301, headers={"Location": "https://elsewhere.test/"}))
-    with pytest.raises(errors.AnswerUnreadable, match="set base_url"):
-        shell(server, lambda pns: pns.groups.list())
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed(shell: Shell, status: int) -> None:
+    server = Server(httpx2.Response(status, headers={"Location": "https://elsewhere.test/a?b=c"}))
+    with pytest.raises(errors.AnswerUnreadable, match="set base_url") as raised:
+        shell(server, lambda pns: pns.groups.create([PHONE]))
+    assert f"redirects to https://elsewhere.test (HTTP {status})" in str(raised.value)
     assert len(server.requests) == 1
 
 
@@ -288,9 +291,9 @@ def test_errors_can_be_pickled() -> None:
     for failure in (httpx2.Response(200, json=OK | {"code": 19001}), httpx2.ReadError("reset")):
         with pytest.raises(OpenPNSError) as raised:
             run_sync(Server(failure), lambda pns: pns.groups.delete("b8c2"), retries=0)
-        copy = pickle.loads(pickle.dumps(raised.value))
-        assert type(copy) is type(raised.value)
-        assert (str(copy), vars(copy)) == (str(raised.value), vars(raised.value))
+        for again in (pickle.loads(pickle.dumps(raised.value)), copy.copy(raised.value)):
+            assert type(again) is type(raised.value)
+            assert (str(again), vars(again)) == (str(raised.value), vars(raised.value))
 
 
 def test_closed_client_raises(shell: Shell) -> None:
@@ -302,9 +305,24 @@ def test_closed_client_raises(shell: Shell) -> None:
         return pns.groups.list()
 
     shell(server, use)
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(errors.ClientClosed, match="closed"):
         asyncio.run(opened[0].groups.list())
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_client_cannot_be_pickled_or_copied(kind: type[Client | AsyncClient]) -> None:
+    client = kind("https://pns.test", ACCESS_KEY, SECRET)
+    for work in (pickle.dumps, copy.deepcopy, copy.copy):
+        for what in (client, client.groups)[: 1 if work is copy.copy else 2]:
+            with pytest.raises(TypeError, match="Make one in each process") as raised:
+                work(what)
+            assert SECRET not in str(raised.value)
+
+
+def test_error_of_the_users_transport_is_raised_as_it_is(shell: Shell) -> None:
+    with pytest.raises(AssertionError, match="my own check"):
+        shell(Server(AssertionError("my own check")), lambda pns: pns.groups.list())
 
 
 def test_close_closes_the_transport() -> None:

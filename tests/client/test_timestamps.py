@@ -109,6 +109,20 @@ def test_next_skips_what_was_returned_before_correction() -> None:
     assert timestamps.next() == ahead[-1] + 1
 
 
+def test_next_does_not_repeat_a_value_that_a_signal_handler_took() -> None:
+    clock = SetClock()
+    taken = []
+
+    def interrupted() -> int:
+        if not taken:  # a handler that runs while the thread holds the lock
+            taken.append(0)
+            taken[0] = timestamps.next()
+        return clock()
+
+    timestamps = Timestamps(interrupted, SKEW_MS_MAX)
+    assert timestamps.next() != taken[0]
+
+
 @pytest.mark.filterwarnings("ignore::openpns.ClockSkewWarning")
 @given(st.lists(st.tuples(st.booleans(), st.integers(-5000, 5000)), max_size=60))
 def test_next_never_repeats(steps: list[tuple[bool, int]]) -> None:

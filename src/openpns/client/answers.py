@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -99,11 +100,27 @@ def _why_unreadable(response: Response, *, is_envelope: bool) -> str:
             f"{len(response.content)} bytes); a server that is not openpns may not know extensions"
         )
     if response.status in _REDIRECTS:
-        return f"the server redirects (HTTP {response.status}); set base_url to the new location"
+        target = _redirect_target(response.headers.get("location", ""))
+        return (
+            f"the server redirects to {target} (HTTP {response.status}), which is not followed; "
+            "set base_url to the new location"
+        )
     return (
         f"the response is not one of this API (HTTP {response.status}, "
         f"{len(response.content)} bytes); check base_url and the proxies in between"
     )
+
+
+def _redirect_target(location: str) -> str:
+    """Return scheme, host and port of a redirect: its path may hold anything."""
+    try:
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "something that is not a URL"
+    if not host:
+        return "another path"
+    return _text(f"{parts.scheme or 'the same scheme'}://{host}")
 
 
 def _retry_after_s(value: str | None, date: datetime | None) -> float | None:

@@ -117,7 +117,7 @@ def load_config(
     Raises:
         ConfigError: A setting is missing or not allowed; the text never holds the secret.
     """
-    access_secret = _wrapped(access_secret)
+    access_secret = wrapped(access_secret)
     found = _from_environ()
     switch = None if retry_writes is None else str(retry_writes).lower()
     texts = (base_url, access_key, access_secret, algorithm, switch)
@@ -133,8 +133,8 @@ def load_config(
         raise ConfigError(f"algorithm: allowed are {', '.join(signing.SCHEMES)}")
     if found.get("retry_writes", "true") not in _SWITCH:
         raise ConfigError("retry_writes: allowed are true and false")
-    if retries < 0:
-        raise ConfigError("retries: allowed is 0 or more")
+    if type(retries) is not int or retries < 0:
+        raise ConfigError("retries: allowed is an integer, 0 or more")
     return ClientConfig(
         url=api_url(found["base_url"]),
         access_key=_checked("access_key", found["access_key"]),
@@ -158,7 +158,7 @@ def api_url(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         has_address = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+    except (ValueError, AttributeError):  # or it is not a text
         parts, has_address = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not has_address or base_url != base_url.strip():
         raise ConfigError(
@@ -240,14 +240,15 @@ def _from_environ() -> dict[str, Any]:
     """Return what the environment sets; an empty variable sets nothing."""
     found = {name: os.environ.get(f"OPENPNS_{name.upper()}") for name in _KEYS}
     return {
-        name: _wrapped(value) if name == "access_secret" else value
+        name: wrapped(value) if name == "access_secret" else value
         for name, value in found.items()
         if value
     }
 
 
-def _wrapped(secret: str | Secret | None) -> Secret | None:
-    return Secret(secret) if isinstance(secret, str) else secret
+def wrapped(secret: Any) -> Secret | None:
+    """Return a secret so that no traceback shows it, also if it is not a text; None for None."""
+    return secret if secret is None or isinstance(secret, Secret) else Secret(secret)
 
 
 def _require(found: dict[str, Any], profile: str | None) -> None:
@@ -263,9 +264,10 @@ def _require(found: dict[str, Any], profile: str | None) -> None:
 def _number(name: str, found: dict[str, Any]) -> float:
     """Return a number that was given as one or as a text, or its default."""
     number = _NUMBERS[name]
+    given = found.get(name, number.default)
     try:
-        value = float(found.get(name, number.default))
-    except (ValueError, OverflowError):
+        value = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not number.at_least <= value <= number.at_most:
         raise ConfigError(f"{name}: {number.allowed}")
@@ -280,7 +282,9 @@ def _checked(name: str, value: Any) -> Any:
     return value
 
 
-def _problem(text: str) -> str | None:
+def _problem(text: Any) -> str | None:
+    if not isinstance(text, str):
+        return f"allowed is a text, not {type(text).__name__}"
     if not text:
         return "it is empty"
     if text != text.strip():

@@ -1,31 +1,36 @@
 """`Client` and `AsyncClient`: the I/O around `openpns.client.exchange`, with httpx2."""
 
-import re
 import time
 import warnings
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Final, Generic, NoReturn, Self, TypeVar
 
 import httpx2
 
-from openpns import __version__
-from openpns.client.account_requests import Limits, get_limits
+from openpns.client.account_requests import Limit, get_limits
 from openpns.client.answers import Response
-from openpns.client.config import RETRIES, ClientConfig, PlainHttpWarning, Secret, load_config
+from openpns.client.config import (
+    RETRIES,
+    ClientConfig,
+    PlainHttpWarning,
+    Secret,
+    load_config,
+    wrapped,
+)
+from openpns.client.connections import AsyncConnections, Connections
 from openpns.client.exchange import Exchange, Exchanger, Send, Wait
 from openpns.client.groups import AsyncGroups, Groups
-from openpns.client.receive import BoundExceededError, receive, receive_async
+from openpns.client.receive import AttemptError, describe, receive, receive_async
 from openpns.client.requests import Request
+from openpns.client.route import parse_url
 from openpns.clock import now_ms
 from openpns.errors import (
     AnswerTooLate,
     AnswerUnreadable,
-    ConfigError,
     ConnectFailed,
     ConnectionLost,
+    OpenPNSError,
     TransportError,
 )
-from openpns.kit.plain_text import brief
 
 ResultT = TypeVar("ResultT")
 TransportT = TypeVar("TransportT")
@@ -41,14 +46,6 @@ _FAILURES: Final[tuple[tuple[type[httpx2.HTTPError], type[TransportError], str],
     (httpx2.HTTPError, ConnectionLost, "the connection was lost"),
 )
 """What httpx2's errors mean; the first class that matches counts."""
-
-_HEADERS: Final = {
-    "User-Agent": f"openpns/{__version__} httpx2/{httpx2.__version__}",
-    "Accept-Encoding": "identity",
-}
-_WHY_CHARS_MAX: Final = 300
-_MANY_DIGITS: Final = re.compile(r"[0-9]{5,}")
-"""Such as a phone: httpx2's errors quote what they cannot read."""
 
 
 class _BaseClient(Generic[TransportT]):
@@ -96,7 +93,7 @@ class _BaseClient(Generic[TransportT]):
         transport: TransportT | None = None,
     ) -> None:
         # Wrapped first, so that no frame of a traceback holds it in clear.
-        access_secret = Secret(access_secret) if isinstance(access_secret, str) else access_secret
+        access_secret = wrapped(access_secret)
         config = load_config(
             base_url,
             access_key,
@@ -110,7 +107,7 @@ class _BaseClient(Generic[TransportT]):
             retries=retries,
             retry_writes=retry_writes,
         )
-        self._url = _parse_url(config.url)
+        self._url = parse_url(config.url)
         self._exchanger = Exchanger(config, now_ms)
         if config.is_exposed and transport is None:
             warnings.warn(
@@ -120,6 +117,13 @@ class _BaseClient(Generic[TransportT]):
                 stacklevel=2,
             )
         self._open(transport)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        raise TypeError(
+            f"an openpns.{type(self).__name__} cannot be pickled or copied: it holds connections "
+            "and a secret. Make one in each process, such as in the initializer of a process pool"
+        )
 
     @property
     def config(self) -> ClientConfig:
@@ -139,13 +143,13 @@ class _BaseClient(Generic[TransportT]):
 class Client(_BaseClient[httpx2.BaseTransport]):
     """Send requests to a PNS server; use it in a `with` statement, or close it.
 
-    Threads may share a client.
+    Threads may share a client. A forked child that uses it opens connections of its own.
     """
 
     __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
     def _open(self, transport: httpx2.BaseTransport | None) -> None:
-        self._http = httpx2.Client(transport=transport, **http_options())
+        self._connections = Connections(self._url, transport)
         self.groups = Groups(self)
 
     def send(self, request: Request[ResultT]) -> ResultT:
@@ -154,6 +158,7 @@ class Client(_BaseClient[httpx2.BaseTransport]):
         Raises:
             WireError: The server refused the request.
             TransportError: There was no response, or none that can be read.
+            ClientClosed: The client was closed.
         """
         drive = _Drive(self._exchanger.exchange(request), request.action)
         while step := drive.next():
@@ -161,8 +166,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
                 time.sleep(step.seconds)
                 continue
             try:
-                drive.answered(receive(self._http, self._url, step, self.config))
-            except (httpx2.HTTPError, BoundExceededError) as error:
+                drive.answered(receive(self._connections, self._url, step, self.config))
+            except (httpx2.HTTPError, AttemptError, OpenPNSError) as error:
                 drive.failed(error)
         return drive.result
 
@@ -175,8 +180,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
         return self.send(get_limits())
 
     def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
+        """Close all connections of this process."""
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -186,12 +191,15 @@ class Client(_BaseClient[httpx2.BaseTransport]):
 
 
 class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
-    """Send requests from async code; use it in an `async with` statement, or close it."""
+    """Send requests from async code; use it in an `async with` statement, or close it.
+
+    Tasks may share a client, and so may event loops: each opens connections of its own.
+    """
 
     __doc__ = f"{__doc__}\n{_BaseClient.__doc__}"
 
     def _open(self, transport: httpx2.AsyncBaseTransport | None) -> None:
-        self._http = httpx2.AsyncClient(transport=transport, **http_options())
+        self._connections = AsyncConnections(self._url, transport)
         self.groups = AsyncGroups(self)
 
     async def send(self, request: Request[ResultT]) -> ResultT:
@@ -204,8 +212,8 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                drive.answered(await receive_async(self._http, self._url, step, self.config))
-            except (httpx2.HTTPError, BoundExceededError) as error:
+                drive.answered(await receive_async(self._connections, self._url, step, self.config))
+            except (httpx2.HTTPError, AttemptError, OpenPNSError) as error:
                 drive.failed(error)
         return drive.result
 
@@ -214,28 +222,14 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
         return await self.send(get_limits())
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections of this process, of every event loop."""
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def http_options() -> dict[str, Any]:
-    """Return the options of both kinds of httpx2 clients: no compression and no cookies."""
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return {"headers": _HEADERS, "cookies": no_cookies}
-
-
-def _parse_url(url: str) -> httpx2.URL:
-    try:
-        return httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        problem = str(error)
-    raise ConfigError(f"base_url: {problem}")
 
 
 class _Drive(Generic[ResultT]):
@@ -247,7 +241,7 @@ class _Drive(Generic[ResultT]):
         self._steps = steps
         self._action = action
         self._response: Response | None = None
-        self._failure: TransportError | None = None
+        self._failure: OpenPNSError | None = None
 
     def next(self) -> Send | Wait | None:
         """Return what to do next; None at the end, when `result` is set."""
@@ -262,18 +256,16 @@ class _Drive(Generic[ResultT]):
     def answered(self, response: Response) -> None:
         self._response = response
 
-    def failed(self, error: httpx2.HTTPError | BoundExceededError) -> None:
-        self._failure = _failure(self._action, error)
+    def failed(self, error: httpx2.HTTPError | AttemptError | OpenPNSError) -> None:
+        self._failure = error if isinstance(error, OpenPNSError) else _failure(self._action, error)
 
 
-def _failure(action: str, error: httpx2.HTTPError | BoundExceededError) -> TransportError:
-    """Return what an error of httpx2 means.
+def _failure(action: str, error: httpx2.HTTPError | AttemptError) -> TransportError:
+    """Return what a failed attempt means.
 
-    That error is not the cause: its frames hold the body.
+    The attempt's own error is not the cause: its frames hold the body.
     """
-    if isinstance(error, BoundExceededError):
+    if isinstance(error, AttemptError):
         return error.kind(action, error.why, http_status=error.http_status)
-    why = ": ".join(filter(None, (type(error).__name__, str(error))))
-    why = _MANY_DIGITS.sub("…", brief(why, _WHY_CHARS_MAX))
     ours, what = next((ours, what) for theirs, ours, what in _FAILURES if isinstance(error, theirs))
-    return ours(action, f"{what} ({why})")
+    return ours(action, f"{what} ({describe(error)})")

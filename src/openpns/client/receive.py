@@ -3,6 +3,7 @@
 httpx2 bounds each wait for a part of a response, but not all of them together.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,27 +14,34 @@ import httpx2
 
 from openpns.client.answers import Response
 from openpns.client.config import ClientConfig
+from openpns.client.connections import AsyncConnections, Connections
 from openpns.client.exchange import Send
-from openpns.errors import AnswerTooLarge, AnswerTooLate, AnswerUnreadable, TransportError
+from openpns.client.streams import give_up_after_fork, is_new_stream
+from openpns.errors import (
+    AnswerTooLarge,
+    AnswerTooLate,
+    AnswerUnreadable,
+    ConnectFailed,
+    ConnectionLost,
+    TransportError,
+)
+from openpns.kit.plain_text import brief
 
 _PART_BYTES: Final = 64 * 1024
 """How much of a body is sent before the time is checked again."""
-
-_NEW_STREAM: Final = (
-    "connect_tcp.complete",
-    "connect_unix_socket.complete",
-    "start_tls.complete",
-)
-"""The ends of the events of httpx2 that bring a new stream."""
 
 _LENGTH_DIGITS_MAX: Final = 19
 """Of a Content-Length; Python does not read numbers of any length."""
 
 _TIMEOUT_S_MIN: Final = 0.001
 
+_WHY_CHARS_MAX: Final = 300
+_MANY_DIGITS: Final = re.compile(r"[0-9]{5,}")
+"""Such as a phone: httpx2's errors quote what they cannot read."""
 
-class BoundExceededError(Exception):
-    """A response exceeds a bound of the client; `kind` is the error to raise for it."""
+
+class AttemptError(Exception):
+    """There is no response that the client accepts; `kind` is the error to raise for it."""
 
     def __init__(
         self, kind: type[TransportError], why: str, http_status: int | None = None
@@ -44,15 +52,20 @@ class BoundExceededError(Exception):
         super().__init__(why)
 
 
-def receive(http: httpx2.Client, url: httpx2.URL, step: Send, config: ClientConfig) -> Response:
+def receive(
+    connections: Connections, url: httpx2.URL, step: Send, config: ClientConfig
+) -> Response:
     """Send a request and return its response.
 
     Raises:
         httpx2.HTTPError: There is no response.
-        BoundExceededError: It is too large, too late, or compressed.
+        AttemptError: It is too large, too late, or compressed, or could not be requested.
+        ClientClosed: The connections were closed.
     """
+    http = connections.get()
     request = _request(http, url, step, config)
-    request.extensions["trace"] = _bound_stream
+    trace = _Trace()
+    request.extensions["trace"] = trace
     before = _deadline()
     _thread.deadline = step.deadline
     try:
@@ -67,18 +80,24 @@ def receive(http: httpx2.Client, url: httpx2.URL, step: Send, config: ClientConf
     except (httpx2.ReadTimeout, httpx2.WriteTimeout):
         _check_time(step.deadline)
         raise
+    except Exception as error:
+        _explain(error, trace, is_own=connections.is_own)
+        raise
     finally:
         _thread.deadline = before
     return body.complete()
 
 
 async def receive_async(
-    http: httpx2.AsyncClient, url: httpx2.URL, step: Send, config: ClientConfig
+    connections: AsyncConnections, url: httpx2.URL, step: Send, config: ClientConfig
 ) -> Response:
     """Send a request and return its response; see `receive`."""
     import asyncio  # noqa: PLC0415 - a sync program need not load it
 
+    http = await connections.get()
     request = _request(http, url, step, config)
+    trace = _Trace()
+    request.extensions["trace"] = trace.note
     try:
         async with asyncio.timeout(step.deadline - time.monotonic()):
             response = await http.send(request, stream=True)
@@ -90,7 +109,31 @@ async def receive_async(
                 await response.aclose()
     except TimeoutError:
         raise _too_late() from None
+    except Exception as error:
+        _explain(error, trace, is_own=connections.is_own)
+        raise
     return body.complete()
+
+
+def describe(error: Exception) -> str:
+    """Return a library's error as a text without control characters and phones, of one line."""
+    while isinstance(error, ExceptionGroup):  # of the addresses of a server
+        error = error.exceptions[0]
+    why = ": ".join(filter(None, (type(error).__name__, str(error))))
+    return _MANY_DIGITS.sub("…", brief(why, _WHY_CHARS_MAX))
+
+
+def _explain(error: Exception, trace: "_Trace", *, is_own: bool) -> None:
+    """Raise an AttemptError for an error that is not of httpx2.
+
+    Such as that of a test runner that forbids sockets, or of a host name that cannot be encoded.
+    An error of the user's own transport is the user's.
+    """
+    if not is_own or isinstance(error, httpx2.HTTPError | AttemptError):
+        return
+    if trace.is_sent:
+        raise AttemptError(ConnectionLost, f"the connection was lost ({describe(error)})") from None
+    raise AttemptError(ConnectFailed, f"no connection can be made ({describe(error)})") from None
 
 
 def _request(
@@ -112,7 +155,7 @@ class _Body:
         self._status = response.status_code
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
-            raise BoundExceededError(
+            raise AttemptError(
                 AnswerUnreadable,
                 "the response is compressed, although the request does not allow that",
                 self._status,
@@ -130,8 +173,8 @@ class _Body:
         headers = {name.lower(): value for name, value in self._response.headers.items()}
         return Response(self._status, headers, self._content)
 
-    def _too_large(self) -> BoundExceededError:
-        return BoundExceededError(
+    def _too_large(self) -> AttemptError:
+        return AttemptError(
             AnswerTooLarge,
             f"the response has more than {self._bytes_max} bytes (response_bytes_max)",
             self._status,
@@ -148,8 +191,8 @@ def _deadline() -> float | None:
     return deadline
 
 
-def _too_late() -> BoundExceededError:
-    return BoundExceededError(AnswerTooLate, "the response was not complete in time (deadline_s)")
+def _too_late() -> AttemptError:
+    return AttemptError(AnswerTooLate, "the response was not complete in time (deadline_s)")
 
 
 def _check_time(deadline: float) -> float:
@@ -160,17 +203,39 @@ def _check_time(deadline: float) -> float:
     return left
 
 
-def _bound_stream(event: str, info: Mapping[str, Any]) -> None:
+class _Trace:
+    """What httpx2 says of a request: whether it is being sent, and each new stream."""
+
+    def __init__(self) -> None:
+        self.is_sent = False
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        stream = self._see(event, info)
+        if stream is not None:
+            _bound_stream(stream)
+
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        self._see(event, info)
+
+    def _see(self, event: str, info: Mapping[str, Any]) -> Any:
+        """Return the stream if an event brings one."""
+        if event.endswith("send_request_headers.started"):
+            self.is_sent = self.is_sent or info["request"].method != b"CONNECT"  # to a proxy
+        stream = info.get("return_value") if is_new_stream(event) else None
+        if stream is not None:
+            give_up_after_fork(stream)
+        return stream
+
+
+def _bound_stream(stream: Any) -> None:
     """Let each wait of a new connection end at the deadline of the request that it is used for.
 
-    httpx2 calls it with its events. Otherwise a response whose header arrives byte by byte would
-    have the whole timeout for each byte.
+    Otherwise a response whose header arrives byte by byte would have the whole timeout for each
+    byte.
     """
-    stream = info.get("return_value")
-    if stream is not None and event.endswith(_NEW_STREAM):
-        stream.read = partial(_read, stream.read)
-        stream.write = partial(_write, stream.write)
-        stream.start_tls = partial(_start_tls, stream.start_tls)
+    stream.read = partial(_read, stream.read)
+    stream.write = partial(_write, stream.write)
+    stream.start_tls = partial(_start_tls, stream.start_tls)
 
 
 def _read(read: Callable[..., bytes], bytes_max: int, timeout: float | None = None) -> bytes:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from openpns.clock import Clock
+from openpns.kit.forks import renew_after_fork
 
 _SKEW_MS_MIN: Final = 1000
 """A smaller difference is not taken for a wrong clock."""
@@ -22,30 +23,39 @@ class ClockSkewWarning(UserWarning):
 class Timestamps:
     """Return the server's time in ms, and never one value twice.
 
-    Thread-safe. If the clock does not move, each value is 1 ms later than the last one. Two
-    requests with the same body and `ts` have the same signature, and a server may take the second
-    one for a copy of the first.
+    Thread-safe, also in signal handlers and finalisers. If the clock does not move, each value is
+    1 ms later than the last one. Two requests with the same body and `ts` have the same signature,
+    and a server may take the second one for a copy of the first.
     """
 
     def __init__(self, clock: Clock, skew_ms_max: int) -> None:
         self._clock = clock
         self._skew_ms_max = skew_ms_max
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._skew_ms = 0
         self._last_ms = 0
         self._recent: deque[int] = deque(maxlen=_RECENT_MAX)
         self._taken: frozenset[int] = frozenset()
         """Values after `_last_ms` that were returned before it was set back."""
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget who holds the lock; see `kit.forks`."""
+        self._lock = threading.RLock()
 
     def next(self) -> int:
         """Return a value that was not returned before."""
         with self._lock:
-            ts = max(self._clock() + self._skew_ms, self._last_ms + 1)
-            while ts in self._taken:
-                ts += 1
-            self._last_ms = ts
-            self._recent.append(ts)
-            return ts
+            while True:
+                last_ms = self._last_ms
+                ts = max(self._clock() + self._skew_ms, last_ms + 1)
+                while ts in self._taken:
+                    ts += 1
+                # A signal handler that interrupts this thread has the lock, too.
+                if self._last_ms == last_ms:
+                    self._last_ms = ts
+                    self._recent.append(ts)
+                    return ts
 
     def correct(self, server_time: datetime | None, refused_ts: int) -> bool:
         """Learn the server's time from a response with code 1004; return whether to try again.

@@ -9,10 +9,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import msgspec
@@ -20,22 +19,24 @@ import msgspec
 from openpns import errors, limits
 from openpns.client.answers import Response, read_result
 from openpns.client.config import DEFAULT_PROFILE, ClientConfig, Secret, config_file, load_config
+from openpns.client.connections import Connections
 from openpns.client.exchange import Exchanger, Send
 from openpns.client.group_requests import list_groups
 from openpns.client.group_types import GroupPage
-from openpns.client.http import http_options
-from openpns.client.receive import BoundExceededError, receive
+from openpns.client.receive import AttemptError, receive
 from openpns.client.requests import RawRequest
+from openpns.client.route import find_proxy, parse_url, tls_context
 from openpns.clock import now_ms
 from openpns.errors import OpenPNSError, WireError
 
 _TIMEOUT_S: Final = 10.0
 _ACTION: Final = "listGroup"
 _SETTINGS: Final = ("base_url", "access_key", "access_secret")
-_PORTS: Final = {"http": 80, "https": 443}
+_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _DAYS_LEFT_MIN: Final = 14
 
 _CLOCK_ADVICE: Final = "Synchronise this machine's clock, or the server's, with a time server."
+_ENVIRONMENT_ADVICE: Final = "Correct the environment variable, or unset it."
 _SERVER_ADVICE: Final = "Try again; report it to the operator if it persists."
 
 
@@ -80,20 +81,21 @@ class Doctor:
     def _check_settings(self) -> str:
         try:
             found = load_config(**self._given)
+            self._url = parse_url(found.url)
         except errors.ConfigError as error:
             raise StepFailed(error, "Set it; see openpns doctor --help.") from None
         self._config = config = msgspec.structs.replace(
             found, timeout_s=_TIMEOUT_S, deadline_s=_TIMEOUT_S
         )
-        parts = urlsplit(config.url)
-        self._host, self._port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        self._find_proxy(parts.scheme)
+        scheme = self._url.scheme
+        self._host, self._port = self._url.raw_host.decode(), self._url.port or _PORTS[scheme]
+        self._find_proxy()
         source = {name: self._source(name) for name in _SETTINGS}
         secret = f"secret of {len(config.access_secret.reveal())} characters"
         return (
             f"{config.url} {source['base_url']}; access key {config.access_key} "
             f"{source['access_key']}; {secret} {source['access_secret']}; {config.algorithm}"
-            f"{self._exposure(parts.scheme)}"
+            f"{self._exposure(scheme)}"
         )
 
     def _exposure(self, scheme: str) -> str:
@@ -112,15 +114,16 @@ class Doctor:
         profile = self._given["profile"] or os.environ.get("OPENPNS_PROFILE") or DEFAULT_PROFILE
         return f"from the profile {profile} of {config_file()}"
 
-    def _find_proxy(self, scheme: str) -> None:
+    def _find_proxy(self) -> None:
         """Find the proxy that requests go through: then the steps connect to it."""
-        proxies = getproxies()
-        proxy = proxies.get(scheme) or proxies.get("all")
-        if not proxy or proxy_bypass(self._host):
-            return
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        self._host, self._port = parts.hostname or "", parts.port or _PORTS["http"]
-        self._proxy = "the proxy "
+        try:
+            proxy = find_proxy(self._url)
+        except errors.ConfigError as error:
+            raise StepFailed(error, _ENVIRONMENT_ADVICE) from None
+        if proxy is not None:
+            self._host = proxy.url.raw_host.decode()
+            self._port = proxy.url.port or _PORTS[proxy.url.scheme]
+            self._proxy = "the proxy "
 
     def _check_dns(self) -> str:
         try:
@@ -154,7 +157,10 @@ class Doctor:
     def _check_tls(self) -> str | None:
         if self._proxy or not self._config.url.startswith("https:"):
             return None
-        context = httpx2.create_ssl_context()
+        try:
+            context = tls_context()
+        except errors.ConfigError as error:
+            raise StepFailed(error, _ENVIRONMENT_ADVICE) from None
         try:
             with (
                 socket.create_connection((self._host, self._port), _TIMEOUT_S) as plain,
@@ -267,11 +273,10 @@ class Doctor:
             raise StepFailed(error, _SERVER_ADVICE) from None
 
     def _post(self, step: Send) -> Response:
-        url = httpx2.URL(self._config.url)
         try:
-            with httpx2.Client(**http_options()) as http:
-                return receive(http, url, step, self._config)
-        except BoundExceededError as error:
+            with closing(Connections(self._url)) as connections:
+                return receive(connections, self._url, step, self._config)
+        except AttemptError as error:
             failure = error.kind(_ACTION, error.why)
         except httpx2.HTTPError as error:
             failure = errors.ConnectionLost(_ACTION, f"no response ({type(error).__name__})")

@@ -117,6 +117,35 @@ def test_connect_step_uses_the_proxy_of_the_environment(
     assert "; plain HTTP: the proxy, and anybody on the way, can" in done.json["steps"][0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("url", "variables", "step", "problem"),
+    [
+        ("http://a.test", {"all_proxy": "socks://a"}, "settings", "all_proxy: socks:// is no"),
+        ("http://a.test", {"http_proxy": "http://a:x"}, "settings", "http_proxy: it is not a"),
+        ("http://xn--\xe4.test", {}, "settings", "base_url: Invalid IDNA hostname"),
+        ("https://127.0.0.1:{port}", {"SSL_CERT_FILE": "/none"}, "tls", "SSL_CERT_FILE: cannot"),
+    ],
+)
+def test_wrong_environment_fails_the_step_that_needs_it(
+    run_anywhere: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    variables: dict[str, str],
+    step: str,
+    problem: str,
+) -> None:
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = url.format(port=listening.getsockname()[1])
+        found = _failed(_doctor(run_anywhere, url, monkeypatch, 2))
+    assert found[0] == step
+    assert found[1].startswith(problem)
+
+
 @on_sqlite_only
 @pytest.mark.parametrize(
     ("page", "text"), [(b"<html>", "not one of this API"), (b"[]", "not one of this API")]
