@@ -48,6 +48,50 @@ def test_missing_package_is_named_in_one_line(tmp_path: Path) -> None:
     assert "(apsw is missing); install them with: pip install 'openpns[testing]'" in done.stdout
 
 
+FORBIDDEN = """
+import socket
+def refuse(*_, **__):
+    raise RuntimeError("no sockets in tests")
+socket.socketpair = refuse
+"""
+
+
+def test_forbidden_sockets_are_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(FORBIDDEN)
+    (tmp_path / "test_it.py").write_text("def test_one(pns_server): pass\ndef test_no(): pass\n")
+    done = run_pytest(tmp_path)
+    assert "1 passed, " in done.stdout
+    assert "1 error" in done.stdout
+    assert "the fixture pns_server: the emulator cannot start (RuntimeError: no so" in done.stdout
+    assert "--allow-hosts=127.0.0.1" in done.stdout
+
+
+SHARED = """
+import openpns, pytest_asyncio
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(_pns_emulator):
+    async with openpns.AsyncClient(
+        _pns_emulator.base_url, _pns_emulator.access_key, _pns_emulator.access_secret
+    ) as client:
+        await client.groups.list()
+        yield client
+
+async def test_one(client, pns_server):
+    assert (await client.groups.list()).total == 0
+
+async def test_two(client, pns_server):
+    assert (await client.groups.list()).total == 0
+"""
+
+
+def test_async_client_of_a_wide_fixture_works_in_each_test(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(SHARED)
+    done = run_pytest(tmp_path, "-o", "asyncio_mode=auto")
+    assert "2 passed" in done.stdout, done.stdout
+    assert "ResourceWarning" not in done.stdout + done.stderr
+
+
 def test_plugin_loads_little() -> None:
     code = "import sys, pytest, openpns.testing.plugin; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()

@@ -1,6 +1,7 @@
 """The emulator: the server's own code on a database in memory, behind a real socket."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -13,8 +14,9 @@ from openpns import limits
 from openpns.client.group_types import Group
 from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
-from openpns.errors import WireError
+from openpns.errors import ConfigError, OpenPNSError, WireError
 from openpns.ids import IdSource, Snowflake
+from openpns.kit.plain_text import brief
 from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
 from openpns.testing.faults import NOTHING, Faults
@@ -29,6 +31,7 @@ ACCESS_KEY: Final = "emulator-key"
 ACCESS_SECRET: Final = "emulator-secret"  # noqa: S105 - public
 CUSTOMER_ID: Final = "emulator-customer"
 
+_WHY_CHARS_MAX: Final = 300
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address for clients
 
 ResultT = TypeVar("ResultT")
@@ -42,7 +45,8 @@ class Emulator:
     """An openpns server inside this process, for tests: no account, no set-up, no disk.
 
     A context manager; `start` and `stop` do the same. It runs in its own thread and is
-    thread-safe. Source: docs/testing.md.
+    thread-safe. Forked children can send requests to it, but not use it otherwise.
+    Source: docs/testing.md.
 
     Args:
         port: 0 for a free one.
@@ -103,6 +107,7 @@ class Emulator:
         self._requests: list[ReceivedRequest] = []
         self._resets = 0
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         self.start()
@@ -128,6 +133,7 @@ class Emulator:
         """
         if self._thread is not None:
             raise RuntimeError("the emulator is already running")
+        self._process = os.getpid()
         started: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run_thread, args=(started,), name="openpns-emulator", daemon=True
@@ -142,7 +148,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop listening, drop every connection and all data; do nothing if it is not running."""
-        if self._thread is None:
+        if self._thread is None or self._process != os.getpid():
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
@@ -225,22 +231,32 @@ class Emulator:
         if self._thread is None:
             work.close()
             raise RuntimeError("the emulator is not running; use it in a with block")
+        if self._process != os.getpid():
+            work.close()
+            raise RuntimeError(
+                "the emulator runs in the process that started it; send requests to its base_url"
+            )
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run_thread(self, started: "Future[None]") -> None:
-        # Not the kind of event loop that the program under test has chosen.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(self._live(started))
+        try:
+            # Not the kind of event loop that the program under test has chosen.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(self._live(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(_why_not_started(error))
 
     async def _live(self, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        self._service = await self._new_service()
         try:
-            self._service = await self._new_service()
             listening = listen("port", *self._address)
-        except BaseException as error:  # noqa: BLE001 - `start` raises it
-            started.set_exception(error)
-            return
+        except BaseException:
+            await self._service.close()
+            raise
         with listening:
             bounds = Bounds(body_bytes_max=self._bounds["body_bytes_max"])
             self._listener = Listener(self, bounds, self.clock)
@@ -305,6 +321,17 @@ class Emulator:
     async def admit(self, request: Request) -> WireError | None:
         """Return why the body of a request must not be sent; not for tests."""
         return await self._service.api.admit(request)
+
+
+def _why_not_started(error: BaseException) -> BaseException:
+    """Return what `start` raises for an error of the emulator's thread."""
+    if isinstance(error, OpenPNSError) or not isinstance(error, Exception):
+        return error
+    why = brief(f"{type(error).__name__}: {error}", _WHY_CHARS_MAX)
+    return ConfigError(
+        f"the emulator cannot start ({why}). If the tests forbid sockets, allow those to "
+        "127.0.0.1 and inside of the process; pytest-socket: --allow-hosts=127.0.0.1"
+    )
 
 
 def _text(request: Request, name: bytes) -> str | None:

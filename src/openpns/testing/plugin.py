@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openpns.errors import OpenPNSError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,8 +24,16 @@ def _pns_emulator() -> "Iterator[Emulator]":
             "install them with: pip install 'openpns[testing]'",
             pytrace=False,
         )
-    with Emulator() as emulator:
+    emulator = Emulator()
+    try:
+        emulator.start()
+    except OpenPNSError as error:
+        problem = str(error)
+    else:
         yield emulator
+        emulator.stop()
+        return
+    pytest.fail(f"the fixture pns_server: {problem}", pytrace=False)
 
 
 @pytest.fixture
