@@ -78,6 +78,12 @@ def test_exchange_encodes_the_body_once() -> None:
     steps.close()
 
 
+def test_equal_writes_of_two_clients_with_one_clock_have_two_signatures() -> None:
+    sent = [Run(make_exchanger(), create_group(PHONE), [CREATED]).sent[0] for _ in range(2)]
+    assert sent[0].headers["ts"] == sent[1].headers["ts"]
+    assert sent[0].headers["sign"] != sent[1].headers["sign"]
+
+
 def test_exchange_names_sha256_in_a_header() -> None:
     (send,) = Run(make_exchanger(algorithm="sha256"), READ, [PAGE]).sent
     assert send.headers["algorithm"] == "sha256"

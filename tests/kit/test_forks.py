@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 
@@ -40,3 +41,21 @@ def test_subprocess_renews_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     renewed = Renewed()
     forks.renew_after_fork(renewed)
     assert subprocess.run([sys.executable, "-c", ""], check=False).returncode == 0
+
+
+def test_descriptor_that_was_given_up_reads_and_writes_nothing() -> None:
+    first, second = socket.socketpair()
+    with first, second:
+        kept = socket.socket(fileno=os.dup(first.fileno()))  # as a parent's
+        with kept:
+            forks.give_up(first.fileno())
+            assert os.read(first.fileno(), 1) == b""
+            assert os.write(first.fileno(), b"a") == 1
+            assert not os.get_inheritable(first.fileno())
+            kept.sendall(b"b")
+        assert second.recv(9) == b"b"
+        assert second.recv(9) == b""  # ended, although `first` is open
+
+
+def test_closed_descriptor_is_given_up_without_an_error() -> None:
+    forks.give_up(-1)

@@ -1,6 +1,4 @@
-import asyncio
 import http.client
-import socket
 import subprocess
 import sys
 import threading
@@ -235,51 +233,6 @@ def test_taken_port_raises_config_error(pns_server: Emulator) -> None:
     with pytest.raises(ConfigError, match=f"cannot listen on '127.0.0.1' port {port}: "):
         other.start()
     other.stop()  # nothing to do
-
-
-@pytest.mark.parametrize("name", ["socketpair", "getaddrinfo"])
-def test_forbidden_sockets_raise_config_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("no sockets in tests")
-
-    monkeypatch.setattr(socket, name, refuse)
-    # Python itself complains of an event loop without sockets.
-    monkeypatch.setattr(asyncio.SelectorEventLoop, "__del__", lambda _: None, raising=False)
-    pns = Emulator()
-    with pytest.raises(ConfigError, match=r"cannot start \(RuntimeError: no sockets in tests\)"):
-        pns.start()
-    monkeypatch.undo()
-    with pns:
-        assert pns.groups() == []
-
-
-FORK = """
-import os, openpns
-from openpns.testing import Emulator
-with Emulator() as pns:
-    child = os.fork()
-    if child == 0:
-        with openpns.Client(pns.base_url, pns.access_key, pns.access_secret) as client:
-            client.groups.create(["85211111114"])
-        try:
-            pns.groups()
-        except RuntimeError as error:
-            print(error, flush=True)
-        pns.stop()
-        os._exit(0)
-    os.waitpid(child, 0)
-    print(len(pns.groups()))
-"""
-
-
-def test_forked_child_is_a_client_only() -> None:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout.splitlines() == [
-        "the emulator runs in the process that started it; send requests to its base_url",
-        "1",
-    ]
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_start_and_stop_state_is_checked(pns_server: Emulator) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from openpns.kit.forks import renew_after_fork
+from openpns.kit.forks import give_up, renew_after_fork
 
 
 class _Descriptor:
@@ -25,16 +25,11 @@ class _Descriptor:
         status = os.fstat(self._number)
         return status.st_dev, status.st_ino
 
-    def redirect_to_nothing(self) -> None:
-        """Let it read and write /dev/null, if it is still the same socket.
-
-        It is not closed: the event loop that the child has inherited would close it a second time.
-        """
+    def give_up(self) -> None:
+        """Give the parent's socket up, if it is still the same one; see `kit.forks.give_up`."""
         with suppress(OSError):
             if self._identify() == self._identity:
-                nothing = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nothing, self._number, inheritable=False)
-                os.close(nothing)
+                give_up(self._number)
 
 
 class _Streams:
@@ -55,7 +50,7 @@ class _Streams:
     def after_fork(self) -> None:
         for sock in list(self._sockets.values()):
             if isinstance(sock, _Descriptor):
-                sock.redirect_to_nothing()
+                sock.give_up()
             elif sock.fileno() >= 0:
                 # Not `close`, which would change the state of a TLS session.
                 os.close(sock.detach())

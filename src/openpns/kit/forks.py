@@ -1,6 +1,7 @@
 """Renew what a forked process must not share with its parent."""
 
 import os
+from contextlib import suppress
 from itertools import count
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -26,6 +27,18 @@ def renew_after_fork(renewable: Renewable) -> None:
     Objects are renewed in the order in which they were passed.
     """
     _renewed[next(_places)] = renewable
+
+
+def give_up(descriptor: int) -> None:
+    """Let a descriptor that a child has inherited read and write nothing: /dev/null.
+
+    The parent's file is then the parent's only: it ends when the parent closes it. The descriptor
+    stays open, because inherited objects that have its number may close it.
+    """
+    with suppress(OSError):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
 
 
 def _renew_all() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import selectors
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import ConfigError, OpenPNSError, WireError
 from openpns.ids import IdSource, Snowflake
+from openpns.kit.forks import give_up, renew_after_fork
 from openpns.kit.plain_text import brief
 from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
@@ -108,6 +110,7 @@ class Emulator:
         self._resets = 0
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
+        renew_after_fork(self)
 
     def __enter__(self) -> Self:
         self.start()
@@ -241,12 +244,25 @@ class Emulator:
     def _run_thread(self, started: "Future[None]") -> None:
         try:
             # Not the kind of event loop that the program under test has chosen.
-            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
                 runner.run(self._live(started))
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(_why_not_started(error))
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        self._selector = selectors.DefaultSelector()
+        return asyncio.SelectorEventLoop(self._selector)
+
+    def after_fork(self) -> None:
+        """Let a child give up the sockets; not for tests. See `kit.forks`.
+
+        Otherwise no connection that the emulator drops would end while the child lives.
+        """
+        if self._thread is not None:
+            for key in list((self._selector.get_map() or {}).values()):
+                give_up(key.fd)
 
     async def _live(self, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()

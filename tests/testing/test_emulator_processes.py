@@ -1,0 +1,92 @@
+"""The emulator where sockets are forbidden, and in programs that fork."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from openpns.errors import ConfigError
+from openpns.testing import Emulator
+
+
+@pytest.mark.parametrize("name", ["socketpair", "getaddrinfo"])
+def test_forbidden_sockets_raise_config_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no sockets in tests")
+
+    monkeypatch.setattr(socket, name, refuse)
+    # Python itself complains of an event loop without sockets.
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "__del__", lambda _: None, raising=False)
+    pns = Emulator()
+    with pytest.raises(ConfigError, match=r"cannot start \(RuntimeError: no sockets in tests\)"):
+        pns.start()
+    monkeypatch.undo()
+    with pns:
+        assert pns.groups() == []
+
+
+FORK = """
+import os, openpns
+from openpns.testing import Emulator
+with Emulator() as pns:
+    child = os.fork()
+    if child == 0:
+        with openpns.Client(pns.base_url, pns.access_key, pns.access_secret) as client:
+            client.groups.create(["85211111114"])
+        try:
+            pns.groups()
+        except RuntimeError as error:
+            print(error, flush=True)
+        pns.stop()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(len(pns.groups()))
+"""
+
+
+def test_forked_child_is_a_client_only() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == [
+        "the emulator runs in the process that started it; send requests to its base_url",
+        "1",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+LIVING_CHILD = """
+import os, openpns
+from openpns.testing import Emulator
+wait, go = os.pipe()
+with Emulator() as pns:
+    arguments = (pns.base_url, pns.access_key, pns.access_secret)
+    with openpns.Client(*arguments, retries=0, timeout_s=20) as client:
+        client.groups.list()
+        child = os.fork()
+        if child == 0:
+            os.close(go)
+            os.read(wait, 1)
+            os._exit(0)
+        pns.faults.drop_before_commit()
+        try:
+            client.groups.list()
+        except openpns.ConnectionLost:
+            print("dropped")
+with openpns.Client(*arguments, retries=0, timeout_s=20) as client:
+    try:
+        client.groups.list()
+    except openpns.ConnectFailed:
+        print("stopped")
+os.close(go)
+os.waitpid(child, 0)
+"""
+
+
+def test_connections_end_although_a_child_lives() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", LIVING_CHILD]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["dropped", "stopped"]
+    assert (done.returncode, done.stderr) == (0, "")
