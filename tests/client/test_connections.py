@@ -61,7 +61,7 @@ def test_event_loop_closes_its_connections_at_its_end(server: HostileServer) -> 
         asyncio.run(client.groups.list())  # type: ignore[arg-type]
         while len(server.ended) < ended:
             time.sleep(0.001)
-    assert len(client._connections._kept) == 1  # no more than the last loop
+    assert len(client._connections._of_loops) == 1  # no more than the last loop
 
 
 def test_event_loop_that_was_closed_without_its_end_is_forgotten(server: HostileServer) -> None:
@@ -74,13 +74,13 @@ def test_event_loop_that_was_closed_without_its_end_is_forgotten(server: Hostile
         return await client.groups.list()
 
     loop.run_until_complete(use())
-    kept = client._connections._kept[loop]
-    loop.run_until_complete(kept.http.aclose())  # so that Python does not complain
+    of_loop = client._connections._of_loops[loop]
+    loop.run_until_complete(of_loop.http.aclose())  # so that Python does not complain
     loop.run_until_complete(use())
-    loop.run_until_complete(client._connections._kept[loop].http.aclose())
+    loop.run_until_complete(client._connections._of_loops[loop].http.aclose())
     loop.close()
     asyncio.run(use())  # type: ignore[arg-type]
-    assert loop not in client._connections._kept
+    assert loop not in client._connections._of_loops
 
 
 def test_live_event_loops_in_threads_share_a_client(server: HostileServer) -> None:
@@ -132,6 +132,21 @@ async def test_transport_of_httpx2_belongs_to_one_event_loop(server: HostileServ
     await asyncio.to_thread(use_elsewhere)
     await client.groups.list()
     await client.close()
+
+
+def test_client_whose_transport_has_lost_its_event_loop_can_be_closed(
+    server: HostileServer,
+) -> None:
+    async def use() -> None:
+        async with httpx2.AsyncHTTPTransport() as transport:
+            clients.append(make_async(server, transport=transport))
+            await clients[0].groups.list()
+
+    clients: list[AsyncClient] = []
+    asyncio.run(use())
+    asyncio.run(clients[0].close())
+    with pytest.raises(errors.ClientClosed):
+        asyncio.run(clients[0].groups.list())  # type: ignore[arg-type]
 
 
 def test_async_client_without_asyncio_raises_config_error(server: HostileServer) -> None:

@@ -4,6 +4,9 @@ A connection cannot be shared with a forked child, nor with another event loop. 
 and for an `AsyncClient` each event loop, opens its own.
 """
 
+# The socket module imports it with the first connection. A child that is forked while a thread does
+# that would wait for the import for ever.
+import encodings.idna  # noqa: F401
 import threading
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -68,7 +71,7 @@ class Connections:
             return self._http
 
 
-class _Kept(NamedTuple):
+class _OfLoop(NamedTuple):
     """The connections of an event loop, and the generator whose end closes them."""
 
     http: httpx2.AsyncClient
@@ -97,7 +100,7 @@ class AsyncConnections:
         self._is_closed = False
         options = http_options(url if self.is_own else None)
         self._options: dict[str, Any] | None = options
-        self._kept: dict[AbstractEventLoop, _Kept] = {}
+        self._of_loops: dict[AbstractEventLoop, _OfLoop] = {}
         self._given = (
             None if transport is None else httpx2.AsyncClient(transport=transport, **options)
         )
@@ -119,38 +122,39 @@ class AsyncConnections:
         if self._given is not None:
             self._check_bound(loop)
             return self._given
-        kept = self._kept.get(loop)
-        if kept is None or kept.http.is_closed:
-            kept = await self._open(loop)
-        return kept.http
+        own = self._of_loops.get(loop)
+        if own is None or own.http.is_closed:
+            own = await self._open(loop)
+        return own.http
 
     def after_fork(self) -> None:
         """Forget the parent's event loops and their connections; see `kit.forks`."""
-        _inherited.append(self._kept)
-        self._kept = {}
+        _inherited.append(self._of_loops)
+        self._of_loops = {}
         self._options = None
 
     async def close(self) -> None:
         """Close the connections of the running event loop, and let other loops close theirs."""
         self._is_closed = True
-        own = self._kept.pop(_running_loop(), None)
+        own = self._of_loops.pop(_running_loop(), None)
         # asyncio ends a generator that is not used any longer, in its loop.
-        self._kept.clear()
+        self._of_loops.clear()
         if own is not None:
             await own.end.aclose()
-        if self._given is not None:
+        is_gone = self._bound_to is not None and self._bound_to.is_closed()
+        if self._given is not None and not (self._is_bound and is_gone):
             await self._given.aclose()
 
-    async def _open(self, loop: "AbstractEventLoop") -> _Kept:
-        for other in list(self._kept):
+    async def _open(self, loop: "AbstractEventLoop") -> _OfLoop:
+        for other in list(self._of_loops):
             if other.is_closed():
-                self._kept.pop(other, None)
+                self._of_loops.pop(other, None)
         if self._options is None:
             self._options = http_options(self._url)
         http = httpx2.AsyncClient(**self._options)
-        self._kept[loop] = kept = _Kept(http, _close_at_end(http))
-        await anext(kept.end)
-        return kept
+        self._of_loops[loop] = own = _OfLoop(http, _close_at_end(http))
+        await anext(own.end)
+        return own
 
     def _check_bound(self, loop: "AbstractEventLoop") -> None:
         if self._is_bound and (self._bound_to or loop) is not loop:

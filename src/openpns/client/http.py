@@ -6,7 +6,7 @@ from typing import Final, Generic, NoReturn, Self, TypeVar
 
 import httpx2
 
-from openpns.client.account_requests import Limit, get_limits
+from openpns.client.account_requests import Limits, get_limits
 from openpns.client.answers import Response
 from openpns.client.config import (
     RETRIES,

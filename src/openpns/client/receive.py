@@ -97,7 +97,7 @@ async def receive_async(
     http = await connections.get()
     request = _request(http, url, step, config)
     trace = _Trace()
-    request.extensions["trace"] = trace.note
+    request.extensions["trace"] = trace.call_async
     try:
         async with asyncio.timeout(step.deadline - time.monotonic()):
             response = await http.send(request, stream=True)
@@ -214,7 +214,7 @@ class _Trace:
         if stream is not None:
             _bound_stream(stream)
 
-    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+    async def call_async(self, event: str, info: Mapping[str, Any]) -> None:
         self._see(event, info)
 
     def _see(self, event: str, info: Mapping[str, Any]) -> Any:
