@@ -18,7 +18,7 @@ from tools import docs_tables
 from openpns.api.counters import Counters
 from openpns.api.metrics import CounterCollector
 from openpns.api.registry import ACTIONS
-from openpns.cli.main import cli
+from openpns.cli.root import cli
 from openpns.errors import WIRE_ERRORS
 from openpns.protocol import signing
 

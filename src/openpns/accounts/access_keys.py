@@ -317,10 +317,16 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
 
 
 async def rotate(
-    store: Store, secret_box: SecretBox, clock: Clock, access_key: str, grace_ms: int
+    store: Store,
+    secret_box: SecretBox,
+    clock: Clock,
+    access_key: str,
+    grace_ms: int,
+    *,
+    access_secret: str | None = None,
 ) -> NewSecret:
-    """Give a key a new secret; the old one stays accepted for grace_ms."""
-    secret = new_access_secret()
+    """Give a key a new secret, generated if None; the old one stays accepted for grace_ms."""
+    secret = new_access_secret() if access_secret is None else access_secret
     until_ms = clock() + grace_ms
 
     def steps() -> Transaction[OperatorEffect[NewSecret]]:
@@ -335,6 +341,14 @@ async def rotate(
         return OperatorEffect(rotated, row[_CUSTOMER_ID], access_key, {"previousUntilMs": until_ms})
 
     return await commit_as_operator(store, "keys.rotate", steps)
+
+
+async def get_secret(store: Store, secret_box: SecretBox, access_key: str) -> str:
+    """Return the secret of a key."""
+    found = await find(store, access_key)
+    if found is None:
+        raise _unknown_key(access_key)
+    return secret_box.decrypt(found.secret_ciphertext, access_key).decode()
 
 
 async def _set(
@@ -356,7 +370,9 @@ async def _set(
 
 def _only(rows: Sequence[Row], access_key: str) -> Row:
     if not rows:
-        raise ConfigError(
-            f"access key {access_key!r}: not found; openpns keys list shows all of them"
-        )
+        raise _unknown_key(access_key)
     return rows[0]
+
+
+def _unknown_key(access_key: str) -> ConfigError:
+    return ConfigError(f"access key {access_key!r}: not found; openpns keys list shows all of them")

@@ -16,3 +16,6 @@ class ExitCode(IntEnum):
     AUTHENTICATION = 4
     LIMITS = 5
     UNAVAILABLE = 6
+    OUTPUT = 7
+    BUG = 70
+    BROKEN_PIPE = 141

@@ -4,12 +4,41 @@ This is the LazyGroup of click's documentation, with the overview's help next to
 own overview would import every command.
 """
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
+
+
+class Utf8Text(click.types.StringParamType):
+    """A text in UTF-8. The error does not show it: it may be a secret."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        try:
+            # In the C locale, Python reads the bytes of an argument as ASCII.
+            return os.fsencode(super().convert(value, param, ctx)).decode()
+        except UnicodeError:
+            self.fail("must be UTF-8", param, ctx)
+
+
+UTF8_TEXT: Final = Utf8Text()
+
+
+def check_texts(command: click.Command) -> None:
+    """Make a command and its subcommands accept only UTF-8 as a text.
+
+    Names of files may have any bytes: their type is `click.Path`.
+    """
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = UTF8_TEXT
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            check_texts(subcommand)
 
 
 class LazyGroup(click.Group):
@@ -36,7 +65,9 @@ class LazyGroup(click.Group):
         if place := self._places.pop(cmd_name, None):
             module, _, attribute = place.partition(":")
             found = import_module(f"{self._package}.{module}")
-            self.commands[cmd_name] = getattr(found, attribute or module.rpartition(".")[2])
+            command = getattr(found, attribute or module.rpartition(".")[2])
+            check_texts(command)
+            self.commands[cmd_name] = command
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

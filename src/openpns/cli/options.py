@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from openpns import limits
+from openpns.cli.lazy import UTF8_TEXT
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ limit_option = click.option(
     "--limit", type=click.IntRange(min=0), help="At most this many; all if not given."
 )
 phones_file_option = click.option(
-    "--phones-file", metavar="FILE", help="Also read phones from a file; - for stdin."
+    "--phones-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Also read phones from a file; - for stdin.",
 )
 database_option = click.option(
     "--database",
@@ -38,6 +43,17 @@ database_option = click.option(
     show_envvar=True,
     help="sqlite:///file.db or postgresql://…",
 )
+
+
+class DatabaseFile(click.Path):
+    """The path of an SQLite file, which must be UTF-8."""
+
+    def __init__(self, *, is_folder: bool = False) -> None:
+        super().__init__(file_okay=not is_folder, dir_okay=is_folder, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        return super().convert(UTF8_TEXT.convert(value, param, ctx), param, ctx)
 
 
 class ServerOptions(msgspec.Struct, frozen=True):

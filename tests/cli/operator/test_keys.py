@@ -259,7 +259,7 @@ def test_create_expires_at_a_date_in_utc_or_a_time_with_zone(
 @on_sqlite_only
 def test_list_shows_an_expired_key(openpns: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     openpns("keys", "create", "--customer", "cus_1", "--expires", "2099-01-31")
-    monkeypatch.setattr("openpns.cli.operator.keys.now_ms", lambda: _ms(2099, 1, 31))
+    monkeypatch.setattr("openpns.cli.operator.key_printing.now_ms", lambda: _ms(2099, 1, 31))
     assert " expired" in openpns("keys", "list").out
 
 

@@ -19,6 +19,7 @@ from openpns.errors import ConfigError, WireError
 @click.argument("action")
 @click.option(
     "--data",
+    type=click.UNPROCESSED,
     default="{}",
     show_default=True,
     metavar="JSON",

@@ -12,6 +12,7 @@ from openpns.bulk.files import open_target, row_writer
 from openpns.bulk.report import Report, count_text
 from openpns.cli.groups.transfer import GroupFile
 from openpns.cli.options import with_store
+from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core.context import Services
 from openpns.errors import WireError
@@ -19,6 +20,7 @@ from openpns.groups import transfer
 from openpns.groups.rows import RawRow
 from openpns.groups.transfer import Imported
 from openpns.ids import Snowflake
+from openpns.kit.plain_text import plain
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
 
@@ -45,16 +47,22 @@ class DatabaseImporter:
         """Write all good rows in batches, and print what was done."""
         try:
             found = self._read(file, dry_run=False)
-        except WireError as error:
+        except (WireError, KeyboardInterrupt) as error:
             if self._done_before == 0:
                 raise
+            why = f" interrupted: {error.text};" if isinstance(error, WireError) else ""
             click.echo(
-                f"openpns: {file.name}: interrupted: {error.text}; the good rows before line "
-                f"{self._done_before} are imported",
+                plain(
+                    f"openpns: {file.name}:{why} the good rows before line {self._done_before} are "
+                    "imported"
+                ),
                 err=True,
             )
-            sys.exit(error.exit_code)
-        click.echo(f"imported {count_text(found.groups, found.phones)}")
+            if isinstance(error, WireError):
+                sys.exit(error.exit_code)
+            raise
+        with change_result():
+            click.echo(f"imported {count_text(found.groups, found.phones)}")
 
     def _read(self, file: GroupFile, *, dry_run: bool) -> Imported:
         def on_batch() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import click
 
 from openpns.cli.options import ServerOptions, json_option, phones_file_option, server_options
 from openpns.cli.output import print_json
+from openpns.cli.streams import change_result
 from openpns.errors import ConfigError
 from openpns.kit.plain_text import plain
 
@@ -39,10 +41,11 @@ def create(
     given = read_phones(phones, phones_file)
     with server.open() as client:
         group_id = client.groups.create(given, name=name, remark=remark, client_token=client_token)
-    if as_json:
-        print_json({"groupId": group_id})
-    else:
-        click.echo(plain(group_id))
+    with change_result():
+        if as_json:
+            print_json({"groupId": group_id})
+        else:
+            click.echo(plain(group_id))
 
 
 def _change_command(
@@ -74,11 +77,12 @@ def _change_command(
                 return
             arguments: dict[str, Any] = {verb: given}
             made = client.groups.change(group_id, dry_run=dry_run, **arguments)
-        if as_json:
-            print_json(made)
-        else:
-            counts = f"+{made.added} -{made.removed} ={made.unchanged}, {made.count} phones"
-            click.echo(f"{group_id}: {counts}")
+        with nullcontext() if dry_run else change_result():
+            if as_json:
+                print_json(made)
+            else:
+                counts = f"+{made.added} -{made.removed} ={made.unchanged}, {made.count} phones"
+                click.echo(f"{group_id}: {counts}")
         if dry_run:
             click.echo("dry run: nothing was changed", err=True)
 

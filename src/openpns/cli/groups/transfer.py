@@ -22,6 +22,7 @@ from openpns.bulk.report import Report
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.groups.printing import as_row
 from openpns.cli.options import ServerOptions, client_warnings, server_options
+from openpns.cli.streams import change_result
 from openpns.groups.rows import RawRow
 from openpns.kit.plain_text import plain
 
@@ -118,7 +119,8 @@ class ApiImporter:
         finally:
             is_left = run.close()
             journal = run.journal
-            click.echo(run.tally.text("imported", "changed"))
+            with change_result():
+                click.echo(run.tally.text("imported", "changed"))
             if journal.done:
                 click.echo(f"{len(journal.done)} rows were done before", err=True)
             for line in sorted(run.unknown):
@@ -137,7 +139,7 @@ class ApiImporter:
 
 
 @click.command("import")
-@click.argument("file")
+@click.argument("file", type=click.Path(), metavar="FILE")
 @format_option
 @click.option("--dry-run", is_flag=True, help="Check all rows and print what would be done.")
 @click.option("--keep-going", is_flag=True, help="Skip bad rows and write the others.")
@@ -219,7 +221,7 @@ def import_(
 
 
 @click.command()
-@click.argument("file", default="-")
+@click.argument("file", type=click.Path(), metavar="[FILE]", default="-")
 @format_option
 @click.option(
     "--guard-formulas",

@@ -14,6 +14,7 @@ from openpns.accounts import customers
 from openpns.cli.operator.key_options import Duration, Moment
 from openpns.cli.options import database_option, format_time, with_store
 from openpns.cli.output import print_rows
+from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core import audit as trail
 from openpns.core import audit_chain, audit_prune
@@ -100,7 +101,8 @@ def prune(before: int, database: str, *, yes: bool) -> None:
     pruned = with_store(
         database, lambda store: audit_prune.prune(store, before), timeout_ms=_TIMEOUT_MS
     )
-    click.echo(f"entries deleted: {pruned}")
+    with change_result():
+        click.echo(f"entries deleted: {pruned}")
 
 
 @audit.command()

@@ -8,15 +8,17 @@ import click
 
 from openpns.accounts import master_key
 from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
-from openpns.cli.options import database_option, master_key_variable, with_store
+from openpns.cli.options import DatabaseFile, database_option, master_key_variable, with_store
+from openpns.cli.streams import change_result
 from openpns.core import audit
 from openpns.errors import ConfigError
 from openpns.kit import atomic_file
+from openpns.kit.plain_text import plain
 from openpns.storage import connect, migrations
 from openpns.storage.sqlite import backup as files
 from openpns.storage.store import database_path
 
-_file = click.Path(dir_okay=False, path_type=Path)
+_file = DatabaseFile()
 
 
 @click.command()
@@ -38,7 +40,11 @@ def backup(database: str, target: Path, *, force: bool) -> None:
         counts = _check_copy(draft, source, accept_newer=True)
         size = files.seal(draft)
         atomic_file.publish(draft, target)
-    click.echo(f"backed up to {target}: {size} bytes, every row checked: {format_counts(counts)}")
+    with change_result():
+        click.echo(
+            f"backed up to {plain(str(target))}: {size} bytes, every row checked: "
+            f"{format_counts(counts)}"
+        )
     key = master_key.key_file_of(database)
     place = master_key.VARIABLE if master_key_variable() or not (key and key.exists()) else key
     click.echo(f"the master key ({place}) is not in it: store a copy in another place", err=True)
@@ -65,9 +71,10 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         _note_restore(draft, source)
         files.seal(draft)
         was_there = files.put_in_place(draft, target, aside)
-    click.echo(f"restored {target}; every row checked: {format_counts(counts)}")
-    if was_there:
-        click.echo(f"the old database is now {aside}")
+    with change_result():
+        click.echo(f"restored {plain(str(target))}; every row checked: {format_counts(counts)}")
+        if was_there:
+            click.echo(f"the old database is now {plain(str(aside))}")
     _print_remaining_steps(database)
 
 

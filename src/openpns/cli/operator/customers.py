@@ -6,6 +6,7 @@ from openpns.accounts import customers as service
 from openpns.accounts.customers import Customer
 from openpns.cli.options import database_option, format_time, json_option, with_store
 from openpns.cli.output import print_json, print_table
+from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 
 
@@ -22,7 +23,7 @@ def customers() -> None:
 def create(customer_id: str, name: str, database: str, *, as_json: bool) -> None:
     """Create a customer; its id cannot be changed."""
     made = with_store(database, lambda store: service.create(store, now_ms, customer_id, name))
-    _print(made, as_json=as_json)
+    _print_changed(made, as_json=as_json)
 
 
 @customers.command("list")
@@ -93,14 +94,19 @@ def set_quota(
             store, customer_id, groups=groups, phones=phones, num_bytes=num_bytes
         ),
     )
-    _print(changed, as_json=as_json)
+    _print_changed(changed, as_json=as_json)
 
 
 def _set_disabled(
     customer_id: str, database: str, disabled_ms: int | None, *, as_json: bool
 ) -> None:
     changed = with_store(database, lambda store: service.disable(store, customer_id, disabled_ms))
-    _print(changed, as_json=as_json)
+    _print_changed(changed, as_json=as_json)
+
+
+def _print_changed(changed: Customer, *, as_json: bool) -> None:
+    with change_result():
+        _print(changed, as_json=as_json)
 
 
 def _print(found: Customer | list[Customer], *, as_json: bool) -> None:

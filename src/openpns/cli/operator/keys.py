@@ -1,28 +1,35 @@
 """`openpns keys`."""
 
-import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import click
-import msgspec
 
 from openpns.accounts import access_keys, customers, master_key
 from openpns.accounts.access_keys import AccessKey, NewSecret
-from openpns.accounts.key_uses import EXPIRES_SOON_MS
 from openpns.accounts.secret_box import SecretBox
 from openpns.cli.operator.key_options import Actions, Addresses, Duration, Moment, MomentOrNever
+from openpns.cli.operator.key_printing import (
+    print_changed,
+    print_keys,
+    print_secret,
+    undone_if_not_shown,
+)
 from openpns.cli.options import (
+    ResultT,
     database_option,
     format_time,
     json_option,
     master_key_variable,
     with_store,
 )
-from openpns.cli.output import print_json, print_table
+from openpns.cli.streams import change_result
 from openpns.clock import now_ms
+from openpns.errors import ConfigError, InternalError
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
 
@@ -96,7 +103,17 @@ def create(
             **options,
         ),
     )
-    _print_secret(made, as_json=as_json, is_shown=not is_given)
+    if is_given:
+        with change_result():
+            print_secret(made, as_json=as_json, is_shown=False)
+    else:
+        disable = partial(access_keys.disable, access_key=made.access_key, now_ms=now_ms())
+        with undone_if_not_shown(
+            lambda: with_store(database, disable),
+            done=f"the access key {made.access_key} was created and is disabled now",
+            left=f"disable the access key {made.access_key}",
+        ):
+            print_secret(made, as_json=as_json)
     if expires_ms is not None:
         click.echo(f"the key expires {format_time(expires_ms)}", err=True)
 
@@ -120,7 +137,7 @@ def list_(customer_id: str | None, database: str, *, as_json: bool) -> None:
             await customers.get(store, customer_id)
         return await access_keys.list_keys(store, customer_id)
 
-    _print(with_store(database, work), as_json=as_json)
+    print_keys(with_store(database, work), as_json=as_json)
 
 
 def _add_switch(
@@ -139,7 +156,7 @@ def _add_switch(
     def switch(access_key: str, database: str, *, as_json: bool) -> None:
         since_ms = now_ms() if on else None
         changed = with_store(database, lambda store: change(store, access_key, since_ms))
-        _print(changed, as_json=as_json)
+        print_changed(changed, as_json=as_json)
 
 
 _add_switch(
@@ -201,7 +218,7 @@ def set_actions(
     """Change which actions an access key may use; others are answered 1005."""
     _check_one_given(only, is_any=is_any)
     changed = with_store(database, lambda store: access_keys.set_actions(store, access_key, only))
-    _print(changed, as_json=as_json)
+    print_changed(changed, as_json=as_json)
 
 
 @keys.command("set-addresses")
@@ -216,7 +233,7 @@ def set_addresses(
     """Change where requests of an access key may come from; others are answered 1005."""
     _check_one_given(only, is_any=is_any)
     changed = with_store(database, lambda store: access_keys.set_addresses(store, access_key, only))
-    _print(changed, as_json=as_json)
+    print_changed(changed, as_json=as_json)
 
 
 def _check_one_given(only: list[str] | None, *, is_any: bool) -> None:
@@ -248,7 +265,7 @@ def set_rate(
     changed = with_store(
         database, lambda store: access_keys.set_rate(store, access_key, per_s, burst)
     )
-    _print(changed, as_json=as_json)
+    print_changed(changed, as_json=as_json)
 
 
 @keys.command()
@@ -266,7 +283,7 @@ def expire(
     changed = with_store(
         database, lambda store: access_keys.expire(store, now_ms, access_key, at_ms)
     )
-    _print(changed, as_json=as_json)
+    print_changed(changed, as_json=as_json)
 
 
 @keys.command()
@@ -282,90 +299,41 @@ def expire(
 @json_option
 def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None:
     """Give an access key a new secret, which is shown only once."""
-    made = _with_secret_box(
-        database,
-        lambda store, secret_box: access_keys.rotate(store, secret_box, now_ms, access_key, grace),
-    )
-    _print_secret(made, as_json=as_json)
+
+    async def work(store: Store, secret_box: SecretBox) -> tuple[str | None, NewSecret]:
+        old = None
+        with suppress(InternalError):  # damaged: rotating is what repairs the key
+            old = await access_keys.get_secret(store, secret_box, access_key)
+        return old, await access_keys.rotate(store, secret_box, now_ms, access_key, grace)
+
+    old, made = _with_secret_box(database, work)
+    with undone_if_not_shown(
+        lambda: _rotate_back(database, access_key, old),
+        done=f"the access key {access_key} has its old secret again",
+        left=f"rotate the access key {access_key} again",
+    ):
+        print_secret(made, as_json=as_json)
     until = f"accepted until {format_time(now_ms() + grace)}" if grace else "refused from now on"
     click.echo(f"the old secret is {until}", err=True)
 
 
+def _rotate_back(database: str, access_key: str, old_secret: str | None) -> None:
+    """Make the old secret the only one again."""
+    if old_secret is None:
+        raise ConfigError("the old secret is damaged")
+    _with_secret_box(
+        database,
+        lambda store, secret_box: access_keys.rotate(
+            store, secret_box, now_ms, access_key, 0, access_secret=old_secret
+        ),
+    )
+
+
 def _with_secret_box(
-    database: str, work: Callable[[Store, SecretBox], Awaitable[NewSecret]]
-) -> NewSecret:
-    async def run(store: Store) -> NewSecret:
+    database: str, work: Callable[[Store, SecretBox], Awaitable[ResultT]]
+) -> ResultT:
+    async def run(store: Store) -> ResultT:
         secret_box = await master_key.open_secret_box(store, database, master_key_variable())
         return await work(store, secret_box)
 
     return with_store(database, run)
-
-
-def _print_secret(made: NewSecret, *, as_json: bool, is_shown: bool = True) -> None:
-    if as_json:
-        shown = msgspec.to_builtins(made)
-        if not is_shown:
-            del shown["accessSecret"]
-        print_json(shown)
-        return
-    click.echo(f"access key     {made.access_key}")
-    if is_shown:
-        click.echo(f"access secret  {made.access_secret}")
-    click.echo(f"customer       {made.customer_id}")
-    if is_shown:
-        click.echo("Store the secret now: it is not shown again.", err=True)
-
-
-def _print(found: AccessKey | list[AccessKey], *, as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        (
-            *("access key", "customer", "created", "expires", "last used", "state", "signatures"),
-            *("ts", "rate", "actions", "addresses", "label"),
-        ),
-        [_row(key) for key in (found if isinstance(found, list) else [found])],
-        empty="no access keys; create one with: openpns keys create",
-    )
-
-
-def _row(key: AccessKey) -> tuple[str, ...]:
-    return (
-        key.access_key,
-        key.customer_id,
-        format_time(key.created_ms),
-        format_time(key.expires_ms),
-        format_time(key.last_used_ms),
-        _state(key),
-        _signatures(key),
-        "any" if key.unique_ts_since_ms is None else "unique",
-        _rate(key),
-        key.allowed_actions or "any",
-        key.allowed_addresses or "any",
-        key.label,
-    )
-
-
-def _state(key: AccessKey) -> str:
-    if key.disabled_ms is not None:
-        return "disabled"
-    left_ms = math.inf if key.expires_ms is None else key.expires_ms - now_ms()
-    if left_ms <= 0:
-        return "expired"
-    state = "active" if key.read_only_ms is None else "read-only"
-    return state if left_ms > EXPIRES_SOON_MS else f"{state}, expires soon"
-
-
-def _signatures(key: AccessKey) -> str:
-    if key.hmac_only_since_ms is not None:
-        return "hmac"
-    return "md5 sha256 hmac" if key.sha256_only_since_ms is None else "sha256 hmac"
-
-
-def _rate(key: AccessKey) -> str:
-    if key.rate_per_s is None:
-        return "default"
-    if key.rate_per_s == 0:
-        return "unlimited"
-    return f"{key.rate_per_s}/s" + (f" burst {key.rate_burst}" if key.rate_burst else "")

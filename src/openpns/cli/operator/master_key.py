@@ -5,6 +5,7 @@ import click
 from openpns.accounts import master_key as keys
 from openpns.accounts.secret_box import new_master_key
 from openpns.cli.options import database_option, master_key_variable, with_store
+from openpns.cli.streams import change_result
 
 
 @click.group("master-key")
@@ -28,4 +29,5 @@ def rotate(database: str) -> None:
     to NEW.
     """
     count = with_store(database, lambda store: keys.rotate(store, database, master_key_variable()))
-    click.echo(f"access secrets encrypted again: {count}")
+    with change_result():
+        click.echo(f"access secrets encrypted again: {count}")

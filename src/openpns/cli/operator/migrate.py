@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from openpns.cli.options import database_option, with_store
+from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core import worker_ids
 from openpns.errors import ConfigError
@@ -51,10 +52,12 @@ def migrate(
             migrated=False,
         )
         labels = [one.label for one in done]
-        click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
+        with change_result():
+            click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
         if serving_role is not None:
             asyncio.run(connect.grant_serving_role(database, serving_role))
-            click.echo(f"granted to {serving_role}: what a server needs")
+            with change_result():
+                click.echo(f"granted to {serving_role}: what a server needs")
 
 
 def _print_sql(database: str) -> None:

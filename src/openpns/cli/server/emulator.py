@@ -30,7 +30,10 @@ from openpns.testing.state_file import to_text
     help="Start with the customers, keys and groups of this JSON file.",
 )
 @click.option(
-    "--dump", metavar="FILE", help="Write customers, keys and groups to this JSON file at the end."
+    "--dump",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write customers, keys and groups to this JSON file at the end.",
 )
 def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
     """Serve from memory, for tests in any language, until Ctrl-C or SIGTERM."""

@@ -16,7 +16,7 @@ from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
 from openpns.bulk.files import read_csv
 from openpns.cli.groups.database_transfer import services_for
-from openpns.cli.options import master_key_variable, with_store
+from openpns.cli.options import DatabaseFile, master_key_variable, with_store
 from openpns.cli.output import format_curl
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
@@ -40,7 +40,7 @@ _START_S: Final = 30
 @click.option("--port", default=8080, show_default=True, help="The port; 0 picks a free one.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=DatabaseFile(is_folder=True),
     default=Path("var"),
     show_default=True,
     help="The folder for the database.",
@@ -122,7 +122,7 @@ async def _find_or_create_key(store: Store, secret_box: SecretBox) -> tuple[NewS
     for known in await access_keys.list_keys(store, _CUSTOMER_ID):
         found = await access_keys.find(store, known.access_key)
         if known.label == _LABEL and found is not None and found.is_active(now_ms()):
-            secret = secret_box.decrypt(found.secret_ciphertext, known.access_key).decode()
+            secret = await access_keys.get_secret(store, secret_box, known.access_key)
             return NewSecret(known.access_key, secret, _CUSTOMER_ID), False
     return await access_keys.create(store, secret_box, now_ms, _CUSTOMER_ID, label=_LABEL), True
 

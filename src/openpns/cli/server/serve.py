@@ -27,7 +27,12 @@ def _settings_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.option("--config", metavar="FILE", help="A TOML file of settings.  [OPENPNS_CONFIG]")
+@click.option(
+    "--config",
+    type=click.Path(),
+    metavar="FILE",
+    help="A TOML file of settings.  [OPENPNS_CONFIG]",
+)
 @click.option("--no-cache", is_flag=True, help="The same as --cache-bytes-max 0.")
 @_settings_options
 def serve(config: str | None, *, no_cache: bool, **arguments: Any) -> None:

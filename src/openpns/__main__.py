@@ -1,0 +1,5 @@
+"""`python -m openpns`: the same as `openpns`."""
+
+from openpns.cli.main import main
+
+main()

@@ -1,0 +1,57 @@
+"""`openpns`: the commands."""
+
+import sys
+from typing import Any
+
+import click
+
+from openpns import __version__
+from openpns.cli.lazy import LazyGroup
+
+
+class Root(LazyGroup):
+    """All commands. Ctrl-C raises Abort because of KeyboardInterrupt."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            if sys.stderr.isatty():  # after the ^C of the terminal
+                click.echo(err=True)
+            raise click.Abort from error
+
+
+@click.group(
+    cls=Root,
+    package="openpns.cli",
+    lazy={
+        "audit": ("operator.audit", "Show who changed what and when."),
+        "backup": ("operator.backup", "Copy an SQLite database to a file."),
+        "completion": ("completion", "Print a shell's completion script."),
+        "customers": ("operator.customers", "Create, list, disable and enable customers."),
+        "doctor": ("diagnose.doctor", "Check step by step whether requests work."),
+        "emulator": ("server.emulator", "Serve from memory, for tests."),
+        "groups": ("groups", "List, change, import and export number groups."),
+        "keys": ("operator.keys", "Create, list, change, disable, enable and rotate access keys."),
+        "limits": ("diagnose.limits", "Show all limits of the access key, and their usage."),
+        "master-key": (
+            "operator.master_key",
+            "Create and rotate the key that encrypts access secrets.",
+        ),
+        "migrate": ("operator.migrate", "Bring a database's tables up to date."),
+        "quickstart": ("server.quickstart", "Create and serve a sample database."),
+        "request": ("diagnose.request", "Send a request with any action and body."),
+        "restore": ("operator.backup:restore", "Restore a backup of an SQLite database."),
+        "serve": ("server.serve", "Run the server until Ctrl-C or SIGTERM."),
+        "sign": (
+            "diagnose.sign",
+            "Print the signature of a request, or explain why one does not match.",
+        ),
+        "verify": ("operator.verify", "Check the schema and every row of a database."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="openpns")
+def cli() -> None:
+    """A self-hosted privacy number service."""
