@@ -117,3 +117,36 @@ def test_parse_phones_counts_repeats_in_bound() -> None:
     assert parse_phones(",".join([GOOD] * 3), 3) == [GOOD]
     with pytest.raises(ParameterError, match="phones must hold at most 3 numbers"):
         parse_phones(",".join([GOOD] * 4), 3)
+
+
+@pytest.mark.parametrize(
+    ("item", "found"),
+    [
+        ("8.52E+10", "it was shortened by a spreadsheet (…E+…)"),
+        ("8.52111E10", "it was shortened by a spreadsheet (…E+…)"),
+        ("85211111114.0", "it is a decimal number of a spreadsheet"),
+        ("'85211111114", "it begins with a mark of a spreadsheet"),
+        ('="85211111114"', "it begins with a mark of a spreadsheet"),
+        ("0085211111114", "it begins with 00; leave that out"),
+        ("013800138000", "it begins with 0"),
+        ("852-1111 1114", "it has spaces or punctuation; leave them out"),
+        ("8521111111x", "it has letters"),
+        ("\u202a85211111114", "it has the invisible character U+202A"),
+        ("852\u200b11111114", "it has the invisible character U+200B"),
+        ("８52111111114", "it has the character U+FF18"),
+        ("85211111114;85211111115", "it has the character ;"),
+        ("++85211111114", "it has the character +"),
+        ("1234", "it has 4 digits"),
+        ("1234567890123456", "it has 16 digits"),
+    ],
+)
+def test_parse_phones_explains_what_was_found(item: str, found: str) -> None:
+    with pytest.raises(ParameterError, match="phones: item 2 must be 5 to 15 digits") as caught:
+        parse_phones(f"85211111114,{item}", 2, explain=True)
+    assert str(caught.value).endswith(f"; {found}")
+    assert not re.search("[0-9]{4}", str(caught.value).replace("U+", "").replace(found, ""))
+
+
+def test_parse_phones_explains_no_country_code() -> None:
+    with pytest.raises(ParameterError, match=r"must begin with an assigned country code$"):
+        parse_phones("99912345678", 1, explain=True)

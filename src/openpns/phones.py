@@ -6,6 +6,7 @@ Source: docs/api/createGroup.md, "Phone numbers".
 import re
 from functools import cache
 from typing import Final
+from unicodedata import category
 
 from openpns import limits
 from openpns.errors import ParameterError
@@ -14,12 +15,26 @@ _DIGITS = re.compile(
     rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
 )
 
+# What spreadsheets, address books and people make of a phone.
+_ODDITIES: Final = (
+    (r"^[0-9]([.,][0-9]+)?[eE]\+?[0-9]+$", "it was shortened by a spreadsheet (…E+…)"),
+    (r"^[0-9]+\.[0-9]*$", "it is a decimal number of a spreadsheet"),
+    (r"^('|=)", "it begins with a mark of a spreadsheet"),
+    (r"^00[0-9]+$", "it begins with 00; leave that out"),
+    (r"^0[0-9]+$", "it begins with 0"),
+    (r"[A-Za-z]", "it has letters"),
+    (r"[0-9][\s.()/-]+[0-9]", "it has spaces or punctuation; leave them out"),
+)
+_INVISIBLE: Final = ("Cc", "Cf", "Zs", "Zl", "Zp")
+
 _SHOWN_HEAD_DIGITS: Final = 7
 _HIDDEN_DIGITS: Final = 4
 _SHOWN_TAIL_DIGITS: Final = 2
 
 
-def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> list[str]:
+def parse_phones(
+    text: str, phones_max: int, *, check_country: bool = True, explain: bool = False
+) -> list[str]:
     """Parse phones joined with commas; return them in digits, without repeats, in order.
 
     A leading "+" and white space around a phone are dropped.
@@ -28,6 +43,8 @@ def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> l
         phones_max: Phones that the text may hold, repeats included.
         check_country: Whether a phone must begin with an assigned country code. A client leaves
             this to the server, which has the table of codes.
+        explain: Whether the error of an item also says what was found. The text of a response
+            does not: it is part of the protocol.
 
     Raises:
         ParameterError: An item is not a phone, or there are too many. The text names the position
@@ -42,9 +59,26 @@ def parse_phones(text: str, phones_max: int, *, check_country: bool = True) -> l
     for position, item in enumerate(items, start=1):
         phone = item.strip().removeprefix("+")
         if not _DIGITS.fullmatch(phone) or (check_country and not has_country_code(phone)):
-            raise ParameterError(f"phones: item {position} {_problem(phone)}")
+            problem = _problem(phone)
+            if explain and phone and not _DIGITS.fullmatch(phone):
+                problem += f"; {find_oddity(phone)}"
+            raise ParameterError(f"phones: item {position} {problem}")
         phones[phone] = None
     return list(phones)
+
+
+def find_oddity(text: str) -> str:
+    """Return what makes a text not a phone, such as "it has letters", without any of its digits."""
+    for pattern, what in _ODDITIES:
+        if re.search(pattern, text, re.ASCII):
+            return what
+    for char in text:
+        if not (char.isascii() and char.isprintable()):
+            kind = "invisible character" if category(char) in _INVISIBLE else "character"
+            return f"it has the {kind} U+{ord(char):04X}"
+        if not char.isdigit():
+            return f"it has the character {char}"
+    return f"it has {len(text)} digits"
 
 
 def has_country_code(phone: str) -> bool:

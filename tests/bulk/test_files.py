@@ -1,3 +1,4 @@
+import csv
 import io
 import os
 import tempfile
@@ -96,7 +97,8 @@ def test_open_source_reports_an_unreadable_file(tmp_path: Path, name: str) -> No
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "＋1", "－1", "＠x"]
-TEXTS = ["a", "a=1", "'", "'a", "8613800138000", " =1"]
+NUMBERS = ["8613800138000", "85211111114,85211111115", "1e5", "2027-01-31", "18:00", "1/2", "007"]
+TEXTS = ["a", "a=1", "'", "'a", "b8c2", "1a", " =1"]
 
 
 def _written(path: Path, rows: list[list[str]], form: str = "csv", *, guard: bool = False) -> str:
@@ -116,13 +118,17 @@ def _read(path: Path, form: str = "csv", *, is_guarded: bool = False) -> list[li
 
 
 def test_row_writer_guards_formulas_only_if_asked(tmp_path: Path) -> None:
-    rows = [["", text, "85211111114", ""] for text in FORMULAS]
-    lines = _written(tmp_path / "a.csv", rows, guard=True).splitlines()[1:]
-    assert [line.split(",")[1][:1] for line in lines] == ["'"] * len(rows)
-    assert "'" not in _written(tmp_path / "a.csv", rows)
+    rows = [["b8c2", text, "85211111114", ""] for text in FORMULAS + NUMBERS]
+    text = _written(tmp_path / "a.csv", rows, guard=True)
+    assert text.startswith("\ufeffgroupId,")
+    guarded = [*csv.reader(text.splitlines()[1:])]
+    assert guarded == [[one, f"'{name}", f"'{phones}", last] for one, name, phones, last in rows]
+    text = _written(tmp_path / "a.csv", rows)
+    assert "'" not in text
+    assert text.startswith("groupId,")
 
 
-@given(st.lists(st.text(st.sampled_from("'=+-@a＝"), max_size=4), min_size=4, max_size=4))
+@given(st.lists(st.text(st.sampled_from("'=+-@a＝1,e"), max_size=4), min_size=4, max_size=4))
 def test_guarded_rows_are_read_as_they_were(row: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "a.csv"
@@ -134,7 +140,8 @@ def test_guarded_rows_are_read_as_they_were(row: list[str]) -> None:
 
 def test_guard_keeps_other_text(tmp_path: Path) -> None:
     rows = [[text, "b", "c", "d"] for text in TEXTS]
-    assert _written(tmp_path / "a.csv", rows, guard=True) == _written(tmp_path / "b.csv", rows)
+    guarded = _written(tmp_path / "a.csv", rows, guard=True)
+    assert guarded == "\ufeff" + _written(tmp_path / "b.csv", rows)
 
 
 def test_row_writer_replaces_control_characters_but_keeps_marks_of_direction(

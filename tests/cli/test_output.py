@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,8 @@ from tests.cli.conftest import Run
 from tests.client.fake_server import OK, PHONE
 from tests.client.hostile_server import HostileServer, hostile, response
 
-from openpns.cli.output import cut, print_json, print_table, width
+from openpns.cli import output
+from openpns.cli.output import Table, cut, print_json, print_table, width
 from openpns.kit.plain_text import plain
 
 
@@ -140,3 +142,50 @@ def test_print_json_keeps_the_value(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_print_table_shows_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert _table(capsys, ("a\x1b[2J\u202e", "b"))[1:] == ["a\ufffd[2J\ufffd  b"]
+
+
+class Stdout:
+    """Stdout that is a terminal, or is not."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        self.isatty = lambda: is_terminal
+
+
+@pytest.mark.parametrize(("is_terminal", "cells"), [(True, 40), (False, None)])
+def test_terminal_width_is_none_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, cells: int | None
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Stdout(is_terminal=is_terminal))
+        found = output.terminal_width()
+    assert found == cells
+
+
+def test_table_that_does_not_fit_prints_a_line_per_column(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "terminal_width", lambda: 20)
+    table = Table(("name", "long column"))
+    table.print([("销售一部", "a text of 23 characters")])
+    table.print([("b\x1b", "c")])
+    assert capsys.readouterr().out.splitlines() == [
+        "name         销售一部",
+        "long column  a text of 23 characters",
+        "",
+        "name         b\ufffd",
+        "long column  c",
+        "",
+    ]
+
+
+def test_table_that_fits_keeps_its_columns_in_later_slices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "terminal_width", lambda: 20)
+    table = Table(("a", "b"))
+    table.print([("one", "two")])
+    table.print([("1", "2"), ("longer", "3")])
+    assert capsys.readouterr().out.splitlines() == [
+        "a    b", "one  two", "1       2", "longer  3",
+    ]  # fmt: skip

@@ -116,7 +116,9 @@ def test_load_settings_says_where_a_file_is_not_toml(
     config: Path, content: bytes, why: str
 ) -> None:
     config.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"openpns\.toml: not a TOML file: {why}"):
+    with pytest.raises(
+        ConfigError, match=r"openpns\.toml: line 1(: is not UTF-8|, column 5: not TOML)"
+    ):
         load_settings({"database": URL}, {}, str(config))
 
 

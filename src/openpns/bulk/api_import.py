@@ -312,4 +312,4 @@ async def _request(client: AsyncClient, item: Item, token: str) -> None:
 
 
 def _read_phones(text: str) -> list[str]:
-    return parse_phones(text, _PHONES_MAX, check_country=False)
+    return parse_phones(text, _PHONES_MAX, check_country=False, explain=True)

@@ -1,5 +1,6 @@
-"""Files of number groups: CSV with a header line, or JSON lines. Rows are read one by one."""
+"""Files of number groups: CSV with a header line, or JSON. Rows are read one by one."""
 
+import codecs
 import csv
 import io
 import json
@@ -12,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+from openpns.bulk.headers import check_header
 from openpns.errors import ConfigError
 from openpns.groups.rows import COLUMNS, RawRow
 from openpns.kit import atomic_file
+from openpns.kit.json_values import JsonValuesError, read_json_values
 from openpns.kit.plain_text import plain, plain_json, without_controls
 
 # All phones of a group are one field: the largest setting, 16 characters per phone.
@@ -22,7 +25,8 @@ _FIELD_CHARS_MAX: Final = 16 * 1_000_000
 _OPTIONAL: Final = "groupId, groupName and remark"
 
 # What spreadsheets take for the beginning of a formula, also in its full-width form.
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# And numbers, dates and times: it would show them in another form, and store that.
+_FORMULA: Final = re.compile(r"'*(?:[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]|[0-9][0-9.,:/eE+\- ]*\Z)")
 _GUARD: Final = "'"
 
 
@@ -77,7 +81,7 @@ def open_target(file: str) -> Iterator[IO[str]]:
 
 def form_of(file: str, form: str | None) -> str:
     """Return "csv" or "jsonl": `form` if given, else by the file's extension."""
-    return form or ("jsonl" if file.endswith((".jsonl", ".ndjson")) else "csv")
+    return form or ("jsonl" if file.endswith((".jsonl", ".ndjson", ".json")) else "csv")
 
 
 @contextmanager
@@ -90,7 +94,7 @@ def open_rows(
     """
     source.seek(0)
     if form == "jsonl":
-        yield read_json_lines(source)
+        yield read_json(source, name)
         return
     text = io.TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="")
     try:
@@ -109,9 +113,12 @@ def row_writer(
     on a terminal.
 
     Args:
-        guard: Put ' before a cell of a CSV file that a spreadsheet would take for a formula.
+        guard: Put ' before a cell of a CSV file that a spreadsheet would take for a formula or a
+            number, and begin with a byte order mark, or it would not read the file as UTF-8.
     """
     if form == "csv":
+        if guard:
+            out.write("\ufeff")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
         clean = plain if out.isatty() else without_controls
@@ -142,12 +149,28 @@ def _unguarded(columns: dict[str, str]) -> dict[str, str]:
     }
 
 
-def read_json_lines(file: IO[bytes]) -> Iterator[RawRow]:
-    """Return the rows of a file with one JSON object per line."""
+def read_json(file: IO[bytes], name: str) -> Iterator[RawRow]:
+    """Return the rows of a file with one JSON object per line, or of any other JSON of objects.
+
+    Other JSON is an array, as `groups list --json` prints it, or objects of several lines, as
+    `groups get --json` prints them.
+
+    Raises:
+        ConfigError: Other JSON has a fault: where the next object begins is not known.
+    """
+    first = file.readline().removeprefix(codecs.BOM_UTF8).strip()
+    file.seek(0)
+    if first.startswith(b"[") or first == b"{":
+        try:
+            for line, value in read_json_values(file):
+                yield line, _object_columns(value)
+        except JsonValuesError as error:
+            raise ConfigError(f"{name}: line {error.line}: {error}") from None
+        return
     for line, content in enumerate(file, start=1):
-        text = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
+        text = content.removeprefix(codecs.BOM_UTF8) if line == 1 else content
         if text.strip():
-            yield line, _object_columns(text)
+            yield line, _line_columns(text)
 
 
 def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
@@ -166,7 +189,7 @@ def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
     line = 1
     try:
         header = next(reader, [])
-        _check_header(header, name)
+        check_header(header, name)
         line = reader.line_num + 1
         for cells in reader:
             if cells:
@@ -174,14 +197,6 @@ def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise ConfigError(f"{name}: line {line}: not CSV ({error})") from None
-
-
-def _check_header(header: list[str], name: str) -> None:
-    if "phones" not in header or not set(header) <= set(COLUMNS) or len(set(header)) < len(header):
-        raise ConfigError(
-            f"{name}: the first line must be the names of the columns, in UTF-8 and joined with "
-            f"commas; allowed are {', '.join(COLUMNS)}; phones is required"
-        )
 
 
 def _columns(header: list[str], cells: list[str]) -> dict[str, str]:
@@ -201,14 +216,17 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _object_columns(text: bytes) -> dict[str, str]:
-    """Return a line's columns, or the error to report with its line."""
+def _line_columns(text: bytes) -> dict[str, str]:
     try:
-        values = json.loads(text.decode())
+        return _object_columns(json.loads(text.decode()))
     except UnicodeDecodeError:
         return {"error": "is not UTF-8"}
     except (ValueError, RecursionError):
         return {"error": "is not JSON"}
+
+
+def _object_columns(values: Any) -> dict[str, str]:
+    """Return an object's columns, or the error to report with its line."""
     if not isinstance(values, dict):
         return {"error": "is not a JSON object"}
     # Lines of groups list --json contain the customer; the import has its own.

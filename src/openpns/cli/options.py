@@ -5,7 +5,7 @@ import functools
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ import msgspec
 
 from openpns import limits
 from openpns.cli.lazy import UTF8_TEXT
+from openpns.cli.progress import progress
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def with_store(
     timeout_ms: int = limits.STORAGE_TIMEOUT_MS,
     create: bool = False,
     migrated: bool = True,
+    label: str | None = None,
 ) -> ResultT:
     """Run `work` on an open database.
 
@@ -156,6 +158,7 @@ def with_store(
         timeout_ms: How long one statement may take.
         create: Create a missing SQLite file.
         migrated: First check that the migrations are current.
+        label: What a terminal shows if this takes long.
     """
     from openpns.storage import connect
 
@@ -168,7 +171,7 @@ def with_store(
         finally:
             await store.close()
 
-    with connect.explained_refusals():
+    with connect.explained_refusals(), progress(label) if label else nullcontext():
         return asyncio.run(run())
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,25 +40,46 @@ def print_json_array(texts: Iterable[Any]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     """Print an aligned table; the line `empty` on stderr if it has no rows."""
     if rows:
-        print_rows(columns, rows)
+        Table(columns).print(rows)
     else:
         click.echo(empty, err=True)
 
 
-def print_rows(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], before: Sequence[int] = ()
-) -> list[int]:
-    """Print rows of a table as plain texts, after the columns' names if they are the first rows.
+class Table:
+    """A table that is printed slice by slice.
 
-    Return the widths, for the next rows: they never become narrower.
+    If the first slice does not fit a terminal, each row is printed as lines of its own, one per
+    column: nothing is cut.
     """
-    cells_of = [[plain(cell) for cell in row] for row in rows]
-    table = cells_of if before else [columns, *cells_of]
-    wanted = [max(map(width, cells)) for cells in zip(*table, strict=True)]
-    widths = [max(*both) for both in zip(wanted, before, strict=True)] if before else wanted
-    for row in table:
-        print_row(row, widths)
-    return widths
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._widths: list[int] = []
+        self._is_expanded = False
+
+    def print(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print rows as plain texts, the first ones below the names of the columns."""
+        cells_of = [[plain(cell) for cell in row] for row in rows]
+        table = cells_of if self._widths else [self._columns, *cells_of]
+        wanted = [max(map(width, cells)) for cells in zip(*table, strict=True)]
+        if not self._widths:
+            line = terminal_width()
+            taken = sum(wanted) + len(GAP) * (len(wanted) - 1)
+            self._is_expanded = line is not None and taken > line
+        # Columns never become narrower.
+        before = self._widths or wanted
+        self._widths = [max(*both) for both in zip(wanted, before, strict=True)]
+        for row in cells_of if self._is_expanded else table:
+            if self._is_expanded:
+                self._print_expanded(row)
+            else:
+                print_row(row, self._widths)
+
+    def _print_expanded(self, cells: Sequence[str]) -> None:
+        names = max(map(width, self._columns))
+        for name, cell in zip(self._columns, cells, strict=True):
+            print_row((name, cell), (names, 0))
+        click.echo()
 
 
 def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
@@ -100,6 +122,6 @@ def format_curl(url: str, headers: Mapping[str, str], body: str) -> str:
     return " \\\n  ".join(lines)
 
 
-def terminal_width() -> int:
-    """Return the cells of a line: COLUMNS, else the terminal's width, else 80."""
-    return shutil.get_terminal_size().columns
+def terminal_width() -> int | None:
+    """Return the cells of a line: COLUMNS, or the terminal's; None if stdout is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

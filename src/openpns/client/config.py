@@ -5,7 +5,6 @@ A secret is wrapped before anything can fail, so that no frame of a traceback ho
 
 import math
 import os
-import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from platformdirs.unix import Unix
 
 from openpns.errors import ConfigError
 from openpns.kit.private_file import check_private
+from openpns.kit.text_file import parse_toml
 from openpns.protocol import signing
 from openpns.protocol.headers import PATH
 
@@ -51,6 +51,14 @@ _NUMBERS: Final = {
     "deadline_s": _Number(DEADLINE_S, 0.001, _DAY_S, "seconds"),
     "response_bytes_max": _Number(RESPONSE_BYTES_MAX, 1, 2**40, "bytes"),
     "clock_skew_s_max": _Number(CLOCK_SKEW_S_MAX, 0, 10**9, "seconds"),
+}
+_TOML_TYPES: Final = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    list: "an array",
+    dict: "a table",
 }
 _KEYS: Final = (*_TEXTS, *_NUMBERS)
 
@@ -221,15 +229,29 @@ def load_profile(name: str | None) -> dict[str, Any]:
     if isinstance(switch, bool):
         profile = profile | {"retry_writes": str(switch).lower()}
     for key, value in profile.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (
-            is_number if key in _NUMBERS else key in _TEXTS and isinstance(value, str | Secret)
-        ):
-            raise ConfigError(
-                f"{file}: profile {name or DEFAULT_PROFILE}: {key}: allowed are the texts "
-                f"{', '.join(_TEXTS)} and the numbers {', '.join(_NUMBERS)}"
-            )
+        problem = _type_problem(key, value)
+        if problem:
+            raise ConfigError(f"{file}: profile {name or DEFAULT_PROFILE}: {key}: {problem}")
     return profile
+
+
+def _type_problem(key: str, value: Any) -> str | None:
+    """Return what is wrong with a setting of a profile, apart from its value."""
+    found = value if isinstance(value, type) else type(value)
+    if key in _NUMBERS:
+        is_right, wanted = found in (int, float), "a number"
+    elif key == "retry_writes":
+        is_right, wanted = found is str, "true or false"
+    elif key in _TEXTS:
+        is_right, wanted = found in (str, Secret), 'a text, in quotes ("…")'
+    else:
+        texts, numbers = ", ".join(_TEXTS), ", ".join(_NUMBERS)
+        return f"is not a setting; allowed are the texts {texts} and the numbers {numbers}"
+    return (
+        None
+        if is_right
+        else f"is {_TOML_TYPES.get(found, 'a date or a time')}; allowed is {wanted}"
+    )
 
 
 def _profile_name() -> str | None:
@@ -301,23 +323,27 @@ def _read(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        problem = f"cannot read it ({error.strerror})"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        problem = "it is not a TOML file"
-    # Raised outside the except clause, so that it does not hold the parser's error with the text.
-    raise ConfigError(f"{file}: {problem}")
+        raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
 
 
 def _parse(file: Path) -> dict[str, Any]:
     with file.open("rb") as opened:
-        profiles = {name: _with_secret(table) for name, table in tomllib.load(opened).items()}
+        profiles, problem = _profiles(opened.read())
+        if problem:
+            raise ConfigError(f"{file}: {problem}")
         if any(isinstance(table, dict) and "access_secret" in table for table in profiles.values()):
             check_private(file, opened.fileno(), "an access secret")
     return profiles
+
+
+def _profiles(content: bytes) -> tuple[dict[str, Any], str | None]:
+    values, problem = parse_toml(content)
+    return {name: _with_secret(table) for name, table in values.items()}, problem
 
 
 def _with_secret(table: Any) -> Any:
     if not isinstance(table, dict) or "access_secret" not in table:
         return table
     secret = table["access_secret"]
-    return table | {"access_secret": Secret(secret) if isinstance(secret, str) else None}
+    # A secret that is not a text is kept only as its type: that is what the error names.
+    return table | {"access_secret": Secret(secret) if isinstance(secret, str) else type(secret)}

@@ -89,7 +89,7 @@ def _batches(
     services: Services, rows: Iterable[RawRow], refuse: Refuse
 ) -> Iterator[list[GroupRow]]:
     def read_phones(text: str) -> list[str]:
-        phones = parse_phones(text, services.phones_in_request_max)
+        phones = parse_phones(text, services.phones_in_request_max, explain=True)
         check_group_size(len(phones), services.phones_in_group_max)
         return phones
 

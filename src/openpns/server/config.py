@@ -1,7 +1,5 @@
 """Load the server's settings: from arguments, environment variables and a TOML file."""
 
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +9,7 @@ import msgspec
 from openpns.errors import ConfigError
 from openpns.kit.environment import PREFIX, find_unknown
 from openpns.kit.networks import Networks
-from openpns.kit.private_file import check_private
+from openpns.kit.text_file import parse_toml
 from openpns.protocol.fields import describe
 from openpns.server.settings import FIELDS, SECRET_SETTINGS, Settings
 
@@ -95,17 +93,12 @@ def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
 
 def _read_file(file: str) -> dict[str, Any]:
     try:
-        with Path(file).open("rb") as opened:
-            text = opened.read().decode("utf-8-sig")
-            values = tomllib.loads(text)
-            if _PASSWORD.search(str(values.get("database"))):
-                check_private(file, opened.fileno(), "a database password")
+        content = Path(file).read_bytes()
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: not a TOML file: it must be UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not a TOML file: {_place_of(error)}") from None
+    values, problem = parse_toml(content)
+    if problem:
+        raise ConfigError(f"{file}: {problem}")
     names = [field.name for field in FIELDS]
     for name in values:
         if name not in names:

@@ -159,7 +159,7 @@ def test_import_accepts_crlf(groups: Groups) -> None:
 )
 def test_import_refuses_a_wrong_header_line(groups: Groups, header: str) -> None:
     done = groups.load(header + "85211111114\n" if header else "", code=2)
-    assert "in.csv: the first line must be the names of the columns" in done.err
+    assert "in.csv: the first line must be the names of the columns, in UTF-8" in done.err
     assert "allowed are groupId, groupName, phones, remark" in done.err
 
 

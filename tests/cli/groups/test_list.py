@@ -26,14 +26,14 @@ def ids(server: SharedServer) -> list[str]:
 
 
 @on_sqlite_only
-@pytest.mark.parametrize("columns", ["100", "160", "80"])
-def test_list_fits_the_line_with_chinese_names(
-    run_anywhere: Run, ids: list[str], columns: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("columns", [100, 160, 80])
+def test_list_fits_the_terminal_with_chinese_names(
+    run_anywhere: Run, ids: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("openpns.cli.groups.printing.terminal_width", lambda: columns)
     head, *rows = run_anywhere("groups", "list").out.splitlines()
     assert head.split() == ["groupId", "name", "count", "phones", "remark"]
-    assert max(width(row) for row in rows) <= int(columns)
+    assert max(width(row) for row in rows) <= columns
     assert [row.split()[0] for row in rows] == ids
     phones_at = width(head[: head.index("phones")])
     for place, row in enumerate(rows, start=1):
@@ -50,9 +50,21 @@ def test_list_fits_the_line_with_chinese_names(
 def test_list_cuts_nothing_on_a_wide_terminal(
     run_anywhere: Run, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr("openpns.cli.groups.printing.terminal_width", lambda: 300)
     rows = run_anywhere("groups", "list", "--limit", "2").out.splitlines()
     assert rows[2] == f"{ids[1]}  销售一部      6  {','.join(PHONES[:6])}  部一售销"
+
+
+@on_sqlite_only
+def test_list_cuts_nothing_without_a_terminal(
+    run_anywhere: Run, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = run_anywhere("groups", "list").out.splitlines()
+    for row, name, count in zip(rows[1:], NAMES, (3, 6, 9, 12), strict=True):
+        assert f"  {name} " in row
+        assert f"  {','.join(PHONES[:count])}  " in row
+        assert row.endswith(name[::-1])
 
 
 @on_sqlite_only

@@ -326,10 +326,10 @@ def test_import_of_an_export_changes_nothing(
 def test_import_reads_a_guarded_export(importing: Import, tmp_path: Path) -> None:
     importing.load(rows("a") + ",=HYPERLINK(1),442071838750,'@SUM\n")
     copy = tmp_path / "guarded.csv"
-    importing._run("groups", "export", str(copy), "--guard-formulas")
+    importing._run("groups", "export", str(copy), "--spreadsheet")
     (last,) = [*csv.DictReader(io.StringIO(copy.read_text("utf-8")))][1:]
     assert (last["groupName"], last["remark"]) == ("'=HYPERLINK(1)", "''@SUM")
-    done = importing.load(copy.read_text("utf-8"), "--guard-formulas")
+    done = importing.load(copy.read_text("utf-8"), "--spreadsheet")
     assert done.out == "imported 0 groups with 0 phones, 2 unchanged\n"
     importing.load(copy.read_text("utf-8"), code=1)  # the names differ
 
@@ -338,8 +338,8 @@ def test_import_reads_a_guarded_export(importing: Import, tmp_path: Path) -> Non
 def test_formulas_are_guarded_in_csv_only(importing: Import, tmp_path: Path, command: str) -> None:
     file = tmp_path / "a.jsonl"
     file.touch()
-    done = importing._run("groups", command, str(file), "--guard-formulas", code=2)
-    assert "--guard-formulas is for CSV only" in done.err
+    done = importing._run("groups", command, str(file), "--spreadsheet", code=2)
+    assert "--spreadsheet is for CSV only" in done.err
 
 
 def test_import_warns_about_plain_http_once(

@@ -12,6 +12,7 @@ from openpns.bulk.files import open_target, row_writer
 from openpns.bulk.report import Report, count_text
 from openpns.cli.groups.transfer import GroupFile
 from openpns.cli.options import with_store
+from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core.context import Services
@@ -94,13 +95,12 @@ def export_database(file: str, form: str, database: str, customer_id: str, *, gu
 
     async def work(store: Store) -> int:
         await customers.get(store, customer_id)
-        count = 0
-        with open_target(file) as out:
+        with open_target(file) as out, progress("exporting") as shown:
             write = row_writer(out, form, guard=guard)
             async for row in transfer.export_rows(services_for(store), customer_id):
                 write(row)
-                count += 1
-        return count
+                shown.done += 1
+        return shown.done
 
     return with_store(database, work, timeout_ms=_TIMEOUT_MS)
 

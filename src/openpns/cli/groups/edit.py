@@ -3,15 +3,14 @@
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from openpns.cli.groups.phones_file import read_phones
 from openpns.cli.options import ServerOptions, json_option, phones_file_option, server_options
 from openpns.cli.output import print_json
 from openpns.cli.streams import change_result
-from openpns.errors import ConfigError
 from openpns.kit.plain_text import plain
 
 
@@ -128,33 +127,6 @@ def delete(group_ids: tuple[str, ...], *, is_sure: bool, server: ServerOptions) 
         for group_id in group_ids:
             client.groups.delete(group_id)
             click.echo(f"{group_id}: deleted", err=True)
-
-
-def read_phones(phones: Sequence[str], file: str | None) -> list[str]:
-    """Return the phones of arguments and of a file.
-
-    Args:
-        phones: One or several phones joined with commas each; "-" for stdin.
-        file: Its phones are separated by commas, spaces or line ends.
-    """
-    found: list[str] = []
-    for item in phones:
-        found += _read_file("-") if item == "-" else [item]
-    if file is not None:
-        found += _read_file(file)
-    if not found:
-        raise click.UsageError("Missing PHONES: give phones, --phones-file FILE, or - for stdin.")
-    return found
-
-
-def _read_file(file: str) -> list[str]:
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return content.decode("utf-8-sig").replace(",", " ").split()
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot read it ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: is not UTF-8") from None
 
 
 def _confirm(group_ids: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Number groups as a table, JSON, CSV or ids; page by page, so that memory stays small."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -23,6 +24,12 @@ _PHONES_CELLS_MIN: Final = 19
 format_options = add_options(
     click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array."),
     click.option("--csv", "form", flag_value="csv", help="Print CSV that groups import reads."),
+    click.option(
+        "--spreadsheet",
+        "form",
+        flag_value="spreadsheet",
+        help="Print CSV for a spreadsheet, which groups import --spreadsheet reads.",
+    ),
     click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
 )
 """The options that select the format; the command gets its name as `form`."""
@@ -86,20 +93,26 @@ def _print_table(pages: Pages, empty: str) -> None:
         click.echo(empty, err=True)
 
 
-def _widths(page: Sequence[Group], line: int) -> list[int]:
-    """Share a line among the columns: the phones get what the others leave."""
+def _widths(page: Sequence[Group], line: int | None) -> list[int]:
+    """Share a line among the columns: the phones get what the others leave.
+
+    Without a line, which only a terminal has, each column is as wide as its widest text.
+    """
     name, remark = (
-        min(_TEXT_CELLS_MAX, max(width(head), *(width(plain(text)) for text in texts)))
+        max(width(head), *(width(plain(text)) for text in texts))
         for head, texts in (
             (_HEAD[1], [group.name for group in page]),
             (_HEAD[4], [group.remark for group in page]),
         )
     )
     group_id = max(width(_HEAD[0]), *(width(plain(group.group_id)) for group in page))
+    wanted = max(width(_HEAD[3]), *(width(",".join(group.phones)) for group in page))
+    if line is None:
+        return [group_id, name, width(_HEAD[2]), wanted, remark]
+    name, remark = min(_TEXT_CELLS_MAX, name), min(_TEXT_CELLS_MAX, remark)
     room = line - group_id - width(_HEAD[2]) - len(GAP) * (len(_HEAD) - 1)
     while room - name - remark < _PHONES_CELLS_MIN and max(name, remark) > _TEXT_CELLS_MIN:
         name, remark = (name - 1, remark) if name > remark else (name, remark - 1)
-    wanted = max(width(_HEAD[3]), *(width(",".join(group.phones)) for group in page))
     phones = min(wanted, max(_PHONES_CELLS_MIN, room - name - remark))
     return [group_id, name, width(_HEAD[2]), phones, remark]
 
@@ -118,9 +131,9 @@ def _print_json(pages: Pages, _: str) -> None:
     print_json_array(as_dict(group) for page in pages for group in page)
 
 
-def _print_csv(pages: Pages, _: str) -> None:
+def _print_csv(pages: Pages, _: str, *, guard: bool = False) -> None:
     with open_target("-") as out:
-        write = row_writer(out, "csv")
+        write = row_writer(out, "csv", guard=guard)
         for page in pages:
             for group in page:
                 write([plain(cell) for cell in as_row(group)])
@@ -135,6 +148,7 @@ PRINTERS: Final[dict[str, Callable[[Pages, str], None]]] = {
     "table": _print_table,
     "json": _print_json,
     "csv": _print_csv,
+    "spreadsheet": partial(_print_csv, guard=True),
     "ids": _print_ids,
 }
 """By format, the function that prints pages; a table prints its second argument if it is empty."""

@@ -22,6 +22,7 @@ from openpns.bulk.report import Report
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.groups.printing import as_row
 from openpns.cli.options import ServerOptions, client_warnings, server_options
+from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.groups.rows import RawRow
 from openpns.kit.plain_text import plain
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _CONCURRENCY: Final = 8
 _CONCURRENCY_MAX: Final = 64
 _STATE_SUFFIX: Final = ".openpns-import"
-_BAR_STEPS: Final = 200
 
 customer_option = click.option(
     "--customer", "customer_id", help="Work on the database, for this customer."
@@ -48,7 +48,7 @@ format_option = click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl"]),
-    help="CSV or JSON lines; if not given, by the extension (.jsonl, .ndjson), else CSV.",
+    help="CSV or JSON; if not given, by the extension (.jsonl, .ndjson, .json), else CSV.",
 )
 
 
@@ -63,25 +63,18 @@ class GroupFile:
 
     @contextmanager
     def read(self, label: str) -> Iterator[Iterator[RawRow]]:
-        """Read the rows from the beginning, with a progress bar if stderr is a terminal."""
+        """Read the rows from the beginning, and show the progress."""
         size = self._source.seek(0, io.SEEK_END)
         with (
             open_rows(self._source, self.name, self._form, is_guarded=self._is_guarded) as rows,
-            click.progressbar(
-                length=size,
-                label=label,
-                file=sys.stderr,
-                hidden=not sys.stderr.isatty(),
-                update_min_steps=max(1, size // _BAR_STEPS),
-            ) as bar,
+            progress(label) as shown,
         ):
+            shown.total = size
 
             def with_progress() -> Iterator[RawRow]:
-                done = 0
                 for row in rows:
                     yield row
-                    done, before = self._source.tell(), done
-                    bar.update(done - before)
+                    shown.done = self._source.tell()
 
             yield with_progress()
 
@@ -152,10 +145,11 @@ class ApiImporter:
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted import.")
 @click.option(
+    "--spreadsheet",
     "--guard-formulas",
     "is_guarded",
     is_flag=True,
-    help="Remove the ' that export --guard-formulas put.",
+    help="Read CSV that export --spreadsheet wrote.",
 )
 @click.option(
     "--state",
@@ -224,10 +218,12 @@ def import_(
 @click.argument("file", type=click.Path(), metavar="[FILE]", default="-")
 @format_option
 @click.option(
+    "--spreadsheet",
     "--guard-formulas",
     "guard",
     is_flag=True,
-    help="Put ' before what a spreadsheet takes for a formula; for import --guard-formulas.",
+    help="Write CSV that a spreadsheet opens without running formulas or changing numbers; for "
+    "import --spreadsheet.",
 )
 @server_options
 @customer_option
@@ -261,18 +257,17 @@ def export(
 def _form(file: str, form: str | None, *, is_guarded: bool) -> str:
     form = form_of(file, form)
     if is_guarded and form != "csv":
-        raise click.UsageError("--guard-formulas is for CSV only.")
+        raise click.UsageError("--spreadsheet is for CSV only.")
     return form
 
 
 def _export_api(file: str, form: str, server: ServerOptions, *, guard: bool) -> int:
-    count = 0
-    with server.open() as client, open_target(file) as out:
+    with server.open() as client, open_target(file) as out, progress("exporting") as shown:
         write = row_writer(out, form, guard=guard)
         for group in client.groups.iterate():
             write(as_row(group))
-            count += 1
-    return count
+            shown.done += 1
+    return shown.done
 
 
 def _database_url(

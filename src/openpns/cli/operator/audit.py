@@ -13,7 +13,7 @@ import msgspec
 from openpns.accounts import customers
 from openpns.cli.operator.key_options import Duration, Moment
 from openpns.cli.options import database_option, format_time, with_store
-from openpns.cli.output import print_rows
+from openpns.cli.output import Table
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core import audit as trail
@@ -99,7 +99,10 @@ def prune(before: int, database: str, *, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete every entry before {format_time(before)}?", abort=True, err=True)
     pruned = with_store(
-        database, lambda store: audit_prune.prune(store, before), timeout_ms=_TIMEOUT_MS
+        database,
+        lambda store: audit_prune.prune(store, before),
+        timeout_ms=_TIMEOUT_MS,
+        label="deleting",
     )
     with change_result():
         click.echo(f"entries deleted: {pruned}")
@@ -113,7 +116,7 @@ def head(database: str) -> None:
     Entries that are not sealed yet are sealed first. Keep the output where the database cannot be
     changed from: openpns verify --audit-heads checks that these entries are still in the chains.
     """
-    for one in with_store(database, _seal_and_list, timeout_ms=_TIMEOUT_MS):
+    for one in with_store(database, _seal_and_list, timeout_ms=_TIMEOUT_MS, label="sealing"):
         click.echo(msgspec.json.encode(one))
 
 
@@ -127,7 +130,7 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
     if wanted.customer_id is not None:
         await customers.get(store, wanted.customer_id)
     is_empty = True
-    widths: list[int] = []
+    table = Table(_HEAD)
     async with aclosing(trail.find(store, wanted)) as slices:
         async for entries in slices:
             is_empty = False
@@ -135,7 +138,7 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
                 lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
                 click.echo(b"".join(lines), nl=False)
             else:
-                widths = print_rows(_HEAD, [_row(entry) for entry in entries], widths)
+                table.print([_row(entry) for entry in entries])
     if is_empty:
         click.echo("no entry matches", err=True)
 

@@ -9,6 +9,7 @@ import click
 from openpns.accounts import master_key
 from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
 from openpns.cli.options import DatabaseFile, database_option, master_key_variable, with_store
+from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.core import audit
 from openpns.errors import ConfigError
@@ -36,7 +37,8 @@ def backup(database: str, target: Path, *, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"--to: {target} exists; --force replaces it")
     with files.draft_beside(target) as draft:
-        files.copy(source, draft)
+        with progress("copying"):
+            files.copy(source, draft)
         counts = _check_copy(draft, source, accept_newer=True)
         size = files.seal(draft)
         atomic_file.publish(draft, target)
@@ -66,7 +68,8 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         raise ConfigError(f"database: {target} exists; --force renames it first")
     aside = Path(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     with files.draft_beside(target) as draft:
-        files.copy(source, draft, read_only=True)
+        with progress("copying"):
+            files.copy(source, draft, read_only=True)
         counts = _check_copy(draft, source, accept_newer=False)
         _note_restore(draft, source)
         files.seal(draft)

@@ -28,6 +28,10 @@ def rotate(database: str) -> None:
     OPENPNS_MASTER_KEY, first set it to NEW,OLD for this command and all servers; afterwards set it
     to NEW.
     """
-    count = with_store(database, lambda store: keys.rotate(store, database, master_key_variable()))
+    count = with_store(
+        database,
+        lambda store: keys.rotate(store, database, master_key_variable()),
+        label="encrypting",
+    )
     with change_result():
         click.echo(f"access secrets encrypted again: {count}")

@@ -50,6 +50,7 @@ def migrate(
             lambda store: _migrate(store, database, post=post, force=force),
             create=True,
             migrated=False,
+            label="migrating",
         )
         labels = [one.label for one in done]
         with change_result():

@@ -11,6 +11,7 @@ import click
 from openpns.api.registry import CHECKS, JUDGED_CHECKS
 from openpns.cli.options import database_option, json_option, with_store
 from openpns.cli.output import print_json
+from openpns.cli.progress import progress
 from openpns.core import audit_check
 from openpns.core.verify import Check
 from openpns.core.verify import verify as run_checks
@@ -81,8 +82,10 @@ def read_every_row(
             report(f"migration {', '.join(found.newer)} is of a newer version; use that one here")
         return {} if problems else await run_checks(store, checks, report)
 
-    counts = with_store(database, check, timeout_ms=_TIMEOUT_MS)
-    for line in backup.check_integrity(Path(path)) if path else []:
+    counts = with_store(database, check, timeout_ms=_TIMEOUT_MS, label="reading every row")
+    with progress("reading every page"):
+        wrong_pages = [*backup.check_integrity(Path(path))] if path else []
+    for line in wrong_pages:
         report(line)
     return {**counts, "wrong": problems}
 
