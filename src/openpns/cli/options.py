@@ -36,14 +36,16 @@ phones_file_option = click.option(
     metavar="FILE",
     help="Also read phones from a file; - for stdin.",
 )
-database_option = click.option(
+_database_option = functools.partial(
+    click.option,
     "--database",
     envvar="OPENPNS_DATABASE",
-    required=True,
     metavar="URL",
     show_envvar=True,
     help="sqlite:///file.db or postgresql://…",
 )
+database_option = _database_option(required=True)
+optional_database_option = _database_option()
 
 
 class DatabaseFile(click.Path):

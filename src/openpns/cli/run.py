@@ -60,13 +60,13 @@ def _explain(error: Exception) -> int:
     """Print why a command failed; return its exit code."""
     if isinstance(error, OutputFailed):
         return _explain_output(error)
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.UsageError):
         shown = io.StringIO()
         error.show(shown)
         click.echo("\n".join(map(plain, shown.getvalue().splitlines())), err=True)
         return error.exit_code
-    if isinstance(error, OpenPNSError):
-        _say(str(error))
+    if isinstance(error, OpenPNSError | click.ClickException):
+        _say(error.message if isinstance(error, click.ClickException) else str(error))
         return error.exit_code
     cause = _cause(error)
     _say(cause or _bug_report(error))

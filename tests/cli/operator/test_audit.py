@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,22 @@ def test_entry_forged_into_the_past_fails_verify_but_not_backup(
     failed = changed("verify", code=1)
     assert "customer cus_1, entry 5: was added" in failed.err
     changed("backup", "--to", str(tmp_path / "copy.db"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["audit", "head"], []),
+        (["audit"], ["head"]),
+        (["audit"], ["prune", "--before", "1d", "--yes"]),
+    ],
+)
+def test_subcommand_takes_the_database_before_or_after_its_name(
+    openpns: Run, monkeypatch: pytest.MonkeyPatch, before: list[str], after: list[str]
+) -> None:
+    url = os.environ["OPENPNS_DATABASE"]
+    monkeypatch.delenv("OPENPNS_DATABASE")
+    openpns(*before, "--database", url, *after)
+    for command in (["audit"], [*before, *after]):
+        done = openpns(*command, code=2)
+        assert "Missing option '--database' (env var: 'OPENPNS_DATABASE')." in done.err

@@ -222,7 +222,7 @@ def test_restore_refuses_a_backup_with_foreign_triggers(
             "trigger audit_entry_no_delete on audit_entry is missing",
             "trigger t1 on number_group is not made by openpns",
             "trigger t2 on audit_entry is not made by openpns",
-            "Error: wrong: 3, in the schema; no row was read",
+            "openpns: wrong: 3, in the schema; no row was read",
         ]
         assert filled("groups", "export", "-", "--customer", "cus_1").out == before
     assert not list(tmp_path.glob("restored.db*"))

@@ -35,7 +35,7 @@ def test_verify_reports_problems_and_exits_with_1(openpns: Run, database_url: st
     assert done.out == ""
     assert "says 7 phones, has 1" in done.err
     assert done.err.splitlines()[-1] == (
-        "Error: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, audit entries 2, "
+        "openpns: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, audit entries 2, "
         "audit unsealed 2"
     )
     assert openpns("verify", "--json", code=1).json["wrong"] == 2
@@ -77,7 +77,7 @@ def test_verify_refuses_another_schema_and_reads_no_row(
     done = openpns("verify", code=1)
     first, last = done.err.splitlines()
     assert first.startswith(problem[connect.engine_of(database_url)])
-    assert last == "Error: wrong: 1, in the schema; no row was read"
+    assert last == "openpns: wrong: 1, in the schema; no row was read"
     assert openpns("verify", "--json", code=1).json == {"wrong": 1}
     served = openpns("serve", "--port", "0", code=2)
     assert served.err.startswith(f"openpns: database: {first}; remove what is not made by openpns")

@@ -12,7 +12,7 @@ import msgspec
 
 from openpns.accounts import customers
 from openpns.cli.operator.key_options import Duration, Moment
-from openpns.cli.options import database_option, format_time, with_store
+from openpns.cli.options import database_option, format_time, optional_database_option, with_store
 from openpns.cli.output import Table
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
@@ -52,12 +52,12 @@ class PastMoment(click.ParamType[int]):
 @click.option("--group", "subject", help="Only changes of this group.")
 @click.option("--limit", type=click.IntRange(min=1), help="The newest entries, at most this many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one entry per line.")
-@database_option
+@optional_database_option
 @click.pass_context
 def audit(
     context: click.Context,
     /,
-    database: str,
+    database: str | None,
     limit: int | None,
     *,
     as_json: bool,
@@ -71,7 +71,11 @@ def audit(
     some digits of the first three.
     """
     if context.invoked_subcommand is not None:
+        if database is not None:  # a subcommand takes the option before or after its name
+            context.default_map = {context.invoked_subcommand: {"database": database}}
         return
+    if database is None:
+        raise click.UsageError("Missing option '--database' (env var: 'OPENPNS_DATABASE').")
     wanted = Filter(
         since_ms=since or 0,
         until_ms=UNBOUNDED if until is None else until,
