@@ -78,7 +78,7 @@ def find_oddity(text: str) -> str:
             return f"it has the {kind} U+{ord(char):04X}"
         if not char.isdigit():
             return f"it has the character {char}"
-    return f"it has {len(text)} digits"
+    return f"it has {len(text)} digit{'' if len(text) == 1 else 's'}"
 
 
 def has_country_code(phone: str) -> bool:

@@ -9,9 +9,12 @@ from openpns.kit.plain_text import brief, plain, plain_json, without_controls
 CONTROLS = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0))]
 MARKS = [*"\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"]
 
+INVISIBLE = [*"\u180e\u200b\u2060\u2064\u206a\ufeff\ufff9"]
+MARKS += INVISIBLE
+
 
 @pytest.mark.parametrize("char", [*CONTROLS, *MARKS, "\ud800"], ids=ascii)
-def test_plain_replaces_control_characters_and_direction_marks(char: str) -> None:
+def test_plain_replaces_control_characters_and_what_is_invisible(char: str) -> None:
     assert plain(f"a{char}b") == "a\ufffdb"
     assert without_controls(f"a{char}b") == (f"a{char}b" if char in MARKS else "a\ufffdb")
 

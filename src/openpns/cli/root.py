@@ -1,6 +1,5 @@
 """`openpns`: the commands."""
 
-import sys
 from typing import Any
 
 import click
@@ -17,8 +16,6 @@ class Root(LazyGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            if sys.stderr.isatty():  # after the ^C of the terminal
-                click.echo(err=True)
             raise click.Abort from error
 
 

@@ -34,6 +34,8 @@ def run() -> int:
             _say("interrupted")
             return interrupted()
         except click.Abort as error:
+            if sys.stderr.isatty():  # the cursor is behind ^C, or behind a question
+                click.echo(err=True)
             if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
                 _say("interrupted")
                 return interrupted()

@@ -4,9 +4,11 @@ import re
 from typing import Final
 
 # Explicit marks, embeddings, overrides and isolates of the direction of writing; line and paragraph
-# separator; halves of surrogate pairs, which cannot be encoded.
+# separator; invisible characters without a width, except joiners, which languages and emoji need;
+# halves of surrogate pairs, which cannot be encoded.
 _BEYOND_ASCII: Final = (
-    "\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff"
 )
 _UNSAFE: Final = re.compile(f"[\x00-\x1f{_BEYOND_ASCII}]")
 _UNSAFE_IN_JSON: Final = re.compile(f"[{_BEYOND_ASCII}]")
@@ -14,14 +16,14 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
-    """Replace characters that move the cursor, change colours or the direction of writing."""
+    """Replace characters that move the cursor, change colours or direction, or are invisible."""
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub("\ufffd", text)
 
 
 def without_controls(text: str) -> str:
-    """Replace control characters; keep marks of the direction of writing, which names may need."""
+    """Replace control characters; keep marks of the direction and others that names may need."""
     if text.isascii() and text.isprintable():
         return text
     return _CONTROL.sub("\ufffd", text)

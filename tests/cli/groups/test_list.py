@@ -136,3 +136,14 @@ def test_list_prints_all_pages(
 )
 def test_cut_phones_shows_as_many_as_fit(count: int, cells: int, shown: str) -> None:
     assert cut_phones(PHONES[:count], cells) == shown
+
+
+@on_sqlite_only
+@pytest.mark.parametrize("columns", [66, 72])
+def test_list_fits_a_narrow_terminal(
+    run_anywhere: Run, ids: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openpns.cli.groups.printing.terminal_width", lambda: columns)
+    rows = run_anywhere("groups", "list").out.splitlines()
+    assert max(map(width, rows)) <= columns
+    assert [row.split()[0] for row in rows[1:]] == ids

@@ -44,7 +44,7 @@ def test_read_phones_does_not_split_a_number_at_its_space(tmp_path: Path, line: 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"1\n8.52E+10", "line 1: a phone must be 5 to 15 digits .*; it has 1 digits"),
+        (b"1\n8.52E+10", "line 1: a phone must be 5 to 15 digits .*; it has 1 digit"),
         (b"85211111114\n8.52E+10", r"line 2: a phone must be .*; it was shortened by"),
         ("85211111114\n\u202a85211111115".encode(), r"line 2: .* invisible character U\+202A"),
         (b"85211111114;85211111115", "line 1: .* it has the character ;"),

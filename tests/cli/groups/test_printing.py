@@ -1,8 +1,12 @@
 """What one command prints, another one reads."""
 
+from pathlib import Path
+
 import pytest
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
+
+from openpns.kit.plain_text import plain
 
 pytestmark = [on_sqlite_only, pytest.mark.usefixtures("server")]
 
@@ -26,7 +30,7 @@ PRINTED = [
 def test_import_reads_what_commands_print(
     run_anywhere: Run, command: list[str], form: str, options: list[str]
 ) -> None:
-    text = FILE + ',=1é😀,"442071838750,442071838751",\'@b\n'
+    text = FILE + ',=1é😀\u200f\u200b,"442071838750,442071838751",\'@b\n'
     run_anywhere("groups", "import", "-", stdin=text.encode())
     (group_id,) = run_anywhere("groups", "find", "--name", "=1", "-q").out.split()
     shown = run_anywhere("groups", *(group_id if word == "ID" else word for word in command)).out
@@ -51,3 +55,13 @@ def test_import_names_the_line_of_a_bad_item_of_an_array(run_anywhere: Run) -> N
     assert "-: line 3: phones: item 1 must be 5 to 15 digits" in done.err
     assert done.err.endswith("openpns: -: line 4: is not JSON\n")
     assert run_anywhere("groups", "list", "-q").out == ""
+
+
+def test_import_shows_no_control_characters_of_a_file(run_anywhere: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a\x1b[2J\u202e.csv"
+    file.write_text("phones,note\x9b\n", "utf-8")
+    done = run_anywhere("groups", "import", str(file), code=2)
+    file.write_text("phones\nx\n", "utf-8")
+    done.err += run_anywhere("groups", "import", str(file), code=1).err
+    assert "a\ufffd[2J\ufffd.csv: line 2: phones: item 1 must be" in done.err
+    assert all(plain(line) == line for line in done.err.split("\n"))

@@ -10,6 +10,7 @@ from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
 from openpns.core import audit
+from openpns.kit.plain_text import plain
 
 KEY = ("keys", "create", "--customer", "cus_1", "--access-key", "key-1", "--json")
 
@@ -171,3 +172,13 @@ def test_subcommand_takes_the_database_before_or_after_its_name(
     for command in (["audit"], [*before, *after]):
         done = openpns(*command, code=2)
         assert "Missing option '--database' (env var: 'OPENPNS_DATABASE')." in done.err
+
+
+async def test_audit_prints_no_control_characters(openpns: Run, database_url: str) -> None:
+    await direct.run(database_url, row(details=json.dumps({"note": "a\u202e\x9b"})))
+    shown = await asyncio.to_thread(openpns, "audit", "--json")
+    assert all(plain(line) == line for line in shown.out.splitlines())
+    noted = [json.loads(line)["details"].get("note") for line in shown.out.splitlines()]
+    assert "a\u202e\x9b" in noted
+    shown = await asyncio.to_thread(openpns, "audit")
+    assert all(plain(line) == line for line in shown.out.split("\n"))

@@ -83,7 +83,7 @@ def test_emulator_names_the_place_of_an_error_in_a_file(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr == (
         f"openpns: {file}: $.customers[0].groups[0]: phones: item 1 must be 5 to 15 digits that "
-        "begin with a country code, not with 0\n"
+        "begin with a country code, not with 0; it has 1 digit\n"
     )
 
 

@@ -113,7 +113,7 @@ def _widths(page: Sequence[Group], line: int | None) -> list[int]:
     room = line - group_id - width(_HEAD[2]) - len(GAP) * (len(_HEAD) - 1)
     while room - name - remark < _PHONES_CELLS_MIN and max(name, remark) > _TEXT_CELLS_MIN:
         name, remark = (name - 1, remark) if name > remark else (name, remark - 1)
-    phones = min(wanted, max(_PHONES_CELLS_MIN, room - name - remark))
+    phones = min(wanted, max(width(_HEAD[3]), room - name - remark))
     return [group_id, name, width(_HEAD[2]), phones, remark]
 
 
@@ -136,7 +136,7 @@ def _print_csv(pages: Pages, _: str, *, guard: bool = False) -> None:
         write = row_writer(out, "csv", guard=guard)
         for page in pages:
             for group in page:
-                write([plain(cell) for cell in as_row(group)])
+                write(as_row(group))
 
 
 def _print_ids(pages: Pages, _: str) -> None:

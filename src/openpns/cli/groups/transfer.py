@@ -9,7 +9,6 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -122,7 +121,10 @@ class ApiImporter:
                 click.echo(f"failed rows: {run.failed}", err=True)
             if is_left and journal.path is not None:
                 click.echo(
-                    f"progress is stored in {journal.path}; fix the errors and rerun with --resume",
+                    plain(
+                        f"progress is stored in {journal.path}; fix the errors and rerun with "
+                        "--resume"
+                    ),
                     err=True,
                 )
         if run.error:
@@ -182,7 +184,7 @@ def import_(
     new group; one with groupId replaces the phones of that group. With --customer, every row
     becomes a new group.
     """
-    report = Report(file, partial(click.echo, err=True))
+    report = Report(file, lambda text: click.echo(plain(text), err=True))
     url = _database_url(context, customer_id, database, server)
     importer: ApiImporter | DatabaseImporter
     if url and customer_id:

@@ -20,6 +20,7 @@ from openpns.core import audit as trail
 from openpns.core import audit_chain, audit_prune
 from openpns.core.audit import UNBOUNDED, Entry, Filter
 from openpns.core.audit_chain import Head
+from openpns.kit.plain_text import plain_json
 from openpns.storage.store import Store
 
 _HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
@@ -139,8 +140,10 @@ async def _print(store: Store, wanted: Filter, *, as_json: bool) -> None:
         async for entries in slices:
             is_empty = False
             if as_json:
-                lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
-                click.echo(b"".join(lines), nl=False)
+                lines = [
+                    f"{plain_json(msgspec.json.encode(entry).decode())}\n" for entry in entries
+                ]
+                click.echo("".join(lines), nl=False)
             else:
                 table.print([_row(entry) for entry in entries])
     if is_empty:

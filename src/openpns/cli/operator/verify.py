@@ -75,7 +75,7 @@ def read_every_row(
     async def check(store: Store) -> Mapping[str, int]:
         found = await connect.find_schema_differences(store, database)
         for line in found.notes:
-            click.echo(f"note: {line}", err=True)
+            click.echo(plain(f"note: {line}"), err=True)
         for line in found.faults:
             report(line)
         if found.newer and not accept_newer:

@@ -10,7 +10,7 @@ import click
 from openpns.bulk.files import open_target
 from openpns.core import logs
 from openpns.errors import ConfigError
-from openpns.kit.stop_signals import ignore_stop_signals, stop_signals
+from openpns.kit.plain_text import plain
 from openpns.testing.emulator import Emulator
 from openpns.testing.state_file import to_text
 
@@ -54,5 +54,4 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
         if dump is not None:
             with open_target(dump) as out:
                 out.write(to_text(pns.dump()))
-            click.echo(f"wrote {dump}")
-    ignore_stop_signals()
+            click.echo(plain(f"wrote {dump}"))

@@ -21,6 +21,7 @@ from openpns.cli.output import format_curl
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.groups import transfer
+from openpns.kit.plain_text import plain
 from openpns.protocol.headers import PATH, host_in_url, signed_headers
 from openpns.server.config import load_settings
 from openpns.server.run import run
@@ -52,7 +53,7 @@ def quickstart(host: str, port: int, data: Path) -> None:
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
     listen("port", settings.host, settings.port).close()  # before the secret is shown, only once
     key, is_new = with_store(url, lambda store: _prepare(store, url), create=True, migrated=False)
-    click.echo(f"database       {data / 'openpns.db'}")
+    click.echo(plain(f"database       {data / 'openpns.db'}"))
     click.echo(f"customer       {key.customer_id}")
     click.echo(f"access key     {key.access_key}")
     if is_new:
