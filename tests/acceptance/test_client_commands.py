@@ -18,6 +18,12 @@ from tests.helpers import on_sqlite_only
 
 HEADER = "groupId,groupName,phones,remark\n"
 NUMBERS = "85211111114,8613800138000"
+# nohup, and a shell in the background, start the tests with ignored signals.
+_NOT_IGNORED = """
+import os, signal, sys
+signal.signal(int(sys.argv[1]), signal.SIG_DFL)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def _environ(server: Process, folder: Path, customer: str = "cus_1") -> dict[str, str]:
@@ -91,13 +97,20 @@ def test_interrupted_import_says_how_to_continue(
     file = tmp_path / "in.csv"
     file.write_text(f"{HEADER}" + "".join(f",{place},{NUMBERS[:11]},\n" for place in range(5000)))
     importing = subprocess.Popen(
-        [*OPENPNS, "groups", "import", str(file)],
+        [
+            sys.executable,
+            "-c",
+            _NOT_IGNORED,
+            str(int(number)),
+            *OPENPNS,
+            "groups",
+            "import",
+            str(file),
+        ],
         env=os.environ | environ,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever started the tests may ignore them: nohup, or a shell in the background.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     _wait_for_acknowledged(tmp_path / "in.csv.openpns-import", 20, importing)
     importing.send_signal(number)

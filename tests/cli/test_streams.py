@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers import MASTER_KEY
+from tests.helpers import MASTER_KEY, on_sqlite_only
 from tests.processes import OPENPNS
 
 from openpns.cli import streams
@@ -95,6 +95,44 @@ def test_result_of_a_change_is_not_lost(environ: dict[str, str]) -> None:
         "openpns: stdout: cannot write it (Broken pipe); the change was made, with this result:"
     )
     assert json.loads(result)["customerId"] == "cus_2"
+
+
+@pytest.mark.usefixtures("server")
+@on_sqlite_only
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["groups", "create", "85211111114"],
+        ["groups", "create", "85211111114", "--json"],
+        ["request", "createGroup", "--data", '{"phones":"85211111114"}'],
+    ],
+    ids=" ".join,
+)
+def test_id_of_a_group_is_not_lost(command: list[str]) -> None:
+    code, err = _run_unread(dict(os.environ), *command)
+    listed = [*OPENPNS, "groups", "list", "-q"]
+    (group_id,) = subprocess.check_output(listed, text=True).split()
+    assert code == 7
+    assert group_id in err
+
+
+@pytest.mark.usefixtures("server")
+@on_sqlite_only
+def test_response_of_a_read_is_not_printed_on_stderr() -> None:
+    assert _run_unread(dict(os.environ), "request", "getLimits") == (141, "")
+
+
+def test_quickstart_disables_a_key_whose_secret_is_not_shown(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    quickstart = ("quickstart", "--port", "0", "--data", str(tmp_path))
+    assert _run_unread(environ, *quickstart) == (141, "")  # before it makes a key
+    code, err = _run_unread(environ, *quickstart)
+    own = environ | {"OPENPNS_DATABASE": f"sqlite:///{tmp_path}/openpns.db"}
+    ((name, made),) = _keys(own).items()
+    assert code == 7
+    assert err.endswith(f"; the access key {name} is disabled now\n")
+    assert made["disabledMs"] is not None
 
 
 def _keys(environ: dict[str, str]) -> dict[str, dict[str, Any]]:

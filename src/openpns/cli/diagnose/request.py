@@ -1,18 +1,22 @@
 """`openpns request`."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from openpns.cli.options import ServerOptions, server_options
 from openpns.cli.output import format_curl, to_json
+from openpns.cli.streams import change_result
 from openpns.client.exchange import Exchanger
 from openpns.client.requests import Request
 from openpns.clock import now_ms
 from openpns.errors import ConfigError, WireError
+
+_READS: Final = ("list", "get", "query")
 
 
 @click.command()
@@ -38,9 +42,13 @@ def request(action: str, data: str, *, as_curl: bool, server: ServerOptions) -> 
     if as_curl:
         click.echo(curl_command(made, server))
         return
+    # The result of a write must not be lost with the output; a read can be sent again.
+    shown = nullcontext if action.startswith(_READS) else change_result
     with server.open() as client:
         try:
-            _print(client.send(made))
+            envelope = client.send(made)
+            with shown():
+                _print(envelope)
         except WireError as error:
             _print(error.answer or {"code": error.code, "msg": error.msg})
             raise

@@ -5,6 +5,8 @@ import os
 import textwrap
 import threading
 import time
+from contextlib import suppress
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -16,8 +18,10 @@ from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
 from openpns.bulk.files import read_csv
 from openpns.cli.groups.database_transfer import services_for
+from openpns.cli.operator.key_printing import undone_if_not_shown
 from openpns.cli.options import DatabaseFile, master_key_variable, with_store
 from openpns.cli.output import format_curl
+from openpns.cli.streams import OutputFailed
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.groups import transfer
@@ -53,12 +57,18 @@ def quickstart(host: str, port: int, data: Path) -> None:
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
     listen("port", settings.host, settings.port).close()  # before the secret is shown, only once
     key, is_new = with_store(url, lambda store: _prepare(store, url), create=True, migrated=False)
-    click.echo(plain(f"database       {data / 'openpns.db'}"))
-    click.echo(f"customer       {key.customer_id}")
-    click.echo(f"access key     {key.access_key}")
-    if is_new:
-        click.echo(f"access secret  {key.access_secret}")
-        click.echo("               (shown only once; openpns keys rotate creates a new one)")
+    disable = partial(access_keys.disable, access_key=key.access_key, now_ms=now_ms())
+    with undone_if_not_shown(
+        lambda: with_store(url, disable) if is_new else None,
+        done=f"the access key {key.access_key} is disabled now" if is_new else "not started",
+        left=f"disable the access key {key.access_key}",
+    ):
+        click.echo(plain(f"database       {data / 'openpns.db'}"))
+        click.echo(f"customer       {key.customer_id}")
+        click.echo(f"access key     {key.access_key}")
+        if is_new:
+            click.echo(f"access secret  {key.access_secret}")
+            click.echo("               (shown only once; openpns keys rotate creates a new one)")
 
     def started(final: Settings) -> None:
         # in a thread: the server uses the main one
@@ -129,17 +139,18 @@ async def _find_or_create_key(store: Store, secret_box: SecretBox) -> tuple[NewS
 
 
 def _send(settings: Settings, key: NewSecret) -> None:
-    """Send one request as soon as the server answers."""
+    """Send one request as soon as the server answers, and print both."""
     address = "127.0.0.1" if settings.host in ("0.0.0.0", "") else settings.host  # noqa: S104
     headers = signed_headers(
         key.access_key, "listGroup", now_ms(), _BODY.encode(), key.access_secret
     )
     response = _post(address, settings.port, headers)
     curl = format_curl(f"http://{host_in_url(address)}:{settings.port}{PATH}", headers, _BODY)
-    click.echo("\nOne signed listGroup, as a command (its signature is valid for 60 s):\n")
-    click.echo(textwrap.indent(curl, "  "))
-    click.echo(f"\nand its response:\n\n{response}\n")
-    click.echo("Serving until Ctrl-C.")
+    with suppress(OutputFailed):  # the command says so at its end
+        click.echo("\nOne signed listGroup, as a command (its signature is valid for 60 s):\n")
+        click.echo(textwrap.indent(curl, "  "))
+        click.echo(f"\nand its response:\n\n{response}\n")
+        click.echo("Serving until Ctrl-C.")
 
 
 def _post(address: str, port: int, headers: dict[str, str]) -> str:
