@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -200,10 +201,11 @@ def test_failed_write_raises_once_and_later_output_is_dropped(tmp_path: Path) ->
         output.close()
 
 
-def test_write_waits_for_a_reader_that_is_slow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [streams._Output, streams._Messages])
+def test_write_waits_for_a_reader_that_is_slow(kind: type[io.FileIO]) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    output = streams._Output(writer, "w")
+    output = kind(writer, "w")
     pipe_bytes = 0
     with suppress(BlockingIOError):
         while True:

@@ -39,7 +39,16 @@ class OutputFailed(OpenPNSError):
         super().__init__(f"stdout: cannot write it ({why})")
 
 
-class _Output(io.FileIO):
+class _Waiting(io.FileIO):
+    """A descriptor that waits for its reader, also if whoever opened it made it non-blocking."""
+
+    def write(self, data: Any) -> int:
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Waiting):
     """Stdout: the first write that fails raises OutputFailed, later output is dropped."""
 
     is_closed = False
@@ -51,20 +60,18 @@ class _Output(io.FileIO):
         try:
             if self.is_closed:
                 raise OSError(errno.EBADF, "")
-            while (written := super().write(data)) is None:  # it does not block: wait
-                select.select([], [self], [])
+            return super().write(data)
         except OSError as error:
             self.failure = OutputFailed(error)
             raise self.failure from None
-        return written
 
 
-class _Messages(io.FileIO):
+class _Messages(_Waiting):
     """Stderr: a write that fails is dropped."""
 
     def write(self, data: Any) -> int:
         try:
-            return super().write(data) or 0
+            return super().write(data)
         except OSError:
             return len(data)
 

@@ -65,6 +65,7 @@ def test_list_cuts_nothing_without_a_terminal(
         assert f"  {name} " in row
         assert f"  {','.join(PHONES[:count])}  " in row
         assert row.endswith(name[::-1])
+    assert max(map(len, rows[1:3])) < len(rows[4])  # not filled up to the longest one
 
 
 @on_sqlite_only

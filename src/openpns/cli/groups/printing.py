@@ -19,6 +19,7 @@ _HEAD: Final = ("groupId", "name", "count", "phones", "remark")
 _TEXT_CELLS_MIN: Final = 7
 _TEXT_CELLS_MAX: Final = 24
 _PHONES_CELLS_MIN: Final = 19
+_PHONES_CELLS_MAX: Final = 60
 
 
 format_options = add_options(
@@ -88,7 +89,8 @@ def _print_table(pages: Pages, empty: str) -> None:
         # A later page may need wider columns. They never become narrower.
         widths = [max(*both) for both in zip(widths, wanted, strict=True)]
         for group in page:
-            print_row(_cells(group, widths), widths)
+            cells = _whole_cells(group) if line is None else _cells(group, widths)
+            print_row(cells, widths)
     if not widths:
         click.echo(empty, err=True)
 
@@ -96,7 +98,8 @@ def _print_table(pages: Pages, empty: str) -> None:
 def _widths(page: Sequence[Group], line: int | None) -> list[int]:
     """Share a line among the columns: the phones get what the others leave.
 
-    Without a line, which only a terminal has, each column is as wide as its widest text.
+    Without a line, which only a terminal has, nothing is cut: a text may be longer than its column,
+    or one large group would fill the lines of all others with spaces.
     """
     name, remark = (
         max(width(head), *(width(plain(text)) for text in texts))
@@ -107,14 +110,24 @@ def _widths(page: Sequence[Group], line: int | None) -> list[int]:
     )
     group_id = max(width(_HEAD[0]), *(width(plain(group.group_id)) for group in page))
     wanted = max(width(_HEAD[3]), *(width(",".join(group.phones)) for group in page))
-    if line is None:
-        return [group_id, name, width(_HEAD[2]), wanted, remark]
     name, remark = min(_TEXT_CELLS_MAX, name), min(_TEXT_CELLS_MAX, remark)
+    if line is None:
+        return [group_id, name, width(_HEAD[2]), min(_PHONES_CELLS_MAX, wanted), remark]
     room = line - group_id - width(_HEAD[2]) - len(GAP) * (len(_HEAD) - 1)
     while room - name - remark < _PHONES_CELLS_MIN and max(name, remark) > _TEXT_CELLS_MIN:
         name, remark = (name - 1, remark) if name > remark else (name, remark - 1)
     phones = min(wanted, max(width(_HEAD[3]), room - name - remark))
     return [group_id, name, width(_HEAD[2]), phones, remark]
+
+
+def _whole_cells(group: Group) -> tuple[str, ...]:
+    return (
+        plain(group.group_id),
+        plain(group.name),
+        str(len(group.phones)).rjust(width(_HEAD[2])),
+        plain(",".join(group.phones)) or "-",
+        plain(group.remark),
+    )
 
 
 def _cells(group: Group, widths: Sequence[int]) -> tuple[str, ...]:
