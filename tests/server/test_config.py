@@ -104,21 +104,19 @@ def test_load_settings_refuses_unknown_setting_in_file(config: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"port: 1\n", "error at line 1, column 5"),
-        (b"workers = 1\nport = 18x\n", "error at line 2, column 10"),
-        (b"port =", "error at end of document"),
-        (b"port = 1\nport = 2\n", "error at line 2, column"),
-        (b"host = '\xff'\n", "it must be UTF-8"),
-        ("port = 1".encode("utf-16"), "it must be UTF-8"),
+        (b"port: 1\n", "line 1, column 5: not TOML"),
+        (b"workers = 1\nport = 18x\n", "line 2, column 10: not TOML"),
+        (b"port =", "end of document: not TOML"),
+        (b"port = 1\nport = 2\n", "line 2, column"),
+        (b"host = '\xff'\n", "line 1: is not UTF-8"),
+        ("port = 1".encode("utf-16"), "is UTF-16; save it as UTF-8"),
     ],
 )
 def test_load_settings_says_where_a_file_is_not_toml(
     config: Path, content: bytes, why: str
 ) -> None:
     config.write_bytes(content)
-    with pytest.raises(
-        ConfigError, match=r"openpns\.toml: line 1(: is not UTF-8|, column 5: not TOML)"
-    ):
+    with pytest.raises(ConfigError, match=rf"openpns\.toml: {why}"):
         load_settings({"database": URL}, {}, str(config))
 
 

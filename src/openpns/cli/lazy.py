@@ -26,12 +26,14 @@ class Utf8Text(click.types.StringParamType):
 
 
 UTF8_TEXT: Final = Utf8Text()
+FILE_NAME: Final = click.Path(readable=False)
+"""The name of a file, of any bytes. Whoever opens it reports what is wrong with it."""
 
 
 def check_texts(command: click.Command) -> None:
     """Make a command and its subcommands accept only UTF-8 as a text.
 
-    Names of files may have any bytes: their type is `click.Path`.
+    Names of files have another type.
     """
     for parameter in command.params:
         if parameter.type is click.STRING:

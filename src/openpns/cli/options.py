@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from openpns import limits
-from openpns.cli.lazy import UTF8_TEXT
+from openpns.cli.lazy import FILE_NAME, UTF8_TEXT
 from openpns.cli.progress import progress
 from openpns.kit.plain_text import plain
 
@@ -32,7 +32,7 @@ limit_option = click.option(
 )
 phones_file_option = click.option(
     "--phones-file",
-    type=click.Path(),
+    type=FILE_NAME,
     metavar="FILE",
     help="Also read phones from a file; - for stdin.",
 )

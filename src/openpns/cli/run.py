@@ -18,6 +18,7 @@ from openpns.cli.root import cli
 from openpns.cli.signals import as_interrupts
 from openpns.cli.streams import OutputFailed, standard_streams
 from openpns.errors import OpenPNSError
+from openpns.kit import environment
 from openpns.kit.plain_text import plain
 
 DEBUG_VARIABLE: Final = "OPENPNS_DEBUG"
@@ -26,6 +27,7 @@ _PACKAGE: Final = Path(__file__).parents[1]
 
 def run() -> int:
     """Run the command of `sys.argv`; return its exit code."""
+    environment.tidy(os.environ)
     with as_interrupts() as interrupted:
         try:
             with standard_streams():

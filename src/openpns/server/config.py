@@ -1,5 +1,6 @@
 """Load the server's settings: from arguments, environment variables and a TOML file."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ import msgspec
 from openpns.errors import ConfigError
 from openpns.kit.environment import PREFIX, find_unknown
 from openpns.kit.networks import Networks
+from openpns.kit.private_file import check_private
 from openpns.kit.text_file import parse_toml
 from openpns.protocol.fields import describe
 from openpns.server.settings import FIELDS, SECRET_SETTINGS, Settings
@@ -18,7 +20,7 @@ _PASSWORD: Final = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
 """What a database URL with a password contains."""
 
 _OTHER_VARIABLES: Final = (
-    *("CONFIG", "MASTER_KEY", "MASTER_KEY_FILE"),
+    *("CONFIG", "DEBUG", "MASTER_KEY", "MASTER_KEY_FILE"),
     *("BASE_URL", "ACCESS_KEY", "ACCESS_SECRET", "ALGORITHM", "PROFILE"),
 )
 """Variables besides the settings, those of a client included."""
@@ -93,10 +95,12 @@ def _convert(field: msgspec.structs.FieldInfo, value: Any, source: str) -> Any:
 
 def _read_file(file: str) -> dict[str, Any]:
     try:
-        content = Path(file).read_bytes()
+        with Path(file).open("rb") as opened:
+            values, problem = parse_toml(opened.read())
+            if _PASSWORD.search(str(values.get("database"))):
+                check_private(file, opened.fileno(), "a database password")
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
-    values, problem = parse_toml(content)
     if problem:
         raise ConfigError(f"{file}: {problem}")
     names = [field.name for field in FIELDS]
@@ -104,9 +108,3 @@ def _read_file(file: str) -> dict[str, Any]:
         if name not in names:
             raise ConfigError(f"{file}: unknown setting {name!r}; allowed are {', '.join(names)}")
     return values
-
-
-def _place_of(error: tomllib.TOMLDecodeError) -> str:
-    """Return where and why a text is not TOML; no key or value of it, which may be a secret."""
-    found = _PLACE.search(str(error))
-    return "a value is not allowed" if found is None else f"error at {found[1]}"

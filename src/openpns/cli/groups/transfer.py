@@ -20,6 +20,7 @@ from openpns.bulk.files import form_of, open_rows, open_source, open_target, row
 from openpns.bulk.report import Report
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.groups.printing import as_row
+from openpns.cli.lazy import FILE_NAME
 from openpns.cli.options import ServerOptions, client_warnings, server_options
 from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
@@ -134,7 +135,7 @@ class ApiImporter:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(), metavar="FILE")
+@click.argument("file", type=FILE_NAME, metavar="FILE")
 @format_option
 @click.option("--dry-run", is_flag=True, help="Check all rows and print what would be done.")
 @click.option("--keep-going", is_flag=True, help="Skip bad rows and write the others.")
@@ -217,7 +218,7 @@ def import_(
 
 
 @click.command()
-@click.argument("file", type=click.Path(), metavar="[FILE]", default="-")
+@click.argument("file", type=FILE_NAME, metavar="[FILE]", default="-")
 @format_option
 @click.option(
     "--spreadsheet",

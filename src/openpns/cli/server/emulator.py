@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from openpns.bulk.files import open_target
+from openpns.cli.lazy import FILE_NAME
 from openpns.core import logs
 from openpns.errors import ConfigError
 from openpns.kit.plain_text import plain
+from openpns.kit.stop_signals import ignore_stop_signals, stop_signals
 from openpns.testing.emulator import Emulator
 from openpns.testing.state_file import to_text
 
@@ -31,7 +33,7 @@ from openpns.testing.state_file import to_text
 )
 @click.option(
     "--dump",
-    type=click.Path(),
+    type=FILE_NAME,
     metavar="FILE",
     help="Write customers, keys and groups to this JSON file at the end.",
 )
@@ -55,3 +57,4 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
             with open_target(dump) as out:
                 out.write(to_text(pns.dump()))
             click.echo(plain(f"wrote {dump}"))
+    ignore_stop_signals()

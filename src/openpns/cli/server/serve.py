@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from openpns.cli.lazy import FILE_NAME
 from openpns.kit.environment import PREFIX
 from openpns.protocol.fields import describe, meaning
 from openpns.server.config import load_settings
@@ -29,7 +30,7 @@ def _settings_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.option(
     "--config",
-    type=click.Path(),
+    type=FILE_NAME,
     metavar="FILE",
     help="A TOML file of settings.  [OPENPNS_CONFIG]",
 )
