@@ -39,6 +39,15 @@ def test_queue_gives_the_first_item_of_one_owner() -> None:
     assert [queue.take("b"), queue.take(), queue.take()] == ["b1", "a1", "b2"]
 
 
+def test_queue_puts_an_owner_after_all_others_who_wait() -> None:
+    queue: TurnQueue[str] = TurnQueue()
+    for item in ("a1", "a2", "b1", "c1"):
+        queue.add(item[0], item)
+    queue.put_last("a")
+    queue.put_last("z")  # it does not wait
+    assert [queue.take() for _ in range(len(queue))] == ["b1", "c1", "a1", "a2"]
+
+
 def test_queue_removes_an_item_and_keeps_the_turns() -> None:
     queue: TurnQueue[str] = TurnQueue()
     for item in ("a1", "a2", "b1", "c1"):

@@ -58,6 +58,11 @@ class TurnQueue(Generic[ItemT]):
             del self._waiting[name]
         return item
 
+    def put_last(self, owner: str) -> None:
+        """Let all other owners who wait now have their turn before this one."""
+        if owner in self._waiting:
+            self._waiting.move_to_end(owner)
+
     def remove(self, owner: str, item: ItemT) -> None:
         """Remove an item if it waits; the owner's turn stays the same."""
         items = self._waiting.get(owner)

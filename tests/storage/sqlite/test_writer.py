@@ -118,6 +118,28 @@ async def test_writer_commits_a_batch_before_a_write_that_will_take_long(
     assert writes.commits == 1 + 4
 
 
+async def test_customer_who_comes_during_a_long_write_waits_for_no_second_one(
+    store: SQLiteStore,
+) -> None:
+    writes = Writes(store, write_s={"a": 0.030, "b": 0.001})
+    await store.write(add("cus_1"))
+    plain, begun, go_on = writes._steps("a"), threading.Event(), threading.Event()
+
+    def long() -> Transaction[None]:
+        begun.set()
+        go_on.wait(10)
+        return (yield from plain())
+
+    waiting = [asyncio.ensure_future(store.write(long, customer_id="a")) for _ in range(3)]
+    await asyncio.to_thread(begun.wait, 10)
+    waiting.append(asyncio.ensure_future(store.write(writes._steps("b"), customer_id="b")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*waiting)
+    assert "".join(writes.ran) == "abaa"
+
+
 async def test_writer_commits_many_quick_writes_at_once(store: SQLiteStore) -> None:
     writes = Writes(store)
     await store.write(add("cus_1"))

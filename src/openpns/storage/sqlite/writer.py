@@ -193,7 +193,13 @@ class Writer:
             return self._queue.take()
 
     def _note_time(self, customer_id: str, took_s: float) -> None:
+        """Note how long a write took; one that filled a batch gives its next turn to others.
+
+        Those who began to wait during the write would otherwise wait for the next one as well.
+        """
         with self._changed:
+            if took_s > _BATCH_S:
+                self._queue.put_last(customer_id)
             if self._queue.count(customer_id):
                 self._took_s[customer_id] = took_s
             else:
