@@ -14,8 +14,9 @@ ALL_ERRORS = [
 ]
 EXPECTED = {
     ExitCode.FAILED: {
-        "OpenPNSError", "WireError", "MissingHeaders", "ParameterError", "PathNotFound",
-        "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "NonceReused", "UnknownCode",
+        "OpenPNSError", "ClientClosed", "WireError", "MissingHeaders", "ParameterError",
+        "PathNotFound", "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "NonceReused",
+        "UnknownCode",
     },
     ExitCode.USAGE: {"ConfigError"},
     ExitCode.NOT_FOUND: {"GroupNotFound"},
