@@ -255,7 +255,11 @@ class HalfAnswer:
 
 
 class Interrupted(BaseException):
-    """Such as KeyboardInterrupt, or the end of a task's time."""
+    """Such as KeyboardInterrupt."""
+
+
+class SoftTimeLimitExceeded(Exception):
+    """Such as that of Celery, which a signal handler raises when a task takes too long."""
 
 
 @pytest.fixture
@@ -276,12 +280,18 @@ def handle() -> Iterator[Callable[[Callable[[], None]], Callable[[], None]]]:
 Handle = Callable[[Callable[[], None]], Callable[[], None]]
 
 
-def test_interrupted_request_leaves_no_half_response(handle: Handle) -> None:
-    def raise_interrupted() -> None:
-        raise Interrupted
+INTERRUPTIONS = [Interrupted, SoftTimeLimitExceeded]
 
-    with hostile(HalfAnswer(handle(raise_interrupted))) as server, make_sync(server) as client:
-        with pytest.raises(Interrupted):
+
+@pytest.mark.parametrize("kind", INTERRUPTIONS)
+def test_interrupted_request_leaves_no_half_response(
+    handle: Handle, kind: type[BaseException]
+) -> None:
+    def interrupt() -> None:
+        raise kind
+
+    with hostile(HalfAnswer(handle(interrupt))) as server, make_sync(server) as client:
+        with pytest.raises(kind):
             client.groups.list()
         assert client.groups.list().total == 7
         assert client.groups.list().total == 7
@@ -316,6 +326,34 @@ async def test_cancelled_request_leaves_no_half_response() -> None:
             coroutine: Coroutine[Any, Any, Any] = client.groups.list()
             tasks.append(asyncio.create_task(coroutine))
             with pytest.raises(asyncio.CancelledError):
+                await tasks[0]
+            assert (await client.groups.list()).total == 7
+            assert (await client.groups.list()).total == 7
+    assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize("kind", INTERRUPTIONS)
+async def test_exception_in_an_async_wait_leaves_no_half_response(
+    kind: type[BaseException],
+) -> None:
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[Any]] = []
+
+    def interrupt() -> None:
+        waited_for = tasks[0]._fut_waiter  # type: ignore[attr-defined]
+        if waited_for is None:  # the task is about to run
+            loop.call_soon(interrupt)
+        else:
+            waited_for.set_exception(kind())
+
+    def interrupt_soon() -> None:
+        loop.call_soon_threadsafe(interrupt)
+
+    with hostile(HalfAnswer(interrupt_soon)) as server:
+        async with make_async(server) as client:
+            coroutine: Coroutine[Any, Any, Any] = client.groups.list()
+            tasks.append(asyncio.create_task(coroutine))
+            with pytest.raises(kind):
                 await tasks[0]
             assert (await client.groups.list()).total == 7
             assert (await client.groups.list()).total == 7

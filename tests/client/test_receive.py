@@ -170,6 +170,7 @@ def test_silence_longer_than_the_timeout_is_too_late(send: Callable[..., Any]) -
         head("Transfer-Encoding: chunked") + b"zz\r\n",
         head("X: " + "y" * 200_000),
         b"HTTP/1.1 0 \x1b[2J\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: //\xe2@\r\nContent-Length: 0\r\n\r\n",
         b"SSH-2.0-server\r\n",
         b"\x00" * 1000,
         b"",

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from traceback import walk_tb
 from typing import Any, Final
 
 import httpx2
@@ -38,6 +39,12 @@ _TIMEOUT_S_MIN: Final = 0.001
 _WHY_CHARS_MAX: Final = 300
 _MANY_DIGITS: Final = re.compile(r"[0-9]{5,}")
 """Such as a phone: httpx2's errors quote what they cannot read."""
+
+_ENVIRONMENT: Final = (OSError, UnicodeError, RuntimeError)
+"""What the system, a host name that cannot be encoded, a test runner that forbids sockets, and a
+client of httpx2 that another thread closes raise."""
+_LIBRARIES: Final = frozenset({"httpx2", "httpcore2", "h11", "anyio", "idna"})
+"""They raise other errors as well, such as for a redirect to what cannot be read as a URL."""
 
 
 class AttemptError(Exception):
@@ -124,16 +131,26 @@ def describe(error: Exception) -> str:
 
 
 def _explain(error: Exception, trace: "_Trace", *, is_own: bool) -> None:
-    """Raise an AttemptError for an error that is not of httpx2.
+    """Raise an AttemptError for an error of the environment or of a library, but not httpx2's own.
 
-    Such as that of a test runner that forbids sockets, or of a host name that cannot be encoded.
-    An error of the user's own transport is the user's.
+    Other errors are not of the attempt: a signal handler raises them, such as Celery's
+    SoftTimeLimitExceeded. An error of the user's own transport is the user's.
     """
-    if not is_own or isinstance(error, httpx2.HTTPError | AttemptError):
+    if not is_own or isinstance(error, httpx2.HTTPError | AttemptError) or not _is_failure(error):
         return
     if trace.is_sent:
         raise AttemptError(ConnectionLost, f"the connection was lost ({describe(error)})") from None
     raise AttemptError(ConnectFailed, f"no connection can be made ({describe(error)})") from None
+
+
+def _is_failure(error: Exception) -> bool:
+    """Return whether an error says that the attempt failed, rather than that it is interrupted."""
+    if isinstance(error, ExceptionGroup):  # of the addresses of a server
+        return all(map(_is_failure, error.exceptions))
+    if isinstance(error, _ENVIRONMENT):
+        return True
+    names = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return bool(names) and names[-1].partition(".")[0] in _LIBRARIES
 
 
 def _request(
