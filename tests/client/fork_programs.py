@@ -1,5 +1,11 @@
 """Programs that use a client before and after a fork; the argument is the server's URL."""
 
+
+def in_c(program: str) -> str:
+    """Return a program that forks without Python's hooks, as uWSGI does."""
+    return f"import ctypes\n{program}".replace("os.fork()", "ctypes.PyDLL(None).fork()")
+
+
 SYNC = """
 import os, sys, openpns
 client = openpns.Client(sys.argv[1], "key", "secret")
@@ -58,6 +64,24 @@ GIVEN_TRANSPORT = SYNC.replace("import ", "import httpx2, ", 1).replace(
     '"secret")', '"secret", transport=httpx2.HTTPTransport())'
 )
 
+CLOSED_DESCRIPTORS = """
+import os, sys, openpns
+client = openpns.Client(sys.argv[1], "key", "secret")
+client.groups.list()
+os.closerange(3, 64)  # as a daemon does
+files = [open(os.devnull, "w") for _ in range(8)]  # they get the numbers
+other = openpns.Client(sys.argv[1], "key", "secret")
+other.groups.list()
+child = os.fork()
+if child == 0:
+    for file in files:
+        print("written", file=file, flush=True)
+    other.groups.list()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+
 BUSY_THREADS = """
 import os, signal, sys, threading, openpns
 client = openpns.Client(sys.argv[1], "key", "secret")
@@ -112,3 +136,5 @@ thread.join()
 client.close()
 sys.exit(status != 0)
 """
+
+HELD_LOCK_IN_C = in_c(HELD_LOCK)

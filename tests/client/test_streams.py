@@ -16,6 +16,8 @@ PROGRAMS = {
     "sync": fork_programs.SYNC,
     "async": fork_programs.ASYNC,
     "between loops": fork_programs.BETWEEN_LOOPS,
+    "sync, forked in C": fork_programs.in_c(fork_programs.SYNC),
+    "between loops, forked in C": fork_programs.in_c(fork_programs.BETWEEN_LOOPS),
     "given transport": fork_programs.GIVEN_TRANSPORT,
 }
 
@@ -40,7 +42,7 @@ def test_forked_child_opens_a_connection_of_its_own(program: str) -> None:
     assert requests_of_connections(server) == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["sync", "async", "between loops"])
+@pytest.mark.parametrize("name", ["sync", "async", "between loops", "sync, forked in C"])
 def test_forked_child_leaves_the_tls_session_of_its_parent(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +55,13 @@ def test_forked_child_leaves_the_tls_session_of_its_parent(
     assert requests_of_connections(server) == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["HELD_LOCK", "BUSY_THREADS"])
+def test_forked_child_leaves_files_alone_that_have_the_numbers_of_connections() -> None:
+    with hostile(PAGE) as server:
+        run(fork_programs.CLOSED_DESCRIPTORS, server.url)
+    assert requests_of_connections(server) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["HELD_LOCK", "HELD_LOCK_IN_C", "BUSY_THREADS"])
 def test_forked_child_waits_for_no_lock_of_its_parent(name: str) -> None:
     with hostile(PAGE) as server:
         run(getattr(fork_programs, name), server.url)

@@ -90,3 +90,61 @@ def test_connections_end_although_a_child_lives() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["dropped", "stopped"]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FOREIGN_FILES = """
+import os
+from openpns.testing import Emulator
+pns = Emulator()
+pns.start()
+os.closerange(3, 64)  # as a daemon does
+reading, writing = os.pipe()
+numbers = [os.dup(writing) for _ in range(32)]  # they get the numbers
+child = os.fork()
+if child == 0:
+    for number in numbers:
+        os.write(number, b"a")
+    os._exit(0)
+os.waitpid(child, 0)
+print(len(os.read(reading, 64)), flush=True)
+os._exit(0)  # the emulator cannot be stopped
+"""
+
+
+def test_forked_child_leaves_files_alone_that_have_the_numbers_of_sockets() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FOREIGN_FILES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["32"]
+
+
+FORK_AT_START = """
+import os, sys, threading
+from openpns.testing import Emulator
+
+class Forking(Emulator):
+    def _new_loop(self):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        return super()._new_loop()
+
+with Forking() as pns:
+    print(len(pns.groups()))
+"""
+
+
+def test_program_may_fork_while_an_emulator_starts() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK_AT_START]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_child_of_a_fork_in_c_gives_up_the_sockets_at_its_first_use() -> None:
+    program = LIVING_CHILD.replace("import os", "import ctypes, os", 1)
+    program = program.replace("os.fork()", "ctypes.PyDLL(None).fork()")
+    program = program.replace("os.close(go)\n", "pns.stop()\n            os.close(go)\n", 1)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["dropped", "stopped"]
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,7 +15,7 @@ import httpx2
 
 from openpns.client.route import http_options
 from openpns.errors import ClientClosed, ConfigError
-from openpns.kit.forks import renew_after_fork
+from openpns.kit.forks import renew_after_fork, renew_if_forked
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -47,6 +47,7 @@ class Connections:
         Raises:
             ClientClosed: It was closed.
         """
+        renew_if_forked()
         if self._is_closed:
             raise ClientClosed
         http = self._http
@@ -60,6 +61,7 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections of this process."""
+        renew_if_forked()
         self._is_closed = True
         if self._http is not None:
             self._http.close()
@@ -116,6 +118,7 @@ class AsyncConnections:
             ConfigError: There is no event loop of asyncio, or the user's transport belongs to
                 another one.
         """
+        renew_if_forked()
         if self._is_closed:
             raise ClientClosed
         loop = _running_loop()
@@ -135,6 +138,7 @@ class AsyncConnections:
 
     async def close(self) -> None:
         """Close the connections of the running event loop, and let other loops close theirs."""
+        renew_if_forked()
         self._is_closed = True
         own = self._of_loops.pop(_running_loop(), None)
         # asyncio ends a generator that is not used any longer, in its loop.

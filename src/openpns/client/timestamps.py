@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from openpns.clock import Clock
-from openpns.kit.forks import renew_after_fork
+from openpns.kit.forks import renew_after_fork, renew_if_forked
 
 _SKEW_MS_MIN: Final = 1000
 """A smaller difference is not taken for a wrong clock."""
@@ -45,6 +45,7 @@ class Timestamps:
 
     def next(self) -> int:
         """Return a value that was not returned before."""
+        renew_if_forked()
         with self._lock:
             while True:
                 last_ms = self._last_ms

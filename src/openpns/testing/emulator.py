@@ -17,7 +17,7 @@ from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import ConfigError, OpenPNSError, WireError
 from openpns.ids import IdSource, Snowflake
-from openpns.kit.forks import give_up, renew_after_fork
+from openpns.kit.forks import Descriptor, renew_after_fork, renew_if_forked
 from openpns.kit.plain_text import brief
 from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
@@ -41,6 +41,24 @@ ResultT = TypeVar("ResultT")
 
 class _Code(msgspec.Struct):
     code: int
+
+
+class _Selector(selectors.DefaultSelector):
+    """What an event loop waits with; it knows of which files its descriptors are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.descriptors: dict[int, Descriptor] = {}
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = super().register(fileobj, events, data)
+        self.descriptors[key.fd] = Descriptor(key.fd)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        key = super().unregister(fileobj)
+        self.descriptors.pop(key.fd, None)
+        return key
 
 
 class Emulator:
@@ -109,6 +127,7 @@ class Emulator:
         self._requests: list[ReceivedRequest] = []
         self._resets = 0
         self._thread: threading.Thread | None = None
+        self._selector: _Selector | None = None
         self._process = os.getpid()
         renew_after_fork(self)
 
@@ -134,6 +153,7 @@ class Emulator:
             ConfigError: It cannot listen there, or an argument is not allowed.
             RuntimeError: It is already running.
         """
+        renew_if_forked()
         if self._thread is not None:
             raise RuntimeError("the emulator is already running")
         self._process = os.getpid()
@@ -151,6 +171,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop listening, drop every connection and all data; do nothing if it is not running."""
+        renew_if_forked()
         if self._thread is None or self._process != os.getpid():
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -231,6 +252,7 @@ class Emulator:
 
     def _run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run a coroutine on the emulator's event loop, and wait for it."""
+        renew_if_forked()
         if self._thread is None:
             work.close()
             raise RuntimeError("the emulator is not running; use it in a with block")
@@ -252,7 +274,7 @@ class Emulator:
             started.set_exception(_why_not_started(error))
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
-        self._selector = selectors.DefaultSelector()
+        self._selector = _Selector()
         return asyncio.SelectorEventLoop(self._selector)
 
     def after_fork(self) -> None:
@@ -260,9 +282,9 @@ class Emulator:
 
         Otherwise no connection that the emulator drops would end while the child lives.
         """
-        if self._thread is not None:
-            for key in list((self._selector.get_map() or {}).values()):
-                give_up(key.fd)
+        if self._selector is not None:
+            for descriptor in list(self._selector.descriptors.values()):
+                descriptor.give_up()
 
     async def _live(self, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
