@@ -16,7 +16,7 @@ from tests.client.hostile_server import HostileServer, head, hostile, response
 
 import openpns
 from openpns import AsyncClient, Client, errors
-from openpns.client import exchange
+from openpns.client import connections, exchange, route
 
 PAGE = response(b'{"code":0,"data":{"groups":[],"total":0}}')
 OTHER_PAGE = response(b'{"code":0,"data":{"groups":[],"total":7}}')
@@ -312,6 +312,26 @@ def test_signal_handler_may_use_the_client(handle: Handle) -> None:
         send_signal = handle(lambda: found.append(client.groups.list().total))
         found.append(client.groups.list().total)
     assert found == [7, 0]
+
+
+def test_signal_handler_may_use_the_client_while_a_forked_child_reopens_it(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_sync(server) as client:
+        handlers = [client.groups.list]
+
+        def interrupted(url: httpx2.URL | None) -> dict[str, Any]:
+            while handlers:  # in the same thread, as a signal handler
+                handlers.pop()()
+            return route.http_options(url)
+
+        monkeypatch.setattr(connections, "http_options", interrupted)
+        client._connections.after_fork()
+        thread = threading.Thread(target=client.groups.list, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert server.connections == [2]
 
 
 async def test_cancelled_request_leaves_no_half_response() -> None:

@@ -36,7 +36,7 @@ class Connections:
         self.is_own = transport is None
         self._url = url
         self._is_closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         options = http_options(url if self.is_own else None)
         self._http: httpx2.Client | None = httpx2.Client(transport=transport, **options)
         renew_after_fork(self)
@@ -55,7 +55,7 @@ class Connections:
 
     def after_fork(self) -> None:
         """Forget the parent's connections and locks; see `kit.forks`."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self.is_own:
             self._http = None
 
@@ -69,7 +69,10 @@ class Connections:
     def _reopen(self) -> httpx2.Client:
         with self._lock:
             if self._http is None:
-                self._http = httpx2.Client(**http_options(self._url))
+                http = httpx2.Client(**http_options(self._url))
+                # A signal handler that interrupts this thread has the lock, too.
+                if self._http is None:
+                    self._http = http
             return self._http
 
 
