@@ -247,6 +247,8 @@ def test_wrong_key_or_secret_is_an_error(name: str, value: str, problem: str) ->
         ({"access_secret": SECRET.encode()}, "access_secret: allowed is a text, not bytes"),
         ({"base_url": b"https://a"}, "base_url: allowed is an http or https URL such as"),
         ({"base_url": 7}, "base_url: allowed is an http or https URL such as"),
+        ({"base_url": []}, "base_url: allowed is an http or https URL such as"),
+        ({"base_url": {}}, "base_url: allowed is an http or https URL such as"),
     ],
 )
 def test_wrong_setting_is_an_error(settings: dict[str, object], text: str) -> None:

@@ -78,7 +78,13 @@ def test_encode_body_sends_what_only_the_server_can_judge() -> None:
     assert json.loads(encode_body(RawRequest("new", body))) == body
 
 
-@pytest.mark.parametrize("action", ["", "list group", "a\r\nb", "组", "a\x00", "\ud800"])
-def test_request_refuses_action_that_cannot_be_sent(action: str) -> None:
+@pytest.mark.parametrize("action", ["", "list group", "a\r\nb", "组", "a\x00", "\ud800", 1, b"a"])
+def test_request_refuses_action_that_cannot_be_sent(action: Any) -> None:
     with pytest.raises(ValueError, match="one word of printable ASCII"):
         RawRequest(action)
+
+
+@pytest.mark.parametrize("body", [5, 0, "", "x", [], [("limit", 1)]])
+def test_raw_request_refuses_body_that_is_no_mapping(body: Any) -> None:
+    with pytest.raises(ParameterError, match=f"body must be a mapping, not {type(body).__name__}"):
+        RawRequest("new", body)

@@ -166,7 +166,7 @@ def api_url(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         has_address = bool(parts.hostname) and parts.port != 0
-    except (ValueError, AttributeError):  # or it is not a text
+    except (ValueError, AttributeError, TypeError):  # or it is not a text
         parts, has_address = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not has_address or base_url != base_url.strip():
         raise ConfigError(

@@ -40,7 +40,7 @@ class Request(Generic[ResultT]):
         has_client_token: bool = False,
         is_extension: bool = False,
     ) -> None:
-        if not (action and action.isascii() and action.isprintable() and " " not in action):
+        if not (isinstance(action, str) and _is_word(action)):
             raise ValueError("action: must be one word of printable ASCII characters")
         self.action = action
         self.body = body
@@ -54,14 +54,25 @@ class Request(Generic[ResultT]):
 
 
 class RawRequest(Request[dict[str, Any]]):
-    """A request of any action; its result is the whole envelope as a dict."""
+    """A request of any action; its result is the whole envelope as a dict.
+
+    Raises:
+        ValueError: The action cannot be sent in a header.
+        ParameterError: The body is not a mapping.
+    """
 
     __slots__ = ()
 
     def __init__(
         self, action: str, body: Mapping[str, Any] | None = None, *, is_read: bool = False
     ) -> None:
+        if not (body is None or isinstance(body, Mapping)):
+            raise ParameterError(f"body must be a mapping, not {type(body).__name__}")
         super().__init__(action, dict(body or {}), lambda envelope: envelope, is_read=is_read)
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def encode_body(request: Request[Any]) -> bytes:
