@@ -1,4 +1,6 @@
 import asyncio
+import socket
+import struct
 
 import pytest
 from tests.transport.conftest import Serve, get, is_closed, post, read_all, read_one, statuses
@@ -56,3 +58,23 @@ def test_drop_requests_leaves_other_connections_open(serve: Serve) -> None:
     assert read_all(busy) == b""
     idle.sendall(get("/b"))
     assert read_one(idle)[0] == 200
+
+
+@pytest.mark.parametrize("is_aborted", [False, True])
+def test_client_that_goes_away_in_a_body_is_not_logged(
+    serve: Serve, caplog: pytest.LogCaptureFixture, *, is_aborted: bool
+) -> None:
+    served = serve()
+    for _ in range(20):
+        client = served.connect()
+        client.sendall(post(b"abc", length=50))
+        if is_aborted:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            client.shutdown(socket.SHUT_WR)
+        client.close()
+    with served.connect() as last:
+        last.sendall(get("/a"))
+        read_one(last)
+    served.wait_until(lambda: served.listener.connections == 0)
+    assert caplog.records == []

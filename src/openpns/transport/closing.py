@@ -158,8 +158,12 @@ class Closing(asyncio.Protocol):
         if not self._is_discarding:
             self.transport.close()
             return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        try:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        except OSError:  # the client has gone, and nothing of it remains to be read
+            self.abort()
+            return
         self._read_on()
 
     def _discard(self, count: int) -> None:
