@@ -1,17 +1,20 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from tests.helpers import MASTER_KEY, on_sqlite_only
 from tests.processes import OPENPNS
 
 from openpns.cli import streams
+from openpns.cli.output import print_table
 
 # Runs a command whose stdout, or stderr, is closed or has no reader.
 CLOSED = "import os, sys; os.close(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
@@ -216,3 +219,82 @@ def test_write_waits_for_a_reader_that_is_slow(kind: type[io.FileIO]) -> None:
     output.close()
     read, _ = reading.communicate()
     assert len(read) == pipe_bytes + 4
+
+
+UNREAD = """
+import os, signal, sys, threading
+from openpns.cli.streams import standard_streams
+from openpns.kit.interrupts import as_interrupts, run_loop
+async def write():
+    print("x" * 100_000, flush=True)
+with as_interrupts() as exit_code:
+    try:
+        with standard_streams():
+            threading.Timer(0.5, os.kill, (os.getpid(), int(sys.argv[1]))).start()
+            run_loop(write()) if sys.argv[2] == "loop" else print("x" * 100_000, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(exit_code())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", ["loop", "no loop"])
+def test_signal_ends_a_command_whose_output_nobody_reads(
+    number: signal.Signals, place: str
+) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", UNREAD, str(int(number)), place]
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=writer, check=False, timeout=60)
+    finally:
+        os.close(writer)
+        os.close(reader)
+    assert done.returncode == 128 + number
+
+
+def test_result_of_a_change_is_not_lost_by_an_interrupt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, _: str) -> int:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdout", Interrupted())
+    with pytest.raises(KeyboardInterrupt), streams.change_result():
+        click.echo("group-1")
+    assert capsys.readouterr().err == (
+        "openpns: interrupted; the change was made, with this result:\ngroup-1\n"
+    )
+
+
+def test_command_goes_on_after_a_result_that_cannot_be_written() -> None:
+    code = """
+import click
+from openpns.cli.streams import change_result, standard_streams
+with standard_streams():
+    for result in ("first", "second"):
+        with change_result():
+            click.echo(result)
+    click.echo("the rest", err=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED, "1", sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.startswith(
+        "openpns: stdout: cannot write it (it is closed); the change was made, with this result:\n"
+        "first\nsecond\nthe rest\n"
+    )
+    assert "OutputFailed" in done.stderr  # at the end
+
+
+def test_result_of_a_change_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stdout", screen := io.StringIO())
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    with streams.change_result():
+        print_table(("name", "label"), [("a" * 15, "b" * 15)], empty="none")
+    assert max(map(len, screen.getvalue().splitlines())) <= 22

@@ -1,6 +1,5 @@
 """Options that several commands share: server, access key, database."""
 
-import asyncio
 import functools
 import os
 import warnings
@@ -16,6 +15,7 @@ import msgspec
 from openpns import limits
 from openpns.cli.lazy import FILE_NAME, UTF8_TEXT
 from openpns.cli.progress import progress
+from openpns.kit.interrupts import run_loop
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def with_store(
             await store.close()
 
     with connect.explained_refusals(), progress(label) if label else nullcontext():
-        return asyncio.run(run())
+        return run_loop(run())
 
 
 def master_key_variable() -> str | None:

@@ -15,10 +15,10 @@ import click
 from openpns import __version__
 from openpns.cli.exit_codes import ExitCode
 from openpns.cli.root import cli
-from openpns.cli.signals import as_interrupts
 from openpns.cli.streams import OutputFailed, standard_streams
 from openpns.errors import OpenPNSError
 from openpns.kit import environment
+from openpns.kit.interrupts import as_interrupts
 from openpns.kit.plain_text import plain
 
 DEBUG_VARIABLE: Final = "OPENPNS_DEBUG"

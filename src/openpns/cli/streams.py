@@ -12,14 +12,17 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TextIO
 
 import click
 
 from openpns.cli.exit_codes import ExitCode
 from openpns.errors import OpenPNSError
+from openpns.kit.interrupts import is_interrupted
 
 _ESCAPED: Final = "openpns-escaped"
+_LOOK_EACH_S: Final = 0.1
+"""How often a write that waits for its reader looks for an interrupt."""
 
 
 class OutputFailed(OpenPNSError):
@@ -40,12 +43,21 @@ class OutputFailed(OpenPNSError):
 
 
 class _Waiting(io.FileIO):
-    """A descriptor that waits for its reader, also if whoever opened it made it non-blocking."""
+    """A descriptor that waits for its reader, also if whoever opened it made it non-blocking.
+
+    After an interrupt it does not wait: what the reader does not take is dropped.
+    """
 
     def write(self, data: Any) -> int:
-        while (written := super().write(data)) is None:
-            select.select([], [self], [])
-        return written
+        while True:
+            # A signal that only cancels a task does not end a wait; it is seen between two.
+            if select.select([], [self], [], 0 if is_interrupted() else _LOOK_EACH_S)[1]:
+                # So few bytes fit into a pipe that can be written.
+                written = super().write(data[: select.PIPE_BUF])
+                if written is not None:
+                    return written
+            elif is_interrupted():
+                return len(data)
 
 
 class _Output(_Waiting):
@@ -110,21 +122,38 @@ def standard_streams() -> Iterator[None]:
 
 @contextmanager
 def change_result() -> Iterator[None]:
-    """Print the result of a change that is made: on stderr, if stdout cannot be written.
+    """Print the result of a change that is made: on stderr, if stdout cannot be written in time.
 
-    Raises:
-        OutputFailed: Stdout cannot be written. The result is not lost.
+    If stdout cannot be written, the command goes on, and says the rest; `standard_streams` makes it
+    fail at its end.
     """
-    text = io.StringIO()
+    text = _Held(sys.stdout)
     with redirect_stdout(text):
         yield
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Output) and raw.failure is not None:  # an earlier result said why
+        click.echo(text.getvalue(), nl=False, err=True)
+        return
     try:
         click.echo(text.getvalue(), nl=False)
-    except OutputFailed as error:
-        click.echo(f"openpns: {error}; the change was made, with this result:", err=True)
+    except (OutputFailed, KeyboardInterrupt) as error:
+        why = error if isinstance(error, OutputFailed) else "interrupted"
+        click.echo(f"openpns: {why}; the change was made, with this result:", err=True)
         click.echo(text.getvalue(), nl=False, err=True)
+        if not isinstance(error, OutputFailed):
+            raise
         error.is_shown = True
-        raise
+
+
+class _Held(io.StringIO):
+    """A text for a stream: it is formatted for a terminal, if the stream is one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def _open_closed() -> bool:

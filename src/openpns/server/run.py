@@ -1,6 +1,5 @@
 """`openpns serve`: check the configuration, then supervise the workers until a signal."""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -15,6 +14,7 @@ from openpns.clock import now_ms
 from openpns.core import logs
 from openpns.errors import ConfigError
 from openpns.kit.environment import PREFIX
+from openpns.kit.interrupts import run_loop
 from openpns.kit.stop_signals import ignore_stop_signals
 from openpns.protocol.headers import host_in_url
 from openpns.server import tls
@@ -55,7 +55,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         logs.logger().warning("the clock is wrong: requests with the right time are refused")
     master_key = take_variable(os.environ)
     os.environ.pop(_DATABASE_VARIABLE, None)  # it may contain a password
-    for note in asyncio.run(check(settings, master_key, by_writing=False)):
+    for note in run_loop(check(settings, master_key, by_writing=False)):
         logs.logger().warning("schema differs", what=note)
     tls.warn_of_expiry(settings)
     if settings.port and (settings.host, settings.port) == (
@@ -111,7 +111,7 @@ def _serve_until_stopped(
             log.info("stopped")
 
     try:
-        return asyncio.run(serve())
+        return run_loop(serve())
     except Exception as error:  # noqa: BLE001 - the event loop itself has failed
         logs.logger().error("stopped: unexpected error", **logs.describe_error(error))
         return False

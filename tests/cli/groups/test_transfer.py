@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.conftest import Done, Run, SharedServer
 from tests.cli.proxy import Proxy
 from tests.helpers import on_sqlite_only
+from tests.processes import OPENPNS
 
 from openpns.bulk import api_import
 from openpns.client.config import ClientConfig
@@ -380,3 +382,13 @@ def test_full_disk_stops_the_import_and_loses_no_row(
     assert "cannot write it (No space left on device)" in done.err
     importing.load(rows("abcdef"), "--resume")
     assert importing.names() == [*"abcdef"]
+
+
+def test_unknown_rows_are_said_if_stdout_is_full(importing: Import, proxy: Proxy) -> None:
+    importing.file.write_text(rows("ab"))
+    proxy.lose_answer = named("b")
+    command = [*OPENPNS, "groups", "import", str(importing.file)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 6
+    assert "line 3: unknown: sent, no response\n" in done.stderr

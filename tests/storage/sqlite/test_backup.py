@@ -180,3 +180,14 @@ def test_put_in_place_needs_no_old_database(tmp_path: Path) -> None:
     draft.touch()
     assert not backup.put_in_place(draft, tmp_path / "a.db", tmp_path / "aside")
     assert (tmp_path / "a.db").exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_interrupt_ends_a_check_of_every_page(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "_go_on", interrupt)
+    monkeypatch.setattr(backup, "_STEPS_EACH", 100)
+    with pytest.raises(KeyboardInterrupt):
+        backup.check_integrity(path)

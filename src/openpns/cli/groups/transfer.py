@@ -4,7 +4,6 @@ Only --customer selects the database: an OPENPNS_DATABASE that is set for other 
 change where groups are written.
 """
 
-import asyncio
 import io
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from openpns.cli.options import ServerOptions, client_warnings, server_options
 from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.groups.rows import RawRow
+from openpns.kit.interrupts import run_loop
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
@@ -108,12 +108,10 @@ class ApiImporter:
 
         try:
             with file.read("importing") as rows, client_warnings():
-                asyncio.run(send(rows))
+                run_loop(send(rows))
         finally:
             is_left = run.close()
             journal = run.journal
-            with change_result():
-                click.echo(run.tally.text("imported", "changed"))
             if journal.done:
                 click.echo(f"{len(journal.done)} rows were done before", err=True)
             for line in sorted(run.unknown):
@@ -128,6 +126,8 @@ class ApiImporter:
                     ),
                     err=True,
                 )
+            with change_result():
+                click.echo(run.tally.text("imported", "changed"))
         if run.error:
             raise run.error
         if run.failed or run.unknown:

@@ -19,7 +19,7 @@ from openpns.kit.plain_text import plain
 
 @contextmanager
 def undone_if_not_shown(undo: Callable[[], object], *, done: str, left: str) -> Iterator[None]:
-    """Print a new secret; if stdout cannot be written, undo the change: the secret is lost.
+    """Print a new secret; if that fails or is interrupted, undo the change: the secret is lost.
 
     It is not printed on stderr, which is often a log.
 
@@ -29,13 +29,16 @@ def undone_if_not_shown(undo: Callable[[], object], *, done: str, left: str) -> 
     """
     try:
         yield
-    except OutputFailed as error:
+    except (OutputFailed, KeyboardInterrupt) as error:
         try:
             undo()
         except OpenPNSError as failure:
             done = f"{left}: its new secret is lost, and undoing that failed ({failure})"
-        click.echo(plain(f"openpns: {error}; {done}"), err=True)
-        error.is_shown = True
+        why = "interrupted"
+        if isinstance(error, OutputFailed):
+            why = str(error)
+            error.is_shown = True
+        click.echo(plain(f"openpns: {why}; {done}"), err=True)
         raise
 
 

@@ -1,6 +1,5 @@
 """`openpns migrate`."""
 
-import asyncio
 from collections.abc import Sequence
 
 import click
@@ -10,6 +9,7 @@ from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core import worker_ids
 from openpns.errors import ConfigError
+from openpns.kit.interrupts import run_loop
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
 from openpns.storage.store import Store
@@ -56,7 +56,7 @@ def migrate(
         with change_result():
             click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
         if serving_role is not None:
-            asyncio.run(connect.grant_serving_role(database, serving_role))
+            run_loop(connect.grant_serving_role(database, serving_role))
             with change_result():
                 click.echo(f"granted to {serving_role}: what a server needs")
 

@@ -19,7 +19,7 @@ from openpns.storage.sqlite.connections import open_file
 from openpns.storage.sqlite.errors import FAILURES, describe
 
 _STEPS_EACH: Final = 100_000
-"""Steps of SQLite's virtual machine, some ms, after which a copy looks for a signal."""
+"""Steps of SQLite's virtual machine, some ms, after which a long statement looks for a signal."""
 
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _ALLOWED: Final = "allowed is a file in a folder that exists and can be written"
@@ -76,6 +76,7 @@ def check_integrity(file: Path) -> list[str]:
     """Let SQLite read every page of a database; return what it found wrong."""
     try:
         with closing(open_file(str(file))) as connection:
+            connection.set_progress_handler(_go_on, _STEPS_EACH)
             rows = connection.execute("PRAGMA integrity_check(20)")
             found = [line for row in rows for line in str(row[0]).splitlines()]
             found += [
