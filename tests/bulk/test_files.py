@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openpns.bulk.files import open_rows, open_source, open_target, row_writer
+from openpns.bulk import files
+from openpns.bulk.files import open_rows, open_source, open_target, read_json, row_writer
 from openpns.errors import ConfigError
 from openpns.groups.rows import COLUMNS
 from openpns.kit.plain_text import plain
@@ -164,3 +165,57 @@ def test_row_writer_writes_plain_text_to_a_terminal() -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def _read_json(content: bytes) -> list[tuple[int, str]]:
+    """The line of each row, and its phones or its error."""
+    rows = read_json(io.BytesIO(content), "in.json")
+    return [(line, row.get("error") or row["phones"]) for line, row in rows]
+
+
+@pytest.mark.parametrize("before", [b"", b"\n", b"\xef\xbb\xbf \r\n\n", b" " * 10_000])
+def test_read_json_knows_an_array_and_objects_of_several_lines(before: bytes) -> None:
+    at = before.count(b"\n") + 1
+    assert _read_json(before + b'[{"phones": "1"}, {"phones": "2"}]') == [(at, "1"), (at, "2")]
+    assert _read_json(before + b'{\n"phones": "1"\n}\n{"phones": "2"}') == [
+        (at, "1"),
+        (at + 3, "2"),
+    ]
+    assert _read_json(before + b'{"phones": "1"}\n{"phones": "2"}') == [(at, "1"), (at + 1, "2")]
+
+
+@pytest.mark.parametrize("form", [b'%s\n{"phones": "3"}', b'[%s,\n{"phones": "3"}]'])
+def test_read_json_refuses_a_name_that_is_there_twice(form: bytes) -> None:
+    twice = b'{"phones": "1", "phones": "2"}'
+    assert _read_json(form % twice) == [(1, "has a name twice"), (2, "3")]
+
+
+def test_read_json_reads_no_more_than_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_VALUE_CHARS_MAX", 20)
+    long = b'{"phones": "%s"}' % (b"1" * 1000)
+    short = b'{"phones": "2"}'
+    assert _read_json(b"\n".join([short, long, short, long])) == [
+        (1, "2"), (2, "is longer than 20 bytes"), (3, "2"), (4, "is longer than 20 bytes")
+    ]  # fmt: skip
+
+
+class Watched(io.BytesIO):
+    """A file that knows the most bytes that were read at once."""
+
+    bytes_max = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._watch(super().read(size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._watch(super().readline(size))
+
+    def _watch(self, content: bytes) -> bytes:
+        self.bytes_max = max(self.bytes_max, len(content))
+        return content
+
+
+def test_read_json_reads_no_whole_file_of_one_line() -> None:
+    file = Watched(b"[" + b",".join([b'{"phones": "1"}'] * 100_000) + b"]")
+    assert sum(1 for _ in read_json(file, "in.json")) == 100_000
+    assert file.bytes_max < 200_000

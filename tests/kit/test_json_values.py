@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openpns.kit import json_values
-from openpns.kit.json_values import JsonValuesError, read_json_values
+from openpns.kit.json_values import JsonValuesError, RepeatedName, read_json_values
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -17,7 +17,7 @@ JSON = st.recursive(
 
 def _values(text: str | bytes) -> list[object]:
     content = text if isinstance(text, bytes) else text.encode()
-    return [value for _, value in read_json_values(io.BytesIO(content))]
+    return [value for _, value in read_json_values(io.BytesIO(content), 200_000)]
 
 
 @given(st.lists(JSON, max_size=5), st.sampled_from([None, 0, 2]), st.booleans())
@@ -44,7 +44,7 @@ def test_read_json_values_reads_in_small_pieces(monkeypatch: pytest.MonkeyPatch,
 
 def test_read_json_values_counts_lines() -> None:
     text = b'[\n  {"a": 1},\n\n  {\n    "b": 2\n  }\n]'
-    assert [line for line, _ in read_json_values(io.BytesIO(text))] == [2, 4]
+    assert [line for line, _ in read_json_values(io.BytesIO(text), 200_000)] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,20 @@ def test_read_json_values_names_the_line(text: bytes, line: int, what: str) -> N
     with pytest.raises(JsonValuesError, match=what) as caught:
         _values(text)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("value", [b'{"a": 1, "a": 1}', b'{"a": 1, "\\u0061": 2}'])
+def test_object_with_a_name_twice_is_not_one_of_its_values(value: bytes) -> None:
+    (found,) = _values(value)
+    assert isinstance(found, RepeatedName)
+    ((inner,),) = _values(b"[[" + value + b"]]")
+    assert isinstance(inner, RepeatedName)
+
+
+def test_value_that_is_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_values, "_CHUNK_BYTES", 16)
+    file = io.BytesIO(b'[1,\n"' + b"a" * 10_000 + b'"]')
+    with pytest.raises(JsonValuesError, match="is no JSON of at most 100 characters") as caught:
+        [*read_json_values(file, 100)]
+    assert caught.value.line == 2
+    assert file.tell() < 500

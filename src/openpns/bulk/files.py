@@ -17,17 +17,20 @@ from openpns.bulk.headers import check_header
 from openpns.errors import ConfigError
 from openpns.groups.rows import COLUMNS, RawRow
 from openpns.kit import atomic_file
-from openpns.kit.json_values import JsonValuesError, read_json_values
+from openpns.kit.json_values import JsonValuesError, RepeatedName, read_json_values, unique_names
 from openpns.kit.plain_text import plain, plain_json, without_controls
 
 # All phones of a group are one field: the largest setting, 16 characters per phone.
 _FIELD_CHARS_MAX: Final = 16 * 1_000_000
+# JSON of such a group may have as many quotes, commas and spaces again.
+_VALUE_CHARS_MAX: Final = 2 * _FIELD_CHARS_MAX
 _OPTIONAL: Final = "groupId, groupName and remark"
 
 # What spreadsheets take for the beginning of a formula, also in its full-width form.
 # And numbers, dates and times: it would show them in another form, and store that.
 _FORMULA: Final = re.compile(r"'*(?:[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]|[0-9][0-9.,:/eE+\- ]*\Z)")
 _GUARD: Final = "'"
+_PEEK_BYTES: Final = 4096
 
 
 @contextmanager
@@ -158,19 +161,36 @@ def read_json(file: IO[bytes], name: str) -> Iterator[RawRow]:
     Raises:
         ConfigError: Other JSON has a fault: where the next object begins is not known.
     """
-    first = file.readline().removeprefix(codecs.BOM_UTF8).strip()
-    file.seek(0)
-    if first.startswith(b"[") or first == b"{":
+    if not _has_value_per_line(file):
         try:
-            for line, value in read_json_values(file):
+            for line, value in read_json_values(file, _VALUE_CHARS_MAX):
                 yield line, _object_columns(value)
         except JsonValuesError as error:
             raise ConfigError(f"{name}: line {error.line}: {error}") from None
         return
-    for line, content in enumerate(file, start=1):
+    for line, content in enumerate(_bounded_lines(file), start=1):
         text = content.removeprefix(codecs.BOM_UTF8) if line == 1 else content
-        if text.strip():
+        if len(text) > _VALUE_CHARS_MAX:
+            yield line, {"error": f"is longer than {_VALUE_CHARS_MAX} bytes"}
+        elif text.strip():
             yield line, _line_columns(text)
+
+
+def _has_value_per_line(file: IO[bytes]) -> bool:
+    """Look at the beginning of a file, up to its first character that is no white space."""
+    first = file.readline(_PEEK_BYTES).removeprefix(codecs.BOM_UTF8)
+    while first and not first.strip():
+        first = file.readline(_PEEK_BYTES)
+    file.seek(0)
+    return not (first.lstrip().startswith(b"[") or first.strip() == b"{")
+
+
+def _bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Return the lines; of one that is too long, its beginning, which is too long as well."""
+    while line := file.readline(_VALUE_CHARS_MAX + 1):
+        yield line
+        while len(line) > _VALUE_CHARS_MAX and not line.endswith(b"\n"):
+            line = file.readline(_VALUE_CHARS_MAX + 1)
 
 
 def read_csv(file: IO[str], name: str) -> Iterator[RawRow]:
@@ -218,7 +238,7 @@ def _is_unicode(text: str) -> bool:
 
 def _line_columns(text: bytes) -> dict[str, str]:
     try:
-        return _object_columns(json.loads(text.decode()))
+        return _object_columns(json.loads(text.decode(), object_pairs_hook=unique_names))
     except UnicodeDecodeError:
         return {"error": "is not UTF-8"}
     except (ValueError, RecursionError):
@@ -227,6 +247,8 @@ def _line_columns(text: bytes) -> dict[str, str]:
 
 def _object_columns(values: Any) -> dict[str, str]:
     """Return an object's columns, or the error to report with its line."""
+    if isinstance(values, RepeatedName):
+        return {"error": "has a name twice"}
     if not isinstance(values, dict):
         return {"error": "is not a JSON object"}
     # Lines of groups list --json contain the customer; the import has its own.

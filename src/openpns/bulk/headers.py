@@ -1,6 +1,5 @@
 """The header line of a CSV file of groups, and what people and programs write in its place."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +8,8 @@ from openpns.groups.rows import COLUMNS
 from openpns.kit.plain_text import brief
 
 _SHOWN_CHARS_MAX: Final = 40
-_DIGITS: Final = re.compile(r"[0-9]{4}")
+_DIGITS_MIN: Final = 4
+"""A cell with so many digits, whatever stands between them, may be a phone."""
 _SEPARATOR_NAMES: Final = {";": "semicolons", "\t": "tabs", "|": "the character |"}
 
 
@@ -39,7 +39,7 @@ def _problem_of_all(header: Sequence[str]) -> str | None:
     for separator, shown in _SEPARATOR_NAMES.items():
         if len(header) == 1 and separator in header[0]:
             return f"its columns are separated by {shown}"
-    if any(_DIGITS.search(cell) and cell not in COLUMNS for cell in header):
+    if any(sum(map(str.isdigit, cell)) >= _DIGITS_MIN for cell in header):
         return "it has digits, as a row has: the names of the columns are missing"
     return None
 
@@ -54,6 +54,8 @@ def _problem_of_names(header: Sequence[str]) -> str | None:
         for column in COLUMNS:
             if cell.strip().lower() == column.lower():
                 return f"{shown} must be written {column}"
+        if any(map(str.isdigit, cell)):  # it may be a part of a phone
+            return f"column {header.index(cell) + 1} is none of these"
         return f"{shown} is not a column"
     for column in COLUMNS:
         if header.count(column) > 1:

@@ -10,6 +10,16 @@ _CHUNK_BYTES: Final = 1 << 16
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
+class RepeatedName:
+    """What `unique_names` returns for an object that has a name twice."""
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any] | RepeatedName:
+    """Return an object for `json`, which itself takes the last of two equal names silently."""
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else RepeatedName()
+
+
 class JsonValuesError(ValueError):
     """The file has something else; the text is what is wrong."""
 
@@ -18,15 +28,16 @@ class JsonValuesError(ValueError):
         super().__init__(what)
 
 
-def read_json_values(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
+def read_json_values(file: IO[bytes], chars_max: int) -> Iterator[tuple[int, Any]]:
     """Return the line on which a value begins, counted from 1, and the value.
 
-    If the file begins with "[", the values are the items of this array. Memory holds one value.
+    If the file begins with "[", the values are the items of this array. Memory holds one value, of
+    `chars_max` characters or not many more. Objects are those of `unique_names`.
 
     Raises:
-        JsonValuesError: It is not JSON in UTF-8, or ends too early.
+        JsonValuesError: It is not JSON in UTF-8, ends too early, or a value is too long.
     """
-    text = _Text(file)
+    text = _Text(file, chars_max)
     if not text.skip("["):
         while text.peek():
             yield text.value()
@@ -44,11 +55,12 @@ def read_json_values(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 class _Text:
     """The text of a file from a place on."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], chars_max: int) -> None:
         self.line = 1
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._scan = json.JSONDecoder().raw_decode
+        self._scan = json.JSONDecoder(object_pairs_hook=unique_names).raw_decode
+        self._chars_max = chars_max
         self._text = ""
         self._at = 0
         self._is_at_end = False
@@ -76,6 +88,10 @@ class _Text:
             try:
                 value, end = self._scan(self._text, self._at)
             except (ValueError, RecursionError):
+                if len(self._text) - self._at > self._chars_max:
+                    raise JsonValuesError(
+                        self.line, f"is no JSON of at most {self._chars_max} characters"
+                    ) from None
                 # It may end later: each try reads as much again, so that all take linear time.
                 if not self._read():
                     raise JsonValuesError(self.line, "is not JSON") from None
