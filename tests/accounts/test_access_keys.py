@@ -250,6 +250,32 @@ async def test_rotate_twice_ends_the_first_secret(
     ]
 
 
+@pytest.mark.parametrize("rotations", [0, 1])
+async def test_rotate_back_restores_the_secrets_and_the_end_of_an_older_one(
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str, rotations: int
+) -> None:
+    for _ in range(rotations):
+        await access_keys.rotate(store, secret_box, clock, key, grace_ms=48_000)
+    before = await access_keys.find(store, key)
+    assert before is not None
+    await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
+    await access_keys.rotate_back(store, key, before)
+    after = await access_keys.find(store, key)
+    assert after == before
+
+
+async def test_rotate_back_undoes_no_other_rotation(
+    store: Store, secret_box: SecretBox, clock: FakeClock, key: str
+) -> None:
+    before = await access_keys.find(store, key)
+    assert before is not None
+    await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
+    last = await access_keys.rotate(store, secret_box, clock, key, grace_ms=0)
+    with pytest.raises(ConfigError, match="have changed since"):
+        await access_keys.rotate_back(store, key, before)
+    assert (await stored_secrets(store, secret_box, key))[0] == last.access_secret
+
+
 async def test_unknown_key_is_refused_with_the_command_that_lists_all(
     store: Store, secret_box: SecretBox, clock: FakeClock
 ) -> None:

@@ -201,6 +201,10 @@ async def test_operator_commands_add_entries(
     await access_keys.expire(store, clock, "key-1", START_MS + 1)
     rotated = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
     await _commit_rotation(store, secret_box)
+    before = await access_keys.find(store, "key-1")
+    assert before is not None
+    rotated_again = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
+    await access_keys.rotate_back(store, "key-1", before)
     found = await entries(store)
     assert {(e.action, str(e.details)) for e in found} == {
         ("customers.create", "{}"),
@@ -225,16 +229,18 @@ async def test_operator_commands_add_entries(
         ("keys.setAddresses", "{'allowedAddresses': '192.0.2.0/24,2001:db8::1'}"),
         ("keys.expire", f"{{'expiresMs': {START_MS + 1}}}"),
         ("keys.rotate", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
+        ("keys.rotateBack", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
         ("masterKey.rotate", "{'accessKeys': 1}"),
     }
-    assert len(found) == 18
+    assert len(found) == 20
     for entry in found:
         assert is_operators(entry)
         assert "@" in entry.actor
         assert entry.request_id is None
         assert entry.access_key == ("key-1" if entry.action.startswith("keys.") else None)
         assert entry.customer_id == (None if entry.action == "masterKey.rotate" else "cus_1")
-    assert not [s for s in (secret, rotated.access_secret, "A Name") if s in str(found)]
+    secrets = (secret, rotated.access_secret, rotated_again.access_secret)
+    assert not [s for s in (*secrets, "A Name") if s in str(found)]
 
 
 async def test_refused_operator_command_adds_no_entry(

@@ -317,16 +317,10 @@ async def expire(store: Store, clock: Clock, access_key: str, expires_ms: int | 
 
 
 async def rotate(
-    store: Store,
-    secret_box: SecretBox,
-    clock: Clock,
-    access_key: str,
-    grace_ms: int,
-    *,
-    access_secret: str | None = None,
+    store: Store, secret_box: SecretBox, clock: Clock, access_key: str, grace_ms: int
 ) -> NewSecret:
-    """Give a key a new secret, generated if None; the old one stays accepted for grace_ms."""
-    secret = new_access_secret() if access_secret is None else access_secret
+    """Give a key a new secret; the old one stays accepted for grace_ms."""
+    secret = new_access_secret()
     until_ms = clock() + grace_ms
 
     def steps() -> Transaction[OperatorEffect[NewSecret]]:
@@ -341,6 +335,32 @@ async def rotate(
         return OperatorEffect(rotated, row[_CUSTOMER_ID], access_key, {"previousUntilMs": until_ms})
 
     return await commit_as_operator(store, "keys.rotate", steps)
+
+
+async def rotate_back(store: Store, access_key: str, before: SigningKey) -> None:
+    """Undo a rotation: accept the secrets that the key had, an older one until its own end.
+
+    Args:
+        before: The key as it was.
+
+    Raises:
+        ConfigError: Its secrets have changed since the rotation.
+    """
+    secrets = {
+        "access_key": access_key,
+        "secret_ciphertext": before.secret_ciphertext,
+        "previous_ciphertext": before.previous_ciphertext,
+        "previous_until_ms": before.previous_until_ms,
+    }
+
+    def steps() -> Transaction[OperatorEffect[None]]:
+        rows = yield Statement("key_rotate_back", secrets)
+        if not rows:
+            raise ConfigError(f"the secrets of access key {access_key} have changed since")
+        details = {"previousUntilMs": before.previous_until_ms}
+        return OperatorEffect(None, rows[0][_CUSTOMER_ID], access_key, details)
+
+    await commit_as_operator(store, "keys.rotateBack", steps)
 
 
 async def get_secret(store: Store, secret_box: SecretBox, access_key: str) -> str:

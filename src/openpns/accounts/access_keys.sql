@@ -132,6 +132,15 @@ SET previous_ciphertext = secret_ciphertext, previous_until_ms = :previous_until
 WHERE access_key = :access_key
 RETURNING access_key, customer_id
 
+-- key_rotate_back
+-- Give a key the secrets of before its last rotation; returns no row if they have changed since.
+-- cross-customer: the operator names the access key
+UPDATE access_key
+SET secret_ciphertext = :secret_ciphertext, previous_ciphertext = :previous_ciphertext,
+    previous_until_ms = :previous_until_ms
+WHERE access_key = :access_key AND previous_ciphertext = :secret_ciphertext
+RETURNING access_key, customer_id
+
 -- key_ciphertext_list
 -- Every encrypted secret.
 -- cross-customer: the master key is the whole database's

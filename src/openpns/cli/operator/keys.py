@@ -3,14 +3,13 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 import click
 
 from openpns.accounts import access_keys, customers, master_key
-from openpns.accounts.access_keys import AccessKey, NewSecret
+from openpns.accounts.access_keys import AccessKey, NewSecret, SigningKey
 from openpns.accounts.secret_box import SecretBox
 from openpns.cli.operator.key_options import Actions, Addresses, Duration, Moment, MomentOrNever
 from openpns.cli.operator.key_printing import (
@@ -29,7 +28,6 @@ from openpns.cli.options import (
 )
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
-from openpns.errors import ConfigError, InternalError
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
 
@@ -300,33 +298,21 @@ def expire(
 def rotate(access_key: str, grace: int, database: str, *, as_json: bool) -> None:
     """Give an access key a new secret, which is shown only once."""
 
-    async def work(store: Store, secret_box: SecretBox) -> tuple[str | None, NewSecret]:
-        old = None
-        with suppress(InternalError):  # damaged: rotating is what repairs the key
-            old = await access_keys.get_secret(store, secret_box, access_key)
-        return old, await access_keys.rotate(store, secret_box, now_ms, access_key, grace)
+    async def work(store: Store, secret_box: SecretBox) -> tuple[SigningKey | None, NewSecret]:
+        before = await access_keys.find(store, access_key)
+        return before, await access_keys.rotate(store, secret_box, now_ms, access_key, grace)
 
-    old, made = _with_secret_box(database, work)
+    before, made = _with_secret_box(database, work)
+    assert before is not None
+    back = partial(access_keys.rotate_back, access_key=access_key, before=before)
     with undone_if_not_shown(
-        lambda: _rotate_back(database, access_key, old),
+        lambda: with_store(database, back),
         done=f"the access key {access_key} has its old secret again",
         left=f"rotate the access key {access_key} again",
     ):
         print_secret(made, as_json=as_json)
     until = f"accepted until {format_time(now_ms() + grace)}" if grace else "refused from now on"
     click.echo(f"the old secret is {until}", err=True)
-
-
-def _rotate_back(database: str, access_key: str, old_secret: str | None) -> None:
-    """Make the old secret the only one again."""
-    if old_secret is None:
-        raise ConfigError("the old secret is damaged")
-    _with_secret_box(
-        database,
-        lambda store, secret_box: access_keys.rotate(
-            store, secret_box, now_ms, access_key, 0, access_secret=old_secret
-        ),
-    )
 
 
 def _with_secret_box(
