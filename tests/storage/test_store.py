@@ -9,6 +9,7 @@ from tests.storage.conftest import add, ids_in
 from openpns.errors import ConfigError, GroupNotFound, InternalError, ReadFailed, ServiceUnavailable
 from openpns.groups.service import counted
 from openpns.storage import connect
+from openpns.storage import store as store_module
 from openpns.storage.store import Statement, StatementBatch, Store, Transaction, as_struct
 
 ALL: dict[str, object] = {"customer_id": None}
@@ -222,3 +223,8 @@ def test_as_struct_fills_the_fields_in_their_order() -> None:
 def test_as_struct_refuses_values_of_another_type(values: tuple[object, ...]) -> None:
     with pytest.raises(ReadFailed, match="a stored row is damaged"):
         as_struct(Named, values)
+
+
+@pytest.mark.parametrize("name", ["a.db", "/caf\xe9/\u9500.db", "caf\udce9.db"])
+def test_database_url_is_the_inverse_of_database_path(name: str) -> None:
+    assert store_module.database_path(store_module.database_url(name)) == name

@@ -55,8 +55,9 @@ class DatabaseFile(click.Path):
         super().__init__(file_okay=not is_folder, dir_okay=is_folder, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
-        return super().convert(UTF8_TEXT.convert(value, param, ctx), param, ctx)
+        """Return the path, for `os`: in Latin-1 its text is another one than that of the UTF-8."""
+        UTF8_TEXT.convert(value, param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class ServerOptions(msgspec.Struct, frozen=True):

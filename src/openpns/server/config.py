@@ -1,5 +1,6 @@
 """Load the server's settings: from arguments, environment variables and a TOML file."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,10 @@ def _find(
         return arguments[name], f"--{name.replace('_', '-')}"
     variable = PREFIX + name.upper()
     if environ.get(variable):  # an empty one counts as not set
-        return environ[variable], variable
+        value = environ[variable]
+        if name == "database":  # in UTF-8, as an argument and the file are
+            value = os.fsencode(value).decode("utf-8", "surrogateescape")
+        return value, variable
     if name in from_file:
         return from_file[name], str(file)
     return None

@@ -5,7 +5,9 @@ no I/O, so the same steps run on every engine, in one transaction. The engine ma
 writes in one transaction; each is written completely or not at all.
 """
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -209,6 +211,9 @@ class Store(Protocol):
 def database_path(url: str) -> str | None:
     """Return the file that an SQLite URL names, or None for a PostgreSQL URL.
 
+    The file's name is the URL's text in UTF-8, whatever the locale; the path is what `os` needs
+    for these bytes.
+
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
 
@@ -223,4 +228,9 @@ def database_path(url: str) -> str | None:
             "database: not a URL that openpns knows; allowed are sqlite:///relative.db, "
             "sqlite:////absolute.db and postgresql://user:password@host:port/name"
         )
-    return path
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+
+
+def database_url(file: str | Path) -> str:
+    """Return the URL of an SQLite file: the inverse of `database_path`."""
+    return f"sqlite:///{os.fsencode(file).decode('utf-8', 'surrogateescape')}"

@@ -1,6 +1,8 @@
 import asyncio
 import itertools
+import os
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +13,7 @@ import pytest
 from tests import direct
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
-from tests.processes import Start
+from tests.processes import OPENPNS, Start
 
 from openpns.storage import migrations
 from openpns.storage.migrations import Migration
@@ -264,3 +266,21 @@ def test_restore_does_not_write_to_its_source(filled: Run, file: Path, target: s
     filled("restore", "--from", str(file), "--database", target)
     assert file.read_bytes() == before
     assert [one.name for one in file.parent.glob("backup.db*")] == ["backup.db"]
+
+
+@on_sqlite_only
+def test_names_are_utf8_in_the_c_locale(filled: Run, database_url: str, tmp_path: Path) -> None:
+    c_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    copy = tmp_path / "caf\xe9"
+    copy.mkdir()
+    url = f"sqlite:///{copy}/\u9500.db"
+    for command in (
+        ["backup", "--to", str(copy / "b.db")],
+        ["restore", "--from", str(copy / "b.db"), "--database", url],
+        ["verify", "--database", url],
+    ):
+        subprocess.run([*OPENPNS, *command], env=os.environ | c_locale, check=True)
+    assert sorted(file.name for file in copy.iterdir()) == ["b.db", "\u9500.db"]
+    assert filled("groups", "export", "-", "--customer", "cus_1", "--database", url).out == (
+        filled("groups", "export", "-", "--customer", "cus_1").out
+    )

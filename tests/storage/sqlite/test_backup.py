@@ -7,7 +7,7 @@ import apsw
 import pytest
 from tests.storage.conftest import add, ids_in
 
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, ReadFailed
 from openpns.kit.atomic_file import publish
 from openpns.storage import connect
 from openpns.storage.sqlite import backup
@@ -191,3 +191,17 @@ def test_interrupt_ends_a_check_of_every_page(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(backup, "_STEPS_EACH", 100)
     with pytest.raises(KeyboardInterrupt):
         backup.check_integrity(path)
+
+
+@pytest.mark.usefixtures("store")
+def test_copy_that_has_another_name_is_private_and_refused(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.db"
+    monkeypatch.setattr(backup, "sqlite_name", lambda _: str(other))
+    with (
+        backup.draft_beside(tmp_path / "copy.db") as draft,
+        pytest.raises(ReadFailed, match="the copy is empty"),
+    ):
+        backup.copy(path, draft)
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600

@@ -5,6 +5,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from openpns.errors import ConfigError
 from openpns.storage.sqlite.connections import open_file
 from openpns.storage.sqlite.store import SQLiteStore
 
@@ -37,3 +38,9 @@ def test_apsw_opens_files_here_only() -> None:
         if "apsw.Connection(" in file.read_text("utf-8")
     }
     assert found == {"openpns/storage/sqlite/connections.py"}
+
+
+def test_name_of_a_file_must_be_utf8(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the name of an SQLite file must be UTF-8"):
+        open_file(str(tmp_path / "caf\udce9.db"), flags=apsw.SQLITE_OPEN_CREATE)
+    assert list(tmp_path.iterdir()) == []

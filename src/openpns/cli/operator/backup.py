@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from openpns.accounts import master_key
+from openpns.cli.lazy import UTF8_TEXT
 from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
 from openpns.cli.options import DatabaseFile, database_option, master_key_variable, with_store
 from openpns.cli.progress import progress
@@ -17,7 +18,7 @@ from openpns.kit import atomic_file
 from openpns.kit.plain_text import plain
 from openpns.storage import connect, migrations
 from openpns.storage.sqlite import backup as files
-from openpns.storage.store import database_path
+from openpns.storage.store import database_path, database_url
 
 _file = DatabaseFile()
 
@@ -102,18 +103,18 @@ def _check_copy(file: Path, name: Path, *, accept_newer: bool) -> Mapping[str, i
         raise ConfigError(f"{name}: is not a database of openpns")
     if have >= migrations.newest():
         return _read(file, accept_newer=accept_newer)
-    url = f"sqlite:///{file}"
+    url = database_url(file)
     # First of all: migrating would run the triggers of the copy.
     with_store(url, lambda store: connect.check_schema(store, url), migrated=False)
     with files.draft_beside(file) as scratch:
         files.copy(file, scratch)
-        scratch_url = f"sqlite:///{scratch}"
+        scratch_url = database_url(scratch)
         with_store(scratch_url, lambda store: connect.migrate(store, scratch_url), migrated=False)
         return _read(scratch, accept_newer=accept_newer)
 
 
 def _read(file: Path, *, accept_newer: bool) -> Mapping[str, int]:
-    counts = read_every_row(f"sqlite:///{file}", accept_newer=accept_newer)
+    counts = read_every_row(database_url(file), accept_newer=accept_newer)
     require_sound(counts)
     return counts
 
@@ -121,15 +122,15 @@ def _read(file: Path, *, accept_newer: bool) -> Mapping[str, int]:
 def _note_restore(draft: Path, source: Path) -> None:
     """Add an audit entry, unless the copy is of an older version, which may have no trail."""
     if _schema_version(draft) >= migrations.newest():
+        details = {"file": UTF8_TEXT.convert(source.name, None, None)}
         with_store(
-            f"sqlite:///{draft}",
-            lambda store: audit.record(store, "database.restore", {"file": source.name}),
+            database_url(draft), lambda store: audit.record(store, "database.restore", details)
         )
 
 
 def _schema_version(file: Path) -> int:
     applied = with_store(
-        f"sqlite:///{file}", lambda store: store.applied_migrations(), migrated=False
+        database_url(file), lambda store: store.applied_migrations(), migrated=False
     )
     return max((one.number for one in applied), default=0)
 

@@ -31,7 +31,7 @@ from openpns.server.config import load_settings
 from openpns.server.run import run
 from openpns.server.settings import Settings
 from openpns.storage import connect
-from openpns.storage.store import Store
+from openpns.storage.store import Store, database_url
 from openpns.transport.sockets import listen
 
 _CUSTOMER_ID: Final = "cus_1"
@@ -53,7 +53,7 @@ _START_S: Final = 30
 def quickstart(host: str, port: int, data: Path) -> None:
     """Create a database with a sample customer, serve it, and send one signed listGroup."""
     _make_folder(data)
-    url = f"sqlite:///{data.absolute() / 'openpns.db'}"
+    url = database_url(data.absolute() / "openpns.db")
     settings = load_settings({"database": url, "host": host, "port": port}, os.environ)
     listen("port", settings.host, settings.port).close()  # before the secret is shown, only once
     key, is_new = with_store(url, lambda store: _prepare(store, url), create=True, migrated=False)

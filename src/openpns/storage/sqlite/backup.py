@@ -15,7 +15,7 @@ import apsw
 
 from openpns.errors import ConfigError, ReadFailed
 from openpns.kit import atomic_file
-from openpns.storage.sqlite.connections import open_file
+from openpns.storage.sqlite.connections import open_file, sqlite_name
 from openpns.storage.sqlite.errors import FAILURES, describe
 
 _STEPS_EACH: Final = 100_000
@@ -44,7 +44,7 @@ def copy(source: Path, target: Path, *, read_only: bool = False) -> None:
 
     Other processes may read and write it meanwhile. They do not wait for the copy, and their
     writes are not in it. The write-ahead log of the source grows until the copy is done. The
-    target is an empty file.
+    target is an empty file, and stays as private as it is.
 
     Args:
         read_only: Open the source for reading only, also if it may be written.
@@ -57,14 +57,21 @@ def copy(source: Path, target: Path, *, read_only: bool = False) -> None:
         raise ConfigError(f"{source}: there is no such file; allowed is an SQLite database")
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     try:
-        with closing(open_file(str(source), flags=flags)) as connection:
+        with (
+            closing(open_file(str(source), flags=flags)) as connection,
+            contextlib.ExitStack() as stack,
+        ):
             connection.set_progress_handler(lambda: _go_on(), _STEPS_EACH)  # noqa: PLW0108
+            # Private, even if SQLite made a file of its own.
+            stack.callback(os.umask, os.umask(0o077))
             # It writes rows, not pages: a page that is free or half empty may hold deleted phones.
-            connection.execute("VACUUM INTO ?", (str(target),))
+            connection.execute("VACUUM INTO ?", (sqlite_name(str(target)),))
     except (apsw.CorruptError, UnicodeDecodeError):
         raise ReadFailed(f"{source}: the storage is damaged") from None
     except apsw.Error as error:
         raise ConfigError(f"{source}: cannot copy it: {describe(error)}") from None
+    if target.stat().st_size == 0:
+        raise ReadFailed(f"{source}: the copy is empty")
 
 
 def _go_on() -> bool:

@@ -1,8 +1,11 @@
 """The settings that every connection to an SQLite file has."""
 
+import os
 from typing import Final
 
 import apsw
+
+from openpns.errors import ConfigError
 
 _BUSY_TIMEOUT_MS: Final = 5000
 
@@ -14,8 +17,9 @@ def open_file(
 
     Raises:
         apsw.Error: It cannot be opened.
+        ConfigError: Its name is not UTF-8.
     """
-    connection = apsw.Connection(path, flags=flags)
+    connection = apsw.Connection(sqlite_name(path), flags=flags)
     try:
         connection.set_busy_timeout(timeout_ms)
         secure(connection)
@@ -23,6 +27,18 @@ def open_file(
         connection.close(True)
         raise
     return connection
+
+
+def sqlite_name(path: str) -> str:
+    """Return SQLite's name of a file: it writes names in UTF-8, Python as the locale says.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeError:
+        raise ConfigError(f"{path}: the name of an SQLite file must be UTF-8") from None
 
 
 def secure(connection: apsw.Connection) -> None:
