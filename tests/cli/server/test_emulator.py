@@ -1,6 +1,7 @@
 """The command as a real process."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -97,3 +98,12 @@ def test_emulator_refuses_a_dump_file_it_cannot_write(run_anywhere: Run, tmp_pat
     done = run_anywhere("emulator", "--dump", str(tmp_path / "no" / "state.json"), code=2)
     assert done.err.startswith("openpns: --dump: cannot write in the folder of ")
     assert run_anywhere("emulator", "--port", "65536", code=2).err
+
+
+def test_dump_refuses_a_fifo(run_anywhere: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = run_anywhere("emulator", "--dump", str(pipe), code=2)
+    assert done.err == (
+        f"openpns: --dump: {pipe} is a FIFO, which may have no reader; allowed is a file\n"
+    )

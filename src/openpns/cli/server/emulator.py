@@ -41,16 +41,19 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
     """Serve from memory, for tests in any language, until Ctrl-C or SIGTERM."""
     if dump is not None and not os.access(Path(dump).resolve().parent, os.W_OK):
         raise ConfigError(f"--dump: cannot write in the folder of {dump}")
+    if dump is not None and Path(dump).is_fifo():
+        raise ConfigError(f"--dump: {dump} is a FIFO, which may have no reader; allowed is a file")
     logs.configure("console", "info")
     is_finished = threading.Event()
-    for number in stop_signals():
-        signal.signal(number, lambda *_: is_finished.set())
     with Emulator(host=host, port=port, state=load) as pns:
         click.echo(f"base URL       {pns.base_url}")
         click.echo(f"API            {pns.base_url}/api/pns/")
         click.echo(f"access key     {pns.access_key}")
         click.echo(f"access secret  {pns.access_secret}")
         click.echo(f"customer       {pns.customer_id}")
+        # Before, a signal interrupts: stdout may have no reader.
+        for number in stop_signals():
+            signal.signal(number, lambda *_: is_finished.set())
         click.echo("Serving until Ctrl-C.")
         is_finished.wait()
         if dump is not None:
