@@ -20,6 +20,7 @@ PHONE_DIGITS_MAX: Final = 15
 CLIENT_TOKEN_CHARS_MAX: Final = 64
 CLIENT_TOKEN_MS: Final = 24 * 3_600_000
 HEADER_BYTES_MAX: Final = 64 * 1024
+BODY_FIELDS_MAX: Final = 1000
 
 # Bounds of what the operator chooses.
 CUSTOMER_ID_CHARS_MAX: Final = 64

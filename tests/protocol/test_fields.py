@@ -1,8 +1,10 @@
+import sys
 from typing import Annotated, Any
 
 import msgspec
 import pytest
 
+from openpns import limits
 from openpns.api.registry import ACTIONS
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange, ParameterError, WireError
 from openpns.groups import wire
@@ -48,6 +50,8 @@ def test_read_ignores_unknown_fields(body: bytes) -> None:
         '{"limit":1,"offset":0,"groupName":"a","groupName":"a:b"}',
         '{"limit":1,"offset":0,"a:b":1,"a:b":1}',
         '{"limit":1,"offset":0,"a\\u003ab":1,"limit":1}',
+        '{"limit":1,"offset":0,"a\\u003ab":"a:b","limit":1}',
+        '{"limit":1,"offset":0,"https:\\/\\/x":0,"https://x":0}',
     ],
 )
 def test_read_refuses_a_field_that_is_sent_twice(body: str) -> None:
@@ -62,6 +66,10 @@ def test_read_refuses_a_field_that_is_sent_twice(body: str) -> None:
         '"later":{"a":1,"a":2},"more":[{"a":":"},{"a":":"}]',
         '"a:b":1,"c:d:e":{"a:b":":"}',
         '"a\\u003ab":"\\u003a"',
+        '"a:\\u0062":0',
+        '"https:\\/\\/x":0,"https:\\/\\/y":0',
+        '"\\u00e4:\\u00fc":0',
+        '"A:":0,"a:":0',
         '"later":' + "9" * 5000,
     ],
 )
@@ -74,6 +82,26 @@ def test_read_accepts_null_and_looks_for_a_second_field_in_a_long_body() -> None
     body = f'{{"phones":"{phones}","remark":null,"clientToken":null'
     assert create_reader.read(f"{body}}}".encode(), None).phones == phones
     assert refusal(create_reader, f'{body},"phones":"{phones}"}}'.encode()).code == 1002
+
+
+@pytest.mark.parametrize("name", ["k{}", "k:{}", "\\u003a{}"])
+def test_read_bounds_the_fields_and_its_work_for_them(name: str) -> None:
+    def body(count: int) -> bytes:
+        more = "".join(f',"{name.format(number)}":0' for number in range(count - 2))
+        return f'{{"limit":1,"offset":0{more}}}'.encode()
+
+    assert list_reader.read(body(limits.BODY_FIELDS_MAX), None) == wire.ListGroup(1, 0)
+    error = refusal(list_reader, body(limits.BODY_FIELDS_MAX + 1))
+    assert (error.code, error.detail) == (1002, "the body may have at most 1000 fields")
+    many = body(60_000)
+    steps: list[str] = []
+    sys.setprofile(lambda _frame, event, _argument: steps.append(event))
+    try:
+        with pytest.raises(ParameterError):
+            list_reader.read(many, None)
+    finally:
+        sys.setprofile(None)
+    assert len(steps) < 10 * limits.BODY_FIELDS_MAX
 
 
 @pytest.mark.parametrize(

@@ -176,22 +176,32 @@ def _count_colons(body: bytes) -> int:
     return len(body) - len(body.replace(b":", b""))
 
 
+class _Name:
+    """A name of an object, as the decoder hands it out: without its escapes."""
+
+
+_NAME: Final = _Name()
+
+
 def _refuse_repeated(body: bytes) -> None:
     """Refuse an object that has a name twice: parsers do not agree which of the two counts.
 
-    The decoder keeps the last value of each name. If it has dropped one, the body has more colons
-    than what is left. Objects inside the object are not looked at.
+    Objects inside the object are not looked at.
 
     Raises:
-        ParameterError: It has one.
+        ParameterError: It has one, or more names than are allowed.
     """
-    values = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    colons = sum(1 + bytes(raw).count(b":") for raw in values.values())
-    for name in values:
-        if ":" in name and (encoded := name.encode()) in body:  # else it is escaped there
-            colons += encoded.count(b":")
-    if body.count(b":") > colons:
-        raise ParameterError(_SENT_TWICE)
+    names: set[str] = set()
+
+    def take(_: type, name: str) -> _Name:
+        if name in names:
+            raise ParameterError(_SENT_TWICE)
+        if len(names) == limits.BODY_FIELDS_MAX:
+            raise ParameterError(f"the body may have at most {limits.BODY_FIELDS_MAX} fields")
+        names.add(name)
+        return _NAME
+
+    msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=take)
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:
