@@ -233,6 +233,25 @@ def test_request_behind_one_that_waited_arrives_when_that_is_answered(serve: Ser
     assert served.paths.seen[1].arrived_s > before_s
 
 
+def test_request_that_comes_while_nothing_can_be_sent_arrives_then(serve: Serve) -> None:
+    served = serve()
+    client = served.connect()
+    served.wait_until(lambda: served.listener.connections == 1)
+    (connection,) = served.listener._connections
+    served.wait_until(lambda: connection.transport is not None)
+
+    async def receive() -> float:
+        connection.pause_writing()
+        before_s = time.perf_counter()
+        connection.data_received(get("/a", CLOSE))
+        connection.resume_writing()
+        return before_s
+
+    before_s = served.call(receive())
+    assert statuses(read_all(client)) == [200]
+    assert served.paths.seen[0].arrived_s >= before_s
+
+
 def test_failure_of_one_connection_leaves_the_others_their_responses(serve: Serve) -> None:
     served = serve()
     others = [served.connect() for _ in range(5)]

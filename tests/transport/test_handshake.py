@@ -1,6 +1,7 @@
 import gc
 import socket
 import ssl
+import time
 import weakref
 from pathlib import Path
 
@@ -36,6 +37,29 @@ def test_tls_carries_requests_large_bodies_and_large_responses(
     assert len(read_one(connection)[2]) == 3_000_000
     connection.sendall(get("/chunks/3", "Connection: close"))
     assert read_all(connection).count(b"y") == 150_000
+
+
+def test_request_with_the_end_of_the_handshake_arrives_then(
+    serve: Serve, tls: ssl.SSLContext
+) -> None:
+    served = serve(tls)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(received, to_send)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(to_send.read())
+                received.write(connection.recv(65536))
+        client.write(get("/a"))
+        before_s = time.perf_counter()
+        connection.sendall(to_send.read())
+        served.wait_until(lambda: len(served.paths.seen) == 1)
+    assert served.paths.seen[0].arrived_s > before_s
 
 
 def test_connection_without_a_handshake_is_closed_and_has_a_place(

@@ -67,6 +67,7 @@ class Connection(Closing):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, which are parsed in `answer`."""
+        self._arrival.arrived_s = perf_counter()  # for all: they may wait before they are parsed
         if self._is_closing:
             self._discard(len(data))
         elif self._arrival.is_last:  # nothing after the last request counts
@@ -81,7 +82,6 @@ class Connection(Closing):
                 self._keep(data)
             else:
                 self._rest = data
-            self._arrival.arrived_s = perf_counter()
             self._listener.answer_soon(self)
 
     def eof_received(self) -> bool:
