@@ -116,6 +116,30 @@ class SQLiteDrift(Drift):
             ]
         )
 
+    def add_reserved(self) -> str:
+        """Write an object with a name that SQLite keeps for its own tables."""
+        name = "sqlite_" + self.chance.choice(
+            ["stat1", "stat3", "stat4", "sequence", "autoindex_1"],
+        )
+        table = self.table()
+        kind, of, sql = self.chance.choice(
+            [
+                ("table", name, f"TABLE {name}(tbl,idx,stat,more)"),
+                ("table", name, f"TABLE {name}(a REFERENCES {table} ON DELETE CASCADE)"),
+                ("view", name, f"VIEW {name} AS SELECT * FROM {table}"),
+                ("index", table, f"INDEX {name} ON {table}({self.column(table)})"),
+                ("trigger", table, f"TRIGGER {name} {self.event()} ON {table} BEGIN SELECT 1; END"),
+            ]
+        )
+        # One page of another object will do; nothing is read from it.
+        page = f"(SELECT rootpage FROM sqlite_schema WHERE name = '{table}')"
+        page = page if kind in ("table", "index") else "0"
+        return (
+            "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema "
+            f"VALUES ('{kind}', '{name}', '{of}', {page}, 'CREATE {sql}'); "
+            "PRAGMA writable_schema = RESET"
+        )
+
     def alter_definition(self) -> str:
         """Replace a word in the text of a definition."""
         table = self.table()

@@ -53,6 +53,44 @@ async def test_find_differences_accepts_statistics(store: Store, database_url: s
 
 
 @on_sqlite_only
+@pytest.mark.parametrize("name", ["sqlite_stat1", "sqlite_stat4", "sqlite_sequence"])
+@pytest.mark.parametrize("has_statistics", [False, True])
+async def test_find_differences_finds_a_trigger_with_a_name_of_sqlite(
+    store: Store, database_url: str, name: str, has_statistics: bool
+) -> None:
+    if has_statistics:
+        await direct.run(database_url, "ANALYZE")
+    trigger = f"CREATE TRIGGER {name} AFTER INSERT ON number_group BEGIN SELECT 1; END"
+    await direct.run(
+        database_url,
+        "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema "
+        f"VALUES ('trigger', '{name}', 'number_group', 0, '{trigger}')",
+    )
+    found = await connect.find_schema_differences(store, database_url)
+    assert found.faults == [f"trigger {name} on number_group is not made by openpns"]
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    "definition", ["TABLE sqlite_stat1(tbl,idx,stat,more)", "VIEW sqlite_stat1 AS SELECT 1 AS tbl"]
+)
+async def test_find_differences_finds_other_objects_with_the_name_of_statistics(
+    store: Store, database_url: str, definition: str
+) -> None:
+    kind = definition.partition(" ")[0].lower()
+    await direct.run(database_url, "ANALYZE")
+    await direct.run(
+        database_url,
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema "
+        f"SET type = '{kind}', sql = 'CREATE {definition}', "
+        f"rootpage = iif('{kind}' = 'view', 0, rootpage) WHERE name = 'sqlite_stat1'",
+    )
+    found = await connect.find_schema_differences(store, database_url)
+    (line,) = (*found.faults, *found.notes)
+    assert line.startswith(f"{kind} sqlite_stat1 ")
+
+
+@on_sqlite_only
 async def test_find_differences_finds_a_definition_that_was_written_over(
     store: Store, database_url: str
 ) -> None:

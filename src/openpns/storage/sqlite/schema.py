@@ -18,8 +18,11 @@ from openpns.storage.sqlite.connections import open_file
 
 _OBJECTS: Final = "SELECT type, tbl_name, name, sql FROM sqlite_schema"
 _APPLIED: Final = "SELECT number, step FROM schema_migration ORDER BY applied_ms, number, step DESC"
-_STATISTICS: Final = ("sqlite_stat1", "sqlite_stat4")
-"""Tables that ANALYZE makes; they change plans, not results."""
+_STATISTICS: Final = {
+    ("table", f"sqlite_stat{number}", f"CREATE TABLE sqlite_stat{number} ( {columns} )")
+    for number, columns in ((1, "tbl , idx , stat"), (4, "tbl , idx , neq , nlt , ndlt , sample"))
+}
+"""Tables that ANALYZE makes, with their definitions; they change plans, not results."""
 
 _TOKEN: Final = re.compile(
     r"""(?P<text>'(?:[^']|'')*')|"(?P<name>\w+)"|(?P<gap>--[^\n]*|/\*.*?\*/|\s+)|\w+|.""",
@@ -59,11 +62,7 @@ def find_differences(connection: apsw.Connection, known: Sequence[Migration]) ->
 def digest(connection: apsw.Connection, known: Sequence[Migration]) -> str:
     """Return SHA-256, in hex, of the steps and of all objects with their definitions."""
     steps = [(one.label, one.checksum) for one in known]
-    objects = sorted(
-        (kind, table, name, _normalised(sql or ""))
-        for kind, table, name, sql in connection.execute(_OBJECTS)
-        if name not in _STATISTICS
-    )
+    objects = sorted(_objects(connection))
     return hashlib.sha256(json.dumps((steps, objects)).encode()).hexdigest()
 
 
@@ -89,15 +88,21 @@ def _apply(reference: apsw.Connection, steps: Sequence[Migration]) -> None:
             one.after(reference)
 
 
-def _read(connection: apsw.Connection) -> Iterator[Found]:
+def _objects(connection: apsw.Connection) -> Iterator[tuple[str, str, str, str]]:
+    """Return kind, table, name and definition of all objects but statistics."""
     for kind, table, name, sql in connection.execute(_OBJECTS):
-        if name in _STATISTICS:
-            continue
+        definition = _normalised(sql or "")
+        if (kind, name, definition) not in _STATISTICS:  # the name alone may be a trigger's
+            yield kind, table, name, definition
+
+
+def _read(connection: apsw.Connection) -> Iterator[Found]:
+    for kind, table, name, definition in _objects(connection):
         key = Key(kind, name) if kind == "table" else Key(kind, table, name)
         is_harmless = (kind == "index" and _is_plain(connection, name)) or (
             kind == "table" and _is_apart(connection, name)
         )
-        yield Found(key, _normalised(sql or ""), is_harmless=is_harmless)
+        yield Found(key, definition, is_harmless=is_harmless)
 
 
 def _is_apart(connection: apsw.Connection, table: str) -> bool:
