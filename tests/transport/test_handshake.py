@@ -111,6 +111,20 @@ def test_what_is_encrypted_and_not_sent_is_counted(serve: Serve, tls: ssl.SSLCon
     assert read_one(connection)[0] == 200
 
 
+def test_client_that_goes_away_before_it_takes_its_response_is_no_error(
+    serve: Serve, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve(tls)
+    listener = served.listener
+    connection = served.connect(receive_buffer=4096)
+    connection.sendall(get("/bytes/60000") * 100)
+    served.wait_until(lambda: bool(listener.unsent_bytes))
+    connection.close()
+    served.wait_until(lambda: not listener.connections)
+    assert not listener.unsent_bytes
+    assert [record.message for record in caplog.records] == []
+
+
 @pytest.mark.parametrize("is_tls", [True, False])
 def test_ended_connections_leave_nothing_in_memory(
     serve: Serve, tls: ssl.SSLContext, *, is_tls: bool

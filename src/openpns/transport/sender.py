@@ -156,7 +156,7 @@ class Sender:
         """Note that the client has taken everything, or is gone."""
         if self.is_waiting:
             if self.wire is not None:
-                self._transport.set_write_buffer_limits(high=1)
+                self._set_limit(1)
             self._listener.release(self._connection())
             self._waited_s += self._listener.loop.time() - self._since_s
             self.is_waiting = False
@@ -189,7 +189,11 @@ class Sender:
         """Pause if something is encrypted and not sent; TLS looks only at what it holds itself."""
         if self.wire is not None and not self.is_waiting and self.wire.get_write_buffer_size():
             # TLS pauses at once, as nothing is enough now, and goes on if the wire does.
-            self._transport.set_write_buffer_limits(high=0)
+            self._set_limit(0)
+
+    def _set_limit(self, high: int) -> None:
+        if not self._transport.is_closing():  # TLS that has lost its connection has no limits
+            self._transport.set_write_buffer_limits(high=high)
 
     def _ending(self, request: Request, is_last: bool) -> bytes:
         """Return the last headers of a response and the empty line."""
