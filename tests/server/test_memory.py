@@ -1,4 +1,4 @@
-from openpns.server.memory import PeakTrim, map_large_blocks
+from openpns.server.memory import PeakTrim
 
 MIB = 2**20
 
@@ -28,7 +28,3 @@ def test_memory_is_trimmed_after_much_was_freed() -> None:
     for freed in (3 * MIB, 0, 0):
         memory.note(0, freed)
     assert len(trims) == 1
-
-
-def test_large_blocks_can_be_mapped() -> None:
-    map_large_blocks()

@@ -11,22 +11,6 @@ from typing import Final
 _PEAK_BYTES: Final = 8 * 1024 * 1024
 """Peaks below this are not worth the time: a trim takes some milliseconds."""
 _LOW_SHARE: Final = 4
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_BLOCK_BYTES: Final = 128 * 1024
-
-
-def map_large_blocks() -> None:
-    """Let large blocks of memory be mapped, so that they take only the pages that are used.
-
-    TLS has 256 KiB for each connection. glibc maps such blocks until the first one is freed, and
-    takes later ones from the heap, from pages that were used: twice the memory for a connection.
-    Nothing happens without glibc.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _BLOCK_BYTES)
 
 
 class PeakTrim:

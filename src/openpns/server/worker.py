@@ -31,7 +31,7 @@ from openpns.kit.stop_signals import OF_TERMINAL
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
 from openpns.server.core_dumps import forbid_core_dumps
-from openpns.server.memory import PeakTrim, map_large_blocks
+from openpns.server.memory import PeakTrim
 from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.transport.listener import Bounds, Listener
@@ -114,10 +114,7 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, tls.reload, context, settings)
     api = await application.start()
 
-    connection_bytes = 0
-    if context is not None:
-        connection_bytes = _TLS_CONNECTION_BYTES
-        map_large_blocks()
+    connection_bytes = 0 if context is None else _TLS_CONNECTION_BYTES
     memory = PeakTrim()
 
     def count(listener: Listener) -> None:
