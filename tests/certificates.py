@@ -5,12 +5,16 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+_CURVE = ec.SECP256R1()
 
 
-def write_certificate(folder: Path, password: bytes | None = None) -> tuple[Path, Path]:
+def write_certificate(
+    folder: Path, password: bytes | None = None, *, is_rsa: bool = False
+) -> tuple[Path, Path]:
     """Write a new certificate for localhost and its private key; return the files."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(_CURVE)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder(

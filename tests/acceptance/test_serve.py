@@ -359,7 +359,7 @@ def test_server_stops_in_time_whatever_its_clients_do(serve: Start) -> None:
 def test_server_speaks_tls_and_loads_a_new_certificate_on_sighup(
     served_url: str, tmp_path: Path
 ) -> None:
-    cert, key = write_certificate(tmp_path)
+    cert, key = write_certificate(tmp_path, is_rsa=True)
     server = Process(
         [
             *("serve", "--database", served_url, "--port", "0", "--workers", "2"),

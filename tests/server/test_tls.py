@@ -1,3 +1,4 @@
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,46 @@ def test_load_refuses_a_key_that_others_can_read(tmp_path: Path) -> None:
         tls.load(_settings(cert, key))
 
 
-def test_reload_keeps_the_old_certificate_if_the_new_one_is_bad(
+def test_reload_returns_nothing_if_the_new_certificate_is_bad(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("json", "info")
     cert, key = write_certificate(tmp_path)
     settings = _settings(cert, key)
-    context = tls.load(settings)
-    assert context is not None
     key.write_text("no key")
-    tls.reload(context, settings)
+    assert tls.reload(settings) is None
     assert "certificate not reloaded" in capsys.readouterr().err
     write_certificate(tmp_path)
-    tls.reload(context, settings)
+    assert tls.reload(settings) is not None
     assert "certificate reloaded" in capsys.readouterr().err
+
+
+def test_reload_keeps_no_certificate_of_another_type(tmp_path: Path) -> None:
+    settings = _settings(*write_certificate(tmp_path, is_rsa=True))
+    old = tls.load(settings)
+    assert old is not None
+    assert _shake_hands(old, "aRSA")
+    write_certificate(tmp_path)
+    new = tls.reload(settings)
+    assert new is not None
+    assert _shake_hands(new, "aECDSA")
+    with pytest.raises(ssl.SSLError, match="NO_SHARED_CIPHER"):
+        _shake_hands(new, "aRSA")
+
+
+def _shake_hands(context: ssl.SSLContext, ciphers: str) -> bool:
+    """Let a client connect in memory that knows some ciphers of TLS 1.2."""
+    wanted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    wanted.check_hostname, wanted.verify_mode = False, ssl.CERT_NONE
+    wanted.maximum_version = ssl.TLSVersion.TLSv1_2
+    wanted.set_ciphers(ciphers)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = wanted.wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return server.cipher() is not None
 
 
 @pytest.mark.parametrize(

@@ -33,17 +33,19 @@ def load(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def reload(context: ssl.SSLContext, settings: Settings) -> None:
-    """Load the files again for connections from now on; keep the old ones if that fails."""
+def reload(settings: Settings) -> ssl.SSLContext | None:
+    """Return a context with the files of now; log why and return None if they cannot be loaded.
+
+    It is a new one: a context has a certificate for each type of key, and loading replaces one.
+    """
     try:
-        # Into another context first: a failure half-way must not leave the first one without a key.
-        _load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
-        _load_files(context, settings)
+        context = load(settings)
     except ConfigError as error:
         logs.logger().error("certificate not reloaded", why=str(error))
-    else:
-        logs.logger().info("certificate reloaded")
-        warn_of_expiry(settings)
+        return None
+    logs.logger().info("certificate reloaded")
+    warn_of_expiry(settings)
+    return context
 
 
 def _load_files(context: ssl.SSLContext, settings: Settings) -> None:

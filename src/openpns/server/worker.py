@@ -109,12 +109,10 @@ async def serve(
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_reader(sys.stdin.fileno(), stopping.set)
-    context = tls.load(settings)
-    if context is not None:
-        loop.add_signal_handler(signal.SIGHUP, tls.reload, context, settings)
     api = await application.start()
 
-    connection_bytes = 0 if context is None else _TLS_CONNECTION_BYTES
+    has_tls = settings.tls_cert is not None
+    connection_bytes = _TLS_CONNECTION_BYTES if has_tls else 0
     memory = PeakTrim()
 
     def count(listener: Listener) -> None:
@@ -131,8 +129,14 @@ async def serve(
         )
 
     listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)
+
+    def reload() -> None:
+        listener.tls = tls.reload(settings) or listener.tls
+
     try:
-        listener.start(listening, context)
+        if has_tls:  # before the files are read: none that come later are missed
+            loop.add_signal_handler(signal.SIGHUP, reload)
+        listener.start(listening, tls.load(settings))
         logs.logger().info("worker ready", pid=os.getpid())
         await stopping.wait()
         loop.remove_reader(sys.stdin.fileno())

@@ -89,6 +89,8 @@ class Listener:
         """The header Date, a whole line."""
         self.idle_deadline_s = 0.0
         """When a connection that is idle from now on is closed."""
+        self.tls: ssl.SSLContext | None = None
+        """For connections that are accepted from now on; None for plain HTTP."""
         self._clock = clock
         self._on_check = on_check
         self._connections: dict[Connection, None] = {}
@@ -101,7 +103,6 @@ class Listener:
         self._ended = 0
         self._is_accepting = False
         self._timer: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
         self._connecting: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
         timeouts = (
@@ -118,7 +119,7 @@ class Listener:
         """
         self.loop = asyncio.get_running_loop()
         self._listening = listening
-        self._tls = tls
+        self.tls = tls
         listening.setblocking(False)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Connections inherit it. What a closed one has left to send is the system's to drop.
@@ -367,7 +368,7 @@ class Listener:
         self._connections[connection] = None
         self._places[place] += 1
         task = self.loop.create_task(
-            accept(connection, accepted, self._tls, self.bounds.header_timeout_s)
+            accept(connection, accepted, self.tls, self.bounds.header_timeout_s)
         )
         connection.connecting = task
         self._connecting.add(task)
