@@ -1,5 +1,5 @@
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -42,6 +42,14 @@ def test_encoded_password_is_left_to_the_driver() -> None:
         ("postgresql://u@h/n", {"PGPORT": "6000", "PGHOST": "x"}, [Host("h", 6000)]),
         ("postgres://u@h:1,[::1]:2,k/n", {}, [Host("h", 1), Host("::1", 2), Host("k", 5432)]),
         ("postgresql://u@%2Frun%2Fpg/n", {}, [Host("/run/pg", 5432)]),
+        (
+            "postgresql://u@%2Frun%2Fpg:7,%2Fa%3A%20b/n",
+            {},
+            [Host("/run/pg", 7), Host("/a: b", 5432)],
+        ),
+        ("postgresql://u@[fe80::1%25eth0]:7/n", {}, [Host("fe80::1%eth0", 7)]),
+        ("postgresql:///n?host=/a: b&port=7", {}, [Host("/a: b", 7)]),
+        ("postgresql:///n?host=[::1]", {"PGHOST": "b"}, [Host("::1", 5432)]),
         ("postgresql:///n?host=/run/pg&port=7", {}, [Host("/run/pg", 7)]),
         ("postgresql:///n?host=a,::1&port=7,8", {}, [Host("a", 7), Host("::1", 8)]),
         ("postgresql:///n", {"PGHOST": "a,b", "PGPORT": "7,8"}, [Host("a", 7), Host("b", 8)]),
@@ -96,16 +104,64 @@ def test_wrong_host_or_port_is_refused(place: str) -> None:
         read_url(f"postgresql://u@{place}/n", {})
 
 
-def test_service_is_left_to_the_driver_if_its_file_has_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url", ["postgresql:///", "postgresql://", "postgresql://u@h/", "postgres:"]
+)
+def test_url_without_a_database_leaves_it_to_the_variables(url: str) -> None:
+    dsn = read_url(url, {}).dsn
+    assert not urlsplit(dsn).path
+    assert urlsplit(dsn).scheme.startswith("postgres")
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> dict[str, str]:
+    """Variables that name a file of services."""
     file = tmp_path / "services"
-    file.write_text("[pns]\nhost=a\npassword=geheim%\n")
-    environ = {"PGSERVICEFILE": str(file), "PGHOST": "b"}
-    for url, more in (("?service=pns", {}), ("", {"PGSERVICE": "pns"})):
-        target = read_url(f"postgresql:///n{url}", environ | more)
-        assert target.hosts == [Host(None, None)]
-        assert target.dsn.endswith("/n?service=pns")
-    with pytest.raises(ConfigError, match=f"no service 'other' in {file}"):
-        read_url("postgresql:///n?service=other", environ)
-    file.write_text("host=a\n")
-    with pytest.raises(ConfigError, match=f"{file} is not a file of PostgreSQL services"):
-        read_url("postgresql:///n?service=pns", environ)
+    file.write_text(
+        "[pns]\nhost=a\nport=7\nuser=v\ndbname=m\npassword=geheim%\nsslmode=require\n"
+        "connect_timeout=4\napplication_name=x\noptions=-c a=1\ntarget_session_attrs=read-write\n"
+        "[wrong]\nkeepalives=1\n[bound]\nchannel_binding=require\n"
+    )
+    return {"PGSERVICEFILE": str(file), "PGHOST": "b", "PGPORT": "8", "PGAPPNAME": "y"}
+
+
+@pytest.mark.parametrize(
+    ("url", "more"), [("postgresql:///?service=pns", {}), ("postgresql://", {"PGSERVICE": "pns"})]
+)
+def test_service_counts_before_the_variables(
+    services: dict[str, str], url: str, more: dict[str, str]
+) -> None:
+    target = read_url(url, services | more)
+    assert target.hosts == [Host("a", 7)]
+    assert target.server_settings == {"application_name": "x", "options": "-c a=1"}
+    assert target.connect_timeout_s == 4
+    assert target.is_read_write
+    assert parse_qs(urlsplit(target.dsn).query) == {
+        "user": ["v"], "dbname": ["m"], "password": ["geheim%"], "sslmode": ["require"],
+    }  # fmt: skip
+
+
+def test_url_counts_before_its_service(services: dict[str, str]) -> None:
+    url = "postgresql://u:p@h/n?service=pns&sslmode=verify-full&application_name=z&port=9"
+    target = read_url(url, services)
+    assert target.hosts == [Host("h", 9)]
+    assert target.server_settings["application_name"] == "z"
+    assert target.dsn.startswith("postgresql://u:p@/n?")
+    assert parse_qs(urlsplit(target.dsn).query)["sslmode"] == ["verify-full"]
+    assert read_url("postgresql://h/n?service=pns", services).hosts == [Host("h", 7)]
+
+
+@pytest.mark.parametrize(
+    ("service", "named"),
+    [
+        ("other", "no service 'other' in .*services; PGSERVICEFILE names the file"),
+        ("wrong", "unknown parameter 'keepalives' of service 'wrong'"),
+        ("bound", "channel_binding=require of service 'bound' cannot be respected"),
+    ],
+)
+def test_service_that_cannot_be_respected_is_named(
+    services: dict[str, str], service: str, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named) as caught:
+        read_url(f"postgresql:///n?service={service}", services)
+    assert "geheim" not in str(caught.value)

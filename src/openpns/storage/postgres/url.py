@@ -3,7 +3,6 @@
 Source: docs/operating/databases.md, "The URL of PostgreSQL".
 """
 
-import configparser
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 import msgspec
 
 from openpns.errors import ConfigError
+from openpns.storage.postgres.services import read_service
 
 _ATTRIBUTES: Final = ("primary", "read-write")
 _PORT: Final = 5432
@@ -49,7 +49,8 @@ _ENCODE: Final = (
     "(% as %25, @ as %40, / as %2F, # as %23, ? as %3F, [ as %5B)"
 )
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:@\s]*))(?::([0-9]*))?")
+_NO_NAME: Final = re.compile(r"[\[\]@\s]|^[^:]*:[^:]*$")
+_PLACE: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\[\]:@\s]*))(?::([0-9]*))?")
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -85,7 +86,8 @@ class Target(msgspec.Struct, frozen=True):
 def read_url(url: str, environ: Mapping[str, str] = os.environ) -> Target:
     """Read `postgresql://user:password@host1:port1,host2:port2/name?parameter=value`.
 
-    libpq's variables count for what the URL does not have.
+    What the URL does not have is taken from the service that it or `PGSERVICE` names, then from
+    libpq's variables.
 
     Raises:
         ConfigError: It is no such URL, or has a parameter that is unknown or cannot be respected.
@@ -93,9 +95,8 @@ def read_url(url: str, environ: Mapping[str, str] = os.environ) -> Target:
     """
     parts = _split(url)
     given = _parameters(parts.query)
-    if service := given.get("service") or environ.get("PGSERVICE"):
-        given["service"] = service
-        _require_service(service, environ)
+    if service := given.pop("service", "") or environ.get("PGSERVICE"):
+        given = _respected(read_service(service, environ), f"service {service!r}") | given
     user, at, places = parts.netloc.rpartition("@")
     hosts = _hosts(places, given, environ)
     own = {
@@ -112,9 +113,10 @@ def read_url(url: str, environ: Mapping[str, str] = os.environ) -> Target:
     settings = {"application_name": own.get("application_name", "openpns")}
     if "options" in own:
         settings["options"] = own["options"]
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items() if value)
+    path = parts.path if parts.path != "/" else ""  # else the driver takes it for a name
     return Target(
-        urlunsplit(parts._replace(netloc=user + at, query=query)),
+        urlunsplit(parts._replace(netloc=user + at, path=path, query=query)),
         hosts,
         attributes == "read-write",
         _timeout_s(own.get("connect_timeout")),
@@ -148,69 +150,57 @@ def _parameters(query: str) -> dict[str, str]:
         if not equals:
             raise _unreadable()
         found[unquote(name)] = unquote(value)
-    for name, value in tuple(found.items()):
+    return _respected(found, "the URL")
+
+
+def _respected(found: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return the parameters that are to be read; refuse those that cannot be respected."""
+    for name, value in found.items():
         if name in _NOT_REQUIRED:
             if value not in _NOT_REQUIRED[name]:
                 raise ConfigError(
-                    f"database: parameter {name}={value} of the URL cannot be respected; allowed "
+                    f"database: parameter {name}={value} of {where} cannot be respected; allowed "
                     f"are {', '.join(_NOT_REQUIRED[name])}, or leave it out"
                 )
-            del found[name]
         elif name not in ("host", "port", *_OWN, *_OF_DRIVER):
             raise ConfigError(
-                f"database: unknown parameter {name!r} of the URL; allowed are {_ALLOWED}; a "
+                f"database: unknown parameter {name!r} of {where}; allowed are {_ALLOWED}; a "
                 "setting of the server is given as options=-c%20name%3Dvalue"
             )
-    return found
-
-
-def _require_service(service: str, environ: Mapping[str, str]) -> None:
-    """Refuse a service that is in no file: the driver would ignore it."""
-    file = environ.get("PGSERVICEFILE") or os.path.expanduser("~/.pg_service.conf")  # noqa: PTH111
-    found = configparser.ConfigParser(interpolation=None)
-    try:
-        found.read(file, "utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        raise ConfigError(f"database: {file} is not a file of PostgreSQL services") from None
-    if service not in found.sections():
-        raise ConfigError(
-            f"database: there is no service {service!r} in {file}; PGSERVICEFILE names the file"
-        )
+    return {name: value for name, value in found.items() if name not in _NOT_REQUIRED}
 
 
 def _hosts(places: str, given: dict[str, str], environ: Mapping[str, str]) -> list[Host]:
     """Return the hosts of the URL, else of its parameters, else of the variables."""
-    if places:
-        texts = places.split(",")
-    else:
-        names = given.pop("host", "")
-        if not names and "service" not in given:
-            names = environ.get("PGHOST", "")
-        texts = [
-            f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
-            for name in names.split(",")
-        ]
-    given.pop("host", None)
+    names = given.pop("host", "") or environ.get("PGHOST", "")
     ports = (given.pop("port", "") or environ.get("PGPORT", "")).split(",")
-    if len(ports) not in (1, len(texts)):
+    if places:
+        found = [_place(place) for place in places.split(",")]
+    else:
+        found = [(name.removeprefix("[").removesuffix("]"), "") for name in names.split(",")]
+    if len(ports) not in (1, len(found)):
         raise ConfigError(
-            f"database: {len(texts)} hosts but {len(ports)} ports; give one port, or one for each"
+            f"database: {len(found)} hosts but {len(ports)} ports; give one port, or one for each"
         )
     if len(ports) == 1:
-        ports *= len(texts)
-    return [_host(text, port) for text, port in zip(texts, ports, strict=True)]
+        ports *= len(found)
+    return [_host(name, own or port) for (name, own), port in zip(found, ports, strict=True)]
 
 
-def _host(text: str, default: str) -> Host:
-    text = unquote(text)
-    if text.startswith("/"):
-        return Host(text, _port(default))
-    found = _HOST.fullmatch(text)
+def _place(place: str) -> tuple[str, str]:
+    """Return name and port of a host of the URL; encoded characters divide nothing."""
+    found = _PLACE.fullmatch(place)
     if found is None:
         raise _unreadable()
-    name = found[1] or found[2] or None
-    port = found[3] or default
-    return Host(name, None if name is None and not port else _port(port))
+    return unquote(found[1] or found[2]), found[3] or ""
+
+
+def _host(name: str, port: str) -> Host:
+    if not name:
+        return Host(None, _port(port) if port else None)
+    if not name.startswith("/") and _NO_NAME.search(name):
+        raise _unreadable()
+    return Host(name, _port(port))
 
 
 def _port(text: str) -> int:
