@@ -22,9 +22,10 @@ class Attacker:
         self._tls = tls
         self._held: list[socket.socket] = []
 
-    def hold(self, sent: bytes) -> None:
+    def hold(self, sent: bytes, source: str = "127.0.0.1") -> None:
         """Open one more connection, send something, and keep it open."""
         connection = socket.socket()
+        connection.bind((source, 0))
         if hasattr(socket, "TCP_MAXSEG"):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
