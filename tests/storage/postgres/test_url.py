@@ -98,6 +98,52 @@ def test_parameter_that_cannot_be_respected_is_named(query: str, named: str) -> 
     assert "geheim" not in str(caught.value)
 
 
+def test_name_that_may_be_the_end_of_a_password_is_not_shown() -> None:
+    for name in ("password", "sslpassword", "pass%77ord"):
+        with pytest.raises(ConfigError, match="percent-encode") as caught:
+            read_url(f"postgresql://u@h/n?{name}=geh&eim=x", {})
+        assert "eim" not in str(caught.value)
+    assert read_url("postgresql://u@h/n?password=x&sslmode=require", {}).hosts
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("PGCHANNELBINDING", "require", "PGCHANNELBINDING cannot .*; allowed are disable, prefer"),
+        ("PGGSSENCMODE", "require", "PGGSSENCMODE cannot be respected; allowed are"),
+        ("PGHOSTADDR", "192.0.2.1", "PGHOSTADDR cannot be respected; leave it out"),
+        ("PGREQUIREAUTH", "scram-sha-256", "PGREQUIREAUTH"),
+        ("PGREQUIREPEER", "postgres", "PGREQUIREPEER"),
+    ],
+)
+def test_variable_that_cannot_be_respected_is_named(variable: str, value: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        read_url("postgresql://u@h/n", {variable: value})
+    assert read_url("postgresql://u@h/n", {variable: ""}).hosts
+
+
+def test_parameter_of_the_url_counts_before_a_variable_that_is_refused() -> None:
+    environ = {"PGCHANNELBINDING": "require", "PGGSSENCMODE": "prefer"}
+    assert read_url("postgresql://u@h/n?channel_binding=disable", environ).hosts
+
+
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+def test_file_of_tls_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "a b"
+    url = "postgresql://u@h/n?sslmode=require"
+    for sent, environ in ((f"&{name}={file}", {}), ("", {f"PG{name.upper()}": str(file)})):
+        with pytest.raises(ConfigError, match=f"{name}: cannot read {file} .No such file"):
+            read_url(url + sent, environ)
+        assert read_url(f"postgresql://u@h/n?sslmode=disable{sent}", environ).hosts
+    file.touch()
+    assert read_url(f"{url}&{name}={file}", {}).hosts
+
+
+def test_certificates_of_the_system_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="sslrootcert=system cannot be respected"):
+        read_url("postgresql://u@h/n?sslmode=verify-full&sslrootcert=system", {})
+
+
 @pytest.mark.parametrize("place", ["h:0", "h:65536", "h:x", "h:1:2", "[::1", "h h"])
 def test_wrong_host_or_port_is_refused(place: str) -> None:
     with pytest.raises(ConfigError, match="cannot connect to PostgreSQL"):

@@ -44,7 +44,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (TimeoutError, "no answer in time; check host, port, firewall and load"),
     (FileNotFoundError, "the file or socket of the URL does not exist"),
     (ssl.SSLCertVerificationError, "its certificate is not trusted ({tls}); check sslrootcert"),
-    (ssl.SSLError, "TLS fails ({tls}); check sslmode and the certificates"),
+    (ssl.SSLError, "TLS fails ({tls}); check sslmode, the certificates and sslpassword"),
     (OSError, "{system}"),
     (LookupError, "this user has no name; give one in the URL"),
 )

@@ -42,7 +42,21 @@ _NOT_REQUIRED: Final = {
 }
 """Parameters that the driver does not know, and the values that need nothing of it."""
 
-_ALLOWED: Final = ", ".join(sorted(("host", "port", *_OWN, *_OF_DRIVER, *_NOT_REQUIRED)))
+_VARIABLES_REFUSED: Final = {
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "hostaddr": "PGHOSTADDR",
+    "require_auth": "PGREQUIREAUTH",
+    "requirepeer": "PGREQUIREPEER",
+}
+"""Variables of libpq for what the driver cannot do; without it, it would do less than is asked."""
+
+_CLIENT_FILES: Final = ("sslcert", "sslkey")
+_SERVER_FILES: Final = ("sslrootcert", "sslcrl")
+_MODES_WITHOUT_SERVER_FILES: Final = ("allow", "prefer")
+
+_KNOWN: Final = ("host", "port", *_OWN, *_OF_DRIVER, *_NOT_REQUIRED)
+_ALLOWED: Final = ", ".join(sorted(_KNOWN))
 
 _ENCODE: Final = (
     "percent-encode the special characters of user and password "
@@ -94,9 +108,14 @@ def read_url(url: str, environ: Mapping[str, str] = os.environ) -> Target:
             The text contains names and values of parameters, but no other part of the URL.
     """
     parts = _split(url)
-    given = _parameters(parts.query)
+    sent = _parameters(parts.query)
+    given = _respected(sent, "the URL")
     if service := given.pop("service", "") or environ.get("PGSERVICE"):
-        given = _respected(read_service(service, environ), f"service {service!r}") | given
+        of_service = read_service(service, environ)
+        given = _respected(of_service, f"service {service!r}") | given
+        sent |= of_service
+    _refuse_variables(sent, environ)
+    _require_files(given, environ)
     user, at, places = parts.netloc.rpartition("@")
     hosts = _hosts(places, given, environ)
     own = {
@@ -149,8 +168,11 @@ def _parameters(query: str) -> dict[str, str]:
         name, equals, value = item.partition("=")
         if not equals:
             raise _unreadable()
-        found[unquote(name)] = unquote(value)
-    return _respected(found, "the URL")
+        name = unquote(name)
+        if name not in _KNOWN and any("password" in earlier for earlier in found):
+            raise _unreadable()  # the name may be the end of the password
+        found[name] = unquote(value)
+    return found
 
 
 def _respected(found: Mapping[str, str], where: str) -> dict[str, str]:
@@ -162,12 +184,45 @@ def _respected(found: Mapping[str, str], where: str) -> dict[str, str]:
                     f"database: parameter {name}={value} of {where} cannot be respected; allowed "
                     f"are {', '.join(_NOT_REQUIRED[name])}, or leave it out"
                 )
-        elif name not in ("host", "port", *_OWN, *_OF_DRIVER):
+        elif name not in _KNOWN:
             raise ConfigError(
                 f"database: unknown parameter {name!r} of {where}; allowed are {_ALLOWED}; a "
                 "setting of the server is given as options=-c%20name%3Dvalue"
             )
     return {name: value for name, value in found.items() if name not in _NOT_REQUIRED}
+
+
+def _refuse_variables(sent: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    for name, variable in _VARIABLES_REFUSED.items():
+        value = environ.get(variable)
+        allowed = _NOT_REQUIRED.get(name, ())
+        if value and name not in sent and value not in allowed:
+            values = f"allowed are {', '.join(allowed)}, or " if allowed else ""
+            raise ConfigError(
+                f"database: variable {variable} cannot be respected; {values}leave it out"
+            )
+
+
+def _require_files(given: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Refuse files of TLS that cannot be read: the driver's error would not name them."""
+    mode = given.get("sslmode") or environ.get("PGSSLMODE") or "prefer"
+    if mode == "disable":
+        return
+    names = _CLIENT_FILES if mode in _MODES_WITHOUT_SERVER_FILES else _CLIENT_FILES + _SERVER_FILES
+    for name in names:
+        file = given.get(name) or environ.get(f"PG{name.upper()}")
+        if not file:
+            continue
+        if (name, file) == ("sslrootcert", "system"):
+            raise ConfigError(
+                "database: sslrootcert=system cannot be respected; name the file of the system's "
+                "certificates, such as /etc/ssl/certs/ca-certificates.crt"
+            )
+        try:
+            with open(file, "rb"):  # noqa: PTH123 - only to see that it can be read
+                pass
+        except OSError as error:
+            raise ConfigError(f"database: {name}: cannot read {file} ({error.strerror})") from None
 
 
 def _hosts(places: str, given: dict[str, str], environ: Mapping[str, str]) -> list[Host]:
