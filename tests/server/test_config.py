@@ -163,6 +163,8 @@ def test_load_settings_checks_the_networks_of_trusted_proxies() -> None:
         ("postgresql://u:hunter22@h/d", True),
         ("postgresql://u:hunter22@h1:1,h2:2/d", True),
         ("postgresql://h/d?user=u&password=hunter22", True),
+        ("postgresql://h/d?pass%77ord=hunter22", True),
+        ("postgresql://u:%2Fhunter22@h/d", True),
         ("postgresql://u@h:5432/d", False),
         ("sqlite:////var/lib/openpns.db", False),
     ],

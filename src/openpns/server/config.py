@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -101,7 +102,8 @@ def _read_file(file: str) -> dict[str, Any]:
     try:
         with Path(file).open("rb") as opened:
             values, problem = parse_toml(opened.read())
-            if _PASSWORD.search(str(values.get("database"))):
+            url = str(values.get("database"))
+            if _PASSWORD.search(url) or _PASSWORD.search(unquote(url)):  # names may be encoded
                 check_private(file, opened.fileno(), "a database password")
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings ({error.strerror})") from None
