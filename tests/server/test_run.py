@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.helpers import MASTER_KEY, on_sqlite_only
+from tests.processes import free_port
 
 from openpns.errors import ConfigError
 from openpns.server import run
@@ -52,9 +53,11 @@ def test_run_names_admin_port_in_use(settings: Settings, used_port: int) -> None
     assert text.startswith(f"admin_port: cannot listen on '127.0.0.1' port {used_port}: another")
 
 
-def test_run_refuses_one_port_for_both(settings: Settings) -> None:
-    text = _refused(settings, port=8080, admin_port=8080)
-    assert text == "admin_port: must differ from port, which is 8080, too"
+@pytest.mark.parametrize("admin_host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_run_refuses_one_port_for_both(settings: Settings, admin_host: str) -> None:
+    port = free_port()
+    text = _refused(settings, port=port, admin_port=port, admin_host=admin_host)
+    assert text == f"admin_port: must differ from port, which is {port}, too"
 
 
 def test_run_warns_of_an_unknown_variable_and_a_wrong_clock(

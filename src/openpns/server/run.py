@@ -58,16 +58,11 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
     for note in run_loop(check(settings, master_key, by_writing=False)):
         logs.logger().warning("schema differs", what=note)
     tls.warn_of_expiry(settings)
-    if settings.port and (settings.host, settings.port) == (
-        settings.admin_host,
-        settings.admin_port,
-    ):
-        raise ConfigError(f"admin_port: must differ from port, which is {settings.port}, too")
     with contextlib.ExitStack() as ports:
         listening = ports.enter_context(listen("port", settings.host, settings.port))
         admin_listening = None
         if settings.admin_port is not None:
-            admin_listening = listen("admin_port", settings.admin_host, settings.admin_port)
+            admin_listening = _listen_for_admin(settings)
             ports.enter_context(admin_listening)
         host, port = listening.getsockname()[:2]
         settings = msgspec.structs.replace(settings, host=host, port=port)
@@ -76,6 +71,18 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         is_stopped = _serve_until_stopped(settings, master_key, listening, admin_listening)
     if not is_stopped:
         raise SystemExit(1)
+
+
+def _listen_for_admin(settings: Settings) -> socket.socket:
+    """Return the socket of the admin port, after that of the API listens."""
+    port = settings.admin_port or 0
+    try:
+        return listen("admin_port", settings.admin_host, port)
+    except ConfigError:
+        if not port or port != settings.port:
+            raise
+    # Two hosts may be names of one address, or one of them every address; the system knows.
+    raise ConfigError(f"admin_port: must differ from port, which is {port}, too")
 
 
 def _serve_until_stopped(
