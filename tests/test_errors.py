@@ -15,9 +15,16 @@ TEXTS = {
     1003: "Invalid signature",
     1004: "Timestamp has expired",
     1005: "Insufficient permissions",
+    10001: "Empty binding number",
+    10002: "Same binding number",
+    10004: "Different prefix for binding numbers",
+    10007: "Virtual number without prefix",
+    10008: "User has no virtual number",
     10009: "Failed to retrieve data",
+    10010: "Virtual number exhausted",
     10011: "Incorrect list page capacity",
     10012: "Incorrect list page starting point",
+    10013: "binding not exist",
     19001: "Number group does not exist",
     19002: "Number group is full",
     19003: "Too many requests",
@@ -25,6 +32,10 @@ TEXTS = {
     19005: "Internal error",
     19006: "Outcome unknown",
     19007: "Client token reused",
+    19008: "Binding conflict",
+    19009: "customerBindId in use",
+    19010: "Number group is bound",
+    19011: "Not found",
     19012: "Quota exceeded",
     19013: "Nonce already used",
 }
@@ -40,15 +51,23 @@ TransportError
 WireError
   MissingHeaders
   ParameterError
+    ParameterUnfit
     PathNotFound
     MethodNotAllowed
     BodyTooLarge
   InvalidSignature
   TimestampExpired
   PermissionDenied
+  EmptyPhone
+  SamePhone
+  CountryMismatch
+  DidWithoutCountry
+  NoVirtualNumber
   ReadFailed
+  PoolExhausted
   LimitOutOfRange
   OffsetOutOfRange
+  BindingNotFound
   GroupNotFound
   GroupFull
   RateLimited
@@ -57,6 +76,10 @@ WireError
   InternalError
   OutcomeUnknown
   ClientTokenReused
+  BindingConflict
+  CustomerBindIdInUse
+  GroupBound
+  NotFound
   QuotaExceeded
   NonceReused
   UnknownCode"""
@@ -83,7 +106,7 @@ class Drawn(NamedTuple):
 def tree(error: type[Exception], depth: int = 0) -> Iterator[Drawn]:
     """Return every subclass, in the order of definition."""
     for below in error.__subclasses__():
-        if below.__module__ == errors.__name__:
+        if below.__module__.startswith(f"{errors.__name__}."):
             code, status = getattr(below, "code", None), getattr(below, "http_status", 200)
             yield Drawn(depth, below.__name__, code, status)
             yield from tree(below, depth + 1)
@@ -143,4 +166,7 @@ def test_error_can_be_sent_to_another_process(error: OpenPNSError) -> None:
 
 def test_refusals_that_depend_on_the_state_are_recorded() -> None:
     recorded = {code for code, error in WIRE_ERRORS.items() if error.is_recorded}
-    assert recorded == {19001, 19002, 19012}
+    assert recorded == {
+        *(10001, 10002, 10004, 10008, 10010, 10013),
+        *(19001, 19002, 19008, 19009, 19010, 19011, 19012),
+    }

@@ -1,4 +1,4 @@
-"""The errors: one class for each code of the wire, and those that only a client sees.
+"""The errors of the wire: one class for each code.
 
 The docstring of a class with a code is its row in docs/errors.md. No text contains a secret, a
 phone number or a part of a body.
@@ -7,94 +7,7 @@ phone number or a part of a body.
 from datetime import datetime
 from typing import Any, ClassVar
 
-
-class OpenPNSError(Exception):
-    """The root of every error that openpns raises on purpose."""
-
-    exit_code: ClassVar[int] = 1
-    """The exit code of a command that this error stopped. Source: docs/cli.md."""
-
-
-class ConfigError(OpenPNSError):
-    """A setting, an argument or a key file is wrong; the text names it and what is allowed."""
-
-    exit_code = 2
-
-
-class ClientClosed(OpenPNSError):
-    """The client was closed; nothing more is sent with it."""
-
-    def __init__(
-        self, msg: str = "the client is closed; make a new one, or close it later"
-    ) -> None:
-        super().__init__(msg)
-
-
-class TransportError(OpenPNSError):
-    """There was no response, or not one of this API. Only clients see it.
-
-    It has the attributes of `WireError`, so that both can be logged alike. Unknown ones are None.
-    """
-
-    code: None = None
-    exit_code = 6
-    advice: ClassVar[str]
-    """What to do about it: the sentence of docs/errors.md."""
-
-    def __init__(
-        self,
-        action: str,
-        msg: str,
-        *,
-        http_status: int | None = None,
-        server_time: datetime | None = None,
-        retry_after_s: float | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        self.action = action
-        self.msg = msg
-        self.http_status = http_status
-        self.server_time = server_time
-        self.retry_after_s = retry_after_s
-        self.request_id = request_id
-        super().__init__(action, msg)  # what pickle hands to __init__
-
-    def __str__(self) -> str:
-        return f"{self.action}: {self.msg}"
-
-
-class ConnectFailed(TransportError):
-    """The server could not be reached; the request was not sent."""
-
-    advice = "Check `base_url`, the network and the proxy. Every request may be sent again."
-
-
-class ConnectionLost(TransportError):
-    """The connection broke; a write may or may not have been carried out."""
-
-    advice = (
-        "A write: read, then decide, or send it again with its clientToken. A read: send it again."
-    )
-
-
-class AnswerTooLate(TransportError):
-    """No response arrived in time; a write may or may not have been carried out."""
-
-    advice = (
-        "As for `ConnectionLost`; raise `timeout_s` or `deadline_s` if responses are large or slow."
-    )
-
-
-class AnswerUnreadable(TransportError):
-    """The response is not of this API; a write may or may not have been carried out."""
-
-    advice = "Check `base_url` and any proxy in between; see `http_status`."
-
-
-class AnswerTooLarge(AnswerUnreadable):
-    """The response is too large; a write may or may not have been carried out."""
-
-    advice = "Ask for smaller pages, or raise `response_bytes_max`."
+from openpns.errors.base import OpenPNSError
 
 
 class WireError(OpenPNSError):
@@ -114,8 +27,8 @@ class WireError(OpenPNSError):
 
     code: int
     is_recorded: ClassVar[bool] = False
-    """Whether a refusal of a write with an idempotency key is recorded: it depends on the state, so
-    that the same request could succeed later."""
+    """Whether a refusal by the steps of a write with an idempotency key is recorded: it depends on
+    the state, so that the same request could succeed later, or has succeeded before."""
     text: ClassVar[str]
     """How `msg` begins; it never changes for a code."""
     advice: ClassVar[str]
@@ -156,6 +69,12 @@ class ParameterError(WireError):
 
     code, text = 1002, "Parameter error"
     advice = "Read the text after the colon and correct the request; unchanged, it fails again."
+
+
+class ParameterUnfit(ParameterError):
+    """A field is well formed, but does not fit what is stored."""
+
+    is_recorded = True
 
 
 class PathNotFound(ParameterError):
@@ -207,6 +126,50 @@ class PermissionDenied(WireError):
     exit_code = 4
 
 
+class EmptyPhone(WireError):
+    """`phoneA`, or a `phoneB` that is required, is missing or empty."""
+
+    code, text = 10001, "Empty binding number"
+    is_recorded = True
+    advice = "Send both phones."
+    exit_code = 5
+
+
+class SamePhone(WireError):
+    """`phoneA` and `phoneB` are the same phone."""
+
+    code, text = 10002, "Same binding number"
+    is_recorded = True
+    advice = "Bind two different phones."
+    exit_code = 5
+
+
+class CountryMismatch(WireError):
+    """A phone of the binding has not the country code of the virtual number."""
+
+    code, text = 10004, "Different prefix for binding numbers"
+    is_recorded = True
+    advice = "Bind phones of one country on a virtual number of that country."
+    exit_code = 5
+
+
+class DidWithoutCountry(WireError):
+    """The virtual number does not begin with an assigned country code."""
+
+    code, text = 10007, "Virtual number without prefix"
+    advice = "Send the virtual number with its country code."
+    exit_code = 5
+
+
+class NoVirtualNumber(WireError):
+    """The customer has no such virtual number, or none of this country, or it is disabled."""
+
+    code, text = 10008, "User has no virtual number"
+    is_recorded = True
+    advice = "listNumbers shows your virtual numbers; ask the operator for more."
+    exit_code = 3
+
+
 class ReadFailed(WireError):
     """The database is reachable, but the stored data cannot be read."""
 
@@ -215,11 +178,23 @@ class ReadFailed(WireError):
     exit_code = 6
 
 
+class PoolExhausted(WireError):
+    """No virtual number can take the binding, or the given one takes no more.
+
+    The text says whether all are full, or only taken for these two phones.
+    """
+
+    code, text = 10010, "Virtual number exhausted"
+    is_recorded = True
+    advice = "End bindings that are over, or ask the operator for more virtual numbers."
+    exit_code = 5
+
+
 class LimitOutOfRange(WireError):
     """`limit` is an integer outside [0, 1000], for phones outside [0, 10 000]."""
 
     code, text = 10011, "Incorrect list page capacity"
-    advice = "Ask for 1 to 1000 groups, or 0 for 1000; for up to 10 000 phones."
+    advice = "Ask for 1 to 1000 entries, or 0 for 1000; for up to 10 000 phones."
     exit_code = 5
 
 
@@ -227,8 +202,17 @@ class OffsetOutOfRange(WireError):
     """`offset` is an integer outside [0, 2^63 − 1]."""
 
     code, text = 10012, "Incorrect list page starting point"
-    advice = "Begin at 0 and continue by the number of groups received."
+    advice = "Begin at 0 and continue by the number of entries received."
     exit_code = 5
+
+
+class BindingNotFound(WireError):
+    """There is no such live binding, whether it ended, never existed or is another customer's."""
+
+    code, text = 10013, "binding not exist"
+    is_recorded = True
+    advice = "getAXBList shows the live bindings; explainCall says why a call has none."
+    exit_code = 3
 
 
 class GroupNotFound(WireError):
@@ -299,15 +283,56 @@ class ClientTokenReused(WireError):
     advice = "Use a new clientToken for each write."
 
 
+class BindingConflict(WireError):
+    """A phone, or the digits, have a live binding on this virtual number already.
+
+    The text names the field, never the phone. Nothing was changed.
+    """
+
+    code, text = 19008, "Binding conflict"
+    is_recorded = True
+    advice = "End the other binding, or bind without `phoneX`, which takes another virtual number."
+    exit_code = 5
+
+
+class CustomerBindIdInUse(WireError):
+    """A live binding has this `customerBindId`, and was made by a request with another body."""
+
+    code, text = 19009, "customerBindId in use"
+    is_recorded = True
+    advice = "Use a new customerBindId for each binding, or end the binding first."
+    exit_code = 5
+
+
+class GroupBound(WireError):
+    """The group has live bindings, so that it cannot be deleted; the text says how many."""
+
+    code, text = 19010, "Number group is bound"
+    is_recorded = True
+    advice = "End its bindings first: getAXBList with `groupId` shows them."
+    exit_code = 5
+
+
+class NotFound(WireError):
+    """The customer has no such virtual number, record or delivery."""
+
+    code, text = 19011, "Not found"
+    is_recorded = True
+    advice = "The list actions show what there is."
+    exit_code = 3
+
+
 class QuotaExceeded(WireError):
-    """The change would exceed a quota of the customer: of groups, phones or bytes.
+    """The change would exceed a quota of the customer: of groups, phones, bytes or bindings.
 
     Nothing was changed.
     """
 
     code, text = 19012, "Quota exceeded"
     is_recorded = True
-    advice = "getLimits shows the quotas. Delete groups or phones, or ask the operator."
+    advice = (
+        "getLimits shows the quotas. Delete groups or phones, end bindings, or ask the operator."
+    )
     exit_code = 5
 
 
