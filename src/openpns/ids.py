@@ -23,6 +23,10 @@ class IdSource(Protocol):
         """Return a new group id that cannot be guessed."""
         ...
 
+    def bind_id(self) -> str:
+        """Return a new bindId that cannot be guessed."""
+        ...
+
 
 class Snowflake:
     """Generate increasing request ids: 41 bits of ms, 10 of worker id, 12 of sequence.
@@ -70,6 +74,8 @@ class Snowflake:
     def group_id(self) -> str:
         """Return 32 random lower-case hex characters."""
         return secrets.token_hex(16)
+
+    bind_id = group_id
 
 
 def new_revision() -> int:

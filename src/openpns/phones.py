@@ -67,6 +67,18 @@ def parse_phones(
     return list(phones)
 
 
+def parse_phone(text: str, field: str) -> str:
+    """Return one phone in digits; a leading "+" and white space around it are dropped.
+
+    Raises:
+        ParameterError: It is not a phone; the text names the field, never its digits.
+    """
+    phone = text.strip().removeprefix("+")
+    if not _DIGITS.fullmatch(phone) or not has_country_code(phone):
+        raise ParameterError(f"{field} {_problem(phone)}")
+    return phone
+
+
 def find_oddity(text: str) -> str:
     """Return what makes a text not a phone, such as "it has letters", without any of its digits."""
     for pattern, what in _ODDITIES:
@@ -83,8 +95,17 @@ def find_oddity(text: str) -> str:
 
 def has_country_code(phone: str) -> bool:
     """Return whether a phone in digits begins with an assigned country calling code."""
+    return bool(find_country_code(phone))
+
+
+def find_country_code(phone: str) -> str:
+    """Return the country calling code that a phone in digits begins with; empty if none does."""
     codes = _country_codes()
-    return phone[:1] in codes or phone[:2] in codes or phone[:3] in codes
+    if phone[:1] in codes:
+        return phone[:1]
+    if phone[:2] in codes:
+        return phone[:2]
+    return phone[:3] if phone[:3] in codes else ""
 
 
 def mask_phone(phone: str) -> str:

@@ -1,5 +1,26 @@
 CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
 
+CREATE INDEX binding_did ON binding (customer_id, did, binding_seq);
+
+CREATE INDEX binding_digits ON binding (customer_id, did, live_until_ms) WHERE kind = 'extension';
+
+CREATE INDEX binding_extension_a ON binding (customer_id, phone_a) WHERE kind = 'extension';
+
+CREATE INDEX binding_extension_b ON binding (customer_id, phone_b) WHERE kind = 'extension';
+
+CREATE INDEX binding_group ON binding (customer_id, group_seq, did) WHERE group_seq IS NOT NULL;
+
+CREATE INDEX binding_live_until ON binding (customer_id, live_until_ms);
+
+CREATE INDEX call_trace_asked ON call_trace (asked_ms);
+
+CREATE INDEX digit_guard_since ON digit_guard (since_ms);
+
+CREATE INDEX ended_binding_ended ON ended_binding (ended_ms);
+
+CREATE INDEX ended_binding_group ON ended_binding (customer_id, group_seq, did)
+WHERE group_seq IS NOT NULL;
+
 CREATE INDEX group_member_phone ON group_member (customer_id, phone, group_seq);
 
 CREATE INDEX group_tombstone_deleted ON group_tombstone (deleted_ms);
@@ -10,11 +31,17 @@ CREATE INDEX number_group_name ON number_group (customer_id, folded_name, group_
 
 CREATE INDEX number_group_size ON number_group ((customer_id || ''), phone_count);
 
+CREATE INDEX number_load_choice ON number_load (customer_id, country, is_open, binding_count, did);
+
+CREATE INDEX seat_ended ON seat (ended_ms) WHERE live_until_ms = 0;
+
+CREATE INDEX virtual_number_customer ON virtual_number (customer_id, did);
+
 CREATE TABLE "customer_state" (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     group_count INTEGER NOT NULL,
     next_seq INTEGER NOT NULL
-, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1, group_quota INTEGER, phone_quota INTEGER, byte_quota INTEGER, byte_count INTEGER NOT NULL DEFAULT 0, byte_count_revision INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;
+, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1, group_quota INTEGER, phone_quota INTEGER, byte_quota INTEGER, byte_count INTEGER NOT NULL DEFAULT 0, byte_count_revision INTEGER NOT NULL DEFAULT -1, bindings_revision INTEGER NOT NULL DEFAULT 0, binding_count INTEGER NOT NULL DEFAULT 0, binding_next_seq INTEGER NOT NULL DEFAULT 0, binding_quota INTEGER, bindings_held_ms INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE "group_order_gap" (
     customer_id TEXT NOT NULL,
@@ -126,11 +153,72 @@ CREATE TABLE audit_unsealed (
     UNIQUE (customer_id, at_ms, entry_id)
 ) STRICT;
 
+CREATE TABLE binding (
+    customer_id TEXT NOT NULL,
+    binding_seq INTEGER NOT NULL,
+    bind_id TEXT NOT NULL,
+    customer_bind_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('axb', 'extension', 'axg')),
+    business_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    phone_a TEXT NOT NULL,
+    phone_b TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    group_seq INTEGER,
+    flag INTEGER NOT NULL,
+    live_until_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    last_call_ms INTEGER NOT NULL,
+    body_digest TEXT NOT NULL,
+    PRIMARY KEY (customer_id, binding_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE call_trace (
+    customer_id TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    asked_ms INTEGER NOT NULL,
+    bind_id TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    callee TEXT NOT NULL,
+    did TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    flag INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    PRIMARY KEY (customer_id, call_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE customer (
     customer_id TEXT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     disabled_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE digit_guard (
+    customer_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    paused_until_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, did, caller)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ended_binding (
+    customer_id TEXT NOT NULL,
+    binding_seq INTEGER NOT NULL,
+    bind_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    did TEXT NOT NULL,
+    phone_a TEXT NOT NULL,
+    phone_b TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    group_seq INTEGER,
+    created_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    ended_by TEXT NOT NULL,
+    PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE group_member (
@@ -157,9 +245,20 @@ CREATE TABLE number_group (
     created_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL,
     -- Last, so that reading the columns before it never touches its overflow pages.
-    phones TEXT NOT NULL, folded_name TEXT NOT NULL DEFAULT '',
+    phones TEXT NOT NULL, folded_name TEXT NOT NULL DEFAULT '', bound_count INTEGER NOT NULL DEFAULT 0 CHECK (bound_count >= 0),
     PRIMARY KEY (customer_id, group_id)
 ) STRICT;
+
+CREATE TABLE number_load (
+    customer_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    business_id TEXT NOT NULL,
+    country TEXT NOT NULL,
+    is_open INTEGER NOT NULL,
+    binding_count INTEGER NOT NULL,
+    extension_count INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, did)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE schema_migration (
     number INTEGER NOT NULL,
@@ -170,6 +269,30 @@ CREATE TABLE schema_migration (
     applied_ms INTEGER NOT NULL,
     PRIMARY KEY (number, step)
 ) STRICT;
+
+CREATE TABLE seat (
+    customer_id TEXT NOT NULL,
+    phone TEXT NOT NULL,
+    did TEXT NOT NULL,
+    binding_seq INTEGER NOT NULL,
+    live_until_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, phone, did)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sqlite_stat1(tbl,idx,stat);
+
+CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample);
+
+CREATE TABLE virtual_number (
+    did TEXT NOT NULL PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customer (customer_id),
+    business_id TEXT NOT NULL,
+    country TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'draining', 'disabled', 'resting')),
+    added_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry
 WHEN OLD.at_ms >= coalesce((SELECT before_ms FROM audit_pruning), OLD.at_ms)
@@ -231,5 +354,12 @@ CREATE TRIGGER audit_seal_no_update BEFORE UPDATE ON audit_seal
 BEGIN
     SELECT RAISE(ABORT, 'audit_seal is append-only');
 END;
+
+CREATE UNIQUE INDEX binding_customer_bind_id ON binding (customer_id, customer_bind_id)
+WHERE customer_bind_id <> '';
+
+CREATE UNIQUE INDEX binding_id ON binding (customer_id, bind_id);
+
+CREATE UNIQUE INDEX ended_binding_id ON ended_binding (customer_id, bind_id);
 
 CREATE UNIQUE INDEX number_group_seq ON number_group (customer_id, group_seq)

@@ -1,6 +1,7 @@
 """How the databases plan the statements: once, and by an index, whatever the tables hold."""
 
 import math
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WHOLE_TABLES = frozenset(
     {
         *("account_check", "audit_check", "audit_time_check", "group_check"),
         *("key_list", "key_list_expiring", "customer_list"),
+        *("binding_check", "binding_hold"),
     }
 )
 """Statements that read whole tables: commands of the operator and a daily check, not requests."""
@@ -127,6 +129,35 @@ async def test_sqlite_finds_groups_by_the_index_of_their_filter(sqlite: SQLiteSt
         assert scanned <= {"CONSTANT", "counted", "page", "few", "many", "matching", "found"}, name
 
 
+OF_BINDINGS = (
+    *("number_choose", "number_choose_for_group", "number_pool_find", "binding_find"),
+    *("binding_conflict_find", "binding_group_conflict_find", "binding_group_taken_find"),
+    *("binding_group_country_find", "binding_group_country_list", "binding_group_usage"),
+    *("binding_number_find", "binding_list", "binding_list_expired", "binding_list_found:phone"),
+    *("binding_list_found:did", "binding_list_found:group", "binding_list_found:own_id"),
+    *("call_find", "call_find_digits", "call_explain_ended", "call_explain_elsewhere"),
+)
+"""Statements of which none may read all bindings, seats, phones or ended bindings of a customer."""
+LARGE = ("binding", "seat", "group_member", "ended_binding")
+
+
+@pytest.mark.parametrize("name", OF_BINDINGS)
+async def test_sqlite_reads_not_all_bindings_of_a_customer(sqlite: SQLiteStore, name: str) -> None:
+    sql, params = sqlite._sql[name], dict.fromkeys(sqlite._statements[name].parameters)
+    tables = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) AS (\w+)", sql)}
+    for row in sqlite._reader.execute(f"EXPLAIN QUERY PLAN {sql}", params):
+        line = re.match(r"(SEARCH|SCAN) (\w+)(.*)", row[3])
+        # A page, which a subquery has read, is joined as a whole.
+        if line is None or line[3] == " LEFT-JOIN":
+            continue
+        if tables.get(line[2], line[2]) in LARGE:
+            columns = re.findall(r"(\w+)[=<>]", line[3])
+            assert line[1] == "SEARCH", row[3]
+            assert len(columns) > 1, row[3]
+            # Every binding that is live has an end after now.
+            assert "live_until_ms>" not in line[3] or len(columns) > 2, row[3]
+
+
 @pytest.mark.parametrize("name", ["group_list", "group_list_seek"])
 async def test_sqlite_page_as_json_has_the_same_texts(
     sqlite: SQLiteStore, tmp_path: Path, name: str
@@ -135,7 +166,8 @@ async def test_sqlite_page_as_json_has_the_same_texts(
     connection = apsw.Connection(str(tmp_path / "test.db"))
     for place, text in enumerate(texts):
         connection.execute(
-            "INSERT INTO number_group VALUES ('cus_1', ?, ?, ?, ?, 1, 1, 0, 0, '85211111114', '')",
+            "INSERT INTO number_group "
+            "VALUES ('cus_1', ?, ?, ?, ?, 1, 1, 0, 0, '85211111114', '', 0)",
             (f"{place:032x}", place, text, text),
         )
     connection.execute(

@@ -81,6 +81,7 @@ class Revisions(msgspec.Struct, frozen=True):
     """The revision of each resource of a customer: another random number after each change."""
 
     groups: int
+    bindings: int
 
 
 class SigningKey(msgspec.Struct, frozen=True):
@@ -142,7 +143,7 @@ def read_row(row: NamedRow) -> SigningKey:
             allowed_actions=None if actions is None else frozenset(actions.split(",")),
             schemes=_schemes(row),
         ),
-        revisions=Revisions(groups=row["groups_revision"]),
+        revisions=Revisions(row["groups_revision"], row["bindings_revision"]),
         secret_ciphertext=row["secret_ciphertext"],
         previous_ciphertext=row["previous_ciphertext"],
         previous_until_ms=row["previous_until_ms"],

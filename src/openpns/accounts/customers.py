@@ -29,6 +29,7 @@ class Customer(msgspec.Struct, frozen=True, rename="camel"):
     group_quota: int | None = None
     phone_quota: int | None = None
     byte_quota: int | None = None
+    binding_quota: int | None = None
 
 
 async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Customer:
@@ -100,6 +101,7 @@ async def set_quotas(
     groups: int | None,
     phones: int | None,
     num_bytes: int | None,
+    bindings: int | None = None,
 ) -> Customer:
     """Give a customer quotas of its own, from its next write on.
 
@@ -108,7 +110,12 @@ async def set_quotas(
     Raises:
         ConfigError: The customer does not exist, or a value is not from 0 to 2^62.
     """
-    quotas = {"group_quota": groups, "phone_quota": phones, "byte_quota": num_bytes}
+    quotas = {
+        "group_quota": groups,
+        "phone_quota": phones,
+        "byte_quota": num_bytes,
+        "binding_quota": bindings,
+    }
     for quota in quotas.values():
         if quota is not None and not 0 <= quota <= limits.QUOTA_MAX:
             raise ConfigError(f"quota: allowed are 0 to {limits.QUOTA_MAX}; 0 for no quota")
@@ -117,7 +124,7 @@ async def set_quotas(
         stored = {name: limits.QUOTA_MAX if quota == 0 else quota for name, quota in quotas.items()}
         if not (yield Statement("customer_set_quota", {"customer_id": customer_id, **stored})):
             raise _unknown_customer(customer_id)
-        details = {"groups": groups, "phones": phones, "bytes": num_bytes}
+        details = {"groups": groups, "phones": phones, "bytes": num_bytes, "bindings": bindings}
         return OperatorEffect(None, customer_id, details=details)
 
     await commit_as_operator(store, "customers.setQuota", steps)

@@ -17,7 +17,7 @@ INSERT INTO customer_state (
 -- cross-customer: the operator's own list
 SELECT
     c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count, g.group_quota,
-    g.phone_quota, g.byte_quota
+    g.phone_quota, g.byte_quota, g.binding_quota
 FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
 ORDER BY c.created_ms, c.customer_id
@@ -34,6 +34,7 @@ RETURNING customer_id
 -- customer_set_quota
 -- Give a customer quotas of its own; NULL: those of the settings. Returns no row for an unknown one.
 UPDATE customer_state
-SET group_quota = :group_quota, phone_quota = :phone_quota, byte_quota = :byte_quota
+SET group_quota = :group_quota, phone_quota = :phone_quota, byte_quota = :byte_quota,
+    binding_quota = :binding_quota
 WHERE customer_id = :customer_id
 RETURNING customer_id

@@ -18,7 +18,7 @@ _WRITE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 _COUNTS: Final = (
     "group_count, next_seq, groups_revision, phone_count, phone_count_revision, byte_count, "
-    "byte_count_revision"
+    "byte_count_revision, bindings_revision, binding_count, binding_next_seq"
 )
 
 RIGHTS: Final[dict[str, Sequence[str]]] = {
@@ -28,8 +28,12 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "audit_pruning": (),
     "audit_seal": _ADD,
     "audit_unsealed": ("SELECT", "INSERT", "DELETE"),
+    "binding": _WRITE,
+    "call_trace": _WRITE,
     "customer": _READ,
     "customer_state": ("SELECT", f"UPDATE ({_COUNTS})"),
+    "digit_guard": _WRITE,
+    "ended_binding": _WRITE,
     "group_member": _WRITE,
     "group_order_gap": _WRITE,
     "group_phone_chunk": _WRITE,
@@ -37,7 +41,10 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "idempotency_record": _WRITE,
     "master_key_check": _ADD,
     "number_group": _WRITE,
+    "number_load": ("SELECT", "UPDATE (binding_count, extension_count)"),
     "schema_migration": _READ,
+    "seat": _WRITE,
+    "virtual_number": _READ,
     "worker_lease": ("SELECT", "INSERT", "UPDATE"),
 }
 """What `openpns serve` does with each table."""
