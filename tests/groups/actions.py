@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from openpns.bindings.group_guard import BoundGroupGuard
 from openpns.core.context import Context, RequestFacts
 from openpns.groups import listing, service
 from openpns.groups.pages import FoundGroups
@@ -13,6 +14,8 @@ from openpns.groups.wire import ADD, DELETE, REPLACE
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 Ids: TypeAlias = list[str]
+
+GUARD = BoundGroupGuard()
 
 
 def phone(number: int) -> str:
@@ -59,16 +62,20 @@ class Groups:
 
     async def _update(self, group_id: str, operation: int, numbers: Iterable[int]) -> None:
         await service.update_group(
-            self.context, group_id=group_id, operate_type=operation, phones=joined(numbers)
+            self.context,
+            group_id=group_id,
+            operate_type=operation,
+            phones=joined(numbers),
+            guard=GUARD,
         )
 
     async def change(self, group_id: str, **fields: Any) -> tuple[int, int, int, int] | None:
         """Send updateGroup with any fields; return the change that it reports."""
-        done = await service.update_group(self.context, group_id=group_id, **fields)
+        done = await service.update_group(self.context, group_id=group_id, guard=GUARD, **fields)
         return None if done is None else (done.added, done.removed, done.unchanged, done.count)
 
     async def drop(self, group_id: str) -> None:
-        await service.delete_group(self.context, group_id=group_id)
+        await service.delete_group(self.context, group_id=group_id, guard=GUARD)
 
     async def list(self, limit: int = 0, offset: int | None = 0, **filters: Any) -> FoundGroups:
         return await listing.list_group(self.context, limit=limit, offset=offset, **filters)

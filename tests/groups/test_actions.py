@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from openpns.api.registry import ACTIONS
 from openpns.core.actions import Fragment
-from openpns.groups.actions import ACTIONS, encode_found
+from openpns.groups.actions import encode_found
 from openpns.groups.pages import FoundGroups
 from openpns.groups.wire import Group
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET
 from tests import direct
 from tests.conftest import START_MS, FakeClock
-from tests.groups.actions import Groups, joined
+from tests.groups.actions import GUARD, Groups, joined
 
 from openpns import limits
 from openpns.errors import GroupNotFound
@@ -19,7 +19,7 @@ async def test_get_group_returns_count_and_times_too(
     group_id = await mine.create([*range(count), 999_999], "a name", "a remark")
     clock.now_ms += 5
     await mine.delete(group_id, 999_999)
-    found = (await detail.get_group(mine.context, group_id=group_id)).data
+    found = await detail.get_group(mine.context, group_id=group_id, guard=GUARD)
     assert (found.customer_id, found.group_name, found.group_id, found.phones, found.remark) == (
         "cus_1", "a name", group_id, joined(range(count)), "a remark",
     )  # fmt: skip
@@ -50,7 +50,7 @@ async def test_get_group_and_list_group_phones_raise_group_not_found_also_for_fo
     foreign = await theirs.create([1])
     for wanted in (group_id, foreign):
         with pytest.raises(GroupNotFound):
-            await detail.get_group(mine.context, group_id=wanted)
+            await detail.get_group(mine.context, group_id=wanted, guard=GUARD)
         with pytest.raises(GroupNotFound):
             await detail.list_group_phones(mine.context, group_id=wanted, limit=1, offset=0)
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests import direct
 from tests.conftest import START_MS, FakeClock
-from tests.groups.actions import Groups, joined, phone
+from tests.groups.actions import GUARD, Groups, joined, phone
 
 from openpns.core.context import Context
 from openpns.core.principal import Principal
@@ -177,7 +177,7 @@ async def test_create_and_update_refuse_all_for_one_bad_phone_without_its_digits
     bad = f"{phone(2)},0{phone(3)},{phone(4)}"
     for change in (
         service.create_group(context, phones=bad),
-        service.update_group(context, group_id=group_id, operate_type=ADD, phones=bad),
+        service.update_group(context, group_id=group_id, operate_type=ADD, phones=bad, guard=GUARD),
     ):
         with pytest.raises(ParameterError, match="phones: item 2 must be") as caught:
             await change
@@ -276,7 +276,7 @@ async def test_rules_raise_an_error_for_missing_customer(
     with pytest.raises(InternalError):
         await listing.list_group(nobody, limit=10, offset=0)
     with pytest.raises(WireError):
-        await service.delete_group(nobody, group_id=UNKNOWN)
+        await service.delete_group(nobody, group_id=UNKNOWN, guard=GUARD)
 
 
 @pytest.mark.parametrize("seed", range(4))

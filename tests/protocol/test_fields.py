@@ -6,6 +6,7 @@ import pytest
 
 from openpns import limits
 from openpns.api.registry import ACTIONS
+from openpns.bindings.wire import BindAXB, BindAXBExtension
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange, ParameterError, WireError
 from openpns.groups import wire
 from openpns.protocol.fields import BodyReader, RequestBody, describe, integer, meaning, text
@@ -254,3 +255,46 @@ def test_describe_handles_optional_field() -> None:
     reader = BodyReader(Both)
     assert reader.read(b'{"much":5,"note":null}', None) == Both(5)
     assert refusal(reader, b'{"much":5,"note":"long"}').detail.startswith("note must be text of")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "detail"),
+    [
+        (b"{}", 10001, "phoneA is required"),
+        (b'{"phoneA":null,"flag":"x"}', 10001, "phoneA is required"),
+        (b'{"phoneA":" \\t","phoneB":1}', 10001, "phoneA is required"),
+        (b'{"phoneA":1,"phoneB":""}', 10001, "phoneB is required"),
+        (b'{"phoneA":1e400,"phoneB":"1","expireSecond":0}', 1002, "phoneA must be a phone"),
+        (b'{"phoneA":[],"phoneB":"1","expireSecond":0}', 1002, "phoneA must be a phone"),
+        (b'{"phoneA":"1","phoneB":"2"}', 1002, "expireSecond is required"),
+    ],
+)
+def test_read_refuses_blank_field_before_any_other(body: bytes, code: int, detail: str) -> None:
+    error = refusal(BodyReader(BindAXB), body)
+    assert (error.code, error.detail[: len(detail)]) == (code, detail)
+
+
+@pytest.mark.parametrize(
+    ("fields", "digits"),
+    [
+        (b'"extension":null,"Extension":"123"', (None, "123")),
+        (b'"extension":"123","Extension":null', ("123", None)),
+        (b'"Extension":"123"', (None, "123")),
+    ],
+)
+def test_null_of_one_name_leaves_the_other(
+    fields: bytes, digits: tuple[str | None, str | None]
+) -> None:
+    body = b'{"phoneA":"8521","phoneX":"8529","expireSecond":0,' + fields + b"}"
+    read = BodyReader(BindAXBExtension).read(body, None)
+    assert (read.extension, read.capital_extension) == digits
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [b"", b',"extension":null', b',"Extension":null', b',"Extension":null,"extension":null'],
+)
+def test_null_of_both_names_is_missing(fields: bytes) -> None:
+    body = b'{"phoneA":"8521","phoneX":"8529","expireSecond":0' + fields + b"}"
+    error = refusal(BodyReader(BindAXBExtension), body)
+    assert error.detail == "extension is required: three digits, as text"

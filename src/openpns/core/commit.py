@@ -6,7 +6,7 @@ Source: docs/decisions/0025-one-commit-path.md.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Effect(Generic[ResultT]):
         counts: The parameters of `SCOPE_revision_change` besides customer and revision: what it
             adds to the counts of the customer.
         is_revised: Whether the steps have run `SCOPE_revision_change` themselves.
+        is_change: Whether they changed anything; if not, the write owes only its record.
     """
 
     result: ResultT
@@ -42,6 +43,14 @@ class Effect(Generic[ResultT]):
     last: Sequence[Statement] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     is_revised: bool = False
+    is_change: bool = True
+
+
+_QUOTAS: Final = {
+    "groups": "quotas of groups, numbers and bytes",
+    "bindings": "quota of bindings",
+}
+"""The quotas of each scope, for the text of an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +153,30 @@ def _complete(
 ) -> Transaction[None]:
     """Run the last statements of a rule, and with them what every write owes."""
     last = [*effect.last]
-    if not effect.is_revised:  # first, so that it locks before the others
+    is_revising = effect.is_change and not effect.is_revised
+    if is_revising:  # first, so that it locks before the others
         last.insert(0, change_revision(context.customer_id, scope, effect.counts))
-    last.append(audit.entry(context, now_ms, name, effect.subject, effect.details))
+    if effect.is_change:
+        last.append(audit.entry(context, now_ms, name, effect.subject, effect.details))
     # Events of an outbox belong here: in the transaction of their cause.
     if keys:
         answer = msgspec.json.encode(effect.result).decode()
         last += idempotency.add_records(context, keys, Response(0, answer), now_ms)
-    rows = yield last
-    if not (effect.is_revised or rows[0]):
-        raise quota_exceeded()
+    rows = (yield last) if last else ()
+    if is_revising and not rows[0]:
+        raise quota_exceeded(scope)
     if keys:
         idempotency.check_records(context, keys, rows[-len(keys) :])
 
 
 def _compare_with_quotas(context: Context, effect: Effect[Any], scope: str) -> Transaction[None]:
     """Refuse a dry run whose change would be; what this writes is rolled back."""
-    if not (
-        effect.is_revised or (yield change_revision(context.customer_id, scope, effect.counts))
+    if (
+        effect.is_change
+        and not effect.is_revised
+        and not (yield change_revision(context.customer_id, scope, effect.counts))
     ):
-        raise quota_exceeded()
+        raise quota_exceeded(scope)
 
 
 async def commit_as_operator(
@@ -194,9 +207,9 @@ async def commit_as_operator(
     return await store.write(transaction)
 
 
-def quota_exceeded() -> QuotaExceeded:
+def quota_exceeded(scope: str) -> QuotaExceeded:
     """Return the error of a write whose change of the revision was refused."""
-    return QuotaExceeded("getLimits shows your quotas of groups, numbers and bytes")
+    return QuotaExceeded(f"getLimits shows your {_QUOTAS[scope]}")
 
 
 def change_revision(customer_id: str, scope: str, counts: Mapping[str, int]) -> Statement:

@@ -1,6 +1,8 @@
 """Request context: the services, the authenticated principal and the facts of the request."""
 
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -22,6 +24,12 @@ def make_large_reads(
     return Places("large reads", of_all, 1, waiting_per_customer_max, timeout_s)
 
 
+def make_digit_turns() -> Places:
+    """Return the turns of questions with digits: one at a time of each caller on each number."""
+    of_all, timeout_s = limits.REQUESTS_IN_FLIGHT_MAX, limits.STORAGE_TIMEOUT_MS / 1000
+    return Places("questions with digits", of_all, 1, limits.DIGITS_WAITING_MAX, timeout_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What every rule works with.
@@ -30,9 +38,15 @@ class Services:
 
     Attributes:
         phones_in_request_max: Includes repeats.
+        seat_rest_s: How long a phone must wait for a new binding on a virtual number after its last
+            one there ended.
         large_reads: One of each customer at a time: the event loop takes milliseconds for each, and
             does what it has for others in between.
         key_used_ms: When access keys were used, as far as that is not stored yet.
+        call_traces: What was asked for calls, as far as that is not stored yet.
+        wrong_digits_max: Wrong digits of a caller on a virtual number that pause digits there.
+        digit_turns: One question with digits of a caller on a virtual number at a time, so that it
+            is answered after the wrong digits of the ones before it are counted.
     """
 
     store: Store
@@ -43,10 +57,16 @@ class Services:
     groups_per_customer_max: int = limits.GROUPS_PER_CUSTOMER_MAX
     phones_per_customer_max: int = limits.PHONES_PER_CUSTOMER_MAX
     bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX
+    bindings_per_customer_max: int = limits.BINDINGS_PER_CUSTOMER_MAX
+    bindings_per_number_max: int = limits.BINDINGS_PER_NUMBER_MAX
+    seat_rest_s: int = limits.SEAT_REST_S
     body_bytes_max: int = limits.BODY_BYTES_MAX
     rates: RateLimits = field(default_factory=RateLimits)
     large_reads: Places = field(default_factory=make_large_reads)
     key_used_ms: dict[str, int] = field(default_factory=dict)
+    call_traces: deque[Any] = field(default_factory=deque)
+    wrong_digits_max: int = limits.WRONG_DIGITS_MAX
+    digit_turns: Places = field(default_factory=make_digit_turns)
 
 
 class RequestFacts(msgspec.Struct, frozen=True):

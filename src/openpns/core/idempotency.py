@@ -90,14 +90,14 @@ def keys_of(
         key = f"{_NONCE}{context.principal.access_key}:{request.nonce}"
         # The time counts from the request, but a ts in the future may be replayed for longer.
         until_ms = max(request.ts_ms, now_ms) + SIGNATURE_RECORD_MS
-        keys.append(IdempotencyKey(key, until_ms, f"{action}:{_fingerprint(payload)}", action))
+        keys.append(IdempotencyKey(key, until_ms, f"{action}:{digest(payload)}", action))
     elif context.principal.unique_ts and request.signature:
         until_ms = request.ts_ms + SIGNATURE_RECORD_MS
         keys.append(IdempotencyKey(_SIGNATURE + request.signature, until_ms, "", action))
     if request.client_token:
         key = f"token:{action}:{request.client_token}"
         until_ms = now_ms + limits.CLIENT_TOKEN_MS
-        keys.append(IdempotencyKey(key, until_ms, _fingerprint(payload), action))
+        keys.append(IdempotencyKey(key, until_ms, digest(payload), action))
     return keys
 
 
@@ -219,7 +219,7 @@ async def clean(services: Services) -> None:
     await delete_expired(services, "idempotency_record_clean", {"now_ms": services.clock()})
 
 
-def _fingerprint(payload: Mapping[str, Any]) -> str:
+def digest(payload: Mapping[str, Any]) -> str:
     """Return a digest of a payload; a field that a later version adds does not change it."""
     sent = {name: value for name, value in payload.items() if value is not None}
     return hashlib.sha256(msgspec.json.encode(sent, order="sorted")).hexdigest()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from openpns.core.actions import (
     encode_members,
 )
 from openpns.groups import detail, listing, service, wire
+from openpns.groups.guard import GroupGuard
 from openpns.groups.pages import FoundGroups
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -71,45 +73,47 @@ def _cost_of_phone_page(request: wire.ListGroupPhones) -> int:
     return -(-(request.limit or limits.PHONES_IN_PAGE_MAX) // _LISTED_PHONES_EACH)
 
 
-ACTIONS: Final[dict[str, Action]] = {
-    "listGroup": Action(
-        wire.ListGroup,
-        listing.list_group,
-        encode_found,
-        answer=wire.GroupPage,
-        cost=_cost_of_list,
-        depends_on="groups",
-    ),
-    "createGroup": Action(
-        wire.CreateGroup,
-        service.create_group,
-        encode_members,
-        answer=wire.GroupCreated,
-        answer_in_data=False,
-        is_write=True,
-        cost=_cost_of_phones,
-    ),
-    "updateGroup": Action(
-        wire.UpdateGroup,
-        service.update_group,
-        answer=wire.GroupChange,
-        is_write=True,
-        cost=_cost_of_phones,
-    ),
-    "deleteGroup": Action(wire.DeleteGroup, service.delete_group, is_write=True),
-    "getGroup": Action(
-        wire.GetGroup,
-        detail.get_group,
-        encode_at_revision,
-        answer=wire.GroupDetail,
-        depends_on="groups",
-    ),
-    "listGroupPhones": Action(
-        wire.ListGroupPhones,
-        detail.list_group_phones,
-        encode_at_revision,
-        answer=wire.PhonePage,
-        cost=_cost_of_phone_page,
-        depends_on="groups",
-    ),
-}
+def actions(guard: GroupGuard) -> dict[str, Action]:
+    """Return the rows; `guard` is what a bound group demands."""
+    return {
+        "listGroup": Action(
+            wire.ListGroup,
+            listing.list_group,
+            encode_found,
+            answer=wire.GroupPage,
+            cost=_cost_of_list,
+            depends_on="groups",
+        ),
+        "createGroup": Action(
+            wire.CreateGroup,
+            service.create_group,
+            encode_members,
+            answer=wire.GroupCreated,
+            answer_in_data=False,
+            is_write=True,
+            cost=_cost_of_phones,
+        ),
+        "updateGroup": Action(
+            wire.UpdateGroup,
+            partial(service.update_group, guard=guard),
+            answer=wire.GroupChange,
+            is_write=True,
+            cost=_cost_of_phones,
+        ),
+        "deleteGroup": Action(
+            wire.DeleteGroup, partial(service.delete_group, guard=guard), is_write=True
+        ),
+        "getGroup": Action(
+            wire.GetGroup,
+            partial(detail.get_group, guard=guard),
+            answer=wire.GroupDetail,
+        ),
+        "listGroupPhones": Action(
+            wire.ListGroupPhones,
+            detail.list_group_phones,
+            encode_at_revision,
+            answer=wire.PhonePage,
+            cost=_cost_of_phone_page,
+            depends_on="groups",
+        ),
+    }

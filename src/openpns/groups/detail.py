@@ -14,6 +14,7 @@ from openpns.accounts.wire import Limit
 from openpns.core.actions import AtRevision
 from openpns.core.context import Context
 from openpns.errors import GroupNotFound, InternalError
+from openpns.groups.guard import GroupGuard
 from openpns.groups.phone_chunks import PHONES_IN_CHUNK
 from openpns.groups.quotas import shown_quotas
 from openpns.groups.service import check_group_id
@@ -23,8 +24,8 @@ GROUPS_IN_SUM: Final = 10_000
 """Groups whose phones one statement adds up; other requests run in between."""
 
 
-async def get_group(context: Context, *, group_id: str) -> AtRevision[GroupDetail]:
-    """Return one group.
+async def get_group(context: Context, *, group_id: str, guard: GroupGuard) -> GroupDetail:
+    """Return one group, with the count of the live bindings that use it.
 
     Raises:
         GroupNotFound: The customer has no such group.
@@ -35,8 +36,9 @@ async def get_group(context: Context, *, group_id: str) -> AtRevision[GroupDetai
     rows = await context.store.fetch("group_get", group | size)
     if not rows:
         raise GroupNotFound
-    revision, *row = rows[0]
-    return AtRevision(revision, GroupDetail(*row))
+    group_seq, bound_count, *row = rows[0]
+    bindings = await guard.count(context, group_seq) if bound_count else 0
+    return GroupDetail(*[*row, bindings])
 
 
 async def list_group_phones(

@@ -1,7 +1,7 @@
 -- group_get
--- One group with the revision.
+-- One group, with its seq and its count of bindings.
 SELECT
-    c.groups_revision, g.customer_id, g.group_name, g.group_id,
+    g.group_seq, g.bound_count, g.customer_id, g.group_name, g.group_id,
     CASE
         WHEN g.phone_count <= CAST(:phones_in_chunk AS bigint) THEN g.phones
         ELSE g.phones || (
@@ -11,7 +11,6 @@ SELECT
     END AS phones,
     g.remark, g.phone_count, g.created_ms, g.updated_ms
 FROM number_group AS g
-JOIN customer_state AS c ON c.customer_id = g.customer_id
 WHERE g.customer_id = :customer_id AND g.group_id = :group_id
 
 -- group_list_phones

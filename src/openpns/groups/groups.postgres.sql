@@ -75,7 +75,7 @@ ORDER BY g.group_seq
 
 -- group_lock
 -- Find a group and lock it until the end of the transaction.
-SELECT group_seq, phone_count, position_next FROM number_group
+SELECT group_seq, phone_count, position_next, bound_count FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 FOR UPDATE
 

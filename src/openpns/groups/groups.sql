@@ -58,11 +58,12 @@ WHERE customer_id = :customer_id AND group_id = :group_id
 DELETE FROM group_member WHERE customer_id = :customer_id AND group_seq = :group_seq
 
 -- group_delete
--- Delete a group; returns its seq, its count of phones, its folded name, and the bytes of its name
--- and remark.
+-- Delete a group; returns its seq, its count of phones, its folded name, the bytes of its name and
+-- remark, and its count of bindings.
 DELETE FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
-RETURNING group_seq, phone_count, folded_name, octet_length(group_name) + octet_length(remark)
+RETURNING
+    group_seq, phone_count, folded_name, octet_length(group_name) + octet_length(remark), bound_count
 
 -- group_order_gap_add
 -- Count a seq as a gap, in its block of every level.

@@ -35,7 +35,7 @@ ORDER BY g.group_seq LIMIT :limit
 
 -- group_lock
 -- Find a group. The writer locks the whole database until the end of the transaction.
-SELECT group_seq, phone_count, position_next FROM number_group
+SELECT group_seq, phone_count, position_next, bound_count FROM number_group
 WHERE customer_id = :customer_id AND group_id = :group_id
 
 -- group_order_lock

@@ -3,29 +3,35 @@
 Source: the pages of docs/api with their names.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
 from openpns.core.commit import Effect, change_revision, commit, quota_exceeded
 from openpns.core.context import Context, Services
-from openpns.errors import GroupFull, GroupNotFound, ParameterError
+from openpns.errors import GroupNotFound, ParameterError
 from openpns.groups import phone_chunks, quotas
+from openpns.groups.guard import GroupGuard
+from openpns.groups.operations import (
+    KINDS,
+    OPERATIONS,
+    check_group_size,
+    fill_members,
+    lock_group,
+)
 from openpns.groups.rows import GroupRow
-from openpns.groups.wire import ADD, DELETE, GROUP_ID, REPLACE, GroupChange, GroupCreated
+from openpns.groups.wire import GROUP_ID, GroupChange, GroupCreated
 from openpns.kit.casefold import fold_name
 from openpns.phones import mask_phone, parse_phones
-from openpns.storage.store import Params, Row, Statement, Transaction
+from openpns.storage.store import Params, Statement, Transaction
 
 AUDITED_PHONES_MAX: Final = 3
 """Masked phones in the audit entry of a write."""
 
 SHARING_PHONES_MAX: Final = 128
 """Phones in a request whose write may share a transaction: other writes wait for its end."""
-
-_Operation: TypeAlias = Transaction[tuple[GroupChange, list[Statement]]]
-"""The steps of an operation: they return the change, and the last statements of it."""
 
 
 class Changed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,12 +69,12 @@ async def create_group(
         )
         changed_state = yield change_revision(context.customer_id, "groups", counts)
         if not changed_state:
-            raise quota_exceeded()
+            raise quota_exceeded("groups")
         seq = changed_state[0][0]
         last = [
             Statement("group_create", group_row(context.customer_id, new, seq, now_ms)),
             *phone_chunks.write_chunks(context.customer_id, seq, members),
-            _fill_members(context.customer_id, seq, members),
+            fill_members(context.customer_id, seq, members),
         ]
         details = changed(members, added=len(members))
         return Effect(created, created.group_id, details, last=last, is_revised=True)
@@ -98,6 +104,7 @@ async def update_group(
     remark: str | None = None,
     detail: bool = False,
     dry_run: bool = False,
+    guard: GroupGuard,
 ) -> GroupChange | None:
     """Add phones to a group, delete some, replace all, or rename it; all or nothing.
 
@@ -107,23 +114,24 @@ async def update_group(
         GroupNotFound: The customer has no such group.
         ParameterError: A phone is not valid, or one of operation and phones is missing.
         GroupFull: The group would hold more phones than it may.
+        CountryMismatch: The group is bound on a virtual number of another country than a phone.
+        BindingConflict: A phone has a live binding on a virtual number that the group is bound on.
     """
     if (operate_type is None) != (phones is None):
         raise ParameterError("operateType and phones must be sent together")
     given = None if phones is None else parse_phones(phones, context.services.phones_in_request_max)
-    kind = "rename" if operate_type is None else _KINDS[operate_type]
+    kind = "rename" if operate_type is None else KINDS[operate_type]
     is_renamed = not (group_name is None and remark is None)
     check_group_id(group_id)
     now_ms = context.clock()
     group = {"customer_id": context.customer_id, "group_id": group_id, "now_ms": now_ms}
 
     def steps() -> "Transaction[Effect[GroupChange | None]]":
-        renames = [_rename(group, group_name, remark)] if is_renamed else []
+        renames = [rename(group, group_name, remark)] if is_renamed else []
         if given is None:
-            change, last = GroupChange(0, 0, 0, (yield from _lock(group))[1]), renames
+            change, last = GroupChange(0, 0, 0, (yield from lock_group(group))[1]), renames
         else:
-            most = context.services.phones_in_group_max
-            change, last = yield from _OPERATIONS[kind](group, given, most)
+            change, last = yield from _change_phones(context, group, kind, given, guard, phones)
             if renames and last:  # they change the same row
                 yield last
             last = renames or last
@@ -131,9 +139,7 @@ async def update_group(
             given or (), added=change.added, removed=change.removed, is_renamed=is_renamed
         )
         result = change if detail or dry_run else None
-        grown = 0
-        if renames:
-            grown = yield from _text_growth(group, renames[0].params)
+        grown = (yield from text_growth(group, renames[0].params)) if renames else 0
         counts = counted(
             phones=change.added - change.removed, text_bytes=grown, bounds=context.services
         )
@@ -159,11 +165,12 @@ async def update_group(
     )
 
 
-async def delete_group(context: Context, *, group_id: str) -> None:
+async def delete_group(context: Context, *, group_id: str, guard: GroupGuard) -> None:
     """Delete a group with its phones.
 
     Raises:
         GroupNotFound: The customer has no such group.
+        GroupBound: Live bindings use it.
     """
     check_group_id(group_id)
     now_ms = context.clock()
@@ -173,7 +180,9 @@ async def delete_group(context: Context, *, group_id: str) -> None:
         deleted = yield Statement("group_delete", customer | {"group_id": group_id})
         if not deleted:
             raise GroupNotFound
-        seq, count, folded_name, text_bytes = deleted[0]
+        seq, count, folded_name, text_bytes, bound_count = deleted[0]
+        if bound_count:
+            yield from guard.check_delete(context, seq)
         tombstone = {"group_id": group_id, "folded_name": folded_name, "now_ms": now_ms}
         group = customer | {"group_seq": seq}
         last = [
@@ -246,12 +255,6 @@ def group_row(customer_id: str, group: GroupRow, seq: int, now_ms: int) -> dict[
     }
 
 
-def check_group_size(phone_count: int, phones_max: int) -> None:
-    """Raise GroupFull if a group may not hold so many phones."""
-    if phone_count > phones_max:
-        raise GroupFull(f"a group may hold at most {phones_max} numbers")
-
-
 def check_group_id(group_id: str) -> None:
     """Raise GroupNotFound, with the form of an id, if a text cannot be a groupId."""
     if not GROUP_ID.fullmatch(group_id):
@@ -263,97 +266,44 @@ def _sharing(group_id: str, phones: Sequence[str]) -> str | None:
     return group_id if len(phones) <= SHARING_PHONES_MAX else None
 
 
-def _text_growth(group: Params, renamed: Params) -> Transaction[int]:
+def text_growth(group: Params, renamed: Params) -> Transaction[int]:
     """Return by how many bytes a group's name and remark grow; the group is locked."""
     name, remark = (yield Statement("group_text_size", group))[0]
     new = (renamed["group_name"], name), (renamed["remark"], remark)
     return sum(quotas.text_bytes(text) - size for text, size in new if text is not None)
 
 
-def _rename(group: Params, group_name: str | None, remark: str | None) -> Statement:
+def rename(group: Params, group_name: str | None, remark: str | None) -> Statement:
+    """Return the statement that renames a group; an empty name is the groupId, None keeps it."""
     name = None if group_name is None else group_name or group["group_id"]
     names = {"group_name": name, "folded_name": None if name is None else fold_name(name)}
     return Statement("group_rename", {**group, **names, "remark": remark})
 
 
-def _fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
-    """Return the statement that stores the phones of a group without any."""
-    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
-    return Statement("group_member_fill", members)
+def _change_phones(
+    context: Context,
+    group: Params,
+    kind: str,
+    given: Sequence[str],
+    guard: GroupGuard,
+    text: str | None,
+) -> Transaction[tuple[GroupChange, list[Statement]]]:
+    """Add, delete or replace phones; a bound group must not get phones that bindings forbid.
+
+    `text` holds the phones as they were sent, to name one of them by its position.
+    """
+    most = context.services.phones_in_group_max
+    change, last, added = yield from OPERATIONS[kind](group, given, most)
+    if added.phones and added.is_bound:
+        describe = partial(_describe_item, text or "")
+        yield from guard.check_phones(context, added.group_seq, added.phones, describe)
+    return change, last
 
 
-def _lock(group: Params) -> Transaction[Row]:
-    """Lock a group; return its row of group_lock."""
-    found = yield Statement("group_lock", group)
-    if not found:
-        raise GroupNotFound
-    return found[0]
+def _describe_item(text: str, phone: str) -> str:
+    """Return the text that names a phone of a request by its position."""
+    items = [item.strip().removeprefix("+") for item in text.split(",")]
+    return f"phones: item {items.index(phone) + 1}"
 
 
-def _add(group: Params, phones: Sequence[str], most: int) -> _Operation:
-    members = {**group, "phones": [*phones]}
-    found, rows = yield [Statement("group_lock", group), Statement("group_member_add", members)]
-    if not found:
-        raise GroupNotFound
-    seq, count, position = found[0]
-    new = {row[0] for row in rows}
-    change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
-    if not new:
-        return change, []
-    check_group_size(change.count, most)
-    added = [phone for phone in phones if phone in new]
-    text, appends = phone_chunks.append(group["customer_id"], seq, count, added)
-    update = {**group, "phones": text, "added": len(new), "position_next": position + len(phones)}
-    return change, [Statement("group_update_append", update), *appends]
-
-
-def _delete(group: Params, phones: Sequence[str], _: int) -> _Operation:
-    seq, count, position = yield from _lock(group)
-    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
-    deleted, others = yield [
-        Statement("group_member_delete", members),
-        Statement("group_member_list_others", members),
-    ]
-    removed = len(deleted)
-    change = GroupChange(0, removed, len(phones) - removed, count - removed)
-    if not removed:
-        return change, []
-    left = [row[0] for row in others]
-    return change, (yield from _rewrite_phones(group, seq, count, left, position))
-
-
-def _replace(group: Params, phones: Sequence[str], most: int) -> _Operation:
-    seq, count, _ = yield from _lock(group)
-    check_group_size(len(phones), most)
-    members = {"customer_id": group["customer_id"], "group_seq": seq}
-    among, _ = yield [
-        Statement("group_member_among", members | {"phones": [*phones]}),
-        Statement("group_member_delete_all", members),
-    ]
-    kept = len(among)
-    last = yield from _rewrite_phones(group, seq, count, phones, len(phones))
-    change = GroupChange(len(phones) - kept, count - kept, kept, len(phones))
-    return change, [*last, _fill_members(group["customer_id"], seq, phones)]
-
-
-_OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], _Operation]]] = {
-    "add": _add,
-    "delete": _delete,
-    "replace": _replace,
-}
-_KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
 _CHANGE_OR_NONE: Final[Any] = GroupChange | None
-
-
-def _rewrite_phones(
-    group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
-) -> Transaction[list[Statement]]:
-    """Return what rewrites the phone text of a group that had `count` phones."""
-    deletes = phone_chunks.delete_chunks(group["customer_id"], seq, count)
-    if deletes:  # the chunks are written again by another statement
-        yield deletes
-    text = {"phones": phone_chunks.first_chunk(phones), "phone_count": len(phones)}
-    return [
-        Statement("group_update", {**group, **text, "position_next": position_next}),
-        *phone_chunks.write_chunks(group["customer_id"], seq, phones),
-    ]

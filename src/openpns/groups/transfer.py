@@ -11,11 +11,14 @@ from typing import Final
 import msgspec
 
 from openpns.core.commit import OperatorEffect, commit_as_operator
-from openpns.core.context import Services
+from openpns.core.context import Context, Services
+from openpns.core.principal import Principal
 from openpns.groups import phone_chunks
+from openpns.groups.guard import GroupGuard
+from openpns.groups.operations import OPERATIONS, check_group_size
 from openpns.groups.quotas import text_bytes
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
-from openpns.groups.service import Changed, check_group_size, counted, group_row
+from openpns.groups.service import Changed, counted, group_row, rename, text_growth
 from openpns.phones import parse_phones
 from openpns.storage.store import Statement, StatementBatch, Transaction
 
@@ -72,6 +75,54 @@ async def import_rows(
         done.phones += sum(len(group.phones) for group in free)
         on_batch()
     return done
+
+
+async def change_group(
+    services: Services, customer_id: str, group: GroupRow, guard: GroupGuard
+) -> None:
+    """Give a group that exists the phones, name and remark of a row.
+
+    Raises:
+        WireError: It does not exist, a phone is not allowed, or bindings forbid a phone.
+    """
+    context = Context(services, Principal("", customer_id))
+    key = {"customer_id": customer_id, "group_id": group.group_id, "now_ms": services.clock()}
+
+    def describe(phone: str) -> str:
+        return f"number {group.phones.index(phone) + 1}"
+
+    def steps() -> Transaction[OperatorEffect[None]]:
+        most = services.phones_in_group_max
+        change, last, added = yield from OPERATIONS["replace"](key, group.phones, most)
+        if added.phones and added.is_bound:
+            yield from guard.check_phones(context, added.group_seq, added.phones, describe)
+        if last:
+            yield last
+        renamed = rename(key, group.name, group.remark)
+        grown = yield from text_growth(key, renamed.params)
+        yield renamed
+        return OperatorEffect(
+            None,
+            customer_id,
+            details=Changed(added=change.added, removed=change.removed),
+            counts=counted(phones=change.added - change.removed, text_bytes=grown),
+        )
+
+    await commit_as_operator(services.store, "groups.pull", steps, scope="groups")
+
+
+async def find_row(services: Services, customer_id: str, group_id: str) -> GroupRow | None:
+    """Return a stored group as a row; None if there is none."""
+    params = {
+        "customer_id": customer_id,
+        "group_id": group_id,
+        "phones_in_chunk": phone_chunks.PHONES_IN_CHUNK,
+    }
+    rows = await services.store.fetch("group_get", params)
+    if not rows:
+        return None
+    _, _, _, name, _, phones, remark, *_ = rows[0]
+    return GroupRow(0, group_id, name, remark, phones.split(",") if phones else [])
 
 
 async def export_rows(

@@ -220,6 +220,7 @@ class GroupDetail(Group, rename="camel"):
     count: Annotated[int, text("How many phone numbers it holds.")]
     created_ms: Annotated[int, text("When it was created, in ms since 1970 UTC.")]
     updated_ms: Annotated[int, text("When it was last changed, in ms since 1970 UTC.")]
+    bindings: Annotated[int, text("How many live bindings use it.")]
 
 
 class PhonePage(msgspec.Struct):

@@ -13,6 +13,7 @@ from openpns.errors import ParameterError, WireError
 
 _NO_CONTROL_CHARACTERS: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
 _SHORT_BYTES: Final = 512
+_NOT_SENT: Final = (None, msgspec.UNSET)
 _SENT_TWICE: Final = "a field of the body is sent twice"
 _FORM_TYPES: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 
@@ -63,7 +64,12 @@ class RequestBody(msgspec.Struct, frozen=True, rename="camel"):
     """The base of every action's request; unknown fields are ignored."""
 
     needed_unless: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Optional fields that are required unless one of some other fields is sent."""
+    """Optional fields that are required unless one of some other fields is sent; a field whose
+    default is None is not sent if it is null."""
+
+    refused_blank: ClassVar[Mapping[str, type[WireError]]] = {}
+    """The error for each text field that must not be missing, null or blank; it comes before all
+    other errors of the body."""
 
     def parameters(self) -> dict[str, Any]:
         """Return the rule's keyword parameters: the fields that were sent or have a default."""
@@ -104,6 +110,7 @@ class BodyReader(Generic[BodyT]):
         self._decode = msgspec.json.Decoder(struct).decode
         self._fields = msgspec.structs.fields(struct)
         self._needed_unless = struct.needed_unless
+        self._refused_blank = struct.refused_blank
         self._wire_names = {field.name: field.encode_name for field in self._fields}
         self._required_count = sum(field.required for field in self._fields)
         self._sent_min = self._required_count + bool(self._needed_unless)
@@ -139,10 +146,11 @@ class BodyReader(Generic[BodyT]):
         return count
 
     def _has_all(self, request: BodyT) -> bool:
+        for field in self._refused_blank:
+            if not getattr(request, field).strip():
+                return False
         for field, others in self._needed_unless.items():
-            if getattr(request, field) is msgspec.UNSET and all(
-                getattr(request, other) is msgspec.UNSET for other in others
-            ):
+            if all(getattr(request, name) in _NOT_SENT for name in (field, *others)):
                 return False
         return True
 
@@ -152,6 +160,12 @@ class BodyReader(Generic[BodyT]):
             body.decode()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return ParameterError("the body must be one JSON object in UTF-8")
+        for name, default in self._optional:
+            if default is None and values.get(self._wire_names[name]) == msgspec.Raw(b"null"):
+                del values[self._wire_names[name]]
+        for name, error in self._refused_blank.items():
+            if _is_blank(values.get(self._wire_names[name])):
+                return error(f"{self._wire_names[name]} is required")
         for field in self._fields:
             allowed, out_of_range = describe(field)
             if field.encode_name not in values:
@@ -221,6 +235,14 @@ def _meta(annotated: Any) -> msgspec.Meta:
             if isinstance(meta, msgspec.Meta):
                 return meta
     raise TypeError(f"a field without a description: {annotated}")
+
+
+def _is_blank(raw: msgspec.Raw | None) -> bool:
+    try:
+        value = None if raw is None else msgspec.json.decode(raw)
+    except msgspec.MsgspecError:
+        return False  # such as a number that is out of range
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is_integer(raw: bytes) -> bool:

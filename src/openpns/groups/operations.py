@@ -1,0 +1,123 @@
+"""The operations of updateGroup on the phones of a group: add, delete and replace.
+
+Source: docs/api/updateGroup.md.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from openpns.errors import GroupFull, GroupNotFound
+from openpns.groups import phone_chunks
+from openpns.groups.wire import ADD, DELETE, REPLACE, GroupChange
+from openpns.storage.store import Params, Row, Statement, Transaction
+
+
+class Added(msgspec.Struct, frozen=True):
+    """The phones that an operation adds to a group, and whether bindings may use the group."""
+
+    group_seq: int
+    is_bound: bool
+    phones: Sequence[str] = ()
+
+    def __repr__(self) -> str:  # without the phones
+        return f"Added({len(self.phones)})"
+
+
+Operation: TypeAlias = Transaction[tuple[GroupChange, list[Statement], Added]]
+"""The steps of an operation: they return the change, its last statements, and what it adds."""
+
+
+def check_group_size(phone_count: int, phones_max: int) -> None:
+    """Raise GroupFull if a group may not hold so many phones."""
+    if phone_count > phones_max:
+        raise GroupFull(f"a group may hold at most {phones_max} numbers")
+
+
+def fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
+    """Return the statement that stores the phones of a group without any."""
+    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
+    return Statement("group_member_fill", members)
+
+
+def lock_group(group: Params) -> Transaction[Row]:
+    """Lock a group; return its row of group_lock."""
+    found = yield Statement("group_lock", group)
+    if not found:
+        raise GroupNotFound
+    return found[0]
+
+
+def _add(group: Params, phones: Sequence[str], most: int) -> Operation:
+    members = {**group, "phones": [*phones]}
+    found, rows = yield [Statement("group_lock", group), Statement("group_member_add", members)]
+    if not found:
+        raise GroupNotFound
+    seq, count, position, bound_count = found[0]
+    new = {row[0] for row in rows}
+    change = GroupChange(len(new), 0, len(phones) - len(new), count + len(new))
+    if not new:
+        return change, [], Added(seq, bound_count != 0)
+    check_group_size(change.count, most)
+    added = [phone for phone in phones if phone in new]
+    text, appends = phone_chunks.append(group["customer_id"], seq, count, added)
+    update = {**group, "phones": text, "added": len(new), "position_next": position + len(phones)}
+    last = [Statement("group_update_append", update), *appends]
+    return change, last, Added(seq, bound_count != 0, added)
+
+
+def _delete(group: Params, phones: Sequence[str], _: int) -> Operation:
+    seq, count, position, bound_count = yield from lock_group(group)
+    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
+    deleted, others = yield [
+        Statement("group_member_delete", members),
+        Statement("group_member_list_others", members),
+    ]
+    removed = len(deleted)
+    change = GroupChange(0, removed, len(phones) - removed, count - removed)
+    nothing = Added(seq, bound_count != 0)
+    if not removed:
+        return change, [], nothing
+    left = [row[0] for row in others]
+    return change, (yield from _rewrite_phones(group, seq, count, left, position)), nothing
+
+
+def _replace(group: Params, phones: Sequence[str], most: int) -> Operation:
+    seq, count, _, bound_count = yield from lock_group(group)
+    check_group_size(len(phones), most)
+    members = {"customer_id": group["customer_id"], "group_seq": seq}
+    among, _ = yield [
+        Statement("group_member_among", members | {"phones": [*phones]}),
+        Statement("group_member_delete_all", members),
+    ]
+    held = {row[0] for row in among}
+    kept = len(held)
+    last = yield from _rewrite_phones(group, seq, count, phones, len(phones))
+    change = GroupChange(len(phones) - kept, count - kept, kept, len(phones))
+    added = Added(seq, bound_count != 0, [phone for phone in phones if phone not in held])
+    return change, [*last, fill_members(group["customer_id"], seq, phones)], added
+
+
+def _rewrite_phones(
+    group: Params, seq: int, count: int, phones: Sequence[str], position_next: int
+) -> Transaction[list[Statement]]:
+    """Return what rewrites the phone text of a group that had `count` phones."""
+    deletes = phone_chunks.delete_chunks(group["customer_id"], seq, count)
+    if deletes:  # the chunks are written again by another statement
+        yield deletes
+    text = {"phones": phone_chunks.first_chunk(phones), "phone_count": len(phones)}
+    return [
+        Statement("group_update", {**group, **text, "position_next": position_next}),
+        *phone_chunks.write_chunks(group["customer_id"], seq, phones),
+    ]
+
+
+OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], Operation]]] = {
+    "add": _add,
+    "delete": _delete,
+    "replace": _replace,
+}
+"""The steps of each operation, called with the group, the phones and the most it may hold."""
+KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
+"""The name of each operateType."""
