@@ -17,6 +17,7 @@ from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
 from openpns.api.registry import CLEAN_UPS
 from openpns.api.request_log import RequestLog
+from openpns.bindings import operations
 from openpns.clock import Clock, now_ms
 from openpns.core import audit_chain, logs, worker_ids
 from openpns.core.context import Services, make_large_reads
@@ -25,6 +26,7 @@ from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.kit.networks import Networks
+from openpns.routing import traces
 from openpns.server.settings import Settings
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds, StorageUsage
@@ -113,6 +115,7 @@ class Application:
             return
         if self._services is not None:
             await _record_key_uses(self._services)
+            await _store_noted_traces(self._services)
         if self._leased is not None:
             try:
                 await worker_ids.release(store, self._owner, self._leased)
@@ -124,11 +127,16 @@ class Application:
         settings = self._settings
         store = self._store = await open_checked(settings)
         secret_box = await open_secret_box(store, settings.database, self._master_key)
+        await _warn_of_held_calls(store)
         services = Services(
             store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
             clock=self._clock,
             phones_in_group_max=settings.phones_in_group_max,
+            bindings_per_customer_max=settings.bindings_per_customer_max,
+            bindings_per_number_max=settings.bindings_per_number_max,
+            seat_rest_s=settings.seat_rest_s,
+            wrong_digits_max=settings.wrong_digits_max,
             phones_in_request_max=settings.phones_in_request_max,
             groups_per_customer_max=settings.groups_per_customer_max,
             phones_per_customer_max=settings.phones_per_customer_max,
@@ -149,6 +157,7 @@ class Application:
         self._tasks.append(asyncio.create_task(_clean(services)))
         self._tasks.append(asyncio.create_task(_truncate_log(store)))
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
+        self._tasks.append(asyncio.create_task(_store_traces(services)))
         self._tasks.append(asyncio.create_task(self._seal(store)))
         request_log = RequestLog(
             self._counters,
@@ -217,6 +226,28 @@ async def _truncate_log(store: Store) -> None:
             await store.truncate_log()
         except WireError as error:
             logs.logger().warning("log of changes not truncated", why=error.msg)
+
+
+async def _warn_of_held_calls(store: Store) -> None:
+    held = await operations.list_held(store)
+    if held:
+        logs.logger().warning(
+            "calls are held since a restore; see openpns bindings confirm", customers=len(held)
+        )
+
+
+async def _store_traces(services: Services) -> None:
+    """Store the traces of calls periodically."""
+    while True:
+        await asyncio.sleep(traces.STORE_S)
+        await _store_noted_traces(services)
+
+
+async def _store_noted_traces(services: Services) -> None:
+    try:
+        await traces.store(services)
+    except WireError as error:  # the next run repeats it
+        logs.logger().warning("traces of calls not stored", why=error.msg)
 
 
 async def _watch_keys(services: Services) -> None:

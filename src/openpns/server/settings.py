@@ -198,6 +198,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             limits.QUOTA_MAX,
         ),
     ] = limits.BYTES_PER_CUSTOMER_MAX
+    bindings_per_customer_max: Annotated[
+        int, integer(f"Bindings of a customer without {_OWN}.", 0, limits.QUOTA_MAX)
+    ] = limits.BINDINGS_PER_CUSTOMER_MAX
+    bindings_per_number_max: Annotated[
+        int, integer("Bindings on one virtual number.", 1, 10_000_000)
+    ] = limits.BINDINGS_PER_NUMBER_MAX
+    seat_rest_s: Annotated[
+        int,
+        integer(
+            "Seconds after a binding ended in which its phones get no binding on the same virtual "
+            "number, unless a request names it; 0 to only prefer others for a day.",
+            0,
+            365 * 86_400,
+        ),
+    ] = limits.SEAT_REST_S
+    wrong_digits_max: Annotated[
+        int,
+        integer(
+            "Wrong digits of one caller on one virtual number within 10 minutes that pause digits "
+            "there for an hour.",
+            1,
+            1_000_000,
+        ),
+    ] = limits.WRONG_DIGITS_MAX
     requests_in_flight_max: Annotated[
         int,
         integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),

@@ -1,0 +1,1 @@
+"""Who is called: the question that a switch asks for each call."""

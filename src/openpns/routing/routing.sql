@@ -1,0 +1,194 @@
+-- call_find
+-- What decides a call without digits, in one snapshot: the virtual number, if it connects calls, and
+-- whether live bindings hold digits there; and the live bindings whose seat a caller holds, or of
+-- whose group a caller is a member. :caller is the phone as it was given; :national is what may follow
+-- the country code, or is empty. At most one live binding on a virtual number names a phone: each is
+-- found as a single value, because a join that PostgreSQL plans while the tables are empty may read
+-- all bindings of the customer.
+-- rows: json
+WITH number AS MATERIALIZED (
+    SELECT
+        CASE WHEN CAST(:national AS text) <> '' THEN l.country || CAST(:national AS text) END AS abroad,
+        CASE WHEN l.extension_count > 0 AND EXISTS (
+            SELECT 1 FROM binding AS e
+            WHERE e.customer_id = :customer_id AND e.did = :did AND e.kind = 'extension'
+                AND e.live_until_ms > :now_ms
+        ) THEN 1 ELSE 0 END AS has_digits
+    FROM virtual_number AS n
+    JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+    JOIN customer_state AS c ON c.customer_id = n.customer_id
+    WHERE n.did = :did AND n.customer_id = :customer_id AND n.state IN ('active', 'draining')
+        AND c.bindings_held_ms IS NULL
+), named AS MATERIALIZED (
+    SELECT
+        number.abroad,
+        (
+            SELECT s.binding_seq FROM seat AS s
+            WHERE s.customer_id = :customer_id AND s.phone = CAST(:caller AS text) AND s.did = :did
+                AND s.live_until_ms > :now_ms
+        ) AS seat_given,
+        (
+            SELECT s.binding_seq FROM seat AS s
+            WHERE s.customer_id = :customer_id AND s.phone = number.abroad AND s.did = :did
+                AND s.live_until_ms > :now_ms
+        ) AS seat_abroad,
+        (
+            SELECT max((
+                SELECT b.binding_seq FROM binding AS b
+                WHERE b.customer_id = :customer_id AND b.group_seq = m.group_seq AND b.did = :did
+                    AND b.live_until_ms > :now_ms
+                LIMIT 1
+            ))
+            FROM group_member AS m WHERE m.customer_id = :customer_id AND m.phone = CAST(:caller AS text)
+        ) AS member_given,
+        (
+            SELECT max((
+                SELECT b.binding_seq FROM binding AS b
+                WHERE b.customer_id = :customer_id AND b.group_seq = m.group_seq AND b.did = :did
+                    AND b.live_until_ms > :now_ms
+                LIMIT 1
+            ))
+            FROM group_member AS m WHERE m.customer_id = :customer_id AND m.phone = number.abroad
+        ) AS member_abroad
+    FROM number
+)
+SELECT
+    'number' AS found, '' AS phone, '' AS bind_id, '' AS kind, '' AS phone_a, '' AS phone_b, 0 AS flag,
+    number.has_digits AS is_member
+FROM number
+UNION ALL
+SELECT
+    'seat', CAST(:caller AS text), b.bind_id, b.kind, b.phone_a, b.phone_b, b.flag,
+    CASE WHEN b.group_seq IS NULL OR EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = :customer_id AND m.group_seq = b.group_seq AND m.phone = b.phone_b
+    ) THEN 1 ELSE 0 END
+FROM binding AS b
+WHERE b.customer_id = :customer_id AND b.binding_seq = (SELECT seat_given FROM named)
+    AND b.live_until_ms > :now_ms
+UNION ALL
+SELECT
+    'seat', (SELECT abroad FROM named), b.bind_id, b.kind, b.phone_a, b.phone_b, b.flag,
+    CASE WHEN b.group_seq IS NULL OR EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = :customer_id AND m.group_seq = b.group_seq AND m.phone = b.phone_b
+    ) THEN 1 ELSE 0 END
+FROM binding AS b
+WHERE b.customer_id = :customer_id AND b.binding_seq = (SELECT seat_abroad FROM named)
+    AND b.live_until_ms > :now_ms
+UNION ALL
+SELECT 'member', CAST(:caller AS text), b.bind_id, b.kind, b.phone_a, b.phone_b, b.flag, 1
+FROM binding AS b
+WHERE b.customer_id = :customer_id AND b.binding_seq = (SELECT member_given FROM named)
+UNION ALL
+SELECT 'member', (SELECT abroad FROM named), b.bind_id, b.kind, b.phone_a, b.phone_b, b.flag, 1
+FROM binding AS b
+WHERE b.customer_id = :customer_id AND b.binding_seq = (SELECT member_abroad FROM named)
+
+-- call_find_digits
+-- What decides a call with digits, if the virtual number connects calls: the binding that holds them
+-- (NULL if none does), and until when digits are paused for the caller (NULL if no wrong ones of this
+-- caller are counted).
+SELECT b.bind_id, b.phone_a, b.phone_b, b.flag, l.country, g.paused_until_ms
+FROM virtual_number AS n
+JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+JOIN customer_state AS c ON c.customer_id = n.customer_id
+LEFT JOIN seat AS s ON s.customer_id = n.customer_id AND s.phone = :seat AND s.did = n.did
+    AND s.live_until_ms > :now_ms
+LEFT JOIN binding AS b ON b.customer_id = s.customer_id AND b.binding_seq = s.binding_seq
+    AND b.live_until_ms > :now_ms
+LEFT JOIN digit_guard AS g ON g.customer_id = n.customer_id AND g.did = n.did
+    AND g.caller = :guarded
+WHERE n.did = :did AND n.customer_id = :customer_id AND n.state IN ('active', 'draining')
+    AND c.bindings_held_ms IS NULL
+
+-- digit_guard_find
+-- Until when digits are paused for a caller on a virtual number.
+SELECT paused_until_ms FROM digit_guard
+WHERE customer_id = :customer_id AND did = :did AND caller = :guarded
+
+-- call_explain_number
+-- A virtual number of the customer in any state, and since when its calls are held.
+SELECT n.state, l.country, c.bindings_held_ms
+FROM virtual_number AS n
+JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+JOIN customer_state AS c ON c.customer_id = n.customer_id
+WHERE n.did = :did AND n.customer_id = :customer_id
+
+-- call_explain_ended
+-- The last binding that named a phone, or digits, on a virtual number, if it ended in the last days
+-- or has run out.
+SELECT e.bind_id, e.ended_ms, e.ended_by FROM seat AS s
+JOIN ended_binding AS e ON e.customer_id = s.customer_id AND e.binding_seq = s.binding_seq
+WHERE s.customer_id = :customer_id AND s.phone IN (:caller, :caller_abroad) AND s.did = :did
+UNION ALL
+SELECT b.bind_id, b.live_until_ms, 'expiry' FROM seat AS s
+JOIN binding AS b ON b.customer_id = s.customer_id AND b.binding_seq = s.binding_seq
+WHERE s.customer_id = :customer_id AND s.phone IN (:caller, :caller_abroad) AND s.did = :did
+    AND b.live_until_ms <= :now_ms
+UNION ALL
+SELECT e.bind_id, e.ended_ms, e.ended_by FROM group_member AS m
+JOIN ended_binding AS e ON e.customer_id = m.customer_id AND e.group_seq = m.group_seq
+    AND e.did = :did
+WHERE m.customer_id = :customer_id AND m.phone IN (:caller, :caller_abroad)
+ORDER BY 2 DESC LIMIT 1
+
+-- call_explain_elsewhere
+-- Virtual numbers on which a live binding names a phone.
+SELECT s.did FROM seat AS s
+WHERE s.customer_id = :customer_id AND s.phone IN (:caller, :caller_abroad)
+    AND s.live_until_ms > :now_ms
+ORDER BY s.did LIMIT 3
+
+-- call_trace_add
+-- Store what was asked and answered for a call.
+INSERT INTO call_trace (
+    customer_id, call_id, asked_ms, bind_id, caller, callee, did, extension, flag, request_id
+) VALUES (
+    :customer_id, :call_id, :asked_ms, :bind_id, :caller, :callee, :did, :extension, :flag,
+    :request_id
+)
+ON CONFLICT DO NOTHING
+
+-- binding_note_call
+-- Store when a binding was last asked for.
+UPDATE binding SET last_call_ms = :asked_ms
+WHERE customer_id = :customer_id AND bind_id = :bind_id AND last_call_ms < :asked_ms
+
+-- call_trace_clean
+-- Delete some traces from before a time; returns a row for each.
+-- cross-customer: deletes the traces of all customers
+DELETE FROM call_trace WHERE (customer_id, call_id) IN (
+    SELECT customer_id, call_id FROM call_trace
+    WHERE asked_ms <= CAST(:asked_ms AS bigint) ORDER BY asked_ms LIMIT CAST(:at_most AS bigint)
+)
+RETURNING call_id
+
+-- digit_guard_count
+-- Count wrong digits of a caller; from :wrong_max on they are paused, unless :paused_until_ms is 0.
+-- What is counted during a pause does not extend it. Returns the count.
+INSERT INTO digit_guard AS g (customer_id, did, caller, count, since_ms, paused_until_ms)
+VALUES (
+    :customer_id, :did, :caller, 1, CAST(:now_ms AS bigint),
+    CASE WHEN CAST(:wrong_max AS bigint) <= 1 THEN CAST(:paused_until_ms AS bigint) ELSE 0 END
+)
+ON CONFLICT (customer_id, did, caller) DO UPDATE SET
+    count = CASE WHEN g.since_ms > CAST(:since_ms AS bigint) THEN g.count + 1 ELSE 1 END,
+    since_ms = CASE
+        WHEN g.since_ms > CAST(:since_ms AS bigint) THEN g.since_ms ELSE CAST(:now_ms AS bigint) END,
+    paused_until_ms = CASE
+        WHEN g.paused_until_ms > CAST(:now_ms AS bigint) THEN g.paused_until_ms
+        WHEN g.since_ms > CAST(:since_ms AS bigint) AND g.count + 1 >= CAST(:wrong_max AS bigint)
+            THEN CAST(:paused_until_ms AS bigint)
+        ELSE g.paused_until_ms END
+RETURNING count
+
+-- digit_guard_clean
+-- Delete some counts whose window and pause are over; returns a row for each.
+-- cross-customer: deletes the counts of all customers
+DELETE FROM digit_guard WHERE (customer_id, did, caller) IN (
+    SELECT customer_id, did, caller FROM digit_guard
+    WHERE since_ms <= CAST(:since_ms AS bigint) AND paused_until_ms <= CAST(:now_ms AS bigint)
+    ORDER BY since_ms LIMIT CAST(:at_most AS bigint)
+)
+RETURNING caller
