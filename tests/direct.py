@@ -10,6 +10,8 @@ import asyncpg
 from openpns.storage.store import database_path
 
 _TABLES = (
+    "call_trace", "digit_guard", "seat", "ended_binding", "binding", "number_load",
+    "virtual_number",
     "group_phone_chunk", "group_member", "group_order_gap", "group_tombstone", "number_group",
     "idempotency_record", "customer_state", "access_key", "customer",
 )  # fmt: skip
@@ -72,6 +74,16 @@ async def holding(url: str, sql: str) -> AsyncIterator[None]:
     finally:
         await transaction.rollback()
         await postgres.close()
+
+
+async def until_waiting(url: str, count: int) -> None:
+    """Wait until so many transactions wait for a lock; at once for SQLite, which has one writer."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while database_path(url) is None and await query(url, waiting) < [(count,)]:
+        pass
 
 
 async def empty(url: str) -> None:

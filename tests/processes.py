@@ -23,6 +23,7 @@ from tests.leaks import Leaks, shown_in
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
+from openpns.numbers import service as numbers
 from openpns.protocol import signing
 from openpns.storage import connect
 
@@ -213,6 +214,13 @@ async def fill(url: str) -> None:
         await access_keys.create(
             store, secret_box, now_ms, customer, access_key=access_key, access_secret=secret
         )
+    await store.close()
+
+
+async def add_numbers(url: str, customer_id: str, *dids: str) -> None:
+    """Give virtual numbers to a customer."""
+    store = await connect.open_store(url)
+    await numbers.add(store, now_ms, customer_id, dids)
     await store.close()
 
 

@@ -27,6 +27,7 @@ from openpns.core.context import Context
 from openpns.groups.rows import GroupRow
 from openpns.groups.service import counted, group_row
 from openpns.groups.wire import CreateGroup, GroupCreated
+from openpns.numbers import service as numbers
 from openpns.protocol.fields import WriteBody
 from openpns.storage.store import Statement, Transaction
 
@@ -37,20 +38,36 @@ CONTRACT_ROWS = [
     if isinstance(document := json.loads(file.read_text("utf-8")), dict)
     for row in document.get("rows", [])
 ]
+DIDS = ("85290000001", "85290000002", "85290000003")
 WRITES = [name for name, action in ACTIONS.items() if action.is_write]
 HAS_TOKEN = pytest.mark.parametrize("token", ["t1", None])
 
-BODIES: dict[str, Callable[[str], dict[str, Any]]] = {
-    "createGroup": lambda _: {"phones": "85211111114"},
-    "updateGroup": lambda group_id: {
+BODIES: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "createGroup": lambda *_: {"phones": "85211111114"},
+    "updateGroup": lambda group_id, _: {
         "groupId": group_id,
         "operateType": 0,
         "phones": "85211111115",
         "detail": True,
     },
-    "deleteGroup": lambda group_id: {"groupId": group_id},
+    "deleteGroup": lambda group_id, _: {"groupId": group_id},
+    "bindAXB": lambda *_: {"phoneA": "85233333333", "phoneB": "85244444444", "expireSecond": 0},
+    "bindAXBExtension": lambda *_: {
+        "phoneA": "85233333333",
+        "phoneX": DIDS[0],
+        "extension": "123",
+        "expireSecond": 0,
+    },
+    "bindAXG": lambda group_id, _: {
+        "phoneA": "85233333333",
+        "groupId": group_id,
+        "expireSecond": 0,
+    },
+    "unbindAXB": lambda _, bind_id: {"bindId": bind_id},
+    "updateBinding": lambda _, bind_id: {"bindId": bind_id, "expireSecond": 60},
 }
-"""For each action that writes, a body with an effect, given the id of a group of one phone."""
+"""For each action that writes, a body with an effect, given the id of a group of one phone and of a
+binding."""
 
 
 def rule_of(action: Action) -> tuple[Callable[..., Awaitable[Any]], set[str]]:
@@ -64,7 +81,8 @@ def check_names(name: str, action: Action) -> None:
     """Check that one name leads from the wire to the rule, the docs and the contract."""
     rule, bound = rule_of(action)
     feature = rule.__module__.rpartition(".")[0]
-    assert rule.__name__ == re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    assert rule.__name__ == words.lower()
     assert action.request is getattr(import_module(f"{feature}.wire"), name[0].upper() + name[1:])
     assert issubclass(action.request, WriteBody) == action.is_write
     parameters = inspect.signature(rule).parameters.values()
@@ -91,6 +109,13 @@ class Sender:
         self._query = query
         self.statements = StatementLog(server.services.store)
         server.make_api(replace(server.services, store=self.statements))
+
+    async def body(self, name: str) -> dict[str, Any]:
+        """Return a body with an effect of an action that writes."""
+        created = await self.send("createGroup", {"phones": "85211111114"})
+        pair = {"phoneA": "85255555555", "phoneB": "85266666666", "expireSecond": 0}
+        bound = await self.send("bindAXB", pair)
+        return BODIES[name](created["groupId"], bound["data"]["bindId"])
 
     async def send(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the envelope of a request with a ts of its own, without its requestId."""
@@ -128,8 +153,7 @@ class Sender:
 
 async def check_write(sender: Sender, name: str, token: str | None) -> None:
     """Send a write twice; check that it owes nothing, and was carried out as often as it must."""
-    created = await sender.send("createGroup", {"phones": "85211111114"})
-    body = BODIES[name](created["groupId"]) | ({"clientToken": token} if token else {})
+    body = await sender.body(name) | ({"clientToken": token} if token else {})
     entries, revisions = await sender.entries(name), [await sender.revisions()]
     first = await sender.send(name, body)
     revisions.append(await sender.revisions())
@@ -151,13 +175,15 @@ async def check_write(sender: Sender, name: str, token: str | None) -> None:
         assert await sender.entries(name) == entries + 2
         assert revisions[1] != revisions[2]
     else:
-        assert second["code"] >= 19001
+        assert second["code"] >= 10001
         assert await sender.entries(name) == entries + 1
         assert revisions[1] == revisions[2]
 
 
 @pytest.fixture
-def sender(server: Server, database_url: str) -> Sender:
+async def sender(server: Server, database_url: str) -> Sender:
+    store, customer_id = server.services.store, server.key.customer_id
+    await numbers.add(store, server.clock, customer_id, DIDS)
     return Sender(server, partial(direct.query, database_url))
 
 
@@ -175,9 +201,9 @@ async def test_write_sent_twice_has_one_effect_with_a_token_and_two_without(
 
 @pytest.mark.parametrize("name", WRITES)
 async def test_byte_identical_write_is_carried_out_each_time(sender: Sender, name: str) -> None:
-    created = await sender.send("createGroup", {"phones": "85211111114"})
+    body = await sender.body(name)
     entries = await sender.entries(name)
-    responses = await sender.send_identical(name, BODIES[name](created["groupId"]), 2)
+    responses = await sender.send_identical(name, body, 2)
     carried_out = sum(envelope["code"] == 0 for envelope in responses)
     assert carried_out > 0
     assert await sender.entries(name) == entries + carried_out
@@ -188,10 +214,10 @@ async def test_byte_identical_write_is_carried_out_each_time(sender: Sender, nam
 async def test_byte_identical_write_of_a_unique_ts_key_gets_the_first_response(
     sender: Sender, name: str
 ) -> None:
-    created = await sender.send("createGroup", {"phones": "85211111114"})
+    body = await sender.body(name)
     await sender.require_unique_ts()
     entries = await sender.entries(name)
-    first, second = await sender.send_identical(name, BODIES[name](created["groupId"]), 2)
+    first, second = await sender.send_identical(name, body, 2)
     assert second == first
     assert first["code"] == 0
     assert await sender.entries(name) == entries + 1
@@ -203,9 +229,8 @@ async def test_byte_identical_write_of_a_unique_ts_key_gets_the_first_response(
 async def test_wrong_client_token_is_refused_and_changes_nothing(
     sender: Sender, name: str, token: object
 ) -> None:
-    created = await sender.send("createGroup", {"phones": "85211111114"})
+    body = await sender.body(name)
     revisions = await sender.revisions()
-    body = BODIES[name](created["groupId"])
     refused = await sender.send(name, body | {"clientToken": token})
     assert refused == {
         "code": 1002,
@@ -218,15 +243,15 @@ async def test_wrong_client_token_is_refused_and_changes_nothing(
 
 @pytest.mark.parametrize("name", WRITES)
 async def test_write_refreshes_cached_responses(sender: Sender, name: str) -> None:
-    group_id = (await sender.send("createGroup", {"phones": "85211111114"}))["groupId"]
+    body = await sender.body(name)
+    page = {"limit": 10, "offset": 0}
 
     async def read() -> list[dict[str, Any]]:
-        page = await sender.send("listGroup", {"limit": 10, "offset": 0})
-        return [page, await sender.send("getGroup", {"groupId": group_id})]
+        return [await sender.send(action, page) for action in ("listGroup", "getAXBList")]
 
     before = await read()
     assert await read() == before
-    assert (await sender.send(name, BODIES[name](group_id)))["code"] == 0
+    assert (await sender.send(name, body))["code"] == 0
     assert await read() != before
 
 

@@ -1,57 +1,100 @@
-"""What every row of the contract starts from: fixed time and ids, known customers and groups."""
+"""What every row of the contract starts from: fixed time and ids, known customers."""
 
 import itertools
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
+from openpns.clock import Clock
 from openpns.core.context import Services
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.groups import transfer
+from openpns.numbers import service as numbers
+from openpns.numbers.wire import ACTIVE
 from openpns.storage.store import Store
 
-_FOLDER = Path(__file__).parents[2] / "contract"
-_FILES = [json.loads(file.read_text("utf-8")) for file in sorted(_FOLDER.glob("*.json"))]
-_FEATURES: list[dict[str, Any]] = [
-    content for content in _FILES if isinstance(content, dict) and "rows" in content
-]
-CONTRACT: dict[str, Any] = json.loads((_FOLDER / "groups.json").read_text("utf-8"))
-GIVEN = CONTRACT["given"]
-ROWS: list[dict[str, Any]] = [row for feature in _FEATURES for row in feature["rows"]]
-SETTINGS: dict[str, int] = GIVEN["settings"]
+Row = dict[str, Any]
 
-_LONG_AGO_MS = 1
+_FOLDER: Final = Path(__file__).parents[2] / "contract"
+_LONG_AGO_MS: Final = 1
 
 
-def clock() -> int:
-    now: int = GIVEN["nowMs"]
-    return now
+class Contract:
+    """Rows that start from the same state.
+
+    Args:
+        names: The files of the folder `contract`; the first one has the state.
+    """
+
+    def __init__(self, *names: str) -> None:
+        files = [json.loads((_FOLDER / f"{name}.json").read_text("utf-8")) for name in names]
+        self.name = names[0]
+        self.given: dict[str, Any] = files[0]["given"]
+        self.rows: list[Row] = [row for file in files for row in file["rows"]]
+        self.settings: dict[str, int] = self.given["settings"]
+
+    def now_ms(self, request: Row) -> int:
+        """Return the time of a request."""
+        now: int = request.get("nowMs", self.given["nowMs"])
+        return now
+
+
+CONTRACTS: Final = {
+    contract.name: contract for contract in (Contract("groups", "keys"), Contract("bindings"))
+}
+
+
+class FixedClock:
+    """The time of a row's request; a file has it, so that another process may set it."""
+
+    def __init__(self, contract: Contract, folder: Path) -> None:
+        self._file = folder / "now"
+        self._contract = contract
+
+    def __call__(self) -> int:
+        text = self._file.read_text() if self._file.exists() else ""
+        return int(text or self._contract.given["nowMs"])
+
+    def set(self, now_ms: int) -> None:
+        """Set the time, in one step for other processes."""
+        new = self._file.with_suffix(".new")
+        new.write_text(str(now_ms))
+        new.replace(self._file)
 
 
 class FixedIds:
-    """Every request has the same id; the groups of a row get the given ids in their order.
+    """Every request has the same id; groups and bindings of a row get the given ids in their order.
 
     Args:
-        folder: Has the file that counts the ids of a row. Another process may reset it.
+        folder: Has the files that count the ids of a row. Another process may reset them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._count = folder / "group-ids"
+    def __init__(self, contract: Contract, folder: Path) -> None:
+        self._given = contract.given
+        self._folder = folder
 
     def request_id(self) -> str:
-        return str(GIVEN["requestId"])
+        return str(self._given["requestId"])
 
     def group_id(self) -> str:
-        used = self._count.stat().st_size if self._count.exists() else 0
-        with self._count.open("a") as count:
+        return self._next("newGroupIds")
+
+    def bind_id(self) -> str:
+        return self._next("newBindIds")
+
+    def _next(self, name: str) -> str:
+        file = self._folder / name
+        used = file.stat().st_size if file.exists() else 0
+        with file.open("a") as count:
             count.write(".")
-        return str(GIVEN["newGroupIds"][used])
+        return str(self._given[name][used])
 
     def reset(self) -> None:
         """Begin another row."""
-        self._count.unlink(missing_ok=True)
+        for name in ("newGroupIds", "newBindIds"):
+            (self._folder / name).unlink(missing_ok=True)
 
 
 class FaultyStore:
@@ -86,10 +129,18 @@ class FaultyStore:
             raise self.faults[self._file.read_text()]
 
 
-async def fill(store: Store, url: str, ids: FixedIds, master_key: str | None = None) -> None:
+async def fill(
+    contract: Contract,
+    store: Store,
+    url: str,
+    ids: FixedIds,
+    clock: Clock,
+    master_key: str | None = None,
+) -> None:
     """Insert what every row starts from."""
+    given = contract.given
     secret_box = await open_secret_box(store, url, master_key)
-    for customer in GIVEN["customers"]:
+    for customer in given["customers"]:
         customer_id = customer["customerId"]
         await customers.create(store, clock, customer_id, "")
         for key in customer["accessKeys"]:
@@ -109,18 +160,27 @@ async def fill(store: Store, url: str, ids: FixedIds, master_key: str | None = N
             )
             if key.get("disabled"):
                 await access_keys.disable(store, key["accessKey"], clock())
-        rows = zip(itertools.count(2), customer["groups"], strict=False)
-        done = await transfer.import_rows(
-            Services(store, ids, lambda: int(GIVEN["groupsCreatedMs"])),
-            customer_id,
-            rows,
-            on_bad=_refuse,
-            on_batch=lambda: None,
-            dry_run=False,
-        )
-        assert done.groups == len(customer["groups"])
+        services = Services(store, ids, lambda: int(given["groupsCreatedMs"]))
+        await _fill_groups(services, customer)
+        for number in customer.get("numbers", []):
+            business = number.get("businessId", numbers.DEFAULT_BUSINESS)
+            await numbers.add(store, clock, customer_id, [number["did"]], business_id=business)
+            if (state := number.get("state", ACTIVE)) != ACTIVE:
+                await numbers.set_state(store, clock, number["did"], state)
         if customer.get("disabled"):
             await customers.disable(store, customer_id, clock())
+
+
+async def _fill_groups(services: Services, customer: dict[str, Any]) -> None:
+    done = await transfer.import_rows(
+        services,
+        customer["customerId"],
+        zip(itertools.count(2), customer["groups"], strict=False),
+        on_bad=_refuse,
+        on_batch=lambda: None,
+        dry_run=False,
+    )
+    assert done.groups == len(customer["groups"])
 
 
 def _refuse(row: transfer.BadRow) -> None:

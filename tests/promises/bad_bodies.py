@@ -9,20 +9,38 @@ from hypothesis import strategies as st
 from openpns import limits
 from openpns.api.registry import ACTIONS
 
+DID = "85290000001"
+"""A virtual number of the customer that sends the bodies."""
+
 GOOD_VALUES: dict[str, Any] = {
+    "Extension": "123",
     "after": "deadbeef" * 4,
+    "at": 1,
+    "bindId": "deadbeef" * 4,
+    "businessId": "default",
+    "caller": "85222222222",
     "clientToken": "a token",
+    "customerBindId": "order 1",
     "detail": True,
+    "did": DID,
     "dryRun": False,
+    "expireSecond": 0,
+    "extension": "123",
+    "flag": 1,
     "groupId": "deadbeef" * 4,
     "groupName": "g",
+    "kind": "axb",
     "limit": 1,
     "offset": 0,
     "operateType": 0,
     "order": "newest",
     "phone": "85211111114",
+    "phoneA": "85211111114",
+    "phoneB": "85222222222",
+    "phoneX": DID,
     "phones": "85211111114",
     "remark": "r",
+    "state": "active",
 }
 """A value that each field accepts, by its name; every field of every action is here."""
 
@@ -40,6 +58,17 @@ GOOD: dict[str, dict[str, Any]] = {
     for name, fields in FIELDS.items()
 }
 """A good body of every action."""
+
+REFUSED = {
+    *(1002, 10001, 10002, 10004, 10007, 10008, 10010, 10011, 10012, 10013),
+    *(19001, 19002, 19007, 19008, 19009),
+}
+"""The codes that a bad body may get."""
+
+BIND_DIGITS = {
+    name: GOOD_VALUES[name] for name in ("phoneA", "phoneX", "extension", "expireSecond")
+}
+"""A body of bindAXBExtension: with its digits, no question counts wrong ones."""
 
 DEEP = 100_000
 DIGITS = "9" * 5000

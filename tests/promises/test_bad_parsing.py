@@ -5,6 +5,7 @@ Without sockets, so that many more can be tried; test_bad_input.py uses real one
 """
 
 import gc
+import json
 import os
 import weakref
 from dataclasses import replace
@@ -15,22 +16,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.api.conftest import Server
 from tests.helpers import LIST_ALL, FailingStore, as_request, envelope_of, on_sqlite_only
-from tests.promises.bad_bodies import FIELDS, HUGE, bodies, bodies_of
+from tests.promises.bad_bodies import BIND_DIGITS, DID, FIELDS, HUGE, REFUSED, bodies, bodies_of
 from tests.server import conftest as parts
 
+from openpns.numbers import service as numbers
 from openpns.transport.messages import Reply, Request
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
-REFUSED = {1002, 10011, 10012, 19001, 19002, 19007}
-"""The codes that a bad body may get."""
-
 examples = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     max_examples=150 * TIMES,
 )
+
+
+@pytest.fixture(autouse=True)
+async def _numbers(server: Server) -> None:
+    """Give the customer a virtual number with digits."""
+    await numbers.add(server.services.store, server.clock, server.key.customer_id, [DID])
+    assert await server.code("bindAXBExtension", json.dumps(BIND_DIGITS).encode()) == 0
 
 
 def _is_answered_well(reply: Reply, allowed: set[int]) -> dict[str, Any]:

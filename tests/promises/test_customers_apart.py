@@ -16,11 +16,13 @@ from tests.server import conftest as parts
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.registry import ACTIONS
+from openpns.numbers import service as numbers
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 PHONES = "85211111114"
 ABSENT = "deadbeef" * 4
+OWN_DID = "85290000001"
 REQUESTS = [
     *(
         ("updateGroup", {"operateType": operate, "phones": phones})
@@ -34,6 +36,10 @@ REQUESTS = [
     ("deleteGroup", {}),
     ("getGroup", {}),
     *(("listGroupPhones", {"limit": limit, "offset": 0}) for limit in (0, 1, 10_001)),
+    *(
+        ("bindAXG", {"phoneA": PHONES, "expireSecond": 0} | others)
+        for others in ({}, {"phoneX": OWN_DID}, {"phoneB": "85235753351"}, {"dryRun": True})
+    ),
 ]
 """Every action on one group, with good and bad values for its other fields."""
 SEARCHES = [
@@ -56,10 +62,11 @@ async def _answer(server: Server, action: str, fields: dict[str, Any], who: NewS
 
 @pytest.fixture
 async def other_customer(server: Server) -> NewSecret:
-    """A key of another customer, which has a group."""
+    """A key of another customer, which has a group and a virtual number."""
     store = server.services.store
     await customers.create(store, server.clock, "cus_2", "")
     made = await access_keys.create(store, server.secret_box, server.clock, "cus_2")
+    await numbers.add(store, server.clock, "cus_2", [OWN_DID])
     assert await server.code("createGroup", b'{"phones":"85235753351"}', key=made) == 0
     return made
 
@@ -71,14 +78,16 @@ async def _group_of(server: Server, owner: NewSecret) -> str:
     return group_id
 
 
-def test_requests_use_every_field_that_accepts_an_id() -> None:
+def test_requests_use_every_field_that_accepts_the_id_of_a_group() -> None:
     fields = {
         (name, field.encode_name)
         for name, action in ACTIONS.items()
         for field in msgspec.structs.fields(action.request)
-        if field.encode_name.lower().endswith(("id", "ids"))
+        if field.encode_name == "groupId"
     }
-    assert fields == {(action, "groupId") for action, _ in REQUESTS} | {("listGroup", "groupId")}
+    # `test_bindings_apart` has getAXBList, and the other ids.
+    lists = {(name, "groupId") for name in ("listGroup", "getAXBList")}
+    assert fields == {(action, "groupId") for action, _ in REQUESTS} | lists
 
 
 async def test_actions_treat_the_group_of_another_customer_as_absent(

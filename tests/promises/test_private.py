@@ -21,12 +21,18 @@ from tests.promises.abuse import NAME, NUMBERS, PASSWORD, PHONES, Abuse, all_mar
 import openpns
 from openpns.accounts.access_keys import NewSecret
 from openpns.accounts.secret_box import SecretBox
+from openpns.bindings import choice
+from openpns.bindings import wire as bindings_wire
+from openpns.bindings.service import BindingRequest
 from openpns.client.config import load_config
 from openpns.client.group_requests import create_group
 from openpns.core.context import Principal, RequestFacts
 from openpns.errors import WIRE_ERRORS
 from openpns.groups import service, wire
 from openpns.groups.rows import GroupRow
+from openpns.routing import service as routing
+from openpns.routing import wire as routing_wire
+from openpns.routing.traces import Trace
 from openpns.server.config import load_settings
 from openpns.server.settings import Settings
 from openpns.storage.store import Statement, StatementBatch
@@ -261,6 +267,33 @@ def test_errors_of_a_migration_do_not_quote_rows(served_url: str, leaks: Leaks) 
         leaks.require_none("the error", str(caught.value))
 
 
+def _shown_of_bindings(phone_a: str, phone_b: str) -> list[Any]:
+    """Return what a bind, its list and a question with these phones make."""
+    row = ("cus_1", "default", "0" * 32, "", phone_a, phone_b, "85290000001", 0, 0, "")
+    binding = bindings_wire.Binding(*row)
+    wanted = choice.Wanted("cus_1", "axb", phone_a, phone_b, "", "", None, 0)
+    request = BindingRequest("bindAXB", "axb", phone_a, phone_b, 0)
+    match = routing.Match("seat", phone_a, "0" * 32, "axb", phone_a, phone_b, 0, 1)
+    return [
+        bindings_wire.BindAXB(phone_a, phone_b, 0),
+        bindings_wire.GetAXBList(1, phone=phone_a),
+        binding,
+        bindings_wire.BindingPage([binding], 1),
+        bindings_wire.BindingDetail(*row, "axb", "", 0, 0),
+        request,
+        wanted,
+        Statement("binding_create", wanted.params()),
+        match,
+        routing.Found(True, False, [match]),
+        routing.FoundDigits("0" * 32, phone_a, 0, phone_b, False, False),
+        Trace("cus_1", "1", 0, "0" * 32, phone_a, phone_b, "85290000001", "", 0, "1"),
+        routing_wire.QueryAXB(phone_a, "85290000001"),
+        routing_wire.CallAnswer(phone_a, "1", 0, "", 1, "", ""),
+        routing_wire.DigitsAnswer(phone_a, "1", "123", 0, ""),
+        routing_wire.Explanation(phone_a, "", "axb", ""),
+    ]
+
+
 def test_reprs_leak_nothing(leaks: Leaks) -> None:
     leaks.mark("signature", "0f" * 16)
     group = openpns.Group("0" * 32, "name", [*NUMBERS], NAME, "cus_1")
@@ -299,8 +332,9 @@ def test_reprs_leak_nothing(leaks: Leaks) -> None:
         Statement("group_member_fill", {"phones": [*NUMBERS]}),
         StatementBatch("group_member_insert", [{"phone": number} for number in NUMBERS]),
         service.changed(NUMBERS, added=4),
-        wire.GroupDetail("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0),
+        wire.GroupDetail("cus_1", "name", "0" * 32, PHONES, NAME, 4, 0, 0, 1),
         wire.PhonePage(PHONES, 4),
+        *_shown_of_bindings(*NUMBERS[:2]),
     ]
     client.close()
     for thing in shown:

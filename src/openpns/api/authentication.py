@@ -131,7 +131,7 @@ class Authenticator:
             return cached
         if row is None:
             key = SigningKey(
-                _NOBODY, Revisions(0), self._secret_box.decoy, disabled_ms=_DISABLED_MS
+                _NOBODY, Revisions(0, 0), self._secret_box.decoy, disabled_ms=_DISABLED_MS
             )
         else:
             key = access_keys.read_row(row)

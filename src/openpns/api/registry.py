@@ -8,6 +8,11 @@ from typing import Final
 
 from openpns.accounts import actions as accounts
 from openpns.accounts.check import check_accounts
+from openpns.bindings import actions as bindings
+from openpns.bindings.check import check_bindings
+from openpns.bindings.ending import delete_ended, end_expired
+from openpns.bindings.group_guard import BoundGroupGuard
+from openpns.bindings.listing import binding_limits
 from openpns.core import idempotency
 from openpns.core.actions import Action
 from openpns.core.audit_check import check_audit, check_audit_times
@@ -17,20 +22,31 @@ from openpns.groups import actions as groups
 from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
 from openpns.groups.find import delete_expired_tombstones
+from openpns.numbers import actions as numbers
+from openpns.numbers.listing import number_limits
+from openpns.routing import actions as routing
+from openpns.routing import digits, traces
 
 ACTIONS: Final[dict[str, Action]] = {
-    **groups.ACTIONS,
-    **accounts.actions(of_features=[group_limits]),
+    **groups.actions(BoundGroupGuard()),
+    **numbers.ACTIONS,
+    **bindings.ACTIONS,
+    **routing.ACTIONS,
+    **accounts.actions(of_features=[group_limits, number_limits, binding_limits]),
 }
 """Every action by its name on the wire."""
 
 CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
     idempotency.clean,
     delete_expired_tombstones,
+    end_expired,
+    delete_ended,
+    traces.delete_old,
+    digits.delete_old,
 )
 """What each worker runs periodically: each deletes expired rows."""
 
-CHECKS: Final[tuple[Check, ...]] = (check_accounts, check_groups, check_audit)
+CHECKS: Final[tuple[Check, ...]] = (check_accounts, check_groups, check_bindings, check_audit)
 """What `openpns verify`, `backup` and `restore` check."""
 
 JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times,)
