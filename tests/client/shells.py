@@ -9,6 +9,7 @@ import httpx2
 from tests.client.fake_server import ACCESS_KEY, OK, PHONE, SECRET
 
 from openpns import AsyncClient, Client
+from openpns.testing import Emulator
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 Use = Callable[[Any], Any]
@@ -36,6 +37,24 @@ def run_async(handler: Handler, use: Use, **settings: Any) -> Any:
         async with AsyncClient(
             "https://pns.test", ACCESS_KEY, SECRET, transport=transport, **settings
         ) as pns:
+            result = use(pns)
+            return await result if inspect.isawaitable(result) else [item async for item in result]
+
+    return asyncio.run(main())
+
+
+def run_live_sync(server: Emulator, use: Use) -> Any:
+    """Run a use of the sync client on a real server."""
+    with Client(server.base_url, server.access_key, server.access_secret) as pns:
+        result = use(pns)
+        return list(result) if isinstance(result, Iterator) else result
+
+
+def run_live_async(server: Emulator, use: Use) -> Any:
+    """Run a use of the async client on a real server."""
+
+    async def main() -> Any:
+        async with AsyncClient(server.base_url, server.access_key, server.access_secret) as pns:
             result = use(pns)
             return await result if inspect.isawaitable(result) else [item async for item in result]
 

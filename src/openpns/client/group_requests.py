@@ -115,7 +115,7 @@ def get_group(group_id: str) -> Request[GroupDetails]:
         created, updated = (
             _EPOCH + timedelta(milliseconds=ms) for ms in (group.created_ms, group.updated_ms)
         )
-        return GroupDetails(*_fields(group), group.count, created, updated)
+        return GroupDetails(*_fields(group), group.count, created, updated, group.bindings)
 
     body = {"groupId": text("groupId", group_id)}
     return Request("getGroup", body, read, is_read=True, is_extension=True)
@@ -296,6 +296,7 @@ class _WireDetails(_WireGroup, kw_only=True, rename="camel"):
     count: int
     created_ms: _TimeMs
     updated_ms: _TimeMs
+    bindings: int = 0
 
 
 class _WirePage(msgspec.Struct):

@@ -30,11 +30,12 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class GroupDetails(Group, frozen=True):
-    """A number group with its count of phones; `created` and `updated` are in UTC."""
+    """A number group with its counts of phones and of bindings that use it; times in UTC."""
 
     count: int
     created: datetime
     updated: datetime
+    bindings: int = 0
 
     def __repr__(self) -> str:
         return f"GroupDetails(group_id={self.group_id!r}, name={self.name!r}, count={self.count})"

@@ -8,6 +8,7 @@ import httpx2
 
 from openpns.client.account_requests import Limits, get_limits
 from openpns.client.answers import Response
+from openpns.client.bindings import AsyncBindings, AsyncNumbers, Bindings, Numbers
 from openpns.client.config import (
     RETRIES,
     ClientConfig,
@@ -151,6 +152,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
     def _open(self, transport: httpx2.BaseTransport | None) -> None:
         self._connections = Connections(self._url, transport)
         self.groups = Groups(self)
+        self.bindings = Bindings(self)
+        self.numbers = Numbers(self)
 
     def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request, such as a `RawRequest` for an action without a method.
@@ -201,6 +204,8 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
     def _open(self, transport: httpx2.AsyncBaseTransport | None) -> None:
         self._connections = AsyncConnections(self._url, transport)
         self.groups = AsyncGroups(self)
+        self.bindings = AsyncBindings(self)
+        self.numbers = AsyncNumbers(self)
 
     async def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request; see `Client.send`."""

@@ -23,12 +23,14 @@ class Request(Generic[ResultT]):
         has_client_token: The body carries a clientToken. The client adds a random one if the body
             has none.
         is_extension: Only openpns can give a response that `read` accepts.
+        probe: A request that only openpns answers, to be sent before this one: another server
+            would do more than this one says.
 
     Raises:
         ValueError: The action cannot be sent in a header.
     """
 
-    __slots__ = ("action", "body", "has_client_token", "is_extension", "is_read", "read")
+    __slots__ = ("action", "body", "has_client_token", "is_extension", "is_read", "probe", "read")
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Request(Generic[ResultT]):
         is_read: bool = False,
         has_client_token: bool = False,
         is_extension: bool = False,
+        probe: "Request[Any] | None" = None,
     ) -> None:
         if not (isinstance(action, str) and _is_word(action)):
             raise ValueError("action: must be one word of printable ASCII characters")
@@ -48,6 +51,7 @@ class Request(Generic[ResultT]):
         self.is_read = is_read
         self.has_client_token = has_client_token
         self.is_extension = is_extension
+        self.probe = probe
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.action!r})"
