@@ -3,11 +3,18 @@ from pathlib import Path
 
 import pytest
 
+from openpns.client.http import Client
 from openpns.errors import ConfigError
 from openpns.testing import Emulator
 from openpns.testing.state_file import GroupState, KeyState, parse, read_file, to_text
 
 KEY = '{"accessKey": "key-1", "accessSecret": "secret-1"}'
+BINDING = {
+    "kind": "extension",
+    "did": "85290000001",
+    "phoneA": "85211111111",
+    "extension": "042",
+}
 
 
 @pytest.fixture
@@ -68,6 +75,18 @@ def test_missing_file_raises(file: Path) -> None:
             {"customerId": "a", "groups": [{"phones": "85211111114"}, {"phones": "85211111114,1"}]},
             "$.customers[0].groups[1]: phones: item 2 must be 5 to 15 digits",
         ),
+        (
+            {"customerId": "a", "bindings": [BINDING | {"extension": "42"}]},
+            "$.customers[0].bindings[0]: Parameter error: extension must be three digits",
+        ),
+        (
+            {"customerId": "a", "bindings": [BINDING | {"phoneA": "8521"}]},
+            "$.customers[0].bindings[0]: Parameter error: phoneA must be 5 to 15 digits",
+        ),
+        (
+            {"customerId": "a", "numbers": [{"did": "85290000001"}, {"did": "85290000001"}]},
+            "$.customers[0].numbers[1]: virtual number 1 (85290****01) belongs to this customer",
+        ),
     ],
 )
 def test_value_that_is_not_allowed_raises_with_its_place(
@@ -86,6 +105,17 @@ def test_group_needs_no_field(file: Path) -> None:
     assert (group.name, group.phones, group.remark) == (group.group_id, [], "")
 
 
+def test_dump_has_virtual_numbers(file: Path) -> None:
+    numbers = [
+        {"did": "85290000001", "businessId": "default", "state": "active"},
+        {"did": "85290000002", "businessId": "shop", "state": "draining"},
+    ]
+    given = [numbers[0] | {"did": "+85290000001"}, numbers[1]]
+    file.write_text(json.dumps({"customers": [{"customerId": "a", "numbers": given}]}), "utf-8")
+    with Emulator(state=file) as pns:
+        assert pns.dump()["customers"][0]["numbers"] == numbers
+
+
 def test_to_text_is_readable() -> None:
     text = to_text({"customers": [{"customerId": "cus_1", "name": "骑手"}]})
     assert "骑手" in text
@@ -99,3 +129,15 @@ def test_reprs_show_no_secret_and_no_phones() -> None:
         == "KeyState(access_key='key-1')"
     )
     assert "8521" not in repr(GroupState(phones="85211111114"))
+
+
+def test_dump_of_a_group_binding_whose_second_phone_left_is_read() -> None:
+    with Emulator() as pns:
+        pns.add_numbers("85290000001")
+        with Client(pns.base_url, pns.access_key, pns.access_secret) as client:
+            group_id = client.groups.create(["85222222222", "85233333333"])
+            client.bindings.bind_axg("85211111111", group_id, expire_s=0, phone_b="85222222222")
+            client.groups.remove_phones(group_id, ["85222222222"])
+        state = pns.dump()
+    with Emulator(state=state) as pns:
+        assert pns.dump() == state

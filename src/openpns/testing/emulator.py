@@ -4,7 +4,7 @@ import asyncio
 import os
 import selectors
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -12,7 +12,6 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from openpns import limits
-from openpns.client.group_types import Group
 from openpns.core import worker_ids
 from openpns.core.rate_limits import RateLimits
 from openpns.errors import ConfigError, OpenPNSError, WireError
@@ -21,10 +20,11 @@ from openpns.kit.forks import Descriptor, renew_after_fork, renew_if_forked
 from openpns.kit.plain_text import brief
 from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
+from openpns.testing.data import EmulatedData
 from openpns.testing.faults import NOTHING, Faults
 from openpns.testing.requests import ReceivedRequest, body_as_dict
 from openpns.testing.service import EmulatedService, Key
-from openpns.testing.state_file import SOURCE, GroupState, parse, read_file
+from openpns.testing.state_file import SOURCE, parse, read_file
 from openpns.transport.listener import Bounds, Listener
 from openpns.transport.messages import Reply, Request
 from openpns.transport.sockets import listen
@@ -61,7 +61,7 @@ class _Selector(selectors.DefaultSelector):
         return key
 
 
-class Emulator:
+class Emulator(EmulatedData):
     """An openpns server inside this process, for tests: no account, no set-up, no disk.
 
     A context manager; `start` and `stop` do the same. It runs in its own thread and is
@@ -100,6 +100,10 @@ class Emulator:
         groups_per_customer_max: int = limits.GROUPS_PER_CUSTOMER_MAX,
         phones_per_customer_max: int = limits.PHONES_PER_CUSTOMER_MAX,
         bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX,
+        bindings_per_customer_max: int = limits.BINDINGS_PER_CUSTOMER_MAX,
+        bindings_per_number_max: int = limits.BINDINGS_PER_NUMBER_MAX,
+        seat_rest_s: int = limits.SEAT_REST_S,
+        wrong_digits_max: int = limits.WRONG_DIGITS_MAX,
         rate_per_s: int = 0,
         rate_burst: int = 0,
         ids: IdSource | None = None,
@@ -122,6 +126,10 @@ class Emulator:
             "groups_per_customer_max": groups_per_customer_max,
             "phones_per_customer_max": phones_per_customer_max,
             "bytes_per_customer_max": bytes_per_customer_max,
+            "bindings_per_customer_max": bindings_per_customer_max,
+            "bindings_per_number_max": bindings_per_number_max,
+            "seat_rest_s": seat_rest_s,
+            "wrong_digits_max": wrong_digits_max,
         }
         self._ids = ids
         self._requests: list[ReceivedRequest] = []
@@ -185,70 +193,6 @@ class Emulator:
         stay open.
         """
         self._run(self._reset())
-
-    def add_customer(
-        self,
-        customer_id: str,
-        access_key: str | None = None,
-        access_secret: str | None = None,
-        *,
-        read_only: bool = False,
-    ) -> Key:
-        """Add a customer with its own access key; return the key.
-
-        Args:
-            customer_id: 1 to 64 letters, digits, `_`, `.` and `-`.
-            access_key: 4 to 64 letters, digits, `_` and `-`; random if None.
-            access_secret: 8 to 128 printable ASCII characters without spaces; random if None.
-
-        Raises:
-            ConfigError: A value is not allowed, or already exists.
-        """
-        return self._run(
-            self._service.add_customer(
-                customer_id,
-                access_key=access_key,
-                access_secret=access_secret,
-                read_only=read_only,
-            )
-        )
-
-    def add_group(
-        self,
-        phones: Sequence[str] = (),
-        *,
-        name: str = "",
-        remark: str = "",
-        customer_id: str | None = None,
-        group_id: str = "",
-    ) -> str:
-        """Add a number group without a request; return its id.
-
-        Args:
-            phones: Each with country code.
-            name: The id if empty.
-            customer_id: The emulator's own if None.
-            group_id: 32 lower-case hex characters; random if empty.
-
-        Raises:
-            ConfigError: A value is not allowed, the customer is unknown, or the id exists.
-        """
-        group = GroupState(
-            group_id=group_id,
-            group_name=name,
-            phones=phones if isinstance(phones, str) else ",".join(phones),
-            remark=remark,
-        )
-        return self._run(self._service.add_group(customer_id or self.customer_id, group))
-
-    def groups(self, customer_id: str | None = None) -> list[Group]:
-        """Return a customer's stored groups, oldest first; the emulator's own customer if None."""
-        return self._run(self._service.groups(customer_id or self.customer_id))
-
-    def dump(self) -> dict[str, Any]:
-        """Return the stored data as the content of a state file, with the secrets."""
-        values: dict[str, Any] = msgspec.to_builtins(self._run(self._service.dump()))
-        return values
 
     def _run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run a coroutine on the emulator's event loop, and wait for it."""

@@ -20,20 +20,33 @@ from openpns.api.counters import Counters
 from openpns.api.pipeline import Api
 from openpns.api.registry import ACTIONS
 from openpns.api.request_log import RequestLog
+from openpns.bindings import transfer as bindings
 from openpns.client.group_types import Group
 from openpns.clock import Clock
-from openpns.core.context import Services
+from openpns.core.context import Context, Services
+from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
-from openpns.errors import ConfigError
+from openpns.errors import BindingNotFound, ConfigError, WireError
 from openpns.groups import transfer
 from openpns.groups.rows import COLUMNS
 from openpns.ids import IdSource
+from openpns.numbers import service as numbers
+from openpns.numbers.wire import ACTIVE
+from openpns.routing.service import query_axb
 from openpns.storage import migrations
 from openpns.storage.sqlite.store import SQLiteStore
-from openpns.testing.state_file import CustomerState, GroupState, KeyState, State
+from openpns.testing.state_file import (
+    BindingState,
+    CustomerState,
+    GroupState,
+    KeyState,
+    NumberState,
+    State,
+)
 
 _GROUPS_CREATED_MS: Final = 1
 """When the groups of a state were created: the same in each run."""
+
 # The standard library's logging, as the test runner has configured it: pytest shows the lines of
 # failed requests with the test.
 _LOG: Final[Any] = structlog.wrap_logger(
@@ -75,9 +88,9 @@ class EmulatedService:
     ) -> "EmulatedService":
         """Return the service on a new, empty database; `bounds` are those of `Services`."""
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
-        await store.migrate(migrations.load_migrations("sqlite"))
+        await store.migrate(migrations.load_migrations("sqlite"), with_post=True)
         secret_box = await open_secret_box(store, "memory", new_master_key())
-        services = Services(store, ids, clock, rates=rates, key_used_ms={}, **bounds)
+        services = Services(store, ids, clock, rates=rates, **bounds)
         return cls(services, secret_box)
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
@@ -117,6 +130,27 @@ class EmulatedService:
         await self._put_groups(customer_id, [group], self._clock, lambda _: "group")
         return group.group_id
 
+    async def add_numbers(
+        self, customer_id: str, dids: Sequence[str], business_id: str, state: str
+    ) -> list[str]:
+        """Add virtual numbers; return them in digits."""
+        await self._must_exist(customer_id)
+        return await self._put_numbers(customer_id, dids, business_id, state)
+
+    async def call(
+        self, customer_id: str, caller: str, did: str, extension: str | None
+    ) -> str | None:
+        """Return whom a call reaches; None for nobody, "" if digits are needed first."""
+        await self._must_exist(customer_id)
+        context = Context(self._services, Principal("", customer_id))
+        try:
+            answer = await query_axb(context, caller=caller, did=did, extension=extension)
+        except BindingNotFound:
+            return None
+        except WireError as error:
+            raise ConfigError(error.detail or str(error)) from None
+        return answer.callee
+
     async def groups(self, customer_id: str) -> list[Group]:
         """Return a customer's groups as they are stored, oldest first."""
         await self._must_exist(customer_id)
@@ -138,6 +172,8 @@ class EmulatedService:
                         msgspec.convert(dict(zip(COLUMNS, row, strict=True)), GroupState)
                         for row in await self._rows(customer.customer_id)
                     ],
+                    numbers=await self._dump_numbers(customer.customer_id),
+                    bindings=await self._dump_bindings(customer.customer_id),
                 )
                 for customer in await customers.list_customers(self._store)
             ]
@@ -172,6 +208,16 @@ class EmulatedService:
             )
         return found
 
+    async def _dump_numbers(self, customer_id: str) -> list[NumberState]:
+        rows = await self._store.fetch("number_export", {"customer_id": customer_id})
+        return [
+            NumberState(did=did, business_id=business, state=state) for did, business, state in rows
+        ]
+
+    async def _dump_bindings(self, customer_id: str) -> list[BindingState]:
+        async with aclosing(bindings.export_rows(self._services, customer_id)) as rows:
+            return [msgspec.convert(msgspec.to_builtins(row), BindingState) async for row in rows]
+
     async def _must_exist(self, customer_id: str) -> None:
         known = [customer.customer_id for customer in await customers.list_customers(self._store)]
         if customer_id not in known:
@@ -197,6 +243,7 @@ class EmulatedService:
             lambda: _GROUPS_CREATED_MS,
             lambda index: f"{place}.groups[{index}]",
         )
+        await self._put_bindings(customer, place)
         if customer.disabled:
             await customers.disable(self._store, customer.customer_id, now_ms)
         return now_ms
@@ -212,6 +259,41 @@ class EmulatedService:
         )
         if is_disabled:
             await access_keys.disable(self._store, key.access_key, now_ms)
+
+    async def _put_numbers(
+        self, customer_id: str, dids: Sequence[str], business_id: str, state: str
+    ) -> list[str]:
+        added = await numbers.add(
+            self._store, self._clock, customer_id, dids, business_id=business_id, ignore_rest=True
+        )
+        if state != ACTIVE:
+            for did in added:
+                await numbers.set_state(self._store, self._clock, did, state)
+        return added
+
+    async def _put_bindings(self, customer: CustomerState, place: str) -> None:
+        """Store the virtual numbers and bindings of a state.
+
+        Bindings come before the states of their numbers: a draining one takes none.
+        """
+        customer_id = customer.customer_id
+        for index, number in enumerate(customer.numbers):
+            try:
+                await self._put_numbers(customer_id, [number.did], number.business_id, ACTIVE)
+            except ConfigError as error:
+                raise ConfigError(f"{place}.numbers[{index}]: {error}") from None
+        for index, binding in enumerate(customer.bindings):
+            row = bindings.BindingRow(**msgspec.structs.asdict(binding))
+            if not row.bind_id:
+                row = msgspec.structs.replace(row, bind_id=self._services.ids.bind_id())
+            try:
+                row = bindings.check_row(row, self._clock())
+                await bindings.import_binding(self._services, customer_id, row)
+            except WireError as error:
+                raise ConfigError(f"{place}.bindings[{index}]: {error}") from None
+        for number in customer.numbers:
+            if number.state != ACTIVE:
+                await numbers.set_state(self._store, self._clock, number.did, number.state)
 
     async def _put_groups(
         self,

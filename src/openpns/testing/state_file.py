@@ -1,4 +1,4 @@
-"""The emulator's state as JSON: customers with their access keys and number groups.
+"""The emulator's state as JSON: customers with keys, number groups, virtual numbers and bindings.
 
 Source: docs/testing.md, "State files"; the same format as `given` in contract/groups.json.
 """
@@ -6,7 +6,7 @@ Source: docs/testing.md, "State files"; the same format as `given` in contract/g
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -51,14 +51,46 @@ class GroupState(_Part, frozen=True):
         return f"GroupState(group_id={self.group_id!r}, group_name={self.group_name!r})"
 
 
+class NumberState(_Part, frozen=True, omit_defaults=True):
+    """A virtual number."""
+
+    did: str
+    business_id: str = "default"
+    state: Literal["active", "draining", "disabled"] = "active"
+
+
+class BindingState(_Part, frozen=True, omit_defaults=True):
+    """A live binding; an empty bindId gets a random one.
+
+    `did` is the virtual number, and `expire_at` the end in s since 1970, 0 for never.
+    """
+
+    kind: Literal["axb", "extension", "axg"]
+    did: str
+    phone_a: str
+    phone_b: str = ""
+    extension: str = ""
+    group_id: str = ""
+    bind_id: str = ""
+    customer_bind_id: str = ""
+    flag: int = 0
+    expire_at: int = 0
+
+    def __repr__(self) -> str:
+        """Return a text without phone numbers."""
+        return f"BindingState(bind_id={self.bind_id!r})"
+
+
 class CustomerState(_Part, frozen=True, omit_defaults=True):
-    """A customer, its keys and its groups, oldest first."""
+    """A customer, its keys, groups, virtual numbers and bindings, oldest first."""
 
     customer_id: str
     name: str = ""
     disabled: bool = False
     access_keys: list[KeyState] = []
     groups: list[GroupState] = []
+    numbers: list[NumberState] = []
+    bindings: list[BindingState] = []
 
 
 class State(_Part, frozen=True):

@@ -1,0 +1,121 @@
+"""The emulator's data: what a test adds and looks at, without a request."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from openpns.client.group_types import Group
+from openpns.testing.service import EmulatedService, Key
+from openpns.testing.state_file import GroupState
+
+ResultT = TypeVar("ResultT")
+
+
+class EmulatedData(ABC):
+    """The methods of `Emulator` on its data."""
+
+    customer_id: str
+    _service: EmulatedService
+
+    @abstractmethod
+    def _run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT: ...
+
+    def add_customer(
+        self,
+        customer_id: str,
+        access_key: str | None = None,
+        access_secret: str | None = None,
+        *,
+        read_only: bool = False,
+    ) -> Key:
+        """Add a customer with its own access key; return the key.
+
+        Args:
+            customer_id: 1 to 64 letters, digits, `_`, `.` and `-`.
+            access_key: 4 to 64 letters, digits, `_` and `-`; random if None.
+            access_secret: 8 to 128 printable ASCII characters without spaces; random if None.
+
+        Raises:
+            ConfigError: A value is not allowed, or already exists.
+        """
+        return self._run(
+            self._service.add_customer(
+                customer_id,
+                access_key=access_key,
+                access_secret=access_secret,
+                read_only=read_only,
+            )
+        )
+
+    def add_group(
+        self,
+        phones: Sequence[str] = (),
+        *,
+        name: str = "",
+        remark: str = "",
+        customer_id: str | None = None,
+        group_id: str = "",
+    ) -> str:
+        """Add a number group without a request; return its id.
+
+        Args:
+            phones: Each with country code.
+            name: The id if empty.
+            customer_id: The emulator's own if None.
+            group_id: 32 lower-case hex characters; random if empty.
+
+        Raises:
+            ConfigError: A value is not allowed, the customer is unknown, or the id exists.
+        """
+        group = GroupState(
+            group_id=group_id,
+            group_name=name,
+            phones=phones if isinstance(phones, str) else ",".join(phones),
+            remark=remark,
+        )
+        return self._run(self._service.add_group(customer_id or self.customer_id, group))
+
+    def add_numbers(
+        self,
+        *dids: str,
+        business_id: str = "default",
+        state: str = "active",
+        customer_id: str | None = None,
+    ) -> list[str]:
+        """Add virtual numbers, "active", "draining" or "disabled"; return them in digits.
+
+        Raises:
+            ConfigError: A value is not allowed, or a number exists already.
+        """
+        owner = customer_id or self.customer_id
+        return self._run(self._service.add_numbers(owner, dids, business_id, state))
+
+    def call(
+        self, caller: str, did: str, extension: str | None = None, *, customer_id: str | None = None
+    ) -> str | None:
+        """Return whom a call reaches at the emulator's time, as a switch would ask.
+
+        Args:
+            caller: Who calls the virtual number `did`.
+            extension: The digits that the caller dials, if any.
+            customer_id: The emulator's own if None.
+
+        Returns:
+            The phone; None for nobody, and "" if the caller is asked for digits first.
+
+        Raises:
+            ConfigError: A value is not allowed.
+        """
+        owner = customer_id or self.customer_id
+        return self._run(self._service.call(owner, caller, did, extension))
+
+    def groups(self, customer_id: str | None = None) -> list[Group]:
+        """Return a customer's stored groups, oldest first; the emulator's own customer if None."""
+        return self._run(self._service.groups(customer_id or self.customer_id))
+
+    def dump(self) -> dict[str, Any]:
+        """Return the stored data as the content of a state file, with the secrets."""
+        values: dict[str, Any] = msgspec.to_builtins(self._run(self._service.dump()))
+        return values
