@@ -16,13 +16,15 @@ EXPECTED = {
     ExitCode.FAILED: {
         "OpenPNSError", "ClientClosed", "WireError", "MissingHeaders", "ParameterError",
         "PathNotFound", "MethodNotAllowed", "BodyTooLarge", "ClientTokenReused", "NonceReused",
-        "UnknownCode",
+        "UnknownCode", "ParameterUnfit",
     },
     ExitCode.USAGE: {"ConfigError"},
-    ExitCode.NOT_FOUND: {"GroupNotFound"},
+    ExitCode.NOT_FOUND: {"GroupNotFound", "BindingNotFound", "NoVirtualNumber", "NotFound"},
     ExitCode.AUTHENTICATION: {"InvalidSignature", "TimestampExpired", "PermissionDenied"},
     ExitCode.LIMITS: {
         "GroupFull", "RateLimited", "LimitOutOfRange", "OffsetOutOfRange", "QuotaExceeded",
+        "EmptyPhone", "SamePhone", "CountryMismatch", "DidWithoutCountry", "PoolExhausted",
+        "BindingConflict", "CustomerBindIdInUse", "GroupBound",
     },
     ExitCode.UNAVAILABLE: {
         "ServiceUnavailable", "Overloaded", "InternalError", "OutcomeUnknown", "ReadFailed",

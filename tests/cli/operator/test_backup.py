@@ -22,8 +22,8 @@ from openpns.storage.store import database_path
 
 PHONES = b"groupName,phones\na,85211111114\nb,85235753351\n"
 READ = (
-    "every row checked: customers 1, access keys 0, groups 2, phones 2, audit entries 2, "
-    "audit unsealed 2"
+    "every row checked: customers 1, access keys 0, groups 2, phones 2, virtual numbers 0, "
+    "bindings 0, customers held 0, audit entries 2, audit unsealed 2"
 )
 
 
@@ -201,7 +201,7 @@ THIEF = """
 DROP TRIGGER audit_entry_no_delete;
 CREATE TRIGGER t1 AFTER INSERT ON number_group WHEN NEW.customer_id = 'victim' BEGIN
   INSERT INTO number_group SELECT 'evil', NEW.group_id, 0, NEW.group_name, NEW.remark, 0, 0,
-    NEW.created_ms, NEW.updated_ms, NEW.phones, NEW.folded_name;
+    NEW.created_ms, NEW.updated_ms, NEW.phones, NEW.folded_name, 0;
 END;
 CREATE TRIGGER t2 AFTER INSERT ON audit_entry BEGIN
   DELETE FROM audit_entry WHERE entry_id = NEW.entry_id;
@@ -238,7 +238,7 @@ def test_restore_does_not_run_the_triggers_of_an_older_backup(
     filled("backup", "--to", str(file))
     with closing(apsw.Connection(str(file))) as connection:
         connection.execute(THIEF)
-    sql = "INSERT INTO number_group SELECT 'victim', '', 9, '', '', 0, 0, 0, 0, '', ''"
+    sql = "INSERT INTO number_group SELECT 'victim', '', 9, '', '', 0, 0, 0, 0, '', '', 0"
     newer = Migration(migrations.newest() + 1, sql, "pre", "pre.sql")
     known = [*migrations.load_migrations("sqlite"), newer]
     monkeypatch.setattr(migrations, "load_migrations", lambda _: known)

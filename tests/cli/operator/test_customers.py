@@ -8,7 +8,7 @@ from tests.helpers import on_sqlite_only
 def test_create_show_and_list_a_customer(openpns: Run) -> None:
     made = openpns("customers", "create", "cus_2", "--name", "例子公司", "--json").json
     fields = ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
-    assert list(made) == [*fields, "groupQuota", "phoneQuota", "byteQuota"]
+    assert list(made) == [*fields, "groupQuota", "phoneQuota", "byteQuota", "bindingQuota"]
     assert (made["customerId"], made["name"], made["groupCount"]) == ("cus_2", "例子公司", 0)
     assert openpns("customers", "show", "cus_2", "--json").json == made
     listed = openpns("customers", "list", "--json").json
@@ -73,17 +73,18 @@ def test_set_quota_of_a_customer(openpns: Run) -> None:
     def quotas(*arguments: str) -> list[int | None]:
         changed = openpns("customers", "set-quota", "cus_1", *arguments, "--json").json
         assert openpns("customers", "show", "cus_1", "--json").json == changed
-        return [changed["groupQuota"], changed["phoneQuota"], changed["byteQuota"]]
+        names = ("groupQuota", "phoneQuota", "byteQuota", "bindingQuota")
+        return [changed[name] for name in names]
 
-    assert quotas("--groups", "7", "--phones", "50") == [7, 50, None]
-    assert quotas("--bytes", "0") == [None, None, 2**62]
-    assert quotas("--default") == [None, None, None]
+    assert quotas("--groups", "7", "--phones", "50") == [7, 50, None, None]
+    assert quotas("--bytes", "0", "--bindings", "9") == [None, None, 2**62, 9]
+    assert quotas("--default") == [None, None, None, None]
     lines = openpns("audit", "--customer", "cus_1", "--json").out.splitlines()
     entries = [json.loads(line) for line in lines]
     assert [entry["details"] for entry in entries if entry["action"] == "customers.setQuota"] == [
-        {"groups": None, "phones": None, "bytes": None},
-        {"groups": None, "phones": None, "bytes": 0},
-        {"groups": 7, "phones": 50, "bytes": None},
+        {"groups": None, "phones": None, "bytes": None, "bindings": None},
+        {"groups": None, "phones": None, "bytes": 0, "bindings": 9},
+        {"groups": 7, "phones": 50, "bytes": None, "bindings": None},
     ]
 
 
@@ -91,7 +92,7 @@ def test_set_quota_of_a_customer(openpns: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "give either --default or some of --groups, --phones and --bytes"),
+        ((), "give either --default or some of --groups, --phones, --bytes and --bindings"),
         (("--default", "--groups", "1"), "give either --default or some of"),
         (("--groups", "-1"), "quota: allowed are 0 to 4611686018427387904; 0 for no quota"),
     ],

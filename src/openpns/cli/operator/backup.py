@@ -7,15 +7,18 @@ from pathlib import Path
 import click
 
 from openpns.accounts import master_key
+from openpns.bindings import operations
 from openpns.cli.lazy import UTF8_TEXT
 from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
 from openpns.cli.options import DatabaseFile, database_option, master_key_variable, with_store
 from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
+from openpns.clock import now_ms
 from openpns.core import audit
 from openpns.errors import ConfigError
 from openpns.kit import atomic_file
 from openpns.kit.plain_text import plain
+from openpns.numbers.service import BINDINGS_MIGRATION
 from openpns.storage import connect, migrations
 from openpns.storage.sqlite import backup as files
 from openpns.storage.store import database_path, database_url
@@ -73,12 +76,19 @@ def restore(source: Path, database: str, *, force: bool) -> None:
             files.copy(source, draft, read_only=True)
         counts = _check_copy(draft, source, accept_newer=False)
         _note_restore(draft, source)
+        held = _hold_calls(draft)
         files.seal(draft)
         was_there = files.put_in_place(draft, target, aside)
     with change_result():
         click.echo(f"restored {plain(str(target))}; every row checked: {format_counts(counts)}")
         if was_there:
             click.echo(f"the old database is now {plain(str(aside))}")
+    if held:
+        click.echo(
+            f"no call of {held} customers is connected: bindings that ended since the backup live "
+            "again. End old ones with openpns bindings end, then run openpns bindings confirm",
+            err=True,
+        )
     _print_remaining_steps(database)
 
 
@@ -126,6 +136,15 @@ def _note_restore(draft: Path, source: Path) -> None:
         with_store(
             database_url(draft), lambda store: audit.record(store, "database.restore", details)
         )
+
+
+def _hold_calls(draft: Path) -> int:
+    """Let no call be connected; return how many customers have bindings."""
+    if _schema_version(draft) < BINDINGS_MIGRATION:
+        return 0
+    return with_store(
+        database_url(draft), lambda store: operations.hold(store, now_ms), migrated=False
+    )
 
 
 def _schema_version(file: Path) -> int:

@@ -69,6 +69,7 @@ def enable(customer_id: str, database: str, *, as_json: bool) -> None:
 @click.option(
     "--bytes", "num_bytes", type=int, help="Bytes of names, remarks and phones; 0 for any number."
 )
+@click.option("--bindings", type=int, help="Live bindings; 0 for any number.")
 @click.option("--default", "is_default", is_flag=True, help="Use the server's settings again.")
 @database_option
 @json_option
@@ -77,6 +78,7 @@ def set_quota(
     groups: int | None,
     phones: int | None,
     num_bytes: int | None,
+    bindings: int | None,
     database: str,
     *,
     is_default: bool,
@@ -86,12 +88,20 @@ def set_quota(
 
     A quota that is not given is that of the server's settings.
     """
-    if (groups is None and phones is None and num_bytes is None) != is_default:
-        raise click.UsageError("give either --default or some of --groups, --phones and --bytes")
+    given = (groups, phones, num_bytes, bindings)
+    if all(quota is None for quota in given) != is_default:
+        raise click.UsageError(
+            "give either --default or some of --groups, --phones, --bytes and --bindings"
+        )
     changed = with_store(
         database,
         lambda store: service.set_quotas(
-            store, customer_id, groups=groups, phones=phones, num_bytes=num_bytes
+            store,
+            customer_id,
+            groups=groups,
+            phones=phones,
+            num_bytes=num_bytes,
+            bindings=bindings,
         ),
     )
     _print_changed(changed, as_json=as_json)

@@ -26,6 +26,7 @@ from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.groups import transfer
 from openpns.kit.plain_text import plain
+from openpns.numbers import service as numbers
 from openpns.protocol.headers import PATH, host_in_url, signed_headers
 from openpns.server.config import load_settings
 from openpns.server.run import run
@@ -36,6 +37,8 @@ from openpns.transport.sockets import listen
 
 _CUSTOMER_ID: Final = "cus_1"
 _LABEL: Final = "quickstart"
+_DIDS: Final = ("85200000001", "85200000002")
+"""Sample virtual numbers: none that a network could have given to anybody."""
 _BODY: Final = '{"limit":3,"offset":0}'
 _START_S: Final = 30
 
@@ -100,6 +103,8 @@ async def _prepare(store: Store, url: str) -> tuple[NewSecret, bool]:
     known = {c.customer_id: c for c in await customers.list_customers(store)}
     if _CUSTOMER_ID not in known:
         await customers.create(store, now_ms, _CUSTOMER_ID, "Quickstart")
+        with suppress(ConfigError):  # a database of an older version may have them later
+            await numbers.add(store, now_ms, _CUSTOMER_ID, _DIDS)
     if _CUSTOMER_ID not in known or known[_CUSTOMER_ID].group_count == 0:
         await _import_sample(store)
     return await _find_or_create_key(store, secret_box)
@@ -119,7 +124,10 @@ async def _import_sample(store: Store) -> None:
             on_batch=lambda: None,
             dry_run=False,
         )
-    click.echo(f"loaded {done.groups} sample groups with {done.phones} phones")
+    click.echo(
+        f"loaded {done.groups} sample groups with {done.phones} phones; the virtual numbers are "
+        f"{' and '.join(_DIDS)}"
+    )
 
 
 def _sample() -> Path:
