@@ -62,7 +62,8 @@ fuzz: $(VENV)/dev  ## send bad input, damage files, change schemas and answer cl
 soak: $(VENV)/dev  ## the long forms of the tests of promises: crashes, restarts, random lives
 	OPENPNS_SOAK=1 $(BIN)/pytest tests/promises
 	OPENPNS_TEST_EFFORT=10 $(BIN)/pytest tests/simulation/test_stateful.py \
-		tests/simulation/test_serial.py
+		tests/simulation/test_serial.py tests/simulation/test_bindings_stateful.py \
+		tests/simulation/test_bindings_linearizable.py
 
 bench: $(VENV)/dev $(PEERS)/ok  ## measure openpns beside a limit and its peers; ARGS=--quick is 3 minutes (Linux, wrk)
 	$(BIN)/python -m bench --peers $(PEERS)/bin/python $(ARGS)

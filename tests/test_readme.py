@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.helpers import on_sqlite_only
-from tests.processes import KEY_OF, Start, client_environ
+from tests.processes import KEY_OF, Start, client_environ, run_openpns
 
 import openpns
 
@@ -45,11 +45,14 @@ def settings(serve: Start, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @on_sqlite_only
-def test_the_readmes_client_part_runs_as_written(settings: dict[str, str]) -> None:
+def test_the_readmes_client_part_runs_as_written(settings: dict[str, str], served_url: str) -> None:
     (code,) = python_blocks(ROOT / "README.md", "Use it from Python")
-    group, refusal = run(code)
+    added = ["numbers", "add", "85200000001", "--customer", "cus_1"]
+    assert run_openpns(*added, OPENPNS_DATABASE=served_url).returncode == 0
+    group, refusal, call = run(code)
     assert group == "night shift 3"
     assert refusal.startswith("19001 Number group does not exist")
+    assert call == "85200000001 connects them; it calls 85235753351"
 
 
 @on_sqlite_only

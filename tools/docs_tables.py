@@ -33,16 +33,22 @@ _BLOCK: Final = re.compile(
 BOUNDS: Final = (
     ("Groups in a page", limits.GROUPS_IN_PAGE_MAX, None),
     ("Phones in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
+    ("Virtual numbers in a page", limits.NUMBERS_IN_PAGE_MAX, None),
+    ("Bindings in a page", limits.BINDINGS_IN_PAGE_MAX, None),
     ("Largest `offset`", limits.OFFSET_MAX, None),
     ("Difference between `ts` and the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),
     ("Characters in `remark`", limits.REMARK_CHARS_MAX, None),
+    ("Characters in `customerBindId`", limits.CUSTOMER_BIND_ID_CHARS_MAX, None),
+    ("Largest `expireSecond`: ten years", limits.EXPIRE_SECOND_MAX, None),
+    ("Extension bindings on a virtual number", limits.EXTENSIONS_ON_NUMBER_MAX, None),
     ("Characters in `clientToken`", limits.CLIENT_TOKEN_CHARS_MAX, None),
     ("Digits in a phone, at least", limits.PHONE_DIGITS_MIN, None),
     ("Digits in a phone, at most", limits.PHONE_DIGITS_MAX, None),
     ("Bytes in a body", limits.BODY_BYTES_MAX, "body_bytes_max"),
     ("Phones in a group", limits.PHONES_IN_GROUP_MAX, "phones_in_group_max"),
     ("Phones in a request", limits.PHONES_IN_REQUEST_MAX, "phones_in_request_max"),
+    ("Bindings on a virtual number", limits.BINDINGS_PER_NUMBER_MAX, "bindings_per_number_max"),
 )
 """What is bounded, the bound, and the setting that changes it, if any."""
 
