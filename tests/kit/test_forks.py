@@ -55,7 +55,7 @@ class Renewed:
 
 def use():
     renew_if_forked()
-    print("used", flush=True)
+    os.write(1, b"used\\n")  # print() writes the end of the line apart
 
 renewed = Renewed()
 renew_after_fork(renewed)

@@ -1,8 +1,6 @@
 """`openpns emulator`."""
 
 import os
-import signal
-import threading
 from pathlib import Path
 
 import click
@@ -12,7 +10,7 @@ from openpns.cli.lazy import FILE_NAME
 from openpns.core import logs
 from openpns.errors import ConfigError
 from openpns.kit.plain_text import plain
-from openpns.kit.stop_signals import ignore_stop_signals, stop_signals
+from openpns.kit.stop_signals import catch_stop_signals, ignore_stop_signals
 from openpns.testing.emulator import Emulator
 from openpns.testing.state_file import to_text
 
@@ -44,7 +42,6 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
     if dump is not None and Path(dump).is_fifo():
         raise ConfigError(f"--dump: {dump} is a FIFO, which may have no reader; allowed is a file")
     logs.configure("console", "info")
-    is_finished = threading.Event()
     with Emulator(host=host, port=port, state=load) as pns:
         click.echo(f"base URL       {pns.base_url}")
         click.echo(f"API            {pns.base_url}/api/pns/")
@@ -52,10 +49,9 @@ def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
         click.echo(f"access secret  {pns.access_secret}")
         click.echo(f"customer       {pns.customer_id}")
         # Before, a signal interrupts: stdout may have no reader.
-        for number in stop_signals():
-            signal.signal(number, lambda *_: is_finished.set())
+        wait_for_stop = catch_stop_signals()
         click.echo("Serving until Ctrl-C.")
-        is_finished.wait()
+        wait_for_stop()
         if dump is not None:
             with open_target(dump) as out:
                 out.write(to_text(pns.dump()))
