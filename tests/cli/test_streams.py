@@ -227,6 +227,7 @@ from openpns.cli.streams import standard_streams
 from openpns.kit.interrupts import as_interrupts, run_loop
 async def write():
     print("x" * 100_000, flush=True)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if the tests run in background
 with as_interrupts() as exit_code:
     try:
         with standard_streams():
