@@ -28,7 +28,7 @@ class Pool:
 
 
 class Work:
-    """Work that holds connections until it is told to end."""
+    """Work that holds connections until the test ends it."""
 
     def __init__(self, connections_max: int = 10, **bounds: Any) -> None:
         self.pool = Pool()
