@@ -61,6 +61,11 @@ FAULTS = {
     "ALTER TABLE number_group ADD CONSTRAINT c CHECK (remark <> 'x')": (
         "constraint c on number_group is not made by openpns"
     ),
+    # What differs comes after the 63 bytes that a name of PostgreSQL can have.
+    "ALTER TABLE virtual_number DROP CONSTRAINT virtual_number_state_check, ADD CONSTRAINT c "
+    "CHECK (state IN ('active', 'draining', 'disabled', 'resting', 'x'))": (
+        "constraint CHECK ((state = ANY (ARRAY['active'::text, 'draining'::text"
+    ),
     "ALTER TABLE customer_state DROP CONSTRAINT customer_state_customer_id_fkey": (
         "constraint FOREIGN KEY (customer_id) REFERENCES customer(customer_id) on customer_state"
     ),

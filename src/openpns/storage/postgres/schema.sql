@@ -29,7 +29,8 @@ WITH ours AS MATERIALIZED (
     JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 )
 SELECT
-    'table' AS kind, CAST(relname AS text) AS of_table, '' AS name, concat_ws(
+    -- name is a text: the type of a catalog's names would cut definitions after 63 bytes.
+    'table' AS kind, CAST(relname AS text) AS of_table, CAST('' AS text) AS name, concat_ws(
         ' ', 'kind', CAST(relkind AS text), 'persistence', CAST(relpersistence AS text),
         CASE WHEN has_row_security THEN 'row security' END,
         CASE WHEN relowner <> first_owner THEN 'owner ' || pg_catalog.pg_get_userbyid(relowner) END,
