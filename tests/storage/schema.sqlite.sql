@@ -12,7 +12,29 @@ CREATE INDEX binding_group ON binding (customer_id, group_seq, did) WHERE group_
 
 CREATE INDEX binding_live_until ON binding (customer_id, live_until_ms);
 
+CREATE INDEX call_record_binding ON call_record (customer_id, bind_id, start_s, record_id)
+WHERE bind_id <> '';
+
+CREATE INDEX call_record_callee ON call_record (customer_id, callee, start_s, record_id)
+WHERE callee <> '';
+
+CREATE INDEX call_record_caller ON call_record (customer_id, caller, start_s, record_id);
+
+CREATE INDEX call_record_created ON call_record (created_ms);
+
+CREATE INDEX call_record_did ON call_record (customer_id, did, start_s, record_id);
+
+CREATE INDEX call_record_start ON call_record (customer_id, start_s, record_id);
+
 CREATE INDEX call_trace_asked ON call_trace (asked_ms);
+
+CREATE INDEX delivery_created ON delivery (created_ms);
+
+CREATE INDEX delivery_due ON delivery (customer_id, next_ms, delivery_id) WHERE state = 'pending';
+
+CREATE INDEX delivery_pending ON delivery (created_ms) WHERE state = 'pending';
+
+CREATE INDEX delivery_state ON delivery (customer_id, state, delivery_id);
 
 CREATE INDEX digit_guard_since ON digit_guard (since_ms);
 
@@ -174,6 +196,37 @@ CREATE TABLE binding (
     PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE call_record (
+    customer_id TEXT NOT NULL,
+    record_id INTEGER NOT NULL,
+    call_id TEXT NOT NULL,
+    business_id TEXT NOT NULL,
+    customer_bind_id TEXT NOT NULL,
+    bind_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    caller TEXT NOT NULL,
+    callee TEXT NOT NULL,
+    call_status INTEGER NOT NULL,
+    call_status_msg TEXT NOT NULL,
+    start_s INTEGER NOT NULL,
+    answer_s INTEGER NOT NULL,
+    hangup_s INTEGER NOT NULL,
+    hangup_cause TEXT NOT NULL,
+    hangup_code INTEGER NOT NULL,
+    hangup INTEGER NOT NULL,
+    record_file TEXT NOT NULL,
+    extension_caller TEXT NOT NULL,
+    extension_callee TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    body_digest TEXT NOT NULL,
+    PRIMARY KEY (customer_id, record_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE call_record_counter (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    last_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE call_trace (
     customer_id TEXT NOT NULL,
     call_id TEXT NOT NULL,
@@ -193,6 +246,23 @@ CREATE TABLE customer (
     name TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     disabled_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delivery (
+    customer_id TEXT NOT NULL,
+    delivery_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+    tries INTEGER NOT NULL,
+    round_tries INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    lease_owner TEXT NOT NULL,
+    last_ms INTEGER NOT NULL,
+    last_status INTEGER NOT NULL,
+    last_error TEXT NOT NULL,
+    PRIMARY KEY (customer_id, delivery_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE digit_guard (
@@ -217,7 +287,7 @@ CREATE TABLE ended_binding (
     group_seq INTEGER,
     created_ms INTEGER NOT NULL,
     ended_ms INTEGER NOT NULL,
-    ended_by TEXT NOT NULL,
+    ended_by TEXT NOT NULL, business_id TEXT NOT NULL DEFAULT '', customer_bind_id TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -294,6 +364,18 @@ CREATE TABLE virtual_number (
     changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE webhook (
+    customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
+    url TEXT NOT NULL,
+    kinds TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'disabled', 'gone')),
+    secret_ciphertext BLOB NOT NULL,
+    previous_ciphertext BLOB,
+    previous_until_ms INTEGER,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER audit_entry_no_delete BEFORE DELETE ON audit_entry
 WHEN OLD.at_ms >= coalesce((SELECT before_ms FROM audit_pruning), OLD.at_ms)
 BEGIN
@@ -359,6 +441,8 @@ CREATE UNIQUE INDEX binding_customer_bind_id ON binding (customer_id, customer_b
 WHERE customer_bind_id <> '';
 
 CREATE UNIQUE INDEX binding_id ON binding (customer_id, bind_id);
+
+CREATE UNIQUE INDEX call_record_call ON call_record (customer_id, call_id);
 
 CREATE UNIQUE INDEX ended_binding_id ON ended_binding (customer_id, bind_id);
 

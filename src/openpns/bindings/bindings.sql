@@ -41,11 +41,11 @@ WHERE customer_id = :customer_id AND phone = :phone AND did = :did AND binding_s
 -- Store a binding as ended.
 INSERT INTO ended_binding (
     customer_id, binding_seq, bind_id, kind, did, phone_a, phone_b, extension, group_seq, created_ms,
-    ended_ms, ended_by
+    ended_ms, ended_by, business_id, customer_bind_id
 )
 SELECT
     customer_id, binding_seq, bind_id, kind, did, phone_a, phone_b, extension, group_seq, created_ms,
-    CAST(:ended_ms AS bigint), CAST(:ended_by AS text)
+    CAST(:ended_ms AS bigint), CAST(:ended_by AS text), business_id, customer_bind_id
 FROM binding WHERE customer_id = :customer_id AND binding_seq = :binding_seq
 
 -- binding_delete

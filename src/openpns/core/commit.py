@@ -10,9 +10,10 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from openpns.core import audit, idempotency
+from openpns.core import audit, idempotency, outbox
 from openpns.core.context import Context
 from openpns.core.idempotency import DuplicateRequest, IdempotencyKey, Response
+from openpns.core.outbox import Event
 from openpns.errors import WIRE_ERRORS, InternalError, QuotaExceeded, WireError
 from openpns.ids import new_revision
 from openpns.storage.store import BatchKey, Statement, Store, Transaction
@@ -35,6 +36,7 @@ class Effect(Generic[ResultT]):
             adds to the counts of the customer.
         is_revised: Whether the steps have run `SCOPE_revision_change` themselves.
         is_change: Whether they changed anything; if not, the write owes only its record.
+        events: What the customer's webhook is to be sent.
     """
 
     result: ResultT
@@ -44,6 +46,7 @@ class Effect(Generic[ResultT]):
     counts: Mapping[str, int] = field(default_factory=dict)
     is_revised: bool = False
     is_change: bool = True
+    events: Sequence[Event] = ()
 
 
 _QUOTAS: Final = {
@@ -81,7 +84,7 @@ async def commit(
     action: str,
     steps: Callable[[], Transaction[Effect[ResultT]]],
     *,
-    scope: str,
+    scope: str | None,
     payload: Mapping[str, Any],
     result: Any = NoneType,
     dry_run: bool = False,
@@ -97,7 +100,8 @@ async def commit(
 
     Args:
         steps: The rule's own statements; called again for another attempt of the storage.
-        scope: The resource that changes: its `SCOPE_revision_change` invalidates cached pages.
+        scope: The resource that changes: its `SCOPE_revision_change` invalidates cached pages. None
+            if no cached page shows what changes, and no count does.
         payload: The normalised fields of the request, by their names on the wire, without
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
@@ -119,7 +123,8 @@ async def commit(
     def transaction() -> "Transaction[ResultT]":  # quoted: else it is evaluated for each write
         effect = yield from steps()
         if dry_run:
-            yield from _compare_with_quotas(context, effect, scope)
+            if scope:
+                yield from _compare_with_quotas(context, effect, scope)
             raise DryRunRollback(effect.result)
         yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
@@ -147,24 +152,24 @@ def _complete(
     context: Context,
     name: str,
     effect: Effect[Any],
-    scope: str,
+    scope: str | None,
     keys: Sequence[IdempotencyKey],
     now_ms: int,
 ) -> Transaction[None]:
     """Run the last statements of a rule, and with them what every write owes."""
     last = [*effect.last]
-    is_revising = effect.is_change and not effect.is_revised
-    if is_revising:  # first, so that it locks before the others
-        last.insert(0, change_revision(context.customer_id, scope, effect.counts))
+    revised = scope if effect.is_change and not effect.is_revised else None
+    if revised:  # first, so that it locks before the others
+        last.insert(0, change_revision(context.customer_id, revised, effect.counts))
     if effect.is_change:
         last.append(audit.entry(context, now_ms, name, effect.subject, effect.details))
-    # Events of an outbox belong here: in the transaction of their cause.
+    last += [outbox.add(context.customer_id, event, now_ms) for event in effect.events]
     if keys:
         answer = msgspec.json.encode(effect.result).decode()
         last += idempotency.add_records(context, keys, Response(0, answer), now_ms)
     rows = (yield last) if last else ()
-    if is_revising and not rows[0]:
-        raise quota_exceeded(scope)
+    if revised and not rows[0]:
+        raise quota_exceeded(revised)
     if keys:
         idempotency.check_records(context, keys, rows[-len(keys) :])
 

@@ -29,9 +29,11 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "audit_seal": _ADD,
     "audit_unsealed": ("SELECT", "INSERT", "DELETE"),
     "binding": _WRITE,
+    "call_record": ("SELECT", "INSERT", "DELETE"),
     "call_trace": _WRITE,
     "customer": _READ,
     "customer_state": ("SELECT", f"UPDATE ({_COUNTS})"),
+    "delivery": _WRITE,
     "digit_guard": _WRITE,
     "ended_binding": _WRITE,
     "group_member": _WRITE,
@@ -45,6 +47,7 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "schema_migration": _READ,
     "seat": _WRITE,
     "virtual_number": _READ,
+    "webhook": ("SELECT", "UPDATE (state, changed_ms)"),
     "worker_lease": ("SELECT", "INSERT", "UPDATE"),
 }
 """What `openpns serve` does with each table."""
