@@ -1,15 +1,18 @@
 -- bindings_revision_change
 -- Replace the revision of the customer's bindings, add to their count and take seqs; locks the
 -- customer's row. Returns no row if the count would grow past its quota.
+-- fragments: openpns.bindings.ending:WITHIN
 UPDATE customer_state SET
     binding_count = binding_count + :bindings,
     binding_next_seq = binding_next_seq + :seqs,
     bindings_revision = CAST(:revision AS bigint)
-WHERE customer_id = :customer_id AND (
-    :bindings <= 0
-    OR binding_count + :bindings <= coalesce(binding_quota, CAST(:binding_quota AS bigint))
-)
+WHERE customer_id = :customer_id AND {within}
 RETURNING binding_next_seq
+
+-- bindings_quota_find
+-- A row unless the count would grow past its quota.
+-- fragments: openpns.bindings.ending:WITHIN
+SELECT 1 FROM customer_state WHERE customer_id = :customer_id AND {within}
 
 -- binding_create
 -- Store a new binding.

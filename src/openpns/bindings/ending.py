@@ -23,6 +23,16 @@ OPERATOR: Final = "operator"
 ENDED_DAYS: Final = 7
 """How long an ended binding is stored, to explain why a call is not connected any more."""
 
+WITHIN: Final = {
+    "": {
+        "within": """(
+    CAST(:bindings AS bigint) <= 0
+    OR binding_count + :bindings <= coalesce(binding_quota, CAST(:binding_quota AS bigint))
+)"""
+    }
+}
+"""The condition that the count of the row of `customer_state` does not grow past its quota."""
+
 _EACH: Final = 200
 
 

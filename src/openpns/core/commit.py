@@ -71,14 +71,6 @@ class OperatorEffect(Generic[ResultT]):
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-class DryRunRollback(Exception):
-    """A dry run is complete; its transaction is rolled back."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self.result = result
-
-
 async def commit(
     context: Context,
     action: str,
@@ -99,13 +91,15 @@ async def commit(
     locked after it. Only steps that need its values, such as a seq, lock it first.
 
     Args:
-        steps: The rule's own statements; called again for another attempt of the storage.
+        steps: The rule's own statements; called again for another attempt of the storage. Those of
+            a dry run only read: they return the `last` statements, which are not run.
         scope: The resource that changes: its `SCOPE_revision_change` invalidates cached pages. None
             if no cached page shows what changes, and no count does.
         payload: The normalised fields of the request, by their names on the wire, without
             clientToken and dryRun; None is a missing field.
         result: The type of the result, to read it from the record of an earlier request.
-        dry_run: Roll back, and return the result, or raise the error, that a commit would have.
+        dry_run: Write nothing, and return the result, or raise the error, that a commit would have.
+            It reads one snapshot, and neither waits for a write nor delays one.
         kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
         resource: The id of the one resource that the steps change, so that the write may share a
             transaction with others of this action and kind: see `BatchKey`. None if they change
@@ -116,26 +110,23 @@ async def commit(
         ClientTokenReused: The client token was sent with another payload.
         OutcomeUnknown: The storage was lost during the commit.
     """
+    customer_id = context.customer_id
+    if dry_run:
+        return await context.store.read(
+            lambda: _preview(customer_id, steps, scope), customer_id=customer_id
+        )
     now_ms = context.clock()
     name = f"{action}.{kind}" if kind else action
-    keys = () if dry_run else idempotency.keys_of(context, action, payload, now_ms)
+    keys = idempotency.keys_of(context, action, payload, now_ms)
 
     def transaction() -> "Transaction[ResultT]":  # quoted: else it is evaluated for each write
         effect = yield from steps()
-        if dry_run:
-            if scope:
-                yield from _compare_with_quotas(context, effect, scope)
-            raise DryRunRollback(effect.result)
         yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
 
-    batch_key, customer_id = None, context.customer_id
-    if resource is not None and not dry_run:  # which always rolls its transaction back
-        batch_key = BatchKey(f"{customer_id} {name}", resource)
+    batch_key = None if resource is None else BatchKey(f"{customer_id} {name}", resource)
     try:
         return await context.store.write(transaction, customer_id=customer_id, batch_key=batch_key)
-    except DryRunRollback as rollback:
-        return cast("ResultT", rollback.result)
     except DuplicateRequest as duplicate:
         response = await idempotency.replay(context, duplicate, now_ms)
     except WireError as error:
@@ -174,14 +165,16 @@ def _complete(
         idempotency.check_records(context, keys, rows[-len(keys) :])
 
 
-def _compare_with_quotas(context: Context, effect: Effect[Any], scope: str) -> Transaction[None]:
-    """Refuse a dry run whose change would be; what this writes is rolled back."""
-    if (
-        effect.is_change
-        and not effect.is_revised
-        and not (yield change_revision(context.customer_id, scope, effect.counts))
-    ):
-        raise quota_exceeded(scope)
+def _preview(
+    customer_id: str, steps: Callable[[], Transaction[Effect[ResultT]]], scope: str | None
+) -> Transaction[ResultT]:
+    """Run the steps of a dry run, and refuse what the quotas of the customer would."""
+    effect = yield from steps()
+    if effect.is_change and scope:
+        counts = {"customer_id": customer_id, **effect.counts}
+        if not (yield Statement(f"{scope}_quota_find", counts)):
+            raise quota_exceeded(scope)
+    return effect.result
 
 
 async def commit_as_operator(
@@ -221,7 +214,7 @@ def change_revision(customer_id: str, scope: str, counts: Mapping[str, int]) -> 
     """Return the statement that replaces the revision of a resource and adds to its counts.
 
     It also locks the customer's row. It returns no row, and changes nothing, if a count would grow
-    past its quota: see `quota_exceeded`.
+    past its quota: see `quota_exceeded`. `SCOPE_quota_find` returns no row then, either.
     """
     params = {"customer_id": customer_id, "revision": new_revision(), **counts}
     return Statement(f"{scope}_revision_change", params)

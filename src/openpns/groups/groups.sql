@@ -2,6 +2,7 @@
 -- Replace the revision of the customer's groups, add to its counts and take seqs; locks its row.
 -- Returns the first seq, or no row if a count would grow past its quota. phone_count and byte_count
 -- stay proven only if every change since has counted: a server of an older version does not.
+-- fragments: openpns.groups.quotas:WITHIN
 UPDATE customer_state SET
     group_count = group_count + :groups, next_seq = next_seq + :seqs,
     phone_count = phone_count + :phones,
@@ -11,14 +12,13 @@ UPDATE customer_state SET
     byte_count_revision = CASE byte_count_revision
         WHEN groups_revision THEN CAST(:revision AS bigint) ELSE byte_count_revision END,
     groups_revision = CAST(:revision AS bigint)
-WHERE customer_id = :customer_id
-    AND (:groups <= 0 OR group_count + :groups <= coalesce(group_quota, CAST(:group_quota AS bigint))
-        OR CAST(:has_quotas AS bigint) = 0)
-    AND (:phones <= 0 OR phone_count + :phones <= coalesce(phone_quota, CAST(:phone_quota AS bigint))
-        OR CAST(:has_quotas AS bigint) = 0 OR phone_count_revision <> groups_revision)
-    AND (:bytes <= 0 OR byte_count + :bytes <= coalesce(byte_quota, CAST(:byte_quota AS bigint))
-        OR CAST(:has_quotas AS bigint) = 0 OR byte_count_revision <> groups_revision)
+WHERE customer_id = :customer_id AND {within}
 RETURNING next_seq - :seqs
+
+-- groups_quota_find
+-- A row unless a count would grow past its quota.
+-- fragments: openpns.groups.quotas:WITHIN
+SELECT 1 FROM customer_state WHERE customer_id = :customer_id AND {within}
 
 -- group_create
 -- Store a new group.

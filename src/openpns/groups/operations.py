@@ -113,6 +113,26 @@ def _rewrite_phones(
     ]
 
 
+def preview(kind: str, group: Params, phones: Sequence[str], most: int) -> Operation:
+    """Return what an operation would change, or refuse what it refuses; write nothing."""
+    seq, count, _, bound_count = yield from lock_group(group)
+    if kind == KINDS[REPLACE]:
+        check_group_size(len(phones), most)
+    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
+    held = {row[0] for row in (yield Statement("group_member_among", members))}
+    others = [phone for phone in phones if phone not in held]
+    if kind == KINDS[DELETE]:
+        change = GroupChange(0, len(held), len(others), count - len(held))
+        return change, [], Added(seq, bound_count != 0)
+    if kind == KINDS[REPLACE]:
+        change = GroupChange(len(others), count - len(held), len(held), len(phones))
+    else:
+        change = GroupChange(len(others), 0, len(held), count + len(others))
+        if others:
+            check_group_size(change.count, most)
+    return change, [], Added(seq, bound_count != 0, others)
+
+
 OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], Operation]]] = {
     "add": _add,
     "delete": _delete,

@@ -1,7 +1,8 @@
 """What a customer may store: groups, phones and bytes.
 
 A customer has quotas of its own, or those of the server's settings. `groups_revision_change` checks
-them in the commit, so that writes at once cannot exceed them together.
+them in the commit, so that writes at once cannot exceed them together; `groups_quota_find` checks
+them for a dry run.
 """
 
 from typing import Final
@@ -14,6 +15,27 @@ NO_QUOTA: Final = limits.QUOTA_MAX
 
 PHONE_BYTES: Final = 16
 """What a phone counts: 15 digits and a comma."""
+
+
+WITHIN: Final = {
+    "": {
+        "within": """(
+        CAST(:has_quotas AS bigint) = 0 OR (
+            (
+                CAST(:groups AS bigint) <= 0
+                OR group_count + :groups <= coalesce(group_quota, CAST(:group_quota AS bigint))
+            ) AND (
+                CAST(:phones AS bigint) <= 0 OR phone_count_revision <> groups_revision
+                OR phone_count + :phones <= coalesce(phone_quota, CAST(:phone_quota AS bigint))
+            ) AND (
+                CAST(:bytes AS bigint) <= 0 OR byte_count_revision <> groups_revision
+                OR byte_count + :bytes <= coalesce(byte_quota, CAST(:byte_quota AS bigint))
+            )
+        )
+    )"""
+    }
+}
+"""The condition that no count of the row of `customer_state` grows past its quota."""
 
 
 def text_bytes(*texts: str) -> int:

@@ -17,9 +17,11 @@ from openpns.groups.guard import GroupGuard
 from openpns.groups.operations import (
     KINDS,
     OPERATIONS,
+    Operation,
     check_group_size,
     fill_members,
     lock_group,
+    preview,
 )
 from openpns.groups.rows import GroupRow
 from openpns.groups.wire import GROUP_ID, GroupChange, GroupCreated
@@ -131,7 +133,9 @@ async def update_group(
         if given is None:
             change, last = GroupChange(0, 0, 0, (yield from lock_group(group))[1]), renames
         else:
-            change, last = yield from _change_phones(context, group, kind, given, guard, phones)
+            operation = partial(preview, kind) if dry_run else OPERATIONS[kind]
+            changing = operation(group, given, context.services.phones_in_group_max)
+            change, last = yield from _change_phones(context, changing, guard, phones)
             if renames and last:  # they change the same row
                 yield last
             last = renames or last
@@ -282,18 +286,15 @@ def rename(group: Params, group_name: str | None, remark: str | None) -> Stateme
 
 def _change_phones(
     context: Context,
-    group: Params,
-    kind: str,
-    given: Sequence[str],
+    operation: Operation,
     guard: GroupGuard,
     text: str | None,
 ) -> Transaction[tuple[GroupChange, list[Statement]]]:
-    """Add, delete or replace phones; a bound group must not get phones that bindings forbid.
+    """Run an operation; a bound group must not get phones that bindings forbid.
 
     `text` holds the phones as they were sent, to name one of them by its position.
     """
-    most = context.services.phones_in_group_max
-    change, last, added = yield from OPERATIONS[kind](group, given, most)
+    change, last, added = yield from operation
     if added.phones and added.is_bound:
         describe = partial(_describe_item, text or "")
         yield from guard.check_phones(context, added.group_seq, added.phones, describe)

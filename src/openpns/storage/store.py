@@ -137,6 +137,23 @@ class Store(Protocol):
         """
         ...
 
+    async def read(
+        self, steps: Callable[[], Transaction[ResultT]], *, customer_id: str = ""
+    ) -> ResultT:
+        """Run steps that only read, on one snapshot with every write that was acknowledged before.
+
+        They wait for no write, and lock nothing: statements that lock rows only read them.
+
+        Args:
+            steps: Makes the generator; called again for each new attempt.
+            customer_id: Whose reading steps they are: if they take long, they take the place of a
+                search of this customer.
+
+        Raises:
+            WireError: Whatever the steps raise.
+        """
+        ...
+
     async def write(
         self,
         steps: Callable[[], Transaction[ResultT]],

@@ -10,7 +10,7 @@ import asyncpg
 from openpns.errors import ConfigError, InternalError, OutcomeUnknown
 from openpns.storage.bounds import StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
-from openpns.storage.postgres import migrate, schema
+from openpns.storage.postgres import migrate, schema, unlocked
 from openpns.storage.postgres.connections import Connections, PooledConnection
 from openpns.storage.postgres.errors import (
     AGAIN,
@@ -61,7 +61,7 @@ class PostgresStore:
         self._connections = connections
         self._pool = connections.pool
         self._timeout_s = timeout_ms / 1000
-        self._statements = load_statements("postgres")
+        self._statements = unlocked.with_statements(load_statements("postgres"))
         self._combined: dict[tuple[str, ...], NamedStatement] = {}
         self._coalescers: dict[str, ReadCoalescer] = {}
         self._batcher = WriteBatcher(self._write_together, self._write_alone)
@@ -157,6 +157,18 @@ class PostgresStore:
                     rows = await cursor.fetch(rows_each)
         except DRIVER as error:
             raise to_wire_error(error) from error
+
+    async def read(  # noqa: D102
+        self, steps: Callable[[], Transaction[ResultT]], *, customer_id: str = ""
+    ) -> ResultT:
+        async def attempt() -> ResultT:
+            async with (
+                self._connections.for_work(customer_id) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await self._run_steps(connection, unlocked.steps(steps(), self._statements))
+
+        return await self._attempt(attempt, _READ_ATTEMPTS)
 
     async def write(  # noqa: D102
         self,

@@ -1,4 +1,4 @@
-"""SQLite's searches: brief ones on the event loop, long ones on threads of their own.
+"""SQLite's searches and dry runs: brief ones on the event loop, long ones on threads of their own.
 
 A hop to a thread costs several times what a search by an exact phone costs. So a search begins on
 the event loop with a budget of steps of SQLite's virtual machine. One that uses it up is
@@ -118,7 +118,7 @@ class Searcher:
         except apsw.InterruptError:
             raise ServiceUnavailable(
                 f"the search took longer than {self._timeout_s:g} s; use a filter that matches "
-                "fewer groups"
+                "fewer groups, or send fewer phones"
             ) from None
 
 

@@ -35,7 +35,14 @@ from openpns.storage.sqlite import log, migrate, schema
 from openpns.storage.sqlite.connections import open_file
 from openpns.storage.sqlite.errors import FAILURES, describe, to_wire_error
 from openpns.storage.sqlite.searcher import Searcher
-from openpns.storage.sqlite.writer import Lock, Write, Writer, as_parameters, run_steps
+from openpns.storage.sqlite.writer import (
+    Lock,
+    Write,
+    Writer,
+    as_parameters,
+    run_steps,
+    snapshot,
+)
 from openpns.storage.statements import NamedStatement, load_attribute, load_statements
 from openpns.storage.store import BatchKey, Guard, NamedRow, Params, ResultT, Row, Transaction
 
@@ -241,6 +248,21 @@ class SQLiteStore:
         if statement.search_owner is None:
             return contextlib.nullcontext()
         return self._searches.hold(params[statement.search_owner])
+
+    async def read(  # noqa: D102
+        self, steps: Callable[[], Transaction[ResultT]], *, customer_id: str = ""
+    ) -> ResultT:
+        def attempt(connection: apsw.Connection) -> ResultT:
+            with snapshot(connection):
+                return cast("ResultT", run_steps(connection, self._sql, steps()))
+
+        try:
+            if not self._is_in_memory:
+                return await self._searcher.fetch(customer_id, attempt)
+            with self._lock:
+                return attempt(self._reader)
+        except FAILURES as error:
+            raise to_wire_error(error) from error
 
     async def write(  # noqa: D102
         self,

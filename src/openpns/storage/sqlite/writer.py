@@ -318,6 +318,11 @@ def transaction(connection: apsw.Connection) -> TransactionScope:
     return TransactionScope(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 
 
+def snapshot(connection: apsw.Connection) -> TransactionScope:
+    """Return a transaction that reads one snapshot, and ends without a change."""
+    return TransactionScope(connection, "BEGIN", "ROLLBACK", "ROLLBACK")
+
+
 def _savepoint(connection: apsw.Connection) -> TransactionScope:
     return TransactionScope(
         connection, "SAVEPOINT write", "RELEASE write", "ROLLBACK TO write; RELEASE write"
