@@ -64,6 +64,38 @@ async def test_steps_see_what_they_wrote_before(store: Store) -> None:
     assert await store.write(steps) == ["cus_1"]
 
 
+async def test_reading_steps_see_one_snapshot_and_lock_nothing(
+    store: Store, database_url: str
+) -> None:
+    await store.write(add("cus_1"))
+    lock = Statement("customer_state_lock", {"customer_id": "cus_1"})
+
+    def steps() -> Transaction[tuple[object, ...]]:
+        rows = yield lock
+        both = yield [lock, Statement("customer_list", ALL)]
+        return len(rows), [row[0] for row in both[1]]
+
+    change = "UPDATE customer_state SET group_count = 1; UPDATE customer SET name = 'x'"
+    async with direct.holding(database_url, change):
+        assert await store.read(steps, customer_id="cus_1") == (1, ["cus_1"])
+
+
+async def test_reading_steps_that_change_something_are_refused(store: Store) -> None:
+    with pytest.raises(ServiceUnavailable):
+        await store.read(add("cus_1"))
+    assert await ids_in(store) == []
+
+
+async def test_error_of_reading_steps_is_raised(store: Store) -> None:
+    def steps() -> Transaction[None]:
+        yield Statement("customer_list", ALL)
+        raise GroupNotFound("why")
+
+    with pytest.raises(GroupNotFound, match="why"):
+        await store.read(steps)
+    assert await store.write(add("cus_1")) == 1
+
+
 async def test_statement_batch_runs_for_many_rows_or_none(
     store: Store, query: direct.Query
 ) -> None:

@@ -1,6 +1,7 @@
 """The settings that every connection to an SQLite file has."""
 
 import os
+import time
 from typing import Final
 
 import apsw
@@ -27,6 +28,20 @@ def open_file(
         connection.close(True)
         raise
     return connection
+
+
+def enter_wal(connection: apsw.Connection, timeout_ms: int) -> None:
+    """Turn WAL on; if two do so at once in a new file, SQLite fails one without waiting."""
+    give_up_s = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def sqlite_name(path: str) -> str:

@@ -15,7 +15,6 @@ import itertools
 import math
 import secrets
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageSizes, 
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.schema import Differences
 from openpns.storage.sqlite import log, migrate, schema
-from openpns.storage.sqlite.connections import open_file
+from openpns.storage.sqlite.connections import enter_wal, open_file
 from openpns.storage.sqlite.errors import FAILURES, describe, to_wire_error
 from openpns.storage.sqlite.searcher import Searcher
 from openpns.storage.sqlite.writer import (
@@ -86,7 +85,7 @@ class SQLiteStore:
         if path is not None:
             (_create_private if create else _require)(path)
         try:
-            self._reader = self._connect()
+            self._reader = self._connect_reading()
         except FAILURES as error:
             raise ConfigError(
                 f"database: cannot open {path}: {describe(error)}; allowed is an SQLite file in a "
@@ -107,11 +106,18 @@ class SQLiteStore:
         self._searches = Places(
             "searches", searches, bounds.searches_per_customer_max, waiting_max, timeout_s
         )
+        self._previews = Places(
+            "dry runs", searches, bounds.searches_per_customer_max, waiting_max, timeout_s
+        )
         self._large_pages = Places(
             "large pages", large_pages, bounds.large_pages_per_customer_max, waiting_max, timeout_s
         )
         self._searcher = Searcher(
-            self._connect, self._reader, self._searches, searches + large_pages, timeout_s
+            self._connect_reading,
+            self._reader,
+            self._searches,
+            searches + large_pages,
+            timeout_s,
         )
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
@@ -217,7 +223,7 @@ class SQLiteStore:
         owner = str(params.get("customer_id") or "")
         await self._large_pages.take(owner)
         try:
-            connection = self._connect()
+            connection = self._connect_reading()
             cursor: Iterator[Row] = iter(())
 
             def begin() -> list[Row]:
@@ -257,10 +263,11 @@ class SQLiteStore:
                 return cast("ResultT", run_steps(connection, self._sql, steps()))
 
         try:
-            if not self._is_in_memory:
-                return await self._searcher.fetch(customer_id, attempt)
-            with self._lock:
-                return attempt(self._reader)
+            async with self._previews.hold(customer_id):
+                if not self._is_in_memory:
+                    return await self._searcher.fetch(customer_id, attempt)
+                with self._lock:
+                    return attempt(self._reader)
         except FAILURES as error:
             raise to_wire_error(error) from error
 
@@ -347,7 +354,7 @@ class SQLiteStore:
         # Plans must not depend on the parameters: SQLite would plan most statements again for each
         # run, which takes longer than running them.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        _enter_wal(connection, self._timeout_ms)
+        enter_wal(connection, self._timeout_ms)
         connection.pragma("synchronous", "full")
         connection.pragma("fullfsync", True)  # macOS; has no effect elsewhere
         connection.pragma("foreign_keys", True)
@@ -355,19 +362,10 @@ class SQLiteStore:
             register(connection)
         return connection
 
-
-def _enter_wal(connection: apsw.Connection, timeout_ms: int) -> None:
-    """Turn WAL on; if two do so at once in a new file, SQLite fails one without waiting."""
-    give_up_s = time.monotonic() + timeout_ms / 1000
-    while True:
-        try:
-            connection.pragma("journal_mode", "wal")
-        except apsw.BusyError:
-            if time.monotonic() > give_up_s:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+    def _connect_reading(self) -> apsw.Connection:
+        connection = self._connect()
+        connection.pragma("query_only", True)
+        return connection
 
 
 def _create_private(path: str) -> None:
