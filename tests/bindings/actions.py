@@ -67,12 +67,15 @@ class Bindings:
         created = await groups.create_group(self.context, phones=",".join(phones))
         return created.group_id
 
-    async def change_group(self, group_id: str, operation: int, *phones: str) -> None:
+    async def change_group(
+        self, group_id: str, operation: int, *phones: str, dry_run: bool = False
+    ) -> None:
         await groups.update_group(
             self.context,
             group_id=group_id,
             operate_type=operation,
             phones=",".join(phones),
+            dry_run=dry_run,
             guard=GUARD,
         )
 

@@ -2,7 +2,8 @@
 
 Two workers, each with its own store on the same database, take turns. There are few phones, virtual
 numbers and digits, and bindings run out soon, so that nearly everything collides. After each step
-the phones that it names are called, through the other worker.
+the phones that it names are called, through the other worker. Through one of them dry runs
+come first, which must be answered alike.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ from openpns.storage import connect
 
 ROOM = 3
 """How many bindings a virtual number takes."""
+
+DRY = 1
+"""The worker of dry runs."""
 
 PHONES = ("85211111111", "85222222222", "85233333333", "85244444444", "8615100000000")
 DIGITS = ("123", "124")
@@ -149,6 +153,8 @@ class BindingMachine:
 
         fields = {"expire_second": expire, "phone_b": b, "flag": flag}
         _, code = self._expect(change)
+        if worker == DRY:
+            self._check(code, self._workers[worker].update(named.bind_id, **fields, dry_run=True))
         self._check(code, self._workers[worker].update(named.bind_id, **fields))
         self._call(1 - worker, named)
 
@@ -160,7 +166,11 @@ class BindingMachine:
     def change_group(self, worker: int, group: int, operation: int, phones: Sequence[str]) -> None:
         group_id = self._group(group)
         _, code = self._expect(lambda: self.world.change_group(group_id, operation, phones))
-        self._check(code, self._workers[worker].change_group(group_id, operation, *phones))
+        for dry_run in [True, False] if worker == DRY else [False]:
+            changing = self._workers[worker].change_group(
+                group_id, operation, *phones, dry_run=dry_run
+            )
+            self._check(code, changing)
         for binding in self.world.live():
             if binding.group_id == group_id:
                 self._ask(1 - worker, binding.did, phones)
@@ -239,20 +249,27 @@ class BindingMachine:
 
     def _bind(self, worker: int, wanted: Wanted) -> None:
         expected, code = self._expect(lambda: self.world.choose(wanted))
+        dry = None
+        if worker == DRY:
+            dry = self._check(code, self._send(worker, wanted, dry_run=True))
         bound = self._check(code, self._send(worker, wanted))
         if bound is None:
             return
         bind_id, did = bound
         if isinstance(expected, Binding):
             assert (bind_id, did) == (expected.bind_id, expected.did)
+            assert dry in (None, bound)
         else:
             assert did in expected, f"took {did}, right were {expected}"
+            assert dry in (None, ("", did)), f"took {did}, the dry run {dry}"
             self.world.bind(wanted, did, bind_id)
         self._call(1 - worker, self.world.find(bind_id, ""))
 
-    async def _send(self, worker: int, wanted: Wanted) -> tuple[str, str]:
+    async def _send(self, worker: int, wanted: Wanted, *, dry_run: bool = False) -> tuple[str, str]:
         bindings = self._workers[worker]
-        fields: dict[str, Any] = {"customer_bind_id": wanted.own_id} if wanted.own_id else {}
+        fields: dict[str, Any] = {"dry_run": dry_run}
+        if wanted.own_id:
+            fields["customer_bind_id"] = wanted.own_id
         if wanted.kind == "axb":
             return await bindings.bind(wanted.a, wanted.b, wanted.expire, **fields)
         if wanted.b:

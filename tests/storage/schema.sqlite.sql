@@ -1,5 +1,8 @@
 CREATE INDEX access_key_customer ON access_key (customer_id, access_key);
 
+CREATE INDEX binding_bound_group ON binding (customer_id, did, group_seq)
+WHERE group_seq IS NOT NULL;
+
 CREATE INDEX binding_did ON binding (customer_id, did, binding_seq);
 
 CREATE INDEX binding_digits ON binding (customer_id, did, live_until_ms) WHERE kind = 'extension';

@@ -6,31 +6,36 @@ WHERE customer_id = :customer_id FOR UPDATE
 
 -- binding_group_taken_find
 -- One of these phones that a live binding on a virtual number of a group names, except as A of the
--- group's own bindings, or that is in another group which is bound there. OFFSET 0 keeps the planner
--- from joining whole tables: it cannot know that most often there are few phones.
+-- group's own bindings, or that is in another group which is bound there.
+-- fragments: openpns.bindings.rivals:PARTS
 WITH bound AS MATERIALIZED (
     SELECT did FROM binding
     WHERE customer_id = :customer_id AND group_seq = :group_seq AND live_until_ms > :now_ms
-)
-SELECT p.phone FROM unnest(CAST(:phones AS text[])) AS p (phone)
-WHERE EXISTS (
-    SELECT 1 FROM seat AS s
-    WHERE s.customer_id = :customer_id AND s.phone = p.phone
-        AND s.did = ANY (ARRAY(SELECT did FROM bound)) AND s.live_until_ms > :now_ms
-        AND (
-            SELECT h.group_seq FROM binding AS h
-            WHERE h.customer_id = :customer_id AND h.binding_seq = s.binding_seq
-        ) IS DISTINCT FROM CAST(:group_seq AS bigint)
-    OFFSET 0
-) OR EXISTS (
-    SELECT 1 FROM group_member AS m
-    WHERE m.customer_id = :customer_id AND m.phone = p.phone
-        AND m.group_seq <> CAST(:group_seq AS bigint) AND EXISTS (
-            SELECT 1 FROM binding AS b
-            WHERE b.customer_id = :customer_id AND b.group_seq = m.group_seq
-                AND b.did = ANY (ARRAY(SELECT did FROM bound)) AND b.live_until_ms > :now_ms
-            OFFSET 0
-        )
-    OFFSET 0
-)
+), near AS MATERIALIZED (
+    SELECT o.group_seq FROM bound AS n CROSS JOIN LATERAL (
+        SELECT b.group_seq FROM binding AS b
+        WHERE b.customer_id = :customer_id AND b.did = n.did AND b.group_seq IS NOT NULL
+            AND b.group_seq <> CAST(:group_seq AS bigint) AND b.live_until_ms > :now_ms
+        LIMIT 1000
+    ) AS o
+    LIMIT 1000
+), {rival}
+SELECT p.value FROM unnest(CAST(:phones AS text[])) AS p (value)
+WHERE ({item_has_seat}) OR ({item_is_in_rival})
+UNION ALL
+SELECT p.value FROM unnest(CAST(:phones AS text[])) AS p (value)
+JOIN group_member AS m ON m.customer_id = :customer_id AND m.phone = p.value
+WHERE {many_rivals} AND (m.group_seq IN (
+    SELECT d.group_seq FROM (
+        SELECT DISTINCT o.group_seq FROM unnest(CAST(:phones AS text[])) AS i (value)
+        JOIN group_member AS o ON o.customer_id = :customer_id AND o.phone = i.value
+        WHERE o.group_seq <> CAST(:group_seq AS bigint)
+    ) AS d
+    WHERE EXISTS (
+        SELECT 1 FROM binding AS b
+        WHERE b.customer_id = :customer_id AND b.group_seq = d.group_seq
+            AND (b.did IN (SELECT did FROM bound)) IS TRUE AND b.live_until_ms > :now_ms
+        LIMIT 1 OFFSET 0
+    )
+)) IS TRUE
 LIMIT 1

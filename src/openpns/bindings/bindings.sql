@@ -120,6 +120,13 @@ WHERE m.customer_id = :customer_id AND m.phone IN (:phone_a, :phone_b)
 -- binding_group_conflict_find
 -- A row if a group cannot be bound on a virtual number: it is bound there, one of its phones has a
 -- seat there, or is in another group that is bound there; without the binding :binding_seq.
+-- fragments: openpns.bindings.rivals:PARTS
+WITH near AS MATERIALIZED (
+    SELECT b.group_seq FROM binding AS b
+    WHERE b.customer_id = :customer_id AND b.did = :did AND b.group_seq IS NOT NULL
+        AND b.group_seq <> CAST(:group_seq AS bigint) AND b.live_until_ms > :now_ms
+    LIMIT 1000
+), {rival}
 SELECT 1 FROM binding AS b
 WHERE b.customer_id = :customer_id AND b.group_seq = CAST(:group_seq AS bigint) AND b.did = :did
     AND b.live_until_ms > :now_ms AND b.binding_seq <> CAST(:binding_seq AS bigint)
@@ -130,11 +137,19 @@ WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
     AND s.live_until_ms > :now_ms AND s.binding_seq <> CAST(:binding_seq AS bigint)
 UNION ALL
 SELECT 1 FROM group_member AS m
+WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
+    AND {member_is_in_rival}
+UNION ALL
+SELECT 1 FROM group_member AS m
 JOIN group_member AS o ON o.customer_id = m.customer_id AND o.phone = m.phone
     AND o.group_seq <> m.group_seq
-JOIN binding AS b ON b.customer_id = o.customer_id AND b.group_seq = o.group_seq AND b.did = :did
 WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
-    AND b.live_until_ms > :now_ms
+    AND {many_rivals} AND EXISTS (
+        SELECT 1 FROM binding AS b
+        WHERE b.customer_id = :customer_id AND b.group_seq = o.group_seq AND b.did = :did
+            AND b.live_until_ms > :now_ms
+        LIMIT 1 OFFSET 0
+    )
 LIMIT 1
 
 -- binding_group_country_find
@@ -159,9 +174,11 @@ JOIN number_load AS l ON l.customer_id = b.customer_id AND l.did = b.did
 WHERE b.customer_id = :customer_id AND b.group_seq = :group_seq AND b.live_until_ms > :now_ms
 
 -- number_choose
--- The open virtual number with the fewest bindings on which two phones are free; first those on which
--- no binding named them after :cool_ms. Those on which one did after :rest_ms are left out.
-WITH blocked AS MATERIALIZED (
+-- The open virtual number with the fewest bindings on which two phones are free, and those of a group;
+-- first those on which no binding named the two after :cool_ms. Those on which one did after :rest_ms
+-- are left out.
+-- fragments: openpns.bindings.choice:BLOCKED
+WITH {held}blocked AS MATERIALIZED (
     SELECT s.did FROM seat AS s
     WHERE s.customer_id = :customer_id AND s.phone IN (:phone_a, :phone_b)
         AND (s.live_until_ms > :now_ms OR s.live_until_ms > :rest_ms OR s.ended_ms > :rest_ms)
@@ -169,61 +186,10 @@ WITH blocked AS MATERIALIZED (
     SELECT b.did FROM group_member AS m
     JOIN binding AS b ON b.customer_id = m.customer_id AND b.group_seq = m.group_seq
     WHERE m.customer_id = :customer_id AND m.phone IN (:phone_a, :phone_b)
-        AND b.live_until_ms > :now_ms
+        AND b.live_until_ms > :now_ms{blocked}
 ), recent AS MATERIALIZED (
     SELECT s.did FROM seat AS s
     WHERE s.customer_id = :customer_id AND s.phone IN (:phone_a, :phone_b)
-        AND (s.live_until_ms > :cool_ms OR s.ended_ms > :cool_ms)
-)
-SELECT cool.did, cool.business_id FROM (
-    SELECT l.did, l.business_id FROM number_load AS l
-    WHERE l.customer_id = :customer_id AND l.country = :country AND l.is_open = 1
-        AND l.binding_count < :bindings_max
-        AND (CAST(:business_id AS text) IS NULL OR l.business_id = CAST(:business_id AS text))
-        AND l.did NOT IN (SELECT did FROM blocked) AND l.did NOT IN (SELECT did FROM recent)
-    ORDER BY l.binding_count, l.did LIMIT 1
-) AS cool
-UNION ALL
-SELECT warm.did, warm.business_id FROM (
-    SELECT l.did, l.business_id FROM number_load AS l
-    WHERE l.customer_id = :customer_id AND l.country = :country AND l.is_open = 1
-        AND l.binding_count < :bindings_max
-        AND (CAST(:business_id AS text) IS NULL OR l.business_id = CAST(:business_id AS text))
-        AND l.did NOT IN (SELECT did FROM blocked)
-    ORDER BY l.binding_count, l.did LIMIT 1
-) AS warm
-LIMIT 1
-
--- number_choose_for_group
--- The same for a phone and the phones of a group.
-WITH blocked AS MATERIALIZED (
-    SELECT s.did FROM seat AS s
-    WHERE s.customer_id = :customer_id AND s.phone IN (:phone_a, :phone_b)
-        AND (s.live_until_ms > :now_ms OR s.live_until_ms > :rest_ms OR s.ended_ms > :rest_ms)
-    UNION ALL
-    SELECT b.did FROM group_member AS m
-    JOIN binding AS b ON b.customer_id = m.customer_id AND b.group_seq = m.group_seq
-    WHERE m.customer_id = :customer_id AND m.phone = :phone_a
-        AND b.live_until_ms > :now_ms
-    UNION ALL
-    SELECT b.did FROM binding AS b
-    WHERE b.customer_id = :customer_id AND b.group_seq = CAST(:group_seq AS bigint)
-        AND b.live_until_ms > :now_ms
-    UNION ALL
-    SELECT s.did FROM group_member AS m
-    JOIN seat AS s ON s.customer_id = m.customer_id AND s.phone = m.phone
-    WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
-        AND s.live_until_ms > :now_ms
-    UNION ALL
-    SELECT b.did FROM group_member AS m
-    JOIN group_member AS o ON o.customer_id = m.customer_id AND o.phone = m.phone
-        AND o.group_seq <> m.group_seq
-    JOIN binding AS b ON b.customer_id = o.customer_id AND b.group_seq = o.group_seq
-    WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
-        AND b.live_until_ms > :now_ms
-), recent AS MATERIALIZED (
-    SELECT s.did FROM seat AS s
-    WHERE s.customer_id = :customer_id AND s.phone = :phone_a
         AND (s.live_until_ms > :cool_ms OR s.ended_ms > :cool_ms)
 )
 SELECT cool.did, cool.business_id FROM (

@@ -23,6 +23,34 @@ COOL_MS: Final = limits.DAY_MS
 """A virtual number on which a phone was bound is taken last for so long: an old entry in a list of
 calls must not reach a stranger."""
 
+BLOCKED: Final = {
+    "": {"held": "", "blocked": ""},
+    "group": {
+        "held": """held AS MATERIALIZED (
+    SELECT DISTINCT s.did FROM group_member AS m
+    JOIN seat AS s ON s.customer_id = m.customer_id AND s.phone = m.phone
+    WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
+        AND s.live_until_ms > :now_ms
+), rival AS MATERIALIZED (
+    SELECT DISTINCT o.group_seq FROM group_member AS m
+    JOIN group_member AS o ON o.customer_id = m.customer_id AND o.phone = m.phone
+    WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
+), """,
+        "blocked": """
+    UNION ALL
+    SELECT did FROM held
+    UNION ALL
+    SELECT b.did FROM rival AS r CROSS JOIN binding AS b
+    WHERE b.customer_id = :customer_id AND b.group_seq = r.group_seq AND b.live_until_ms > :now_ms
+    UNION ALL
+    SELECT b.did FROM binding AS b
+    WHERE b.customer_id = :customer_id AND b.group_seq = CAST(:group_seq AS bigint)
+        AND b.live_until_ms > :now_ms""",
+    },
+}
+"""What blocks a virtual number for a group: seats of its phones, groups that hold one of them too
+(`rival`, each once: it may be bound on all virtual numbers), and the group itself."""
+
 NO_GROUP: Final = -1
 NO_BINDING: Final = -1
 
@@ -181,8 +209,13 @@ def choose(services: Services, wanted: Wanted, country: str) -> Transaction[Chos
         "rest_ms": rest_ms,
         "cool_ms": min(rest_ms, wanted.now_ms - COOL_MS),
     }
+    rows = yield Statement("number_choose", params)
     is_group = wanted.group_seq != NO_GROUP
-    rows = yield Statement("number_choose_for_group" if is_group else "number_choose", params)
+    if is_group and rows:
+        # The first one that is free for phoneA most often is free for the group. To compare a group
+        # with all virtual numbers may take a long time.
+        taken = yield Statement("binding_group_conflict_find", params | {"did": rows[0][0]})
+        rows = (yield Statement("number_choose:group", params)) if taken else rows
     if rows:
         return Chosen(*rows[0])
     of_business = _of_business(wanted)
