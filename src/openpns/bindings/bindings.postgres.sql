@@ -6,7 +6,8 @@ WHERE customer_id = :customer_id FOR UPDATE
 
 -- binding_group_taken_find
 -- One of these phones that a live binding on a virtual number of a group names, except as A of the
--- group's own bindings, or that is in another group which is bound there.
+-- group's own bindings, or that is in another group which is bound there. OFFSET 0 keeps the planner
+-- from joining whole tables: it cannot know that most often there are few phones.
 -- fragments: openpns.bindings.rivals:PARTS
 WITH bound AS MATERIALIZED (
     SELECT did FROM binding
@@ -23,13 +24,20 @@ WITH bound AS MATERIALIZED (
 SELECT p.value FROM unnest(CAST(:phones AS text[])) AS p (value)
 WHERE ({item_has_seat}) OR ({item_is_in_rival})
 UNION ALL
-SELECT p.value FROM unnest(CAST(:phones AS text[])) AS p (value)
-JOIN group_member AS m ON m.customer_id = :customer_id AND m.phone = p.value
+SELECT p.value FROM unnest(CAST(:phones AS text[])) AS p (value) CROSS JOIN LATERAL (
+    SELECT g.group_seq FROM group_member AS g
+    WHERE g.customer_id = :customer_id AND g.phone = p.value
+    OFFSET 0
+) AS m
 WHERE {many_rivals} AND (m.group_seq IN (
     SELECT d.group_seq FROM (
         SELECT DISTINCT o.group_seq FROM unnest(CAST(:phones AS text[])) AS i (value)
-        JOIN group_member AS o ON o.customer_id = :customer_id AND o.phone = i.value
-        WHERE o.group_seq <> CAST(:group_seq AS bigint)
+        CROSS JOIN LATERAL (
+            SELECT h.group_seq FROM group_member AS h
+            WHERE h.customer_id = :customer_id AND h.phone = i.value
+                AND h.group_seq <> CAST(:group_seq AS bigint)
+            OFFSET 0
+        ) AS o
     ) AS d
     WHERE EXISTS (
         SELECT 1 FROM binding AS b

@@ -15,7 +15,7 @@ LEFT JOIN (
         binding_seq, business_id, bind_id, customer_bind_id, phone_a, phone_b, did, flag,
         live_until_ms, extension
     FROM binding
-    WHERE customer_id = :customer_id AND binding_seq > :after_seq AND live_until_ms > :now_ms
+    WHERE customer_id = :customer_id AND binding_seq > :after_seq AND +live_until_ms > :now_ms
     ORDER BY binding_seq LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
 ) AS b ON true
 WHERE s.customer_id = :customer_id
@@ -38,7 +38,7 @@ LEFT JOIN (
         binding_seq, business_id, bind_id, customer_bind_id, phone_a, phone_b, did, flag,
         live_until_ms, extension
     FROM binding
-    WHERE customer_id = :customer_id AND binding_seq > :after_seq AND live_until_ms > :now_ms
+    WHERE customer_id = :customer_id AND binding_seq > :after_seq AND +live_until_ms > :now_ms
     ORDER BY binding_seq LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
 ) AS b ON true
 WHERE s.customer_id = :customer_id
@@ -53,7 +53,7 @@ SELECT
     (
         SELECT count(*) FROM (
             SELECT 1 FROM binding AS b
-            WHERE b.customer_id = :customer_id AND b.live_until_ms > :now_ms AND {condition}
+            WHERE b.customer_id = :customer_id AND +b.live_until_ms > :now_ms AND {condition}
                 AND (CAST(:did AS text) IS NULL OR b.did = CAST(:did AS text))
                 AND (CAST(:group_id AS text) IS NULL OR b.group_id = CAST(:group_id AS text))
                 AND (CAST(:kind AS text) IS NULL OR b.kind = CAST(:kind AS text))
@@ -68,7 +68,7 @@ LEFT JOIN (
         binding_seq, business_id, bind_id, customer_bind_id, phone_a, phone_b, did, flag,
         live_until_ms, extension
     FROM binding AS b
-    WHERE b.customer_id = :customer_id AND b.live_until_ms > :now_ms AND {condition}
+    WHERE b.customer_id = :customer_id AND +b.live_until_ms > :now_ms AND {condition}
         AND (CAST(:did AS text) IS NULL OR b.did = CAST(:did AS text))
         AND (CAST(:group_id AS text) IS NULL OR b.group_id = CAST(:group_id AS text))
         AND (CAST(:kind AS text) IS NULL OR b.kind = CAST(:kind AS text))

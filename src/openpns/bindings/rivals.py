@@ -22,17 +22,16 @@ _HAS_SEAT: Final = """EXISTS (
             )
         LIMIT 1 OFFSET 0
     )"""
-_ITEM_HAS_SEAT: Final = """CASE WHEN (
+_IS_SHORT: Final = """(
         SELECT count(*) FROM (
             SELECT 1 FROM seat AS c WHERE c.customer_id = :customer_id AND c.phone = p.value
             LIMIT (SELECT count(*) + 1 FROM bound)
         ) AS held
-    ) > (SELECT count(*) FROM bound)
-    THEN EXISTS (SELECT 1 FROM bound AS n WHERE {of_number} LIMIT 1 OFFSET 0)
-    ELSE {of_any_number} END""".format(
-    of_number=_HAS_SEAT.format(did="s.did = n.did"),
-    of_any_number=_HAS_SEAT.format(did="(s.did IN (SELECT did FROM bound)) IS TRUE"),
-)  # noqa: S608 - ours
+    ) <= (SELECT count(*) FROM bound)"""
+_IN_LIST: Final = _HAS_SEAT.format(did="(s.did IN (SELECT did FROM bound)) IS TRUE")
+_FOR_EACH: Final = _HAS_SEAT.format(did="s.did = n.did")
+_ITEM_HAS_SEAT: Final = f"""CASE WHEN {_IS_SHORT} THEN {_IN_LIST}
+    ELSE EXISTS (SELECT 1 FROM bound AS n WHERE {_FOR_EACH} LIMIT 1 OFFSET 0) END"""  # noqa: S608
 
 _IS_IN_RIVAL: Final = """EXISTS (SELECT 1 FROM rival LIMIT 1 OFFSET 0) AND CASE WHEN (
         SELECT count(*) FROM (

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from openpns.storage.postgres.growth import Levels
 from openpns.storage.postgres.reasons import CONNECTING, explain
 from openpns.storage.postgres.url import Host, Target, read_url
 
@@ -45,6 +46,12 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no
     """
 
     is_pooled = False
+    planned_for: Levels | None = None
+    """The sizes of the tables that its plans fit; None if there are no plans yet."""
+
+    def plan_for(self, levels: Levels) -> None:
+        """Note the sizes of the tables for which it plans from now on."""
+        self.planned_for = levels
 
     async def probe(self) -> int:
         """Set what a direct connection needs, and return what the connection is."""

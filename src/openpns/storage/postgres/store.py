@@ -20,6 +20,7 @@ from openpns.storage.postgres.errors import (
     is_lost,
     to_wire_error,
 )
+from openpns.storage.postgres.growth import Growth
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, without_values
@@ -85,6 +86,7 @@ class PostgresStore:
                 max_size=connections_max,
                 timeout=timeout_ms / 1000,
                 command_timeout=timeout_ms / 1000,
+                setup=Growth().refresh,
                 reset=_keep,
             )
         except CONNECTING as error:
