@@ -76,6 +76,12 @@ def test_prepare_refuses_a_cached_statement_without_its_parameter() -> None:
         prepare("x", "SELECT a FROM t WHERE a < :a", "sqlite", {"cached": "a"})
 
 
+def test_parse_names_a_statement_that_may_read_much_twice() -> None:
+    near, far = parse("-- one\n-- Why.\n-- search-far: a\nSELECT 1 WHERE :a = 1\n", "sqlite")
+    assert (near.name, near.search_owner) == ("one", None)
+    assert (far.name, far.search_owner, far.sql) == ("one:far", "a", near.sql)
+
+
 def test_load_statements_refuses_a_second_statement_of_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

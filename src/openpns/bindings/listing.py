@@ -98,7 +98,7 @@ async def get_axb_list(
         "after_seq": await _seq_of(context, after),
     }
     if not sent:
-        name = "binding_list" if offset <= _NEAR_MAX else "binding_list_far"
+        name = "binding_list" if offset <= _NEAR_MAX else "binding_list:far"
         return await _read_page(context, name, params, limit, after)
     params |= {
         "customer_bind_id": customer_bind_id,

@@ -2,29 +2,7 @@
 -- A page of live bindings, oldest first, with their number: one snapshot. Each row holds the number
 -- and, unless the page is empty, a binding.
 -- rows: json
-SELECT
-    s.binding_count - (
-        SELECT count(*) FROM binding AS e
-        WHERE e.customer_id = :customer_id AND e.live_until_ms <= :now_ms
-    ) AS total,
-    b.business_id, b.bind_id, b.customer_bind_id, b.phone_a, b.phone_b, b.did, b.flag,
-    b.live_until_ms, b.extension
-FROM customer_state AS s
-LEFT JOIN (
-    SELECT
-        binding_seq, business_id, bind_id, customer_bind_id, phone_a, phone_b, did, flag,
-        live_until_ms, extension
-    FROM binding
-    WHERE customer_id = :customer_id AND binding_seq > :after_seq AND +live_until_ms > :now_ms
-    ORDER BY binding_seq LIMIT CAST(:limit AS bigint) OFFSET CAST(:offset AS bigint)
-) AS b ON true
-WHERE s.customer_id = :customer_id
-ORDER BY b.binding_seq
-
--- binding_list_far
--- The same at a large offset.
--- rows: json
--- search: customer_id
+-- search-far: customer_id
 SELECT
     s.binding_count - (
         SELECT count(*) FROM binding AS e

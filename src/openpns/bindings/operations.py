@@ -4,7 +4,7 @@ Source: docs/operating/numbers.md.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,7 +21,13 @@ from openpns.numbers.wire import DISABLED
 from openpns.phones import mask_phone
 from openpns.storage.store import Statement, Store, Transaction, as_struct
 
-_EACH = 200
+_EACH: Final = 200
+
+CHOSEN: Final = {
+    "on_number": {"condition": "did = :did"},
+    "older": {"condition": "created_ms < :created_before_ms"},
+}
+"""The bindings that a command ends; an index serves each in the order of `binding_seq`."""
 
 
 async def remove_number(store: Store, clock: Clock, did: str, *, is_forced: bool) -> StoredNumber:
@@ -35,7 +41,8 @@ async def remove_number(store: Store, clock: Clock, did: str, *, is_forced: bool
     """
     if is_forced:
         stored = await numbers.set_state(store, clock, did, DISABLED)
-        await _end_all(store, clock, stored.customer_id, {"did": stored.did})
+        chosen = {"customer_id": stored.customer_id, "did": stored.did}
+        await _end_all(store, clock, "on_number", chosen)
     found = await numbers.get(store, did)
     did = found.did
     now_ms = clock()
@@ -73,7 +80,8 @@ async def end_bindings(
         ConfigError: The customer does not exist.
     """
     await customers.get(store, customer_id)
-    count = await _end_all(store, clock, customer_id, {"created_before_ms": created_before_ms})
+    chosen = {"customer_id": customer_id, "created_before_ms": created_before_ms}
+    count = await _end_all(store, clock, "older", chosen)
 
     def steps() -> Transaction[OperatorEffect[int]]:
         yield from customers.must_exist(customer_id)
@@ -127,31 +135,28 @@ async def list_held(store: Store) -> list[str]:
     return [row[0] for row in await store.fetch("binding_held_list", {})]
 
 
-async def _end_all(store: Store, clock: Clock, customer_id: str, chosen: dict[str, Any]) -> int:
-    """End all bindings that are chosen, in several transactions; return how many."""
-    wanted: dict[str, Any] = {
-        "customer_id": customer_id,
-        "did": None,
-        "created_before_ms": None,
-        "at_most": _EACH,
-    }
-    wanted |= chosen
+async def _end_all(store: Store, clock: Clock, how: str, chosen: dict[str, Any]) -> int:
+    """End all bindings that are chosen, in several transactions; return how many.
+
+    Args:
+        how: A key of CHOSEN.
+        chosen: The customer, and the parameters of the condition.
+    """
+    wanted = Statement(f"binding_list_chosen:{how}", {**chosen, "at_most": _EACH})
     count = 0
-    while ended := await store.write(_end_some(customer_id, wanted, clock())):
+    while ended := await store.write(_end_some(chosen["customer_id"], wanted, clock())):
         count += ended
     return count
 
 
-def _end_some(
-    customer_id: str, wanted: dict[str, Any], now_ms: int
-) -> Callable[[], Transaction[int]]:
+def _end_some(customer_id: str, wanted: Statement, now_ms: int) -> Callable[[], Transaction[int]]:
     def steps() -> Transaction[int]:
-        found = yield Statement("binding_list_chosen", wanted)
+        found = yield wanted
         before = [as_struct(StoredBinding, row) for row in found]
         yield from ending.lock_groups(customer_id, before)
         yield Statement("customer_state_lock", {"customer_id": customer_id})
         seqs = {binding.binding_seq for binding in before}
-        again = yield Statement("binding_list_chosen", wanted)
+        again = yield wanted
         bindings = [
             binding
             for row in again

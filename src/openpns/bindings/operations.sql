@@ -1,15 +1,11 @@
 -- binding_list_chosen
--- Some bindings of a customer on a virtual number, or made before a time; NULL does not restrict.
+-- Some bindings of a customer on a virtual number, or made before a time.
+-- fragments: openpns.bindings.operations:CHOSEN
 SELECT
     bind_id, customer_bind_id, binding_seq, kind, business_id, did, phone_a, phone_b, extension,
     group_id, group_seq, flag, live_until_ms, created_ms, last_call_ms, body_digest
 FROM binding
-WHERE customer_id = :customer_id
-    AND (CAST(:did AS text) IS NULL OR did = CAST(:did AS text))
-    AND (
-        CAST(:created_before_ms AS bigint) IS NULL
-        OR created_ms < CAST(:created_before_ms AS bigint)
-    )
+WHERE customer_id = :customer_id AND {condition}
 ORDER BY binding_seq LIMIT CAST(:at_most AS bigint)
 
 -- binding_number_usage

@@ -11,6 +11,8 @@ Options of a statement:
   `Store.get_cached`. On PostgreSQL the statement takes many values at once.
 - `-- search: name`: may read very many rows. It runs where it stalls nothing else, and only so
   many at once for each value of the parameter `name`.
+- `-- search-far: name`: the statement is also named `statement:far`, and is a search by that name:
+  for parameters with which it reads very many rows.
 - `-- function: module:attribute`: the attribute registers SQL functions that the statement calls
   with an SQLite connection.
 - `-- fragments: module:attribute`: the attribute is a mapping from variant to fragments, which
@@ -31,7 +33,7 @@ Engine = Literal["sqlite", "postgres"]
 
 _NAME: Final = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _OPTION: Final = re.compile(
-    r"^-- (rows|cached|search|function|fragments|until-migration): (\S+)$", re.MULTILINE
+    r"^-- (rows|cached|search|search-far|function|fragments|until-migration): (\S+)$", re.MULTILINE
 )
 _FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
 # `::` is a cast in PostgreSQL, not a parameter.
@@ -88,12 +90,15 @@ def load_statements(engine: Engine) -> dict[str, NamedStatement]:
 def parse(text: str, engine: Engine) -> list[NamedStatement]:
     """Return the statements of a file's text."""
     pieces = _NAME.split(text)[1:]
-    return [
-        prepare(f"{name}:{variant}" if variant else name, sql, engine, options)
-        for name, block in zip(pieces[::2], pieces[1::2], strict=True)
-        for options in [dict(_OPTION.findall(block))]
-        for variant, sql in _variants(_without_comments(block), options)
-    ]
+    found = []
+    for name, block in zip(pieces[::2], pieces[1::2], strict=True):
+        options = dict(_OPTION.findall(block))
+        for variant, sql in _variants(_without_comments(block), options):
+            found.append(prepare(f"{name}:{variant}" if variant else name, sql, engine, options))
+        if "search-far" in options:
+            as_search = options | {"search": options["search-far"]}
+            found.append(prepare(f"{name}:far", _without_comments(block), engine, as_search))
+    return found
 
 
 def prepare(
