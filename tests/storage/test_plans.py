@@ -134,6 +134,7 @@ OF_BINDINGS = (
     *("binding_conflict_find", "binding_group_conflict_find", "binding_group_taken_find"),
     *("binding_group_country_find", "binding_group_country_list", "binding_group_usage"),
     *("binding_number_find", "binding_list", "binding_list_expired", "binding_list_found:phone"),
+    "binding_list_chosen:on_number",
     *("binding_list_found:did", "binding_list_found:group", "binding_list_found:own_id"),
     *("call_find", "call_find_digits", "call_explain_ended", "call_explain_elsewhere"),
 )

@@ -132,9 +132,12 @@ WHERE b.customer_id = :customer_id AND b.group_seq = CAST(:group_seq AS bigint) 
     AND b.live_until_ms > :now_ms AND b.binding_seq <> CAST(:binding_seq AS bigint)
 UNION ALL
 SELECT 1 FROM group_member AS m
-JOIN seat AS s ON s.customer_id = m.customer_id AND s.phone = m.phone AND s.did = :did
-WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)
-    AND s.live_until_ms > :now_ms AND s.binding_seq <> CAST(:binding_seq AS bigint)
+WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint) AND EXISTS (
+    SELECT 1 FROM seat AS s
+    WHERE s.customer_id = :customer_id AND s.phone = m.phone AND s.did = :did
+        AND s.live_until_ms > :now_ms AND s.binding_seq <> CAST(:binding_seq AS bigint)
+    LIMIT 1 OFFSET 0
+)
 UNION ALL
 SELECT 1 FROM group_member AS m
 WHERE m.customer_id = :customer_id AND m.group_seq = CAST(:group_seq AS bigint)

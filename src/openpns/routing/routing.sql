@@ -6,6 +6,7 @@
 -- found as a single value, because a join that PostgreSQL plans while the tables are empty may read
 -- all bindings of the customer.
 -- rows: json
+-- fragments: openpns.routing.members:PARTS
 WITH number AS MATERIALIZED (
     SELECT
         CASE WHEN CAST(:national AS text) <> '' THEN l.country || CAST(:national AS text) END AS abroad,
@@ -32,24 +33,8 @@ WITH number AS MATERIALIZED (
             WHERE s.customer_id = :customer_id AND s.phone = number.abroad AND s.did = :did
                 AND s.live_until_ms > :now_ms
         ) AS seat_abroad,
-        (
-            SELECT max((
-                SELECT b.binding_seq FROM binding AS b
-                WHERE b.customer_id = :customer_id AND b.group_seq = m.group_seq AND b.did = :did
-                    AND b.live_until_ms > :now_ms
-                LIMIT 1
-            ))
-            FROM group_member AS m WHERE m.customer_id = :customer_id AND m.phone = CAST(:caller AS text)
-        ) AS member_given,
-        (
-            SELECT max((
-                SELECT b.binding_seq FROM binding AS b
-                WHERE b.customer_id = :customer_id AND b.group_seq = m.group_seq AND b.did = :did
-                    AND b.live_until_ms > :now_ms
-                LIMIT 1
-            ))
-            FROM group_member AS m WHERE m.customer_id = :customer_id AND m.phone = number.abroad
-        ) AS member_abroad
+        {member_given} AS member_given,
+        {member_abroad} AS member_abroad
     FROM number
 )
 SELECT
