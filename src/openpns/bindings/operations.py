@@ -23,6 +23,7 @@ from openpns.storage.store import Statement, Store, Transaction, as_struct
 
 _EACH: Final = 200
 
+_CHOSEN: Final = "binding_list_chosen"
 CHOSEN: Final = {
     "on_number": {"condition": "did = :did"},
     "older": {"condition": "created_ms < :created_before_ms"},
@@ -142,7 +143,7 @@ async def _end_all(store: Store, clock: Clock, how: str, chosen: dict[str, Any])
         how: A key of CHOSEN.
         chosen: The customer, and the parameters of the condition.
     """
-    wanted = Statement(f"binding_list_chosen:{how}", {**chosen, "at_most": _EACH})
+    wanted = Statement(f"{_CHOSEN}:{how}", {**chosen, "at_most": _EACH})
     count = 0
     while ended := await store.write(_end_some(chosen["customer_id"], wanted, clock())):
         count += ended

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from openpns.core.context import Services
 from openpns.errors import GroupFull, GroupNotFound
 from openpns.groups import phone_chunks
 from openpns.groups.wire import ADD, DELETE, REPLACE, GroupChange
@@ -113,7 +114,7 @@ def _rewrite_phones(
     ]
 
 
-def preview(kind: str, group: Params, phones: Sequence[str], most: int) -> Operation:
+def _preview(kind: str, group: Params, phones: Sequence[str], most: int) -> Operation:
     """Return what an operation would change, or refuse what it refuses; write nothing."""
     seq, count, _, bound_count = yield from lock_group(group)
     if kind == KINDS[REPLACE]:
@@ -133,7 +134,7 @@ def preview(kind: str, group: Params, phones: Sequence[str], most: int) -> Opera
     return change, [], Added(seq, bound_count != 0, others)
 
 
-OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], Operation]]] = {
+_OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], Operation]]] = {
     "add": _add,
     "delete": _delete,
     "replace": _replace,
@@ -141,3 +142,18 @@ OPERATIONS: Final[dict[str, Callable[[Params, Sequence[str], int], Operation]]] 
 """The steps of each operation, called with the group, the phones and the most it may hold."""
 KINDS: Final = {ADD: "add", DELETE: "delete", REPLACE: "replace"}
 """The name of each operateType."""
+
+
+def operate(
+    bounds: Services, kind: str, group: Params, phones: Sequence[str], *, dry_run: bool = False
+) -> Operation:
+    """Return the steps of an operation; those of a dry run only read.
+
+    Args:
+        kind: A value of KINDS.
+        group: The customer, the groupId and the time.
+    """
+    most = bounds.phones_in_group_max
+    if dry_run:
+        return _preview(kind, group, phones, most)
+    return _OPERATIONS[kind](group, phones, most)

@@ -16,12 +16,11 @@ from openpns.groups import phone_chunks, quotas
 from openpns.groups.guard import GroupGuard
 from openpns.groups.operations import (
     KINDS,
-    OPERATIONS,
     Operation,
     check_group_size,
     fill_members,
     lock_group,
-    preview,
+    operate,
 )
 from openpns.groups.rows import GroupRow
 from openpns.groups.wire import GROUP_ID, GroupChange, GroupCreated
@@ -133,9 +132,8 @@ async def update_group(
         if given is None:
             change, last = GroupChange(0, 0, 0, (yield from lock_group(group))[1]), renames
         else:
-            operation = partial(preview, kind) if dry_run else OPERATIONS[kind]
-            changing = operation(group, given, context.services.phones_in_group_max)
-            change, last = yield from _change_phones(context, changing, guard, phones)
+            operation = operate(context.services, kind, group, given, dry_run=dry_run)
+            change, last = yield from _change_phones(context, operation, guard, phones)
             if renames and last:  # they change the same row
                 yield last
             last = renames or last

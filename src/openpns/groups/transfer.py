@@ -15,7 +15,7 @@ from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
 from openpns.groups import phone_chunks
 from openpns.groups.guard import GroupGuard
-from openpns.groups.operations import OPERATIONS, check_group_size
+from openpns.groups.operations import check_group_size, operate
 from openpns.groups.quotas import text_bytes
 from openpns.groups.rows import GroupRow, RawRow, Refuse, check_rows
 from openpns.groups.service import Changed, counted, group_row, rename, text_growth
@@ -92,8 +92,7 @@ async def change_group(
         return f"number {group.phones.index(phone) + 1}"
 
     def steps() -> Transaction[OperatorEffect[None]]:
-        most = services.phones_in_group_max
-        change, last, added = yield from OPERATIONS["replace"](key, group.phones, most)
+        change, last, added = yield from operate(services, "replace", key, group.phones)
         if added.phones and added.is_bound:
             yield from guard.check_phones(context, added.group_seq, added.phones, describe)
         if last:
