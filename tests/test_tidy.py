@@ -154,6 +154,23 @@ def test_a_client_loads_no_server_and_nothing_that_only_the_server_needs() -> No
     assert all(rest in ([], ["wire"]) for first, *rest in ours if first in ("groups", "accounts"))
 
 
+def test_receiving_webhooks_loads_neither_server_nor_client() -> None:
+    loaded = _loaded_by("import openpns.webhooks")
+    ours = {name.split(".")[1] for name in loaded if name.startswith("openpns.")}
+    assert ours == {"webhooks", "errors", "kit", "clock"}
+    assert "standardwebhooks" in loaded
+    assert not {"httpx2", "click", "asyncio", "cryptography", "apsw"} & loaded
+
+
+def test_missing_library_of_webhooks_is_named() -> None:
+    code = "import sys; sys.modules['standardwebhooks'] = None; import openpns.webhooks"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: openpns.webhooks needs the package standardwebhooks; install it "
+        "with: pip install 'openpns[webhooks]'"
+    )
+
+
 def test_a_server_has_no_means_to_call_others() -> None:
     loaded = _loaded_by("import openpns.server.run, openpns.server.worker")
     assert "httptools" in loaded
