@@ -34,6 +34,7 @@ class Root(LazyGroup):
         "groups": ("groups", "List, change, import and export number groups."),
         "keys": ("operator.keys", "Create, list, change, disable, enable and rotate access keys."),
         "limits": ("diagnose.limits", "Show all limits of the access key, and their usage."),
+        "listen": ("listen.command:listen", "Receive webhooks on a local port, and print them."),
         "master-key": (
             "operator.master_key",
             "Create and rotate the key that encrypts access secrets.",

@@ -22,6 +22,7 @@ from openpns.kit.interrupts import as_interrupts
 from openpns.kit.plain_text import plain
 
 DEBUG_VARIABLE: Final = "OPENPNS_DEBUG"
+_EXTRAS: Final = {"standardwebhooks": ("the packages for webhooks", "webhooks")}
 _PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -95,9 +96,10 @@ def _cause(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         return "not enough memory"
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("openpns"):
+        whose, extra = _EXTRAS.get(error.name or "", ("the server's packages", "server"))
         return (
-            f"this command needs the server's packages ({error.name} is missing); "
-            "install them with: pip install 'openpns[server]'"
+            f"this command needs {whose} ({error.name} is missing); "
+            f"install them with: pip install 'openpns[{extra}]'"
         )
     return None
 

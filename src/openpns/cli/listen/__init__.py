@@ -1,0 +1,1 @@
+"""`openpns listen`: receive webhooks on a local port."""

@@ -1,0 +1,136 @@
+"""The HTTP side: the standard library's server, with bounds. It is for one machine, not a network.
+
+The server's own transport would need the packages of the extra `server`.
+"""
+
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from openpns.cli.listen.answers import Answers
+from openpns.cli.listen.forwarding import Answer
+from openpns.cli.listen.screen import Screen
+
+_CONNECTIONS_MAX: Final = 64
+_TIMEOUT_S: Final = 30
+_LENGTH: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+_WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+
+class _Server(ThreadingHTTPServer):
+    """Accepts connections; one above the bound is closed at once."""
+
+    daemon_threads = True
+
+    def __init__(self, listening: socket.socket, answers: Answers, screen: Screen) -> None:
+        super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.answers = answers
+        self._screen = screen
+        self._places = threading.BoundedSemaphore(_CONNECTIONS_MAX)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection in a thread of its own."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handle a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """End the command after a bug; a lost connection, or the end of the command, is none."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, OSError | CancelledError):
+            self._screen.fail(error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    server_version = "openpns-listen"
+    sys_version = ""
+    timeout = _TIMEOUT_S
+
+    def do_POST(self) -> None:
+        """Answer a delivery, whatever its path."""
+        length = self._length()
+        if length is None:
+            return
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return
+        self._send(self.server.answers.answer(body, self.headers.items()))
+
+    def _length(self) -> int | None:
+        """Return the length of the body; None if the request was refused for it."""
+        found = self.headers.get_all("content-length", [])
+        if (
+            "transfer-encoding" in self.headers
+            or len(found) != 1
+            or not _LENGTH.fullmatch(found[0])
+        ):
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            return None
+        if int(found[0]) > self.server.answers.body_bytes_max:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return None
+        return int(found[0])
+
+    def send_error(self, code: int, *_: Any) -> None:
+        """Refuse a request, with a text that has no part of it."""
+        if code == HTTPStatus.NOT_IMPLEMENTED:  # what http.server answers to another method
+            code = HTTPStatus.METHOD_NOT_ALLOWED
+        self.close_connection = True
+        self._send(Answer(code, HTTPStatus(code).phrase))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Print nothing: a request may hold anything."""
+
+    def _send(self, answer: Answer) -> None:
+        content = b"" if answer.status in _WITHOUT_BODY else f"{answer.text}\n".encode()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        if answer.status not in _WITHOUT_BODY:
+            self.send_header("Content-Length", str(len(content)))
+        if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "POST")
+        if answer.retry_after is not None:
+            self.send_header("Retry-After", answer.retry_after)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def serving(listening: socket.socket, answers: Answers, screen: Screen) -> Iterator[None]:
+    """Answer the requests of a socket in threads, and close it at the end.
+
+    Deliveries that are not answered then get no answer: the sender tries again.
+    """
+    with _Server(listening, answers, screen) as server:
+        thread = threading.Thread(target=server.serve_forever, name="openpns-listen", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            screen.close()
+            server.shutdown()
+            thread.join()
