@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from tests.helpers import on_sqlite_only
 from tests.processes import KEY_OF, Start, client_environ, run_openpns
+from tests.webhooks.vectors import RECORD, SECRET, UNBOUND
 
 import openpns
+from openpns import webhooks
+from openpns.webhooks import signed_headers
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,6 +88,33 @@ def test_the_sdk_pages_code_runs_as_written(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (with_asyncio,) = python_blocks(page, "Async")
     assert run(with_asyncio) == ["1", "groupA"]
+
+
+def test_the_sdk_pages_receiver_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENPNS_WEBHOOK_SECRET", SECRET)
+    (receiver,) = python_blocks(ROOT / "docs" / "sdk.md", "Webhooks")
+    sent = [
+        (body, signed_headers(body.encode(), SECRET, message_id=f"msg_{number}"))
+        for number, body in enumerate((RECORD["body"], UNBOUND["body"], RECORD["body"] + " "))
+    ]
+    sent[2] = (sent[2][0].strip(), sent[2][1])
+    use = (
+        f"\nfor body, headers in {[sent[0], *sent]!r}:\n    print(handle(body.encode(), headers))\n"
+    )
+    assert run(receiver + use) == [
+        "1602262837283131392 35 NORMAL_CLEARING",
+        "204",
+        "204",
+        "nobody was called at 2022-12-08 06:07:12+00:00",
+        "204",
+        "401",
+    ]
+
+
+def test_the_sdk_page_names_every_public_name_of_webhooks() -> None:
+    page = (ROOT / "docs" / "sdk.md").read_text("utf-8")
+    parts = {"Event", "WebhookEvent"}  # what the others have in common
+    assert {name for name in webhooks.__all__ if name not in page} <= parts
 
 
 @on_sqlite_only

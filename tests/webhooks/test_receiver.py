@@ -1,8 +1,11 @@
+import json
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.webhooks.vectors import (
     OTHER_SECRET,
     RECORD,
@@ -22,6 +25,7 @@ from openpns.webhooks import (
     UnboundCall,
     UnknownEvent,
     WebhookError,
+    WebhookEvent,
     WebhookExpired,
     WebhookMalformed,
     WebhookSignatureMismatch,
@@ -29,6 +33,7 @@ from openpns.webhooks import (
     signed_headers,
     verify,
 )
+from openpns.webhooks.events import CALL_RECORD_FIELDS
 
 AT_S = int(RECORD["timestamp"])
 BODY = RECORD["body"].encode()
@@ -132,6 +137,35 @@ def test_signed_body_that_is_not_an_object_is_malformed(body: bytes) -> None:
     headers = signed_headers(message, SECRET, timestamp_s=AT_S)
     with pytest.raises(WebhookMalformed, match=r"^the body is not"):
         receiver_at().verify(body, headers)
+
+
+_NAMES = st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "x"])
+_VALUES = st.text() | st.binary() | st.sampled_from([*headers_of(RECORD).values(), "v1,", " "])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(), st.lists(st.tuples(_NAMES, _VALUES)))
+def test_no_headers_and_no_body_raise_anything_else(body: bytes, headers: Any) -> None:
+    with pytest.raises(WebhookError):
+        receiver_at().verify(body, headers)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts),
+)
+_FIELDS = st.sampled_from([*CALL_RECORD_FIELDS, "code", "data", "requestId"])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(_FIELDS, _JSON), st.booleans())
+def test_signed_body_is_an_event_or_malformed(fields: dict[str, Any], is_record: bool) -> None:
+    body = json.dumps(json.loads(BODY) | fields if is_record else fields).encode()
+    try:
+        event = receiver_at().verify(body, signed_headers(body, SECRET, timestamp_s=AT_S))
+    except WebhookMalformed:
+        return
+    assert isinstance(event, WebhookEvent)
 
 
 def test_every_error_is_one_of_openpns_and_of_webhooks() -> None:
