@@ -6,6 +6,7 @@ purpose; its `message_id` stays the same.
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, Protocol, TypeAlias
@@ -47,7 +48,7 @@ class SeenInMemory:
 
     Args:
         kept_s: How long an id is remembered after its event was handled.
-        ids_max: How many are remembered, about 200 bytes each; the oldest is forgotten first.
+        ids_max: How many are remembered, about 250 bytes each; the oldest is forgotten first.
         clock: A monotonic time in s, for tests.
 
     Raises:
@@ -70,7 +71,7 @@ class SeenInMemory:
         self._clock = clock
         self._lock = threading.Lock()
         self._busy: set[str] = set()
-        self._done: dict[str, float] = {}
+        self._done: OrderedDict[str, float] = OrderedDict()  # a dict finds its first slowly
         """By id, until when it is remembered; the oldest first."""
         renew_after_fork(self)
 
@@ -98,7 +99,7 @@ class SeenInMemory:
             self._done.pop(message_id, None)
             self._done[message_id] = self._clock() + self._kept_s
             while len(self._done) > self._ids_max:
-                del self._done[next(iter(self._done))]
+                self._done.popitem(last=False)
 
     def abandon(self, message_id: str) -> None:
         """See `SeenIds`."""
