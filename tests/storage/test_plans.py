@@ -18,11 +18,15 @@ from openpns.storage.statements import load_statements
 PAGE = {"customer_id": "cus_1", "limit": 10, "phones_max": 128} | dict.fromkeys(
     ("phones_in_chunk", "phones_short"), 128
 )
+BINDING_CHECKS = (
+    *("counts", "customer", "number", "stranger", "load", "group", "kind", "seat", "held"),
+)
 WHOLE_TABLES = frozenset(
     {
         *("account_check", "audit_check", "audit_time_check", "group_check"),
         *("key_list", "key_list_expiring", "customer_list"),
-        *("binding_check", "binding_hold"),
+        *("audio_check", "binding_hold"),
+        *(f"binding_check_{what}" for what in BINDING_CHECKS),
     }
 )
 """Statements that read whole tables: commands of the operator and a daily check, not requests."""
