@@ -19,7 +19,7 @@ from openpns import limits
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS, TransportError, WireError
 from openpns.kit.environment import PREFIX
-from openpns.protocol.fields import RequestBody, describe, meaning
+from openpns.protocol.fields import RequestBody, describe, fields_of, meaning
 from openpns.server.settings import FIELDS
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -61,7 +61,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def request_table(request: type[RequestBody]) -> str:
     """Return the table of an action's request fields."""
-    fields = msgspec.structs.fields(request)
+    fields = fields_of(request)
     wire_names = {field.name: field.encode_name for field in fields}
     rows = []
     for field in fields:

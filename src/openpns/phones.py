@@ -1,4 +1,4 @@
-"""Phones: parse a list, check the country code, mask.
+"""Phones and virtual numbers: parse them, check the country code, mask.
 
 Source: docs/api/createGroup.md, "Phone numbers".
 """
@@ -13,6 +13,10 @@ from openpns.errors import ParameterError
 
 _DIGITS = re.compile(
     rf"[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}", re.ASCII
+)
+
+_DID: Final = re.compile(
+    rf"\+?([1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}})", re.ASCII
 )
 
 # What spreadsheets, address books and people make of a phone.
@@ -77,6 +81,21 @@ def parse_phone(text: str, field: str) -> str:
     if not _DIGITS.fullmatch(phone) or not has_country_code(phone):
         raise ParameterError(f"{field} {_problem(phone)}")
     return phone
+
+
+def parse_did_digits(text: str, field: str) -> str:
+    """Return a virtual number in digits, whose country code may be an unassigned one.
+
+    Raises:
+        ParameterError: It is not 5 to 15 digits; the text names the field.
+    """
+    match = _DID.fullmatch(text.strip())
+    if match is None:
+        raise ParameterError(
+            f"{field} must be a virtual number: {limits.PHONE_DIGITS_MIN} to "
+            f"{limits.PHONE_DIGITS_MAX} digits that begin with a country code, not with 0"
+        )
+    return match[1]
 
 
 def find_oddity(text: str) -> str:

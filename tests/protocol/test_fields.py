@@ -1,3 +1,4 @@
+import json
 import sys
 from typing import Annotated, Any
 
@@ -6,10 +7,18 @@ import pytest
 
 from openpns import limits
 from openpns.api.registry import ACTIONS
-from openpns.bindings.wire import BindAXB, BindAXBExtension
+from openpns.bindings.wire import BindAXB, BindAXBExtension, BindAXG
 from openpns.errors import LimitOutOfRange, OffsetOutOfRange, ParameterError, WireError
 from openpns.groups import wire
-from openpns.protocol.fields import BodyReader, RequestBody, describe, integer, meaning, text
+from openpns.protocol.fields import (
+    BodyReader,
+    RequestBody,
+    describe,
+    fields_of,
+    integer,
+    meaning,
+    text,
+)
 
 NOT_AN_OBJECT = "the body must be one JSON object in UTF-8"
 LIMIT = "an integer from 0 to 1000"
@@ -266,7 +275,8 @@ def test_describe_handles_optional_field() -> None:
         (b'{"phoneA":1,"phoneB":""}', 10001, "phoneB is required"),
         (b'{"phoneA":1e400,"phoneB":"1","expireSecond":0}', 1002, "phoneA must be a phone"),
         (b'{"phoneA":[],"phoneB":"1","expireSecond":0}', 1002, "phoneA must be a phone"),
-        (b'{"phoneA":"1","phoneB":"2"}', 1002, "expireSecond is required"),
+        (b'{"phoneA":"8521","phoneB":"8522"}', 1002, "phoneA must be 5 to 15 digits"),
+        (b'{"phoneA":"85211","phoneB":"85222"}', 1002, "expireSecond is required"),
     ],
 )
 def test_read_refuses_blank_field_before_any_other(body: bytes, code: int, detail: str) -> None:
@@ -295,6 +305,38 @@ def test_null_of_one_name_leaves_the_other(
     [b"", b',"extension":null', b',"Extension":null', b',"Extension":null,"extension":null'],
 )
 def test_null_of_both_names_is_missing(fields: bytes) -> None:
-    body = b'{"phoneA":"8521","phoneX":"8529","expireSecond":0' + fields + b"}"
+    body = b'{"phoneA":"85211","phoneX":"85299","expireSecond":0' + fields + b"}"
     error = refusal(BodyReader(BindAXBExtension), body)
     assert error.detail == "extension is required: three digits, as text"
+
+
+@pytest.mark.parametrize(
+    ("struct", "fields"),
+    [
+        (BindAXB, "phoneA phoneB customerBindId flag expireSecond businessId dryRun"),
+        (
+            BindAXBExtension,
+            "phoneA phoneB phoneX extension Extension customerBindId flag expireSecond dryRun",
+        ),
+        (
+            BindAXG,
+            "phoneA phoneX phoneB groupId customerBindId flag expireSecond businessId dryRun",
+        ),
+    ],
+)
+def test_read_names_the_first_wrong_field_in_the_order_of_the_table(
+    struct: type[RequestBody], fields: str
+) -> None:
+    names = [*fields.split(), "clientToken"]
+    assert [field.encode_name for field in fields_of(struct)] == names
+    wrong: dict[str, Any] = {name: [] for name in names}
+    phones = {"phoneA": "85211111111", "phoneB": "85222222222", "phoneX": "85290000001"}
+    good = {"extension": "123", "Extension": "123", "expireSecond": 0, "flag": 0, "dryRun": True}
+    reader = BodyReader(struct)
+    for name in names:
+        error = refusal(reader, json.dumps(wrong).encode())
+        assert error.detail.startswith(name), error.detail
+        if name in phones or name.lower() == "extension":
+            error = refusal(reader, json.dumps(wrong | {name: "12x"}).encode())
+            assert error.detail.startswith((name, "extension")), error.detail
+        wrong[name] = (phones | good).get(name, "x")

@@ -8,13 +8,13 @@ from typing import Final
 
 from openpns.bindings.making import BindingRequest, NewBinding, make_binding, with_expired_ended
 from openpns.bindings.rows import live_until_ms
-from openpns.bindings.wire import AXB, AXG, DIGITS, EXTENSION, Bound
+from openpns.bindings.wire import AXB, AXG, EXTENSION, Bound, check_digits
 from openpns.core.commit import commit
 from openpns.core.context import Context
 from openpns.core.idempotency import digest
 from openpns.errors import ParameterError, SamePhone
-from openpns.numbers.service import check_did_country, parse_did_digits
-from openpns.phones import parse_phone
+from openpns.numbers.service import check_did_country
+from openpns.phones import parse_did_digits, parse_phone
 
 _ONE_AFTER_THE_OTHER: Final = "*"
 """The resource of binds without a group: each sees the ones before it in a shared transaction."""
@@ -113,8 +113,9 @@ async def bind_axg(
     Raises:
         WireError: 10001, 1002, 10002, 10007, 10008, 10004, 19001, 10010, 19008, 19009 or 19012.
     """
-    a, b = _parse_phones(phone_a, phone_b or "")
+    a = parse_phone(phone_a, "phoneA")
     did = parse_did_digits(phone_x, "phoneX") if phone_x and phone_x.strip() else ""
+    b = parse_phone(phone_b, "phoneB") if phone_b and phone_b.strip() else ""
     _check_pair(a, b, did)
     request = BindingRequest(
         "bindAXG",
@@ -149,9 +150,8 @@ def _parse_extension(extension: str | None, capital: str | None) -> str:
     if extension is not None and capital is not None and extension != capital:
         raise ParameterError("extension and Extension must not differ")
     digits = extension if extension is not None else capital
-    if digits is None or not DIGITS.fullmatch(digits):
-        raise ParameterError("extension must be three digits, as text")
-    return digits
+    check_digits(digits or "", "extension")
+    return digits or ""
 
 
 async def _bind(context: Context, request: BindingRequest) -> Bound:

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
-from openpns.errors import EmptyPhone, LimitOutOfRange, OffsetOutOfRange
+from openpns.errors import EmptyPhone, LimitOutOfRange, OffsetOutOfRange, ParameterError
+from openpns.phones import parse_did_digits, parse_phone
 from openpns.protocol.fields import RequestBody, WriteBody, choice, integer, text
 from openpns.protocol.fields import flag as boolean
 
@@ -23,14 +24,30 @@ RECORD: Final = 1
 DIGITS: Final = re.compile(r"[0-9]{3}", re.ASCII)
 """What an extension looks like."""
 
+
+def check_digits(text: str, _: str) -> None:
+    """Raise ParameterError if a text is not three digits."""
+    if not DIGITS.fullmatch(text):
+        raise ParameterError("extension must be three digits, as text")
+
+
+def _check_phone_if_any(text: str, field: str) -> None:
+    if text.strip():
+        parse_phone(text, field)
+
+
+def _check_did_if_any(text: str, field: str) -> None:
+    if text.strip():
+        parse_did_digits(text, field)
+
+
 _PHONE_ALLOWED: Final = "a phone number with country code, as text"
 _DID_ALLOWED: Final = "a virtual number with country code, as text"
 _DIGITS_ALLOWED: Final = "three digits, as text"
 
 _PhoneA: TypeAlias = Annotated[
-    str, text("The phone of A, with country code.", allowed=_PHONE_ALLOWED)
+    str, text("The phone of A, with country code.", allowed=_PHONE_ALLOWED, check=parse_phone)
 ]
-_PhoneX: TypeAlias = Annotated[str, text("The virtual number.", allowed=_DID_ALLOWED)]
 _OwnId: TypeAlias = Annotated[
     str,
     text(
@@ -61,66 +78,81 @@ _OwnIdToFind: TypeAlias = Annotated[
 ]
 
 
-class BindAXB(WriteBody, frozen=True):
+class BindAXB(WriteBody, frozen=True, kw_only=True):
     """Bind two phones: each reaches the other by calling the virtual number."""
 
     phone_a: _PhoneA
-    phone_b: Annotated[str, text("The phone of B, with country code.", allowed=_PHONE_ALLOWED)]
-    expire_second: _ExpireSecond
+    phone_b: Annotated[
+        str, text("The phone of B, with country code.", allowed=_PHONE_ALLOWED, check=parse_phone)
+    ]
     customer_bind_id: _OwnId | None = None
     flag: _Flag | None = None
+    expire_second: _ExpireSecond
     business_id: _BusinessId | None = None
     dry_run: _DryRun = False
 
     refused_blank = {"phone_a": EmptyPhone, "phone_b": EmptyPhone}  # noqa: RUF012
 
 
-class BindAXBExtension(WriteBody, frozen=True):
+class BindAXBExtension(WriteBody, frozen=True, kw_only=True):
     """Bind a phone to digits on a virtual number: whoever dials them after it reaches A."""
 
     phone_a: _PhoneA
-    phone_x: _PhoneX
-    expire_second: _ExpireSecond
     phone_b: (
         Annotated[
             str,
             text(
-                "Whom A reaches by dialling the digits; nobody if missing.", allowed=_PHONE_ALLOWED
+                "Whom A reaches by dialling the digits; nobody if missing.",
+                allowed=_PHONE_ALLOWED,
+                check=_check_phone_if_any,
             ),
         ]
         | None
     ) = None
-    extension: Annotated[str, text("The digits.", allowed=_DIGITS_ALLOWED)] | None = None
+    phone_x: Annotated[
+        str, text("The virtual number.", allowed=_DID_ALLOWED, check=parse_did_digits)
+    ]
+    extension: (
+        Annotated[str, text("The digits.", allowed=_DIGITS_ALLOWED, check=check_digits)] | None
+    ) = None
     capital_extension: (
-        Annotated[str, text("Another name of `extension`.", allowed=_DIGITS_ALLOWED)] | None
+        Annotated[
+            str, text("Another name of `extension`.", allowed=_DIGITS_ALLOWED, check=check_digits)
+        ]
+        | None
     ) = msgspec.field(default=None, name="Extension")
     customer_bind_id: _OwnId | None = None
     flag: _Flag | None = None
+    expire_second: _ExpireSecond
     dry_run: _DryRun = False
 
     refused_blank = {"phone_a": EmptyPhone}  # noqa: RUF012
     needed_unless = {"extension": ("capital_extension",)}  # noqa: RUF012
 
 
-class BindAXG(WriteBody, frozen=True):
+class BindAXG(WriteBody, frozen=True, kw_only=True):
     """Bind a phone and a number group: each member reaches A by calling the virtual number."""
 
     phone_a: _PhoneA
-    group_id: Annotated[str, text("The group.")]
-    expire_second: _ExpireSecond
-    phone_x: _PhoneX | None = None
+    phone_x: (
+        Annotated[str, text("The virtual number.", allowed=_DID_ALLOWED, check=_check_did_if_any)]
+        | None
+    ) = None
     phone_b: (
         Annotated[
             str,
             text(
                 "The member of the group whom A reaches by calling; nobody if missing.",
                 allowed=_PHONE_ALLOWED,
+                check=_check_phone_if_any,
             ),
         ]
         | None
     ) = None
+    group_id: Annotated[str, text("The group.")]
     customer_bind_id: _OwnId | None = None
     flag: _Flag | None = None
+    expire_second: _ExpireSecond
     business_id: _BusinessId | None = None
     dry_run: _DryRun = False
 
@@ -156,6 +188,7 @@ class UpdateBinding(WriteBody, frozen=True):
             text(
                 "The new second phone; empty for none, unless the kind is axb.",
                 allowed=_PHONE_ALLOWED,
+                check=_check_phone_if_any,
             ),
         ]
         | None

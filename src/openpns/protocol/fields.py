@@ -3,7 +3,7 @@
 A request struct is the single source of its decoder, its error texts and its table in docs/api.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
@@ -42,16 +42,24 @@ def flag(meaning: str) -> msgspec.Meta:
     return msgspec.Meta(description=meaning, extra={"allowed": "true or false"})
 
 
-def text(meaning: str, chars_max: int | None = None, allowed: str = "text") -> msgspec.Meta:
+def text(
+    meaning: str,
+    chars_max: int | None = None,
+    allowed: str = "text",
+    check: Callable[[str, str], object] | None = None,
+) -> msgspec.Meta:
     """Describe a text field.
 
     Args:
         chars_max: Characters it may have, none of them a control character; None for a text that
             the rule itself checks.
         allowed: What is allowed, for the error text, if `chars_max` is None.
+        check: The rule's own check, called with the value and the field's name; raises WireError.
+            It is called only if another field is wrong, so that the first one is named.
     """
     if chars_max is None:
-        return msgspec.Meta(description=meaning, extra={"allowed": allowed})
+        extra = {"allowed": allowed, "check": check}
+        return msgspec.Meta(description=meaning, extra=extra)
     return msgspec.Meta(
         max_length=chars_max,
         pattern=_NO_CONTROL_CHARACTERS,
@@ -108,7 +116,7 @@ class BodyReader(Generic[BodyT]):
 
     def __init__(self, struct: type[BodyT]) -> None:
         self._decode = msgspec.json.Decoder(struct).decode
-        self._fields = msgspec.structs.fields(struct)
+        self._fields = fields_of(struct)
         self._needed_unless = struct.needed_unless
         self._refused_blank = struct.refused_blank
         self._wire_names = {field.name: field.encode_name for field in self._fields}
@@ -167,22 +175,35 @@ class BodyReader(Generic[BodyT]):
             if _is_blank(values.get(self._wire_names[name])):
                 return error(f"{self._wire_names[name]} is required")
         for field in self._fields:
-            allowed, out_of_range = describe(field)
-            if field.encode_name not in values:
-                others = [
-                    self._wire_names[name] for name in self._needed_unless.get(field.name, ())
-                ]
-                if field.required or (others and values.keys().isdisjoint(others)):
-                    return ParameterError(f"{field.encode_name} is required: {allowed}")
-                continue
-            raw = values[field.encode_name]
-            try:
-                msgspec.json.decode(raw, type=field.type)
-            except msgspec.MsgspecError:
-                kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
-                return kind(f"{field.encode_name} must be {allowed}")
+            found = self._find_error(field, values)
+            if found is not None:
+                return found
         # Read one by one, the last of each name counts, and each of them is allowed.
         return ParameterError(_SENT_TWICE)
+
+    def _find_error(
+        self, field: msgspec.structs.FieldInfo, values: Mapping[str, msgspec.Raw]
+    ) -> WireError | None:
+        """Return what is wrong with a field; None if nothing is."""
+        name, (allowed, out_of_range) = field.encode_name, describe(field)
+        if name not in values:
+            others = [self._wire_names[one] for one in self._needed_unless.get(field.name, ())]
+            if field.required or (others and values.keys().isdisjoint(others)):
+                return ParameterError(f"{name} is required: {allowed}")
+            return None
+        raw = values[name]
+        try:
+            value = msgspec.json.decode(raw, type=field.type)
+        except msgspec.MsgspecError:
+            kind = out_of_range if _is_integer(bytes(raw)) else ParameterError
+            return kind(f"{name} must be {allowed}")
+        check = (_meta(field.type).extra or {}).get("check")
+        try:
+            if check is not None:
+                check(value, name)
+        except WireError as error:
+            return error.with_traceback(None)
+        return None
 
 
 def _count_colons(body: bytes) -> int:
@@ -216,6 +237,14 @@ def _refuse_repeated(body: bytes) -> None:
         return _NAME
 
     msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=take)
+
+
+def fields_of(struct: type[RequestBody]) -> Sequence[msgspec.structs.FieldInfo]:
+    """Return the fields of a request in the order of the docs and of the checks.
+
+    `clientToken` is the last one, also of a struct whose fields are all keyword-only.
+    """
+    return sorted(msgspec.structs.fields(struct), key=lambda field: field.name == "client_token")
 
 
 def describe(field: msgspec.structs.FieldInfo) -> tuple[str, type[WireError]]:
