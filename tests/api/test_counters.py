@@ -18,6 +18,7 @@ from openpns.api.counters import (
     read_total,
 )
 from openpns.api.metrics import CounterCollector
+from openpns.routing.outcomes import GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 # A worker: counts one finished request and one in flight, then waits.
 WORKER = """
@@ -25,10 +26,12 @@ import sys
 from openpns.api.counters import Counters
 counters = Counters(int(sys.argv[1]))
 counters.count("listGroup", 0, 0.002)
-counters.set_gauges(1, *[0] * 8, 5, 6, 7, 8)
+counters.set_gauges(1, *[0] * 8, 5, 6, 7, 8, 9)
 print("ready", flush=True)
 sys.stdin.read()
 """
+
+CALLS = "openpns_calls_asked_total"
 
 Samples = dict[tuple[str, ...], float]
 
@@ -185,6 +188,23 @@ def test_omitted_lines_and_admin_connections_are_exported() -> None:
     assert samples["openpns_admin_connections",] == 0
 
 
+def test_events_are_exported_by_outcome() -> None:
+    counters = Counters()
+    for event, number in (("axb", 1), ("ambiguous", 2), ("ambiguous", 1)):
+        counters.count_event(event, number)
+    counters.count_event(TRACES_DROPPED, 5)
+    counters.count_event(GUARDS_DROPPED, 6)
+    samples = _samples(counters.total())
+    outcomes = {key[1]: value for key, value in samples.items() if key[0].startswith(CALLS)}
+    assert {outcome: value for outcome, value in outcomes.items() if value} == {
+        "axb": 1,
+        "ambiguous": 3,
+    }
+    assert [*outcomes] == [*OUTCOMES]
+    assert samples["openpns_call_traces_dropped_total",] == 5
+    assert samples["openpns_wrong_digits_dropped_total",] == 6
+
+
 def test_gauges_of_the_database_are_those_of_one_worker(file: int) -> None:
     workers = [Worker(file), Worker(file)]
     try:
@@ -195,13 +215,13 @@ def test_gauges_of_the_database_are_those_of_one_worker(file: int) -> None:
         for worker in workers:
             worker.kill()
     assert samples["openpns_requests_in_flight",] == 2
-    assert [samples[f"openpns_{name}",] for name in GAUGE_NAMES[-4:]] == [5, 6, 7, 8]
+    assert [samples[f"openpns_{name}",] for name in GAUGE_NAMES[-5:]] == [5, 6, 7, 8, 9]
 
 
 def test_gauges_show_the_last_values() -> None:
     counters = Counters()
-    counters.set_gauges(4, 3, 20_000, 5, 2, 1, 7, 6, 8, 9, 9, 9, 9)
-    counters.set_gauges(1, 2, 10_000, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+    counters.set_gauges(4, 3, 20_000, 5, 2, 1, 7, 6, 8, 9, 9, 9, 9, 9)
+    counters.set_gauges(1, 2, 10_000, 0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
     samples = _samples(counters.total())
     values = {name: samples[f"openpns_{name}",] for name in GAUGE_NAMES}
     assert values == {
@@ -218,4 +238,5 @@ def test_gauges_show_the_last_values() -> None:
         "audit_unsealed_age_seconds": 9,
         "database_bytes": 10,
         "database_log_bytes": 11,
+        "customers_held": 12,
     }

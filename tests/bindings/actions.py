@@ -28,9 +28,9 @@ class Bindings:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def bounded(self, **bounds: int) -> "Bindings":
+    def bounded(self, **bounds: Any) -> "Bindings":
         """Return the same bindings, on services with these bounds."""
-        services = dataclasses.replace(self.context.services, **bounds)  # type: ignore[arg-type]
+        services = dataclasses.replace(self.context.services, **bounds)
         return Bindings(msgspec.structs.replace(self.context, services=services))
 
     async def add(self, *dids: str, business: str = numbers.DEFAULT_BUSINESS) -> None:

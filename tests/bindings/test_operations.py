@@ -61,10 +61,11 @@ async def test_hold_connects_nobody_until_it_is_confirmed(
     await mine.bind_digits("123", C)
     assert await operations.hold(store, clock) == 1
     assert [await mine.call(A), await mine.call(D, X, "123"), await mine.call(D)] == ["", "", ""]
-    assert await operations.list_held(store) == [customer_id]
+    assert await operations.count_held(store) == 1
     await mine.bind(C, D)
     assert await operations.confirm(store, customer_id)
     assert not await operations.confirm(store, customer_id)
+    assert await operations.count_held(store) == 0
     assert [await mine.call(A), await mine.call(D, X, "123")] == [B, C]
     with pytest.raises(ConfigError):
         await operations.confirm(store, "nobody")

@@ -6,7 +6,7 @@ from msgspec import structs
 from tests.bindings.actions import A, B, Bindings, C, D, X, Y
 from tests.conftest import FakeClock
 
-from openpns.bindings import transfer
+from openpns.bindings import operations, transfer
 from openpns.bindings.changes import unbind_axb
 from openpns.bindings.transfer import BindingRow
 from openpns.bindings.wire import UnbindAXB
@@ -115,11 +115,17 @@ async def test_binding_that_was_imported_again_can_end_again(mine: Bindings) -> 
 async def test_what_changed_since_a_binding_was_made_does_not_stop_its_import(
     mine: Bindings,
 ) -> None:
-    """The second phone has left the group, and the first one is a virtual number now."""
+    """The second phone has left the group, and the first one is a virtual number now.
+
+    Nobody is connected to a virtual number.
+    """
     group_id = await mine.group(C)
     await mine.add(A)
     row = BindingRow("axg", ID(3), Y, A, phone_b=D, group_id=group_id)
     assert await bring(mine, row) == "new"
+    assert await mine.call(C, Y) == ""
+    assert await mine.explain(C, Y) == ("", ID(3), "ownNumber")
+    await operations.remove_number(mine.context.store, mine.context.clock, A, is_forced=False)
     assert await mine.call(C, Y) == A
 
 

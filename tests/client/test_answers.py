@@ -13,6 +13,7 @@ from openpns.client.group_requests import create_group, delete_group, list_group
 from openpns.errors import (
     WIRE_ERRORS,
     AnswerUnreadable,
+    BindingNotFound,
     BodyTooLarge,
     GroupNotFound,
     OpenPNSError,
@@ -195,3 +196,22 @@ def test_failure_without_msg_and_request_id_is_read() -> None:
     with pytest.raises(UnknownCode) as other:
         read_result(WRITE, Response(200, {}, b'{"code":5,"msg":null,"requestId":12}'))
     assert (other.value.msg, other.value.request_id) == ("", "12")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b"1",
+        b'"x"',
+        b"{}",
+        b'{"audioWhenCallFail":1,"callId":[],"audioWhenDtmfErr":null,"audioWhenDtmfNeed":""}',
+        b'{"audioWhenCallFail":"a\\nb","callId":"' + b"1" * 1001 + b'"}',
+    ],
+)
+def test_failure_with_odd_data_is_read(data: bytes) -> None:
+    with pytest.raises(BindingNotFound) as raised:
+        read_result(READ, Response(200, {}, b'{"code":10013,"data":' + data + b"}"))
+    error = raised.value
+    assert (error.call_id, error.audio_when_call_fails) == (None, None)
+    assert (error.audio_for_wrong_digits, error.audio_that_asks_for_digits) == (None, None)

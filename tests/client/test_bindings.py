@@ -1,5 +1,6 @@
 """The methods for bindings and virtual numbers, of both clients, on a real server."""
 
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,6 +69,30 @@ def test_digits_and_groups(run: Run, server: Emulator) -> None:
     assert [b.bind_id for b in run(lambda pns: pns.bindings.iterate(group_id=group_id))] == [
         bound.bind_id
     ]
+
+
+def test_audios_are_read_also_from_a_failure(run: Run, server: Emulator) -> None:
+    url = "https://audio.example/{}.wav"
+    server.set_audios(audio_when_call_fails=url.format(1), audio_for_wrong_digits=url.format(2))
+    server.set_audios(X, audio_that_asks_for_digits=url.format(3))
+    run(lambda pns: pns.bindings.bind_extension(A, X, "042", expire_s=0))
+    asked = run(lambda pns: pns.bindings.query(B, X))
+    audios = (asked.audio_for_wrong_digits, asked.audio_that_asks_for_digits)
+    assert (asked.audio_when_call_fails, *audios) == (url.format(1), url.format(2), url.format(3))
+    for did, digits, expected in (
+        (Y, None, (url.format(1), url.format(2), None)),
+        (X, "043", (url.format(1), None, None)),
+    ):
+        with pytest.raises(openpns.BindingNotFound) as raised:
+            run(lambda pns: pns.bindings.query(B, did, digits))  # noqa: B023 - called in this turn
+        error = pickle.loads(pickle.dumps(raised.value))
+        assert error.call_id.isdigit()
+        audios = (error.audio_for_wrong_digits, error.audio_that_asks_for_digits)
+        assert (error.audio_when_call_fails, *audios) == expected
+    server.set_audios(Y, audio_when_call_fails="")
+    with pytest.raises(openpns.BindingNotFound) as raised:
+        run(lambda pns: pns.bindings.query(B, Y))
+    assert (raised.value.call_id, raised.value.audio_when_call_fails) == (None, None)
 
 
 def test_errors_have_their_class(run: Run, server: Emulator) -> None:

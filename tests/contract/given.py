@@ -5,13 +5,17 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import msgspec
+
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import Clock
 from openpns.core.context import Services
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.groups import transfer
+from openpns.numbers import audios
 from openpns.numbers import service as numbers
+from openpns.numbers.audios import Audios
 from openpns.numbers.wire import ACTIVE
 from openpns.storage.store import Store
 
@@ -162,11 +166,15 @@ async def fill(
                 await access_keys.disable(store, key["accessKey"], clock())
         services = Services(store, ids, lambda: int(given["groupsCreatedMs"]))
         await _fill_groups(services, customer)
+        if (given_audios := msgspec.convert(customer, Audios)) != Audios():
+            await audios.set_for_customer(store, customer_id, given_audios)
         for number in customer.get("numbers", []):
             business = number.get("businessId", numbers.DEFAULT_BUSINESS)
             await numbers.add(store, clock, customer_id, [number["did"]], business_id=business)
             if (state := number.get("state", ACTIVE)) != ACTIVE:
                 await numbers.set_state(store, clock, number["did"], state)
+            if (given_audios := msgspec.convert(number, Audios)) != Audios():
+                await audios.set_for_number(store, number["did"], given_audios)
         if customer.get("disabled"):
             await customers.disable(store, customer_id, clock())
 

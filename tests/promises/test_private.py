@@ -273,9 +273,9 @@ def _shown_of_bindings(phone_a: str, phone_b: str) -> list[Any]:
     binding = bindings_wire.Binding(*row)
     wanted = choice.Wanted("cus_1", "axb", phone_a, phone_b, "", "", None, 0)
     request = BindingRequest("bindAXB", "axb", phone_a, phone_b, 0)
-    match = routing.Match("seat", phone_a, "0" * 32, "axb", phone_a, phone_b, 0, 1)
+    match = routing.Match("seat", phone_a, "0" * 32, "axb", phone_a, phone_b, 0, 1, 0, 0)
     return [
-        bindings_wire.BindAXB(phone_a, phone_b, 0),
+        bindings_wire.BindAXB(phone_a=phone_a, phone_b=phone_b, expire_second=0),
         bindings_wire.GetAXBList(1, phone=phone_a),
         binding,
         bindings_wire.BindingPage([binding], 1),
@@ -284,8 +284,8 @@ def _shown_of_bindings(phone_a: str, phone_b: str) -> list[Any]:
         wanted,
         Statement("binding_create", wanted.params()),
         match,
-        routing.Found(True, False, [match]),
-        routing.FoundDigits("0" * 32, phone_a, 0, phone_b, False, False),
+        routing.Found(True, False, [match], routing.Audios()),
+        routing.FoundDigits(True, "0" * 32, phone_a),
         Trace("cus_1", "1", 0, "0" * 32, phone_a, phone_b, "85290000001", "", 0, "1"),
         routing_wire.QueryAXB(phone_a, "85290000001"),
         routing_wire.CallAnswer(phone_a, "1", 0, "", 1, "", ""),

@@ -11,7 +11,9 @@ from tests.processes import Process, Start, fill, run_openpns
 
 from openpns.bindings import operations
 from openpns.clock import now_ms
+from openpns.numbers import audios
 from openpns.numbers import service as numbers
+from openpns.numbers.audios import Audios
 from openpns.storage import connect
 from openpns.storage.store import Store
 
@@ -39,6 +41,12 @@ class Server:
         body = {"caller": caller, "did": did}
         answer = self._process.call("queryAXB", body, connection=self.connection)
         return answer["data"]["callee"] if answer["code"] == 0 else answer["code"]
+
+    def ask(self, caller: str, did: str = X) -> dict[str, Any]:
+        """Ask who is called; return the data of the answer, also of a failure."""
+        body = {"caller": caller, "did": did}
+        answer = self._process.call("queryAXB", body, connection=self.connection)
+        return answer.get("data", {})
 
 
 @pytest.fixture
@@ -111,6 +119,22 @@ def test_question_after_a_change_by_the_operator_is_of_it_on_both_servers(
         assert [server.call(A) for server in servers] == [NOT_BOUND] * 2
         runner.run(operations.confirm(store, "cus_1"))
         assert [server.call(A) for server in servers] == [B] * 2
+
+
+def test_question_after_a_change_of_an_audio_has_it_on_both_servers(
+    servers: list[Server], operator: tuple[asyncio.Runner, Store]
+) -> None:
+    runner, store = operator
+    servers[0].do("bindAXB", phoneA=A, phoneB=B, expireSecond=0)
+    for number in range(ROUNDS):
+        url = f"https://audio.example/{number}.wav"
+        runner.run(audios.set_for_customer(store, "cus_1", Audios(url)))
+        assert [server.ask(A)["audioWhenCallFail"] for server in servers] == [url] * 2
+        assert [server.ask(C)["audioWhenCallFail"] for server in servers] == [url] * 2
+        runner.run(audios.set_for_number(store, X, Audios("")))
+        assert [server.ask(A)["audioWhenCallFail"] for server in servers] == [""] * 2
+        assert [server.ask(C) for server in servers] == [{}] * 2
+        runner.run(audios.set_for_number(store, X, Audios()))
 
 
 def test_binding_ends_on_the_second_although_nobody_has_swept(servers: list[Server]) -> None:

@@ -11,6 +11,7 @@ from tests.conftest import FakeClock
 from openpns.core import logs
 from openpns.routing import digits
 from openpns.routing import service as routing
+from openpns.routing.outcomes import GUARDS_DROPPED
 
 MINUTE_MS = 60_000
 
@@ -146,3 +147,48 @@ async def test_old_counts_are_deleted(
     clock.now_ms += digits.PAUSE_MS
     await digits.delete_old(mine.context.services)
     assert await query("SELECT count FROM digit_guard") == []
+
+
+async def test_callers_that_nobody_has_do_not_fill_the_table(
+    mine: Bindings, query: direct.Query
+) -> None:
+    counted: list[tuple[str, int]] = []
+    small = mine.bounded(
+        wrong_digits_per_customer_max=5, count=lambda *event: counted.append(event)
+    )
+    await small.bind_digits("123", A)
+    await small.bind_digits("123", A, Y)
+    await guess(small, 2, C)
+    assert await small.call(C, Y, "999") == ""
+    for n in range(40):
+        await guess(small, 1, f"8525000{n:04}")
+    rows = await query("SELECT did, caller, count FROM digit_guard WHERE caller <> '' ORDER BY 2")
+    assert rows == [(X, f"8525000{n:04}", 1) for n in range(35, 40)]
+    of_all = await query("SELECT did, count FROM digit_guard WHERE caller = '' ORDER BY did")
+    assert of_all == [(X, 42), (Y, 1)]
+    dropped = [number for event, number in counted if event == GUARDS_DROPPED]
+    assert dropped == [1] * 37
+
+
+async def test_caller_who_goes_on_guessing_is_not_forgotten(mine: Bindings) -> None:
+    small = mine.bounded(wrong_digits_per_customer_max=4)
+    await small.bind_digits("123", A)
+    for n in range(10):
+        await guess(small, 1, B)
+        for other in range(3):
+            await guess(small, 1, f"852500{n}{other:04}")
+    assert await small.call(B, X, "123") == ""
+    assert (await small.explain(B, X, extension="123"))[2] == "paused"
+
+
+async def test_counts_of_older_servers_are_counted_on(
+    mine: Bindings, database_url: str, query: direct.Query
+) -> None:
+    await mine.bind_digits("123", A)
+    await guess(mine, 9, B)
+    await direct.run(database_url, "UPDATE digit_guard SET guard_seq = NULL")
+    small = mine.bounded(wrong_digits_per_customer_max=1)
+    await guess(small, 1, C)
+    await guess(small, 1, B)
+    assert (await small.explain(B, X, extension="123"))[2] == "paused"
+    assert await query("SELECT caller FROM digit_guard WHERE caller <> ''") == [(B,)]

@@ -4,7 +4,7 @@ import pytest
 from tests.bindings.actions import A, B, Bindings, C, D, X, Y
 from tests.conftest import FakeClock
 
-from openpns.errors import BindingNotFound, DidWithoutCountry, ParameterError
+from openpns.errors import BindingNotFound, DidWithoutCountry, ParameterError, ParameterUnfit
 from openpns.routing.service import query_axb
 from openpns.routing.wire import CallAnswer, DigitsAnswer
 
@@ -115,3 +115,56 @@ async def test_question_refuses_bad_input(
 ) -> None:
     with pytest.raises(error):
         await query_axb(mine.context, **({"caller": A, "did": X} | fields))
+
+
+async def test_outcomes_are_counted(mine: Bindings) -> None:
+    counted: list[str] = []
+    asked = mine.bounded(wrong_digits_max=1, count=lambda event, _: counted.append(event))
+    await asked.bind_group(await asked.group(C), A, phone_x=X)
+    await asked.bind_group(await asked.group("85212345"), A, phone_x=Y)
+    await asked.bind_group(await asked.group("85285212345"), B, phone_x=Y)
+    for caller, number in ((C, X), (A, X), (D, X), (D, "85290000009"), ("85212345", Y)):
+        await asked.call(caller, number)
+    await asked.bind_digits("123", D)
+    for caller, extension in ((B, None), (B, "123"), (D, "123"), (B, "999"), (B, "123")):
+        await asked.call(caller, X, extension)
+    assert counted == [
+        *("axg", "noPhoneB", "notBound", "noCalls", "ambiguous"),
+        *("digits", "extension", "noPhoneB", "wrongDigits", "paused"),
+    ]
+
+
+async def test_nobody_is_connected_to_an_own_number(mine: Bindings) -> None:
+    """What a binding names may become a virtual number of the customer later."""
+    counted: list[str] = []
+    asked = mine.bounded(count=lambda event, _: counted.append(event))
+    await asked.bind_group(await asked.group(B, C), A, phone_x=X, phone_b=B)
+    await asked.bind(C, D)
+    await asked.bind_digits("123", A, Y)
+    did = (await asked.live())[1].did
+    assert [await asked.call(A), await asked.call(C), await asked.call(C, did)] == [B, A, D]
+    await asked.add(B, D)
+    assert [await asked.call(A), await asked.call(C), await asked.call(C, did)] == ["", A, ""]
+    assert await asked.call(D, did) == C
+    assert [(await asked.explain(caller, X))[2] for caller in (A, C)] == ["ownNumber", "axg"]
+    await asked.add(A)
+    assert [await asked.call(C), await asked.call(C, Y, "123")] == ["", ""]
+    assert (await asked.explain(C, Y, extension="123"))[2] == "ownNumber"
+    assert counted.count("ownNumber") == 4
+    await asked.set_state(A, "disabled")
+    assert [await asked.call(C), await asked.call(C, Y, "123")] == ["", ""]
+
+
+async def test_number_of_another_customer_is_a_phone_as_any_other(
+    mine: Bindings, theirs: Bindings
+) -> None:
+    await mine.bind(A, B)
+    await theirs.add(B)
+    assert await mine.call(A) == B
+
+
+async def test_own_number_in_a_bound_group_may_call(mine: Bindings) -> None:
+    await mine.bind_group(await mine.group(Y, B), A, phone_x=X)
+    assert [await mine.call(Y), await mine.call(B)] == [A, A]
+    with pytest.raises(ParameterUnfit):
+        await mine.bind_group(await mine.group(Y, D), C, phone_b=Y)

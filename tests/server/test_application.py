@@ -13,11 +13,14 @@ from tests.helpers import MASTER_KEY, as_request, headers_of, on_sqlite_only
 
 from openpns.accounts import key_uses
 from openpns.accounts.key_uses import ExpiringKey
+from openpns.api.counters import EVENT, EVENTS, Counters
 from openpns.api.pipeline import Api
 from openpns.core import audit_chain, expiry, worker_ids
 from openpns.core.context import Context, RequestFacts, Services
-from openpns.errors import ConfigError, ServiceUnavailable
+from openpns.core.principal import Principal
+from openpns.errors import BindingNotFound, ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
+from openpns.routing.service import query_axb
 from openpns.server import application
 from openpns.server.application import Application
 from openpns.server.config import load_settings
@@ -277,8 +280,45 @@ async def test_gauges_show_entries_that_cannot_be_sealed(
         while min(worker.database_gauges()[:2]) == 0:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
     assert worker.database_gauges()[1] >= 60
-    sizes = worker.database_gauges()[2:]
+    sizes = worker.database_gauges()[2:4]
     assert all(sizes) if database_path(database_url) else sizes == (0, 0)
+
+
+async def test_gauge_shows_customers_who_are_held(
+    make: Make, context: Context, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "HELD_S", 0.01)
+    hold = "UPDATE customer_state SET bindings_held_ms = {} WHERE customer_id = '{}'"
+    customer_id = context.customer_id
+    await direct.run(database_url, hold.format(1, customer_id))
+    worker = make()
+    await worker.start()
+    assert worker.database_gauges()[4:] == (1,)
+    await direct.run(database_url, hold.format("NULL", customer_id))
+    async with asyncio.timeout(20):
+        while worker.database_gauges()[4]:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+
+
+async def test_worker_counts_what_becomes_of_questions(
+    store: Store, database_url: str, clock: FakeClock
+) -> None:
+    settings = load_settings({"database": database_url, "call_traces_per_customer_max": 1}, {})
+    counters = Counters()
+    worker = Application(settings, MASTER_KEY, clock, counters=counters)
+    api = await worker.start()
+    try:
+        for _ in range(3):
+            context = Context(api._services, Principal("", "cus_1"))
+            with pytest.raises(BindingNotFound):
+                await query_axb(context, caller="85211111111", did="85290000001")
+    finally:
+        await worker.stop()
+    events = dict(zip(EVENTS, counters.total()[EVENT:], strict=False))
+    assert {event: count for event, count in events.items() if count} == {
+        "noCalls": 3,
+        "tracesDropped": 2,
+    }
 
 
 @on_sqlite_only

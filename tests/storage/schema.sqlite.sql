@@ -31,6 +31,10 @@ CREATE INDEX call_record_start ON call_record (customer_id, start_s, record_id);
 
 CREATE INDEX call_trace_asked ON call_trace (asked_ms);
 
+CREATE INDEX call_trace_seq ON call_trace (customer_id, trace_seq) WHERE trace_seq IS NOT NULL;
+
+CREATE INDEX customer_state_held ON customer_state (customer_id) WHERE bindings_held_ms IS NOT NULL;
+
 CREATE INDEX delivery_created ON delivery (created_ms);
 
 CREATE INDEX delivery_due ON delivery (customer_id, next_ms, delivery_id) WHERE state = 'pending';
@@ -38,6 +42,8 @@ CREATE INDEX delivery_due ON delivery (customer_id, next_ms, delivery_id) WHERE 
 CREATE INDEX delivery_pending ON delivery (created_ms) WHERE state = 'pending';
 
 CREATE INDEX delivery_state ON delivery (customer_id, state, delivery_id);
+
+CREATE INDEX digit_guard_seq ON digit_guard (customer_id, guard_seq) WHERE guard_seq IS NOT NULL;
 
 CREATE INDEX digit_guard_since ON digit_guard (since_ms);
 
@@ -199,6 +205,15 @@ CREATE TABLE binding (
     PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE call_audio (
+    customer_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    call_fail TEXT,
+    dtmf_err TEXT,
+    dtmf_need TEXT,
+    PRIMARY KEY (customer_id, did)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE call_record (
     customer_id TEXT NOT NULL,
     record_id INTEGER NOT NULL,
@@ -240,7 +255,7 @@ CREATE TABLE call_trace (
     did TEXT NOT NULL,
     extension TEXT NOT NULL,
     flag INTEGER NOT NULL,
-    request_id TEXT NOT NULL,
+    request_id TEXT NOT NULL, trace_seq INTEGER,
     PRIMARY KEY (customer_id, call_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -274,7 +289,7 @@ CREATE TABLE digit_guard (
     caller TEXT NOT NULL,
     count INTEGER NOT NULL,
     since_ms INTEGER NOT NULL,
-    paused_until_ms INTEGER NOT NULL,
+    paused_until_ms INTEGER NOT NULL, guard_seq INTEGER,
     PRIMARY KEY (customer_id, did, caller)
 ) STRICT, WITHOUT ROWID;
 
@@ -331,6 +346,13 @@ CREATE TABLE number_load (
     binding_count INTEGER NOT NULL,
     extension_count INTEGER NOT NULL,
     PRIMARY KEY (customer_id, did)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE routing_sequence (
+    customer_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    next_seq INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE schema_migration (

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,45 @@ def test_dump_has_virtual_numbers(file: Path) -> None:
     file.write_text(json.dumps({"customers": [{"customerId": "a", "numbers": given}]}), "utf-8")
     with Emulator(state=file) as pns:
         assert pns.dump()["customers"][0]["numbers"] == numbers
+
+
+def test_dump_has_audios(file: Path) -> None:
+    url = "https://audio.example/busy.wav"
+    customer = {
+        "customerId": "a",
+        "audioWhenCallFail": url,
+        "numbers": [
+            {"did": "85290000001", "audioWhenCallFail": "", "audioWhenDtmfNeed": url},
+            {"did": "85290000002"},
+        ],
+    }
+    file.write_text(json.dumps({"customers": [customer]}), "utf-8")
+    with Emulator(state=file) as pns:
+        state = pns.dump()
+        dumped = state["customers"][0]
+    assert dumped["audioWhenCallFail"] == url
+    assert "audioWhenDtmfErr" not in dumped
+    (first, second) = dumped["numbers"]
+    assert (first["audioWhenCallFail"], first["audioWhenDtmfNeed"]) == ("", url)
+    assert "audioWhenCallFail" not in second
+    with Emulator(state=state) as pns:
+        assert pns.dump() == state
+
+
+@pytest.mark.parametrize(
+    ("customer", "place"),
+    [
+        ({"audioWhenDtmfErr": "x"}, "$.customers[0]: audioWhenDtmfErr: "),
+        (
+            {"numbers": [{"did": "85290000001", "audioWhenDtmfErr": "x"}]},
+            "$.customers[0].numbers[0]: a",
+        ),
+    ],
+)
+def test_wrong_audio_is_named_with_its_place(customer: dict[str, Any], place: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Emulator(state={"customers": [{"customerId": "a", **customer}]}).start()
+    assert str(raised.value).startswith(f"state: {place}")
 
 
 def test_to_text_is_readable() -> None:

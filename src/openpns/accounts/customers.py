@@ -19,7 +19,11 @@ _CUSTOMER_ID: Final = re.compile(
 
 
 class Customer(msgspec.Struct, frozen=True, rename="camel"):
-    """A customer as the operator sees it; a quota of None is that of the server's settings."""
+    """A customer as the operator sees it; a quota of None is that of the server's settings.
+
+    An audio is the URL of a WAV file that is played to callers of the customer's virtual numbers;
+    empty or None for the engine's own tone.
+    """
 
     customer_id: str
     name: str
@@ -30,6 +34,9 @@ class Customer(msgspec.Struct, frozen=True, rename="camel"):
     phone_quota: int | None = None
     byte_quota: int | None = None
     binding_quota: int | None = None
+    audio_when_call_fail: str | None = None
+    audio_when_dtmf_err: str | None = None
+    audio_when_dtmf_need: str | None = None
 
 
 async def create(store: Store, clock: Clock, customer_id: str, name: str) -> Customer:

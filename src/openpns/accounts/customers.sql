@@ -13,12 +13,13 @@ INSERT INTO customer_state (
 ) VALUES (:customer_id, 0, 0, :revision, 0, :revision, 0, :revision)
 
 -- customer_list
--- Every customer with its number of groups and its own quotas, or one of them.
+-- Every customer with its number of groups, its own quotas and audios, or one of them.
 -- cross-customer: the operator's own list
 SELECT
     c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count, g.group_quota,
-    g.phone_quota, g.byte_quota, g.binding_quota
+    g.phone_quota, g.byte_quota, g.binding_quota, a.call_fail, a.dtmf_err, a.dtmf_need
 FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
+LEFT JOIN call_audio AS a ON a.customer_id = c.customer_id AND a.did = ''
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
 ORDER BY c.created_ms, c.customer_id
 

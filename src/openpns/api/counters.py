@@ -13,6 +13,7 @@ from typing import Final
 
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS
+from openpns.routing.outcomes import GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 NO_ACTION: Final = "none"
 """The action label of requests that were refused before their action was known."""
@@ -27,8 +28,12 @@ CODES_COUNTED: Final = (0, *sorted(WIRE_ERRORS))
 _ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS_COUNTED)}
 _CODE_INDEX: Final = {code: index for index, code in enumerate(CODES_COUNTED)}
 
+EVENTS: Final = (*OUTCOMES, TRACES_DROPPED, GUARDS_DROPPED)
+"""What rules count: what became of questions, and what was deleted before its time."""
+_EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENTS)}
+
 # A row: a cell for each action and code, the latencies of each action, the gauges, storage errors,
-# omitted log lines, the worker's pid and heartbeat.
+# omitted log lines, the events, the worker's pid and heartbeat.
 _CELL_BYTES: Final = 8
 LATENCY: Final = len(ACTIONS_COUNTED) * len(CODES_COUNTED)
 """The first cell of the latencies."""
@@ -55,6 +60,7 @@ _DATABASE_GAUGES: Final = (
     ("openpns_audit_unsealed_age_seconds", "Age of the oldest audit entry that is not sealed yet."),
     ("openpns_database_bytes", "Size of the SQLite file; 0 on PostgreSQL."),
     ("openpns_database_log_bytes", "Size of SQLite's write-ahead log; 0 on PostgreSQL."),
+    ("openpns_customers_held", "Customers whose calls are held since a restore."),
 )
 GAUGES: Final = (*_WORKER_GAUGES, *_DATABASE_GAUGES)
 """Names and meanings of the gauges: those of a worker are added up; all workers see about the same
@@ -63,8 +69,10 @@ STORAGE_ERRORS: Final = GAUGE + len(GAUGES)
 """The cell of the storage errors."""
 LINES_OMITTED: Final = STORAGE_ERRORS + 1
 """The cell of the log lines that were omitted."""
+EVENT: Final = LINES_OMITTED + 1
+"""The cell of the first event."""
 # Of the worker itself; their sums mean nothing.
-_PID: Final = LINES_OMITTED + 1
+_PID: Final = EVENT + len(EVENTS)
 _BEATS: Final = _PID + 1
 _CELLS: Final = _BEATS + 1
 _ROW_BYTES: Final = _CELLS * _CELL_BYTES
@@ -123,6 +131,10 @@ class Counters:
     def count_omitted_line(self) -> None:
         """Count a log line that a bound has omitted."""
         self._cells[LINES_OMITTED] += 1
+
+    def count_event(self, event: str, number: int) -> None:
+        """Count what a rule has done: one of `EVENTS`."""
+        self._cells[EVENT + _EVENT_INDEX[event]] += number
 
     def beat(self) -> None:
         """Show that the event loop runs; see `read_beats`."""

@@ -16,6 +16,8 @@ from openpns.api.counters import (
     ACTIONS_COUNTED,
     BUCKETS_S,
     CODES_COUNTED,
+    EVENT,
+    EVENTS,
     GAUGE,
     GAUGES,
     LATENCY,
@@ -23,6 +25,7 @@ from openpns.api.counters import (
     LINES_OMITTED,
     STORAGE_ERRORS,
 )
+from openpns.routing.outcomes import GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 
 class CounterCollector(Collector):
@@ -71,7 +74,27 @@ class CounterCollector(Collector):
             "Log lines of requests that a bound has omitted.",
             value=self._cells[LINES_OMITTED],
         )
+        yield from self._events()
         yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
+
+    def _events(self) -> Iterator[Metric]:
+        counts = dict(zip(EVENTS, self._cells[EVENT : EVENT + len(EVENTS)], strict=True))
+        calls = CounterMetricFamily(
+            "openpns_calls_asked", "Questions who is called, by outcome.", labels=("outcome",)
+        )
+        for outcome in OUTCOMES:
+            calls.add_metric((outcome,), counts[outcome])
+        yield calls
+        yield CounterMetricFamily(
+            "openpns_call_traces_dropped",
+            "Traces of calls that were deleted or lost before their time.",
+            value=counts[TRACES_DROPPED],
+        )
+        yield CounterMetricFamily(
+            "openpns_wrong_digits_dropped",
+            "Callers whose wrong digits were forgotten before their time.",
+            value=counts[GUARDS_DROPPED],
+        )
 
     def _add_latency(self, latency: HistogramMetricFamily, index: int, action: str) -> None:
         start = LATENCY + index * LATENCY_CELLS

@@ -23,6 +23,7 @@ from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
 from openpns.groups.find import delete_expired_tombstones
 from openpns.numbers import actions as numbers
+from openpns.numbers.check import check_audios
 from openpns.numbers.listing import number_limits
 from openpns.routing import actions as routing
 from openpns.routing import digits, traces
@@ -46,7 +47,13 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
 )
 """What each worker runs periodically: each deletes expired rows."""
 
-CHECKS: Final[tuple[Check, ...]] = (check_accounts, check_groups, check_bindings, check_audit)
+CHECKS: Final[tuple[Check, ...]] = (
+    check_accounts,
+    check_groups,
+    check_audios,
+    check_bindings,
+    check_audit,
+)
 """What `openpns verify`, `backup` and `restore` check."""
 
 JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times,)

@@ -6,8 +6,6 @@ Source: docs/operating/numbers.md.
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from openpns.accounts import customers
 from openpns.bindings import ending
 from openpns.bindings.rows import StoredBinding
@@ -62,9 +60,17 @@ async def remove_number(store: Store, clock: Clock, did: str, *, is_forced: bool
         yield [
             Statement("number_set_state", number | {"state": RESTING, "now_ms": now_ms}),
             Statement("number_load_delete", number),
+            Statement("audio_delete", number),
         ]
-        removed = msgspec.structs.replace(
-            stored, state=RESTING, changed_ms=now_ms, bindings=None, extensions=None
+        removed = StoredNumber(
+            did,
+            stored.customer_id,
+            stored.business_id,
+            RESTING,
+            stored.country,
+            now_ms,
+            bindings=None,
+            extensions=None,
         )
         details = {"number": mask_phone(did), "forced": is_forced}
         return OperatorEffect(removed, stored.customer_id, details=details)
@@ -131,9 +137,10 @@ async def confirm(store: Store, customer_id: str) -> bool:
     return await commit_as_operator(store, "bindings.confirm", steps)
 
 
-async def list_held(store: Store) -> list[str]:
-    """Return the customers whose calls are held."""
-    return [row[0] for row in await store.fetch("binding_held_list", {})]
+async def count_held(store: Store) -> int:
+    """Return how many customers' calls are held."""
+    ((count,),) = await store.fetch("binding_held_count", {})
+    return int(count)
 
 
 async def _end_all(store: Store, clock: Clock, how: str, chosen: dict[str, Any]) -> int:

@@ -26,7 +26,7 @@ UPDATE customer_state SET bindings_held_ms = NULL
 WHERE customer_id = :customer_id AND bindings_held_ms IS NOT NULL
 RETURNING customer_id
 
--- binding_held_list
--- The customers whose calls are held.
+-- binding_held_count
+-- How many customers' calls are held.
 -- cross-customer: the operator looks at all customers
-SELECT customer_id FROM customer_state WHERE bindings_held_ms IS NOT NULL ORDER BY customer_id
+SELECT count(*) FROM customer_state WHERE bindings_held_ms IS NOT NULL

@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from openpns.client.requests import Request, ResultT
-from openpns.errors import WIRE_ERRORS, AnswerUnreadable, UnknownCode, WireError
+from openpns.errors import (
+    WIRE_ERRORS,
+    AnswerUnreadable,
+    BindingNotFound,
+    UnknownCode,
+    WireError,
+)
 from openpns.kit.plain_text import brief
 
 _REDIRECTS: Final = range(300, 400)
@@ -85,7 +91,24 @@ def _error(envelope: dict[str, Any], action: str, facts: dict[str, Any]) -> Wire
     for name, fact in facts.items():
         setattr(error, name, fact)
     error.request_id = _text(envelope.get("requestId")) or error.request_id
+    if isinstance(error, BindingNotFound):
+        _add_call(error, envelope.get("data"))
     return error
+
+
+def _add_call(error: BindingNotFound, data: Any) -> None:
+    """Give the error of a question the call's id and audios, if the server has sent them."""
+    if isinstance(data, dict):
+        error.call_id = _short(data.get("callId"))
+        error.audio_when_call_fails = _short(data.get("audioWhenCallFail"))
+        error.audio_for_wrong_digits = _short(data.get("audioWhenDtmfErr"))
+        error.audio_that_asks_for_digits = _short(data.get("audioWhenDtmfNeed"))
+
+
+def _short(value: Any) -> str | None:
+    """Return a value of a server if it is a text of one line that is not long; else None."""
+    is_text = isinstance(value, str) and value.isprintable() and len(value) <= _TEXT_CHARS_MAX
+    return value or None if is_text else None
 
 
 def _text(value: Any) -> str:

@@ -238,7 +238,7 @@ def query_call(caller: str, did: str, extension: str | None = None) -> Request[C
         extension: The digits that the caller has dialled.
 
     Raises:
-        BindingNotFound: Nobody is to be called.
+        BindingNotFound: Nobody is to be called; its `audio_when_call_fails` is what to play.
     """
     body = {
         "caller": text("caller", caller),

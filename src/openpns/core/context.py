@@ -1,6 +1,7 @@
 """Request context: the services, the authenticated principal and the facts of the request."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,10 @@ def make_digit_turns() -> Places:
     return Places("questions with digits", of_all, 1, limits.DIGITS_WAITING_MAX, timeout_s)
 
 
+def count_nothing(event: str, number: int) -> None:
+    """Do not count what happened: there are no metrics."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What every rule works with.
@@ -47,6 +52,10 @@ class Services:
         wrong_digits_max: Wrong digits of a caller on a virtual number that pause digits there.
         digit_turns: One question with digits of a caller on a virtual number at a time, so that it
             is answered after the wrong digits of the ones before it are counted.
+        call_traces_per_customer_max: Stored traces of a customer; the oldest are deleted.
+        wrong_digits_per_customer_max: Of the callers who dialled wrong digits, those of so many
+            last ones are known.
+        count: Counts what happened for the metrics, by its name in `routing.outcomes`.
     """
 
     store: Store
@@ -67,6 +76,9 @@ class Services:
     call_traces: deque[Any] = field(default_factory=deque)
     wrong_digits_max: int = limits.WRONG_DIGITS_MAX
     digit_turns: Places = field(default_factory=make_digit_turns)
+    call_traces_per_customer_max: int = limits.CALL_TRACES_PER_CUSTOMER_MAX
+    wrong_digits_per_customer_max: int = limits.WRONG_DIGITS_PER_CUSTOMER_MAX
+    count: Callable[[str, int], None] = count_nothing
 
 
 class RequestFacts(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ class WireError(OpenPNSError):
         answer: The whole envelope as received: unlike the texts of the error, it can contain
             control characters.
         hint: What the client adds to the server's message.
+        data: On a server: what the response has as `data`; None for nothing.
     """
 
     code: int
@@ -39,6 +40,7 @@ class WireError(OpenPNSError):
     server_time: datetime | None = None
     answer: dict[str, Any] | None = None
     hint: str | None = None
+    data: Any = None
 
     def __init__(self, detail: str = "") -> None:
         self.detail = detail
@@ -207,12 +209,21 @@ class OffsetOutOfRange(WireError):
 
 
 class BindingNotFound(WireError):
-    """There is no such live binding, whether it ended, never existed or is another customer's."""
+    """There is no such live binding, whether it ended, never existed or is another customer's.
+
+    Only queryAXB may add `data` to it: the audio to play, if one is set for failed calls.
+    """
 
     code, text = 10013, "binding not exist"
     is_recorded = True
     advice = "getAXBList shows the live bindings; explainCall says why a call has none."
     exit_code = 3
+    # From the `data` of queryAXB, on a client only: the id of the question, and URLs of WAV files,
+    # None for the switch's own tone.
+    call_id: str | None = None
+    audio_when_call_fails: str | None = None
+    audio_for_wrong_digits: str | None = None
+    audio_that_asks_for_digits: str | None = None
 
 
 class GroupNotFound(WireError):

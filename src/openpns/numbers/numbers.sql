@@ -20,13 +20,14 @@ INSERT INTO number_load (
 ) VALUES (:customer_id, :did, :business_id, :country, 1, 0, 0)
 
 -- number_find
--- A virtual number, with its customer and its counts (NULL if it rests).
+-- A virtual number, with its customer, its counts (NULL if it rests) and its own audios.
 -- cross-customer: the operator's command names the virtual number only
 SELECT
     n.customer_id, n.business_id, n.state, n.country, n.changed_ms,
-    l.binding_count, l.extension_count
+    l.binding_count, l.extension_count, a.call_fail, a.dtmf_err, a.dtmf_need
 FROM virtual_number AS n
 LEFT JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+LEFT JOIN call_audio AS a ON a.customer_id = n.customer_id AND a.did = n.did
 WHERE n.did = :did
 
 -- number_list_stored
@@ -34,9 +35,10 @@ WHERE n.did = :did
 -- cross-customer: the operator's own list
 SELECT
     n.did, n.customer_id, n.business_id, n.state, n.country, n.changed_ms,
-    l.binding_count, l.extension_count
+    l.binding_count, l.extension_count, a.call_fail, a.dtmf_err, a.dtmf_need
 FROM virtual_number AS n
 LEFT JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+LEFT JOIN call_audio AS a ON a.customer_id = n.customer_id AND a.did = n.did
 WHERE (CAST(:customer_id AS text) IS NULL OR n.customer_id = CAST(:customer_id AS text))
     AND (CAST(:state AS text) IS NULL OR n.state = CAST(:state AS text))
 ORDER BY n.did
@@ -77,6 +79,21 @@ ORDER BY n.did LIMIT CAST(:limit AS bigint)
 SELECT count(*) FROM number_load WHERE customer_id = :customer_id
 
 -- number_export
--- Every virtual number of a customer, by number.
-SELECT did, business_id, state FROM virtual_number
-WHERE customer_id = :customer_id AND state <> 'resting' ORDER BY did
+-- Every virtual number of a customer with its own audios, by number.
+SELECT n.did, n.business_id, n.state, a.call_fail, a.dtmf_err, a.dtmf_need
+FROM virtual_number AS n
+LEFT JOIN call_audio AS a ON a.customer_id = n.customer_id AND a.did = n.did
+WHERE n.customer_id = :customer_id AND n.state <> 'resting' ORDER BY n.did
+
+-- audio_put
+-- Give a virtual number, or a customer (an empty did), all three audios.
+INSERT INTO call_audio (customer_id, did, call_fail, dtmf_err, dtmf_need)
+VALUES (
+    :customer_id, :did, :audio_when_call_fail, :audio_when_dtmf_err, :audio_when_dtmf_need
+)
+ON CONFLICT (customer_id, did) DO UPDATE SET
+    call_fail = excluded.call_fail, dtmf_err = excluded.dtmf_err, dtmf_need = excluded.dtmf_need
+
+-- audio_delete
+-- Delete the audios of a virtual number, or of a customer (an empty did).
+DELETE FROM call_audio WHERE customer_id = :customer_id AND did = :did

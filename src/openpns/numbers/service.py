@@ -15,7 +15,7 @@ from openpns.clock import Clock
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.errors import ConfigError, DidWithoutCountry, ParameterError
 from openpns.numbers.wire import ACTIVE, DISABLED, DRAINING
-from openpns.phones import find_country_code, mask_phone
+from openpns.phones import find_country_code, mask_phone, parse_did_digits
 from openpns.storage.store import Row, Statement, Store, Transaction
 
 RESTING: Final = "resting"
@@ -26,14 +26,14 @@ DEFAULT_BUSINESS: Final = "default"
 BINDINGS_MIGRATION: Final = 13
 """Once its post step is applied, no server runs that changes groups without looking at bindings."""
 
-_DID: Final = re.compile(
-    rf"\+?([1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}})", re.ASCII
-)
 _BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 
 class StoredNumber(msgspec.Struct, frozen=True, rename="camel"):
-    """A virtual number as the operator sees it; the counts are None if it rests."""
+    """A virtual number as the operator sees it; the counts are None if it rests.
+
+    An audio is the URL of a WAV file: empty for the engine's own tone, None for the customer's.
+    """
 
     did: str
     customer_id: str
@@ -43,6 +43,9 @@ class StoredNumber(msgspec.Struct, frozen=True, rename="camel"):
     changed_ms: int
     bindings: int | None
     extensions: int | None
+    audio_when_call_fail: str | None = None
+    audio_when_dtmf_err: str | None = None
+    audio_when_dtmf_need: str | None = None
 
 
 def parse_did(text: str, field: str) -> str:
@@ -55,21 +58,6 @@ def parse_did(text: str, field: str) -> str:
     did = parse_did_digits(text, field)
     check_did_country(did, field)
     return did
-
-
-def parse_did_digits(text: str, field: str) -> str:
-    """Return a virtual number in digits, whose country code may be an unassigned one.
-
-    Raises:
-        ParameterError: It is not 5 to 15 digits; the text names the field.
-    """
-    match = _DID.fullmatch(text.strip())
-    if match is None:
-        raise ParameterError(
-            f"{field} must be a virtual number: {limits.PHONE_DIGITS_MIN} to "
-            f"{limits.PHONE_DIGITS_MAX} digits that begin with a country code, not with 0"
-        )
-    return match[1]
 
 
 def check_did_country(did: str, field: str) -> None:
@@ -103,7 +91,7 @@ async def add(
             "business: allowed are 1 to 64 letters, digits, _ . and -, the first one a letter or "
             "digit"
         )
-    numbers = [_parse(did, place) for place, did in enumerate(dids, 1)]
+    numbers = [parse_as_operator(did, place) for place, did in enumerate(dids, 1)]
     if len(set(numbers)) < len(numbers):
         raise ConfigError("a virtual number is given twice")
     await _require_new_servers(store)
@@ -137,7 +125,7 @@ async def get(store: Store, did: str) -> StoredNumber:
     Raises:
         ConfigError: No customer has it.
     """
-    did = _parse(did, 1)
+    did = parse_as_operator(did)
     rows = await store.fetch("number_find", {"did": did})
     if not rows:
         raise unknown_number(did)
@@ -164,7 +152,7 @@ async def set_state(store: Store, clock: Clock, did: str, state: str) -> StoredN
     Raises:
         ConfigError: No customer has it, or it rests.
     """
-    did = _parse(did, 1)
+    did = parse_as_operator(did)
     now_ms = clock()
 
     def steps() -> Transaction[OperatorEffect[StoredNumber]]:
@@ -211,10 +199,7 @@ def _must_be_in_use(did: str) -> Transaction[StoredNumber]:
 
 def as_stored(did: str, row: Row) -> StoredNumber:
     """Return a row of number_find as a struct."""
-    customer_id, business_id, state, country, changed_ms, bindings, extensions = row
-    return StoredNumber(
-        did, customer_id, business_id, state, country, changed_ms, bindings, extensions
-    )
+    return StoredNumber(did, *row)
 
 
 def unknown_number(did: str) -> ConfigError:
@@ -224,7 +209,12 @@ def unknown_number(did: str) -> ConfigError:
     )
 
 
-def _parse(text: str, place: int) -> str:
+def parse_as_operator(text: str, place: int = 1) -> str:
+    """Return a virtual number in digits; `place` is which one of a command it is.
+
+    Raises:
+        ConfigError: It is malformed, or begins with no assigned country code.
+    """
     try:
         return parse_did(text, f"virtual number {place}")
     except (ParameterError, DidWithoutCountry) as error:

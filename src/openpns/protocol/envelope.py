@@ -6,7 +6,7 @@ beginning and an end around a fragment such as `"data":{…}`.
 Source: docs/api/README.md, "The response".
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -17,12 +17,13 @@ ENVELOPE_END: Final = b"}"
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Failure(msgspec.Struct, rename="camel"):
-    """The envelope of a failed request."""
+class Failure(msgspec.Struct, rename="camel", omit_defaults=True):
+    """The envelope of a failed request; `data` is left out if there is none."""
 
     code: int
     msg: str
     request_id: str
+    data: Any = None
 
 
 def success_begin(request_id: bytes) -> bytes:
@@ -41,5 +42,5 @@ def success(request_id: bytes, fragment: bytes = b"") -> tuple[bytes, ...]:
 
 
 def failure(request_id: str, error: WireError) -> bytes:
-    """Return a whole failed response, with the error's `code` and `msg`."""
-    return _encode(Failure(error.code, error.msg, request_id))
+    """Return a whole failed response, with the error's `code`, `msg` and `data`."""
+    return _encode(Failure(error.code, error.msg, request_id, error.data))

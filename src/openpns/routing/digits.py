@@ -5,6 +5,11 @@ questions at the same time would be answered before the wrong digits of the othe
 
 Many wrong digits of all callers on one virtual number only slow its answers and are logged. A pause
 would let anybody silence the number.
+
+Each caller's count has the number of the customer's wrong digits that it was last changed by. Those
+too far behind the last one are deleted, or callers that nobody has could fill the table.
+
+Source: docs/decisions/0043-bounded-traces.md.
 """
 
 from collections.abc import AsyncGenerator
@@ -16,6 +21,7 @@ from openpns.core.context import Context, Services
 from openpns.core.expiry import delete_expired
 from openpns.errors import BindingNotFound, Overloaded
 from openpns.phones import find_country_code, mask_phone
+from openpns.routing.outcomes import GUARDS_DROPPED, TOO_MANY
 from openpns.storage.store import Statement, Transaction
 
 WINDOW_MS: Final = 10 * 60_000
@@ -30,6 +36,8 @@ WRONG_OF_ALL_MAX: Final = 100
 SLOW_S: Final = 1.0
 
 _OF_ALL: Final = ""
+_SEQUENCE: Final = "digits"
+_DROPPED_EACH: Final = 1000
 
 
 def guarded_caller(caller: str, did: str) -> str:
@@ -52,6 +60,7 @@ async def turn(context: Context, did: str, guarded: str) -> AsyncGenerator[None,
     try:
         await turns.take(owner)
     except Overloaded:
+        context.services.count(TOO_MANY, 1)
         raise BindingNotFound from None
     try:
         yield
@@ -72,15 +81,27 @@ async def count_wrong(context: Context, did: str, guarded: str, now_ms: int) -> 
         "wrong_max": context.services.wrong_digits_max,
         "paused_until_ms": now_ms + PAUSE_MS,
     }
+    taking = {"name": _SEQUENCE, "customer_ids": [context.customer_id], "counts": [1]}
+    callers_max = context.services.wrong_digits_per_customer_max
 
-    def steps() -> Transaction[int]:
-        yield Statement("digit_guard_count", row | {"caller": guarded})
+    def steps() -> Transaction[tuple[int, int]]:
+        ((_, next_seq),) = yield Statement("routing_sequence_take", taking)
+        yield Statement("digit_guard_count", row | {"caller": guarded, "guard_seq": next_seq - 1})
         of_all = yield Statement(
-            "digit_guard_count", row | {"caller": _OF_ALL, "paused_until_ms": 0}
+            "digit_guard_count",
+            row | {"caller": _OF_ALL, "paused_until_ms": 0, "guard_seq": None},
         )
-        return int(of_all[0][0])
+        if next_seq <= callers_max:
+            return int(of_all[0][0]), 0
+        behind = {"last_seq": next_seq - callers_max - 1, "at_most": _DROPPED_EACH}
+        dropped = yield Statement(
+            "digit_guard_drop", {"customer_id": context.customer_id, **behind}
+        )
+        return int(of_all[0][0]), len(dropped)
 
-    count = await context.store.write(steps, customer_id=context.customer_id)
+    count, dropped = await context.store.write(steps, customer_id=context.customer_id)
+    if dropped:
+        context.services.count(GUARDS_DROPPED, dropped)
     if count == WRONG_OF_ALL_MAX + 1:  # one line for each window, not one for each guess
         logs.logger().warning(
             "many wrong digits on a virtual number",

@@ -12,6 +12,7 @@ from openpns.bindings.rows import StoredBinding, digits_seat, find_statement
 from openpns.core.context import Context
 from openpns.numbers.wire import DISABLED
 from openpns.phones import mask_phone
+from openpns.routing import outcomes
 from openpns.routing.service import (
     Found,
     find,
@@ -82,26 +83,30 @@ async def _explain(
     found = await find(context, number, did, now_ms)
     explained = _explain_matches(found)
     if explained is None and found.has_digits:
-        explained = _nobody("digits", "the caller is asked for digits")
+        explained = _nobody(outcomes.DIGITS, "the caller is asked for digits")
     return explained or await _explain_absence(context, number, did, country, now_ms)
 
 
 def _explain_matches(found: Found) -> Explanation | None:
     """Explain by the bindings that name the caller; None if none does."""
-    match = found.decide()
-    if match is None:
-        if not found.matches:
-            return None
+    outcome, match = found.decide()
+    if outcome == outcomes.AMBIGUOUS:
         return _nobody(
-            "ambiguous",
-            "the caller, with and without the country code, is named by different bindings",
+            outcome, "the caller, with and without the country code, is named by different bindings"
         )
+    if match is None:
+        return None
+    if match.calls_own:
+        return _own_number(match.bind_id)
     if match.callee:
         what = "is a member of its group" if match.found == "member" else "is named by it"
         return Explanation(match.callee, match.bind_id, match.kind, f"the caller {what}")
     if match.phone_b:
         return Explanation(
-            "", match.bind_id, "notMember", "phoneB is not a number of the group any more"
+            "",
+            match.bind_id,
+            outcomes.NOT_MEMBER,
+            "phoneB is not a number of the group any more",
         )
     return _no_phone_b(match.bind_id)
 
@@ -110,16 +115,20 @@ async def _explain_digits(
     context: Context, caller: str, did: str, extension: str, now_ms: int
 ) -> Explanation:
     found = await find_digits(context, caller, did, extension, now_ms)
-    if found is not None and found.is_paused:
-        return _nobody("paused", "after many wrong digits, digits are paused for the caller")
-    if found is not None and found.bind_id:
-        if not found.callee:
+    if found.is_paused:
+        return _nobody(outcomes.PAUSED, "after many wrong digits, digits are paused for the caller")
+    if found.bind_id:
+        if not found.phone:
             return _no_phone_b(found.bind_id)
+        if found.is_own:
+            return _own_number(found.bind_id)
         what = "A calls with the digits" if found.is_a else "the digits name A"
         return Explanation(found.callee, found.bind_id, "extension", what)
     seat = digits_seat(extension)
     ended = await _find_ended(context, seat, seat, did, now_ms)
-    return ended or _nobody("wrongDigits", "no binding on the virtual number has these digits")
+    return ended or _nobody(
+        outcomes.WRONG_DIGITS, "no binding on the virtual number has these digits"
+    )
 
 
 async def _explain_absence(
@@ -135,7 +144,7 @@ async def _explain_absence(
     if others:
         names = ", ".join(mask_phone(row[0]) for row in others)
         return _nobody("otherNumber", f"a live binding names the caller on {names}, not on this")
-    return _nobody("notBound", "no binding names the caller on this virtual number")
+    return _nobody(outcomes.NOT_BOUND, "no binding names the caller on this virtual number")
 
 
 async def _find_ended(
@@ -166,7 +175,12 @@ def _as_text(ms: int) -> str:
 
 
 def _no_phone_b(bind_id: str) -> Explanation:
-    return Explanation("", bind_id, "noPhoneB", "A calls, and the binding has no phoneB")
+    return Explanation("", bind_id, outcomes.NO_PHONE_B, "A calls, and the binding has no phoneB")
+
+
+def _own_number(bind_id: str) -> Explanation:
+    what = "the binding names one of your own virtual numbers, which is not called"
+    return Explanation("", bind_id, outcomes.OWN_NUMBER, what)
 
 
 def _nobody(reason: str, details: str) -> Explanation:

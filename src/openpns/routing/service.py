@@ -15,13 +15,15 @@ import msgspec
 
 from openpns import limits
 from openpns.bindings.rows import digits_seat
-from openpns.bindings.wire import AXB, DIGITS
+from openpns.bindings.wire import AXB, DIGITS, EXTENSION
 from openpns.core.context import Context
-from openpns.errors import BindingNotFound, ParameterError
-from openpns.numbers.service import check_did_country, parse_did_digits
-from openpns.routing import digits, traces
+from openpns.errors import ParameterError
+from openpns.numbers.service import check_did_country
+from openpns.phones import parse_did_digits
+from openpns.routing import digits, outcomes, traces
+from openpns.routing.answers import Audios, answer, answer_digits, refusal
 from openpns.routing.traces import Trace
-from openpns.routing.wire import BIND_TYPES, CallAnswer, DigitsAnswer
+from openpns.routing.wire import BIND_TYPES, NO_BIND_TYPE, CallAnswer, DigitsAnswer
 from openpns.storage.store import Row
 
 _CALLER: Final = re.compile(rf"\+?([0-9]{{1,{limits.PHONE_DIGITS_MAX}}})", re.ASCII)
@@ -34,6 +36,7 @@ class Match(msgspec.Struct, frozen=True):
         found: `seat` if it names the caller as A or B, `member` if the caller is in its group.
         phone: The caller, as the binding names it.
         is_member: Whether phone_b is in the binding's group, if it has one.
+        is_own_a: Whether phone_a is a virtual number of the customer, as it may have become since.
     """
 
     found: str
@@ -44,16 +47,39 @@ class Match(msgspec.Struct, frozen=True):
     phone_b: str
     flag: int
     is_member: int
+    is_own_a: int
+    is_own_b: int
 
     def __repr__(self) -> str:  # without the phones
         return f"Match({self.bind_id!r})"
 
     @property
+    def calls_a(self) -> bool:
+        """Whether the caller is B or a member of the group."""
+        return self.found == "member" or (self.kind == AXB and self.phone == self.phone_b)
+
+    @property
+    def calls_own(self) -> bool:
+        """Whether the callee would be a virtual number of the customer."""
+        return bool(self.is_own_a if self.calls_a else self.is_own_b)
+
+    @property
     def callee(self) -> str:
         """Whom the caller reaches; empty for nobody."""
-        if self.found == "member" or (self.kind == AXB and self.phone == self.phone_b):
+        if self.calls_own:
+            return ""
+        if self.calls_a:
             return self.phone_a
         return self.phone_b if self.is_member else ""
+
+    @property
+    def outcome(self) -> str:
+        """What becomes of the call: the kind of the binding, or why it reaches nobody."""
+        if self.callee:
+            return self.kind
+        if self.calls_own:
+            return outcomes.OWN_NUMBER
+        return outcomes.NOT_MEMBER if self.phone_b else outcomes.NO_PHONE_B
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -62,14 +88,22 @@ class Found(msgspec.Struct, frozen=True):
     takes_calls: bool
     has_digits: bool
     matches: Sequence[Match]
+    audios: Audios
 
-    def decide(self) -> Match | None:
-        """Return the one binding that names the caller; None if none does, or two callers match."""
+    def decide(self) -> tuple[str, Match | None]:
+        """Return what becomes of the call, one of `outcomes.OUTCOMES`, and by which binding.
+
+        That is the one that names the caller; None if none does, or two callers match.
+        """
+        if not self.takes_calls:
+            return outcomes.NO_CALLS, None
+        if not self.matches:
+            return outcomes.DIGITS if self.has_digits else outcomes.NOT_BOUND, None
+        if len({match.phone for match in self.matches}) != 1:
+            return outcomes.AMBIGUOUS, None
         seats = [match for match in self.matches if match.found == "seat"]
-        phones = {match.phone for match in self.matches}
-        if len(phones) != 1:
-            return None
-        return (seats or self.matches)[0]
+        match = (seats or self.matches)[0]
+        return match.outcome, match
 
 
 async def query_axb(
@@ -82,7 +116,8 @@ async def query_axb(
     Raises:
         ParameterError: caller, did or extension is malformed.
         DidWithoutCountry: did begins with no assigned country code.
-        BindingNotFound: No live binding of the customer on did names the caller.
+        BindingNotFound: No live binding of the customer on did names the caller; with `data` if
+            there is an audio for failed calls.
     """
     number, did, extension = parse_call(caller, did, extension)
     call_id = context.services.ids.request_id()
@@ -90,15 +125,17 @@ async def query_axb(
         return await _query_digits(context, number, did, extension, call_id)
     now_ms = context.clock()
     found = await find(context, number, did, now_ms)
-    match = found.decide()
-    if match is None and found.has_digits and not found.matches:
-        return CallAnswer("", call_id, 0, "", BIND_TYPES["extension"], "", "")
+    (outcome, match), audios = found.decide(), found.audios
+    context.services.count(outcome, 1)
+    if outcome == outcomes.DIGITS:
+        return answer("", call_id, 0, BIND_TYPES["extension"], audios)
     asked = _Asked(context, call_id, now_ms, number, did)
-    if match is None or not match.callee:
+    callee = "" if match is None else match.callee
+    if match is None or not callee:
         asked.note()
-        raise BindingNotFound
-    asked.note(match.bind_id, match.callee, match.flag)
-    return CallAnswer(match.callee, call_id, match.flag, "", BIND_TYPES[match.kind], "", "")
+        raise refusal(audios, answer("", call_id, 0, NO_BIND_TYPE, audios))
+    asked.note(match.bind_id, callee, match.flag)
+    return answer(callee, call_id, match.flag, BIND_TYPES[match.kind], audios)
 
 
 async def _query_digits(
@@ -109,20 +146,21 @@ async def _query_digits(
     async with digits.turn(context, did, guarded):
         now_ms = context.clock()  # after the wait: bindings and pauses may have run out
         found = await find_digits(context, caller, did, extension, now_ms)
-        callee = "" if found is None or found.is_paused else found.callee
-        if found is not None and not found.bind_id and not found.is_paused:
+        outcome = found.outcome
+        if outcome == outcomes.WRONG_DIGITS:
             is_slow = await digits.count_wrong(context, did, guarded, now_ms)
-        elif callee and found is not None and found.has_wrong:
-            # Other workers count while this one looks for the digits.
-            callee = "" if await digits.is_paused(context, did, guarded, now_ms) else callee
+        # Other workers count while this one looks for the digits.
+        elif found.has_wrong and await digits.is_paused(context, did, guarded, now_ms):
+            outcome = outcomes.PAUSED
+    context.services.count(outcome, 1)
     asked = _Asked(context, call_id, now_ms, caller, did, extension)
-    if found is None or not callee:
+    if outcome != EXTENSION:
         asked.note()
         if is_slow:
             await asyncio.sleep(digits.SLOW_S)
-        raise BindingNotFound
-    asked.note(found.bind_id, callee, found.flag)
-    return DigitsAnswer(callee, call_id, extension, found.flag, "")
+        raise refusal(found.audios, answer_digits("", call_id, extension, 0, found.audios))
+    asked.note(found.bind_id, found.callee, found.flag)
+    return answer_digits(found.callee, call_id, extension, found.flag, found.audios)
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -156,27 +194,50 @@ class FoundDigits(msgspec.Struct, frozen=True):
     """What decides a call with digits.
 
     Attributes:
-        bind_id: The binding that holds them; empty if none does.
-        callee: Whom the caller reaches; empty for nobody.
+        takes_calls: Whether the virtual number is the customer's and connects calls.
+        bind_id: The binding that holds the digits; empty if none does.
+        phone: Whom the binding names for the caller; empty for nobody.
+        is_own: Whether that is a virtual number of the customer.
         is_paused: Whether digits are paused for the caller on this virtual number.
         has_wrong: Whether wrong digits of the caller are counted there.
     """
 
-    bind_id: str
-    callee: str
-    flag: int
-    is_a: bool
-    is_paused: bool
-    has_wrong: bool
+    takes_calls: bool = False
+    bind_id: str = ""
+    phone: str = ""
+    is_own: bool = False
+    flag: int = 0
+    is_a: bool = False
+    is_paused: bool = False
+    has_wrong: bool = False
+    audios: Audios = Audios()
 
     def __repr__(self) -> str:  # without the phones
         return f"FoundDigits({self.bind_id!r})"
 
+    @property
+    def outcome(self) -> str:
+        """What becomes of the call: one of `outcomes.OUTCOMES`."""
+        if not self.takes_calls:
+            return outcomes.NO_CALLS
+        if self.is_paused:
+            return outcomes.PAUSED
+        if not self.bind_id:
+            return outcomes.WRONG_DIGITS
+        if not self.phone:
+            return outcomes.NO_PHONE_B
+        return outcomes.OWN_NUMBER if self.is_own else EXTENSION
+
+    @property
+    def callee(self) -> str:
+        """Whom the caller reaches; empty for nobody."""
+        return self.phone if self.outcome == EXTENSION else ""
+
 
 async def find_digits(
     context: Context, caller: str, did: str, extension: str, now_ms: int
-) -> FoundDigits | None:
-    """Return what decides a call with digits; None if the virtual number connects no calls."""
+) -> FoundDigits:
+    """Return what decides a call with digits: one snapshot."""
     rows = await context.store.fetch(
         "call_find_digits",
         {
@@ -188,13 +249,21 @@ async def find_digits(
         },
     )
     if not rows:
-        return None
-    bind_id, phone_a, phone_b, flag, country, paused_until_ms = rows[0]
+        return FoundDigits()
+    takes_calls, bind_id, phone_a, phone_b, flag, country, paused_until_ms, *rest = rows[0]
+    call_fail, is_own_a, is_own_b = rest
     is_a = phone_a in (caller, country + national_part(caller))
-    callee = (phone_b if is_a else phone_a) or ""
-    has_wrong = paused_until_ms is not None
-    is_paused = has_wrong and paused_until_ms > now_ms
-    return FoundDigits(bind_id or "", callee, flag or 0, is_a, is_paused, has_wrong)
+    return FoundDigits(
+        bool(takes_calls),
+        bind_id or "",
+        (phone_b if is_a else phone_a) or "",
+        bool(is_own_b if is_a else is_own_a),
+        flag or 0,
+        is_a,
+        paused_until_ms is not None and paused_until_ms > now_ms,
+        paused_until_ms is not None,
+        Audios(call_fail),
+    )
 
 
 async def find(context: Context, caller: str, did: str, now_ms: int) -> Found:
@@ -213,13 +282,13 @@ async def find(context: Context, caller: str, did: str, now_ms: int) -> Found:
 
 
 def _read(rows: Sequence[Row]) -> Found:
-    matches, digits, takes_calls = [], 0, False
+    matches, digits, takes_calls, audios = [], 0, 0, Audios()
     for row in rows:
         if row[0] == "number":
-            takes_calls, digits = True, row[7]
+            audios, takes_calls, digits = Audios(*row[1:4]), row[6], row[7]
         else:
             matches.append(Match(*row))
-    return Found(takes_calls, digits > 0, matches)
+    return Found(takes_calls > 0, digits > 0, matches, audios)
 
 
 def parse_call(caller: str, did: str, extension: str | None) -> tuple[str, str, str]:

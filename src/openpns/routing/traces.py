@@ -2,10 +2,14 @@
 
 A question only notes its trace in memory (`Services.call_traces`). Each worker stores the traces
 every `STORE_S`; a crash loses those of the last interval.
+
+The stored traces of a customer are numbered, and those too far behind the last one are deleted.
+
+Source: docs/decisions/0043-bounded-traces.md.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,7 +17,8 @@ from openpns import limits
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
 from openpns.errors import WireError
-from openpns.storage.store import StatementBatch, Transaction
+from openpns.routing.outcomes import TRACES_DROPPED
+from openpns.storage.store import Statement, StatementBatch, Transaction
 
 STORE_S: Final = 0.5
 """How often each worker stores the traces of calls."""
@@ -25,6 +30,9 @@ TRACES_MAX: Final = 20_000
 """Traces in memory; if the storage is away for longer, the oldest are lost."""
 
 _EACH: Final = 1000
+_DROPPED_EACH: Final = 2 * _EACH
+"""More than a transaction adds, so that a lower bound is reached, too."""
+_SEQUENCE: Final = "trace"
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -50,32 +58,62 @@ def note(services: Services, trace: Trace) -> None:
     noted = services.call_traces
     if len(noted) >= TRACES_MAX:
         noted.popleft()
+        services.count(TRACES_DROPPED, 1)
     noted.append(trace)
 
 
 async def store(services: Services) -> None:
     """Store the traces that were noted since the last time; keep them if that fails.
 
+    Of a customer who has too many, the oldest are deleted.
+
     Raises:
         WireError: The storage failed.
     """
-    noted = services.call_traces
+    noted, traces_max = services.call_traces, services.call_traces_per_customer_max
     while noted:
         some = [noted.popleft() for _ in range(min(_EACH, len(noted)))]
         try:
-            await services.store.write(lambda: _steps(some))  # noqa: B023 - called in this turn
+            dropped = await services.store.write(
+                lambda: _steps(some, traces_max)  # noqa: B023 - called in this turn
+            )
         except WireError:
             noted.extendleft(reversed(some))
             raise
+        if dropped:
+            services.count(TRACES_DROPPED, dropped)
 
 
-def _steps(traces: Sequence[Trace]) -> Transaction[None]:
+def _steps(traces: Sequence[Trace], traces_max: int) -> Transaction[int]:
+    """Store traces; return how many others were deleted."""
+    by_customer: dict[str, list[dict[str, Any]]] = {}
+    for trace in traces:
+        by_customer.setdefault(trace.customer_id, []).append(msgspec.structs.asdict(trace))
+    # The sequences first: until the end, no other worker stores or drops traces of these customers.
+    taken = yield Statement(
+        "routing_sequence_take",
+        {
+            "name": _SEQUENCE,
+            "customer_ids": [*by_customer],
+            "counts": [len(rows) for rows in by_customer.values()],
+        },
+    )
+    next_seqs = {row[0]: row[1] for row in taken}
+    for customer_id, rows in by_customer.items():
+        for seq, row in enumerate(rows, next_seqs[customer_id] - len(rows)):
+            row["trace_seq"] = seq
     # In order, so that two workers do not wait for each other.
-    rows = [msgspec.structs.asdict(trace) for trace in traces]
-    yield StatementBatch("call_trace_add", sorted(rows, key=lambda row: row["call_id"]))
-    called = sorted((row for row in rows if row["bind_id"]), key=lambda row: row["bind_id"])
+    all_rows = [row for rows in by_customer.values() for row in rows]
+    yield StatementBatch("call_trace_add", sorted(all_rows, key=lambda row: row["call_id"]))
+    called = sorted((row for row in all_rows if row["bind_id"]), key=lambda row: row["bind_id"])
     if called:
         yield StatementBatch("binding_note_call", called)
+    full = {one: seq - traces_max for one, seq in next_seqs.items() if seq > traces_max}
+    if not full:
+        return 0
+    last_seqs = [first_seq - 1 for first_seq in full.values()]
+    params = {"customer_ids": [*full], "last_seqs": last_seqs, "each": _DROPPED_EACH}
+    return len((yield Statement("call_trace_drop", params)))
 
 
 async def delete_old(services: Services) -> None:

@@ -9,6 +9,9 @@ from openpns.protocol.fields import RequestBody, integer, text
 BIND_TYPES: Final = {"axb": 1, "axg": 2, "extension": 4}
 """bindType of each kind of binding."""
 
+NO_BIND_TYPE: Final = 0
+"""bindType in the data of a failed call."""
+
 AT_MAX: Final = 253_402_300_799
 """The last second of the year 9999."""
 

@@ -34,6 +34,8 @@ from openpns.storage.store import Store
 from openpns.transport.proxies import TrustedProxies
 
 CLEAN_UP_S: Final = 30.0
+HELD_S: Final = 5.0
+"""How often each worker counts the customers whose calls are held."""
 _DAY_MS: Final = 24 * 3_600_000
 SEAL_S: Final = 0.5
 _SEAL_AGAIN_S: Final = 5.0
@@ -70,6 +72,7 @@ class Application:
         self._services: Services | None = None
         self._leased: Snowflake | None = None
         self._unsealed = audit_chain.Unsealed(0, None)
+        self._held = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Api:
@@ -104,7 +107,7 @@ class Application:
         entries, oldest_ms = self._unsealed
         # Of the system's clock, as the database's is; it goes on while entries cannot be sealed.
         age_s = 0 if oldest_ms is None else max(now_ms() - oldest_ms, 0) // 1000
-        return (entries, age_s, *self._store.sizes())
+        return (entries, age_s, *self._store.sizes(), self._held)
 
     async def stop(self) -> None:
         """Release the worker id and close the database."""
@@ -127,7 +130,12 @@ class Application:
         settings = self._settings
         store = self._store = await open_checked(settings)
         secret_box = await open_secret_box(store, settings.database, self._master_key)
-        await _warn_of_held_calls(store)
+        self._held = await operations.count_held(store)
+        if self._held:
+            logs.logger().warning(
+                "calls are held since a restore; see openpns bindings confirm",
+                customers=self._held,
+            )
         services = Services(
             store=self._wrap_store(store),
             ids=self._fixed_ids or await self._lease(store),
@@ -137,6 +145,9 @@ class Application:
             bindings_per_number_max=settings.bindings_per_number_max,
             seat_rest_s=settings.seat_rest_s,
             wrong_digits_max=settings.wrong_digits_max,
+            wrong_digits_per_customer_max=settings.wrong_digits_per_customer_max,
+            call_traces_per_customer_max=settings.call_traces_per_customer_max,
+            count=self._counters.count_event,
             phones_in_request_max=settings.phones_in_request_max,
             groups_per_customer_max=settings.groups_per_customer_max,
             phones_per_customer_max=settings.phones_per_customer_max,
@@ -159,6 +170,7 @@ class Application:
         self._tasks.append(asyncio.create_task(_watch_keys(services)))
         self._tasks.append(asyncio.create_task(_store_traces(services)))
         self._tasks.append(asyncio.create_task(self._seal(store)))
+        self._tasks.append(asyncio.create_task(self._count_held(store)))
         request_log = RequestLog(
             self._counters,
             logs.logger(),
@@ -201,6 +213,15 @@ class Application:
                 logs.logger().warning("audit entries not sealed", why=error.msg)
                 await asyncio.sleep(_SEAL_AGAIN_S)
 
+    async def _count_held(self, store: Store) -> None:
+        """Count the customers whose calls are held periodically, for the metrics."""
+        while True:
+            await asyncio.sleep(HELD_S)
+            try:
+                self._held = await operations.count_held(store)
+            except WireError as error:  # the next run repeats it
+                logs.logger().warning("held calls not counted", why=error.msg)
+
 
 async def _clean(services: Services) -> None:
     """Delete expired rows periodically. Every worker runs this; there is no leader."""
@@ -226,14 +247,6 @@ async def _truncate_log(store: Store) -> None:
             await store.truncate_log()
         except WireError as error:
             logs.logger().warning("log of changes not truncated", why=error.msg)
-
-
-async def _warn_of_held_calls(store: Store) -> None:
-    held = await operations.list_held(store)
-    if held:
-        logs.logger().warning(
-            "calls are held since a restore; see openpns bindings confirm", customers=len(held)
-        )
 
 
 async def _store_traces(services: Services) -> None:

@@ -222,6 +222,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             1_000_000,
         ),
     ] = limits.WRONG_DIGITS_MAX
+    wrong_digits_per_customer_max: Annotated[
+        int,
+        integer(
+            "Last wrong digits of a customer whose callers are known; the callers of older ones "
+            "are forgotten, also if digits are paused for them.",
+            1,
+            100_000_000,
+        ),
+    ] = limits.WRONG_DIGITS_PER_CUSTOMER_MAX
+    call_traces_per_customer_max: Annotated[
+        int,
+        integer(
+            "Traces of calls of a customer that are stored, about 250 bytes each, for a day at "
+            "most; the oldest are deleted first.",
+            1,
+            1_000_000_000,
+        ),
+    ] = limits.CALL_TRACES_PER_CUSTOMER_MAX
     requests_in_flight_max: Annotated[
         int,
         integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from openpns.client.group_types import Group
+from openpns.numbers.audios import Audios
 from openpns.testing.service import EmulatedService, Key
 from openpns.testing.state_file import GroupState
 
@@ -91,6 +92,26 @@ class EmulatedData(ABC):
         """
         owner = customer_id or self.customer_id
         return self._run(self._service.add_numbers(owner, dids, business_id, state))
+
+    def set_audios(
+        self,
+        did: str | None = None,
+        *,
+        audio_when_call_fails: str | None = None,
+        audio_for_wrong_digits: str | None = None,
+        audio_that_asks_for_digits: str | None = None,
+        customer_id: str | None = None,
+    ) -> None:
+        """Set the URLs of all three audios of a virtual number, or of its customer (None).
+
+        An audio that is None is that of the customer, of a customer the switch's own tone; an empty
+        one is the switch's own tone.
+
+        Raises:
+            ConfigError: A URL is not allowed, or nobody has the virtual number.
+        """
+        given = Audios(audio_when_call_fails, audio_for_wrong_digits, audio_that_asks_for_digits)
+        self._run(self._service.set_audios(customer_id or self.customer_id, did, given))
 
     def call(
         self, caller: str, did: str, extension: str | None = None, *, customer_id: str | None = None

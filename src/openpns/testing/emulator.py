@@ -104,6 +104,7 @@ class Emulator(EmulatedData):
         bindings_per_number_max: int = limits.BINDINGS_PER_NUMBER_MAX,
         seat_rest_s: int = limits.SEAT_REST_S,
         wrong_digits_max: int = limits.WRONG_DIGITS_MAX,
+        wrong_digits_per_customer_max: int = limits.WRONG_DIGITS_PER_CUSTOMER_MAX,
         rate_per_s: int = 0,
         rate_burst: int = 0,
         ids: IdSource | None = None,
@@ -130,6 +131,7 @@ class Emulator(EmulatedData):
             "bindings_per_number_max": bindings_per_number_max,
             "seat_rest_s": seat_rest_s,
             "wrong_digits_max": wrong_digits_max,
+            "wrong_digits_per_customer_max": wrong_digits_per_customer_max,
         }
         self._ids = ids
         self._requests: list[ReceivedRequest] = []

@@ -30,7 +30,9 @@ from openpns.errors import BindingNotFound, ConfigError, WireError
 from openpns.groups import transfer
 from openpns.groups.rows import COLUMNS
 from openpns.ids import IdSource
+from openpns.numbers import audios
 from openpns.numbers import service as numbers
+from openpns.numbers.audios import Audios
 from openpns.numbers.wire import ACTIVE
 from openpns.routing.service import query_axb
 from openpns.storage import migrations
@@ -137,6 +139,13 @@ class EmulatedService:
         await self._must_exist(customer_id)
         return await self._put_numbers(customer_id, dids, business_id, state)
 
+    async def set_audios(self, customer_id: str, did: str | None, given: Audios) -> None:
+        """Set the audios of a virtual number; None for those of the customer."""
+        if did is None:
+            await audios.set_for_customer(self._store, customer_id, given)
+        else:
+            await audios.set_for_number(self._store, did, given)
+
     async def call(
         self, customer_id: str, caller: str, did: str, extension: str | None
     ) -> str | None:
@@ -174,6 +183,9 @@ class EmulatedService:
                     ],
                     numbers=await self._dump_numbers(customer.customer_id),
                     bindings=await self._dump_bindings(customer.customer_id),
+                    audio_when_call_fail=customer.audio_when_call_fail,
+                    audio_when_dtmf_err=customer.audio_when_dtmf_err,
+                    audio_when_dtmf_need=customer.audio_when_dtmf_need,
                 )
                 for customer in await customers.list_customers(self._store)
             ]
@@ -210,9 +222,8 @@ class EmulatedService:
 
     async def _dump_numbers(self, customer_id: str) -> list[NumberState]:
         rows = await self._store.fetch("number_export", {"customer_id": customer_id})
-        return [
-            NumberState(did=did, business_id=business, state=state) for did, business, state in rows
-        ]
+        names = NumberState.__struct_fields__
+        return [NumberState(**dict(zip(names, row, strict=True))) for row in rows]
 
     async def _dump_bindings(self, customer_id: str) -> list[BindingState]:
         async with aclosing(bindings.export_rows(self._services, customer_id)) as rows:
@@ -243,6 +254,11 @@ class EmulatedService:
             lambda: _GROUPS_CREATED_MS,
             lambda index: f"{place}.groups[{index}]",
         )
+        if (given := _audios(customer)) != Audios():
+            try:
+                await self.set_audios(customer.customer_id, None, given)
+            except ConfigError as error:
+                raise ConfigError(f"{place}: {error}") from None
         await self._put_bindings(customer, place)
         if customer.disabled:
             await customers.disable(self._store, customer.customer_id, now_ms)
@@ -280,6 +296,8 @@ class EmulatedService:
         for index, number in enumerate(customer.numbers):
             try:
                 await self._put_numbers(customer_id, [number.did], number.business_id, ACTIVE)
+                if (given := _audios(number)) != Audios():
+                    await self.set_audios(customer_id, number.did, given)
             except ConfigError as error:
                 raise ConfigError(f"{place}.numbers[{index}]: {error}") from None
         for index, binding in enumerate(customer.bindings):
@@ -313,6 +331,10 @@ class EmulatedService:
             on_batch=lambda: None,
             dry_run=False,
         )
+
+
+def _audios(owner: CustomerState | NumberState) -> Audios:
+    return Audios(owner.audio_when_call_fail, owner.audio_when_dtmf_err, owner.audio_when_dtmf_need)
 
 
 def _items(text: str | None) -> list[str] | None:

@@ -52,11 +52,14 @@ class GroupState(_Part, frozen=True):
 
 
 class NumberState(_Part, frozen=True, omit_defaults=True):
-    """A virtual number."""
+    """A virtual number; an audio is a URL, null for the customer's, empty for the own tone."""
 
     did: str
     business_id: str = "default"
     state: Literal["active", "draining", "disabled"] = "active"
+    audio_when_call_fail: str | None = None
+    audio_when_dtmf_err: str | None = None
+    audio_when_dtmf_need: str | None = None
 
 
 class BindingState(_Part, frozen=True, omit_defaults=True):
@@ -82,7 +85,10 @@ class BindingState(_Part, frozen=True, omit_defaults=True):
 
 
 class CustomerState(_Part, frozen=True, omit_defaults=True):
-    """A customer, its keys, groups, virtual numbers and bindings, oldest first."""
+    """A customer, its keys, groups, virtual numbers and bindings, oldest first.
+
+    An audio of a customer is that of its virtual numbers without one of their own.
+    """
 
     customer_id: str
     name: str = ""
@@ -91,6 +97,9 @@ class CustomerState(_Part, frozen=True, omit_defaults=True):
     groups: list[GroupState] = []
     numbers: list[NumberState] = []
     bindings: list[BindingState] = []
+    audio_when_call_fail: str | None = None
+    audio_when_dtmf_err: str | None = None
+    audio_when_dtmf_need: str | None = None
 
 
 class State(_Part, frozen=True):

@@ -57,3 +57,18 @@ def test_states(numbers: Run) -> None:
     assert (removed["state"], removed["bindings"]) == ("resting", None)
     numbers("numbers", "add", X, *OF_CUSTOMER)
     numbers("numbers", "remove", X, "--force")
+
+
+def test_set_audio_is_shown(numbers: Run) -> None:
+    url = "https://a.example/busy.wav?key=1"
+    numbers("customers", "set-audio", "cus_1", "--dtmf-err", url)
+    done = numbers("numbers", "set-audio", X, "--call-fail", url, "--dtmf-need", "")
+    lines = [f"audio call-fail: {url}", "audio dtmf-need: the own tone of the switch"]
+    assert done.out.splitlines()[-2:] == lines
+    assert numbers("numbers", "show", X).out.splitlines()[-2:] == lines
+    found = numbers("numbers", "show", X, "--json").json
+    audios = ("audioWhenCallFail", "audioWhenDtmfErr", "audioWhenDtmfNeed")
+    assert [found[name] for name in audios] == [url, None, ""]
+    assert numbers("numbers", "list", *OF_CUSTOMER, "--json").json == [found]
+    done = numbers("numbers", "set-audio", X, "--default", "--json")
+    assert [done.json[name] for name in audios] == [None] * 3

@@ -8,7 +8,9 @@ from tests.helpers import on_sqlite_only
 def test_create_show_and_list_a_customer(openpns: Run) -> None:
     made = openpns("customers", "create", "cus_2", "--name", "例子公司", "--json").json
     fields = ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
-    assert list(made) == [*fields, "groupQuota", "phoneQuota", "byteQuota", "bindingQuota"]
+    fields += ["groupQuota", "phoneQuota", "byteQuota", "bindingQuota"]
+    audios = ["audioWhenCallFail", "audioWhenDtmfErr", "audioWhenDtmfNeed"]
+    assert list(made) == [*fields, *audios]
     assert (made["customerId"], made["name"], made["groupCount"]) == ("cus_2", "例子公司", 0)
     assert openpns("customers", "show", "cus_2", "--json").json == made
     listed = openpns("customers", "list", "--json").json
@@ -107,3 +109,33 @@ def test_set_quota_refuses_wrong_quotas(
 def test_set_quota_refuses_an_unknown_customer(openpns: Run) -> None:
     done = openpns("customers", "set-quota", "cus_9", "--groups", "1", code=2)
     assert "customer 'cus_9': not found" in done.err
+
+
+def test_set_audio_of_a_customer(openpns: Run) -> None:
+    def audios(*arguments: str) -> list[str | None]:
+        changed = openpns("customers", "set-audio", "cus_1", *arguments, "--json").json
+        assert openpns("customers", "show", "cus_1", "--json").json == changed
+        names = ("audioWhenCallFail", "audioWhenDtmfErr", "audioWhenDtmfNeed")
+        return [changed[name] for name in names]
+
+    url = "https://a.example/busy.wav"
+    assert audios("--call-fail", url) == [url, None, None]
+    shown = openpns("customers", "show", "cus_1").out
+    assert shown.endswith(f"audio call-fail: {url}\n")
+    assert audios("--dtmf-err", url, "--dtmf-need", "") == [None, url, ""]
+    assert audios("--default") == [None, None, None]
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "give either --default or some of --call-fail, --dtmf-err, --dtmf-need"),
+        (("--default", "--call-fail", ""), "give either --default or some of"),
+        (("--call-fail", "busy.wav"), "audioWhenCallFail: allowed is a URL that begins with http"),
+    ],
+)
+def test_set_audio_refuses_wrong_audios(
+    openpns: Run, arguments: tuple[str, ...], text: str
+) -> None:
+    assert text in openpns("customers", "set-audio", "cus_1", *arguments, code=2).err

@@ -15,8 +15,9 @@ from openpns.cli.lazy import LazyGroup
         "enable": ("operate:enable", "Take bindings and calls again."),
         "list": ("list:list_", "List virtual numbers."),
         "remove": ("operate:remove", "Take a virtual number from its customer."),
+        "set-audio": ("operate:set_audio", "Set what callers of a virtual number hear."),
         "show": ("operate:show", "Show one virtual number."),
     },
 )
 def numbers() -> None:
-    """Add, list, drain, disable and remove virtual numbers."""
+    """Add, list, drain, disable and remove virtual numbers; set their audios."""

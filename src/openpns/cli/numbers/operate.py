@@ -1,4 +1,4 @@
-"""`openpns numbers add|show|drain|disable|enable|remove`, on the database."""
+"""`openpns numbers add|show|drain|disable|enable|remove|set-audio`, on the database."""
 
 import sys
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import click
 
 from openpns import limits
 from openpns.bindings import operations
+from openpns.cli.audio_options import audio_options, read_audios
 from openpns.cli.lazy import FILE_NAME
 from openpns.cli.numbers.printing import print_stored
 from openpns.cli.options import database_option, json_option, with_store
@@ -17,7 +18,7 @@ from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.kit.text_file import decode_text
-from openpns.numbers import service
+from openpns.numbers import audios, service
 from openpns.numbers.service import StoredNumber
 from openpns.numbers.wire import ACTIVE, DISABLED, DRAINING
 
@@ -136,6 +137,30 @@ def remove(did: str, database: str, *, force: bool, as_json: bool) -> None:
         timeout_ms=_TIMEOUT_MS,
     )
     _print_changed(removed, as_json=as_json)
+
+
+@click.command("set-audio")
+@click.argument("did")
+@audio_options
+@database_option
+@json_option
+def set_audio(
+    did: str,
+    call_fail: str | None,
+    dtmf_err: str | None,
+    dtmf_need: str | None,
+    database: str,
+    *,
+    is_default: bool,
+    as_json: bool,
+) -> None:
+    """Set the WAV files that a switch plays to callers of a virtual number.
+
+    An empty URL is the switch's own tone. An audio that is not given is that of the customer.
+    """
+    given = read_audios(call_fail, dtmf_err, dtmf_need, is_default=is_default)
+    changed = with_store(database, lambda store: audios.set_for_number(store, did, given))
+    _print_changed(changed, as_json=as_json)
 
 
 def _set_state(did: str, state: str, database: str, *, as_json: bool) -> None:

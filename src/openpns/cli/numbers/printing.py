@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+import click
+
+from openpns.cli.audio_options import audio_lines
 from openpns.cli.options import format_time
 from openpns.cli.output import print_json, print_table
 from openpns.numbers.service import StoredNumber
@@ -28,3 +31,6 @@ def print_stored(found: StoredNumber | Sequence[StoredNumber], *, as_json: bool)
         for number in ([found] if isinstance(found, StoredNumber) else found)
     ]
     print_table(_HEAD, rows, empty="no virtual numbers; add some with: openpns numbers add")
+    if isinstance(found, StoredNumber):
+        for line in audio_lines(found):
+            click.echo(line)

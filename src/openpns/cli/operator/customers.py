@@ -4,15 +4,17 @@ import click
 
 from openpns.accounts import customers as service
 from openpns.accounts.customers import Customer
+from openpns.cli.audio_options import audio_lines, audio_options, read_audios
 from openpns.cli.options import database_option, format_time, json_option, with_store
 from openpns.cli.output import print_json, print_table
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
+from openpns.numbers import audios
 
 
 @click.group()
 def customers() -> None:
-    """Create, list, disable and enable customers, and set their quotas."""
+    """Create, list, disable and enable customers, and set their quotas and audios."""
 
 
 @customers.command()
@@ -60,6 +62,30 @@ def disable(customer_id: str, database: str, *, as_json: bool) -> None:
 def enable(customer_id: str, database: str, *, as_json: bool) -> None:
     """Enable a customer again."""
     _set_disabled(customer_id, database, None, as_json=as_json)
+
+
+@customers.command("set-audio")
+@click.argument("customer_id")
+@audio_options
+@database_option
+@json_option
+def set_audio(
+    customer_id: str,
+    call_fail: str | None,
+    dtmf_err: str | None,
+    dtmf_need: str | None,
+    database: str,
+    *,
+    is_default: bool,
+    as_json: bool,
+) -> None:
+    """Set the WAV files that a switch plays to callers of a customer's virtual numbers.
+
+    An audio that is empty or not given is the switch's own tone. A virtual number may have others.
+    """
+    given = read_audios(call_fail, dtmf_err, dtmf_need, is_default=is_default)
+    changed = with_store(database, lambda store: audios.set_for_customer(store, customer_id, given))
+    _print_changed(changed, as_json=as_json)
 
 
 @customers.command("set-quota")
@@ -138,3 +164,6 @@ def _print(found: Customer | list[Customer], *, as_json: bool) -> None:
         rows,
         empty="no customers; create one with: openpns customers create",
     )
+    if isinstance(found, Customer):
+        for line in audio_lines(found):
+            click.echo(line)
