@@ -14,7 +14,7 @@ from openpns.api.counters import Counters, create_counter_file
 from openpns.core import logs
 from openpns.server import admin
 from openpns.server.admin import AdminPort
-from openpns.server.readiness import Readiness
+from openpns.server.readiness import Readiness, State
 from openpns.server.settings import Settings
 from openpns.transport.sockets import listen
 
@@ -70,17 +70,25 @@ async def test_healthz_returns_200_and_head_no_body(start: Begin) -> None:
     assert (status, headers["content-length"], body) == (200, "3", "")
 
 
-@pytest.mark.parametrize("fault", [None, "database: gone"])
-async def test_readyz_returns_503_with_the_fault(
-    start: Begin, monkeypatch: pytest.MonkeyPatch, fault: str | None
-) -> None:
-    async def find_fault(_: Readiness) -> str | None:
-        return fault
+HELD = "ready\ncalls are held since a restore, customers: 2; see openpns bindings confirm\n"
 
-    monkeypatch.setattr(Readiness, "find_fault", find_fault)
-    port = await start()
-    expected = (200, "ready\n") if fault is None else (503, "not ready: database: gone\n")
-    assert (await get(port, "/readyz"))[::2] == expected
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State(), (200, "ready\n")),
+        (State("database: gone", 2), (503, "not ready: database: gone\n")),
+        (State(None, 2), (200, HELD)),
+    ],
+)
+async def test_readyz_returns_503_with_the_fault_and_names_held_calls(
+    start: Begin, monkeypatch: pytest.MonkeyPatch, state: State, expected: tuple[int, str]
+) -> None:
+    async def find(_: Readiness) -> State:
+        return state
+
+    monkeypatch.setattr(Readiness, "find", find)
+    assert (await get(await start(), "/readyz"))[::2] == expected
 
 
 async def test_metrics_parse_as_prometheus_text_and_count_admin_connections(start: Begin) -> None:

@@ -99,8 +99,16 @@ class AdminPort:
         return _text(200, "ok")
 
     async def _answer_readyz(self) -> Reply:
-        fault = await self._readiness.find_fault()
-        return _text(200, "ready") if fault is None else _text(503, f"not ready: {fault}")
+        state = await self._readiness.find()
+        if state.fault is not None:
+            return _text(503, f"not ready: {state.fault}")
+        if not state.customers_held:
+            return _text(200, "ready")
+        return _text(
+            200,
+            f"ready\ncalls are held since a restore, customers: {state.customers_held}; see openpns"
+            " bindings confirm",
+        )
 
     async def _answer_metrics(self) -> Reply:
         now_s = asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from openpns.bindings import operations
 from openpns.core import logs
 from openpns.errors import OpenPNSError
 from openpns.protocol.headers import PATH
@@ -18,6 +19,19 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not to
 # It needs no key. The response is 405.
 _REQUEST: Final = f"GET {PATH} HTTP/1.1\r\nHost: openpns\r\nConnection: close\r\n\r\n".encode()
 _EXPECTED: Final = b"HTTP/1.1 405 "
+
+
+class State(msgspec.Struct, frozen=True):
+    """Whether a server is ready.
+
+    Attributes:
+        fault: Why it is not, in one line; None if it is.
+        customers_held: How many customers' calls are held since a restore. That is no fault: a
+            server that is taken out of service for it would serve no other customer either.
+    """
+
+    fault: str | None = None
+    customers_held: int = 0
 
 
 class Readiness:
@@ -39,30 +53,27 @@ class Readiness:
             self._tls.check_hostname = False
             self._tls.verify_mode = ssl.CERT_NONE
         self._began_s = 0.0
-        self._check: asyncio.Task[str | None] | None = None
-        self._database: asyncio.Future[None] | None = None
+        self._check: asyncio.Task[State] | None = None
+        self._database: asyncio.Future[int] | None = None
 
-    async def find_fault(self) -> str | None:
-        """Return why the server is not ready, in one line; None if it is.
-
-        The result is at most a second older than this request.
-        """
+    async def find(self) -> State:
+        """Return whether the server is ready; at most a second older than this request."""
         loop = asyncio.get_running_loop()
         check = self._check
         if check is None or (check.done() and loop.time() - self._began_s >= _SHARED_S):
             self._began_s = loop.time()
-            check = self._check = loop.create_task(self._find_fault())
+            check = self._check = loop.create_task(self._find())
         return await asyncio.shield(check)
 
-    async def _find_fault(self) -> str | None:
+    async def _find(self) -> State:
         try:
-            faults = await asyncio.gather(self._ask_database(), self._ask_worker())
+            database, api_port = await asyncio.gather(self._ask_database(), self._ask_worker())
         except Exception as error:  # noqa: BLE001 - any error means "not ready"
             logs.logger().error("readiness check failed", **logs.describe_error(error))
-            return "see the server's log"
-        return next((fault for fault in faults if fault is not None), None)
+            return State("see the server's log")
+        return State(database.fault or api_port, database.customers_held)
 
-    async def _ask_database(self) -> str | None:
+    async def _ask_database(self) -> State:
         if self._database is None or self._database.done():
             # In a thread: SQLite may wait for a lock.
             self._database = asyncio.get_running_loop().run_in_executor(
@@ -70,12 +81,11 @@ class Readiness:
             )
         done, _ = await asyncio.wait({self._database}, timeout=self._timeout_s)
         if not done:
-            return f"database: {self._no_answer}"
+            return State(f"database: {self._no_answer}")
         try:
-            self._database.result()
+            return State(None, self._database.result())
         except OpenPNSError as error:
-            return str(error)
-        return None
+            return State(str(error))
 
     async def _ask_worker(self) -> str | None:
         host = _WILDCARDS.get(self._settings.host, self._settings.host)
@@ -96,9 +106,11 @@ class Readiness:
         return None if status_line.startswith(_EXPECTED) else "API port: not the expected response"
 
 
-async def _check_database(settings: Settings) -> None:
+async def _check_database(settings: Settings) -> int:
+    """Return how many customers' calls are held."""
     store = await open_checked(settings)
     try:
         await store.fetch("master_key_check_find", {})
+        return await operations.count_held(store)
     finally:
         await store.close()
