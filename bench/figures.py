@@ -21,6 +21,7 @@ class Row:
         work: What was asked for.
         side: The server.
         groups: The groups of the customer, if the work is measured at several sizes.
+        bindings: The bindings of the customer, if the work depends on them.
         figures: The values of all rounds by name: `cpu_us` (user and system time of the server's
             processes for each answer), `database_us` (the same of PostgreSQL), `rate` (answers per
             second), `p50_ms`, `p99_ms`; other names for what is not measured by load.
@@ -31,6 +32,19 @@ class Row:
     side: str
     groups: int | None = None
     figures: dict[str, list[float]] = field(default_factory=dict)
+    bindings: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """The size of the customer, in groups or in bindings; None if it does not matter."""
+        return self.groups if self.groups is not None else self.bindings
+
+    @property
+    def size_text(self) -> str:
+        """The size with its unit; empty if it does not matter."""
+        if self.size is None:
+            return ""
+        return f"{grouped(self.size)} {'groups' if self.groups is not None else 'bindings'}"
 
     def values(self, figure: str) -> list[float]:
         """Return a figure of all rounds; `total_us` is the CPU of server and PostgreSQL."""
@@ -58,6 +72,16 @@ def ratios(ours: Row, theirs: Row, figure: str) -> list[float]:
     """Return the ratio of a figure of two rows of one run, by round; none without the figure."""
     pairs = zip(ours.values(figure), theirs.values(figure), strict=False)
     return [one / other for one, other in pairs if other]
+
+
+def grouped(number: int) -> str:
+    """Return a number with its digits in threes."""
+    return f"{number:,}".replace(",", " ")
+
+
+def short(value: float) -> str:
+    """Return a number with three digits, or all that stand before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 
 def limit_of(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -32,6 +32,23 @@ BROAD = "find that matches all, one at a time"
 GET_LIMITS = "getLimits, one at a time"
 OTHERS = "other requests, light load"
 OTHERS_MEANWHILE = "other requests during finds that match all"
+QUERY = "queryAXB"
+QUERY_MIXED = "queryAXB, with 5 % bindAXB of the same customer"
+BIND = "bindAXB"
+BIND_CREATE = "createGroup, in the rounds of bindAXB"
+FRESH = "questions right after a bind or an unbind"
+FLOODS = "floods"
+ALONE = "without a flood"
+OVER_RATE = "small page, over a rate of 100/s"
+ANY_FLOOD = {
+    action: f"{action} of others during the worst flood"
+    for action in ("listGroup", "createGroup", "queryAXB")
+}
+FLOOD_BOUNDS = {"listGroup": 20, "createGroup": 40, "queryAXB": 20}
+"""How much longer the p99 of another customer's requests may be during a flood, of any kind.
+
+The one of listGroup is a promise; docs/decisions/0046 has the reasons of the others.
+"""
 START = "start to first answer"
 MEMORY = "idle worker, resident"
 
@@ -47,8 +64,9 @@ class Target:
         unit: What the bound counts, in words.
         figure: The figure's name in `Row.figures`, or `total_us`.
         of_side: The server that it is compared with; None for the same server.
-        of_work: The work that it is compared with. If both are None, the bound is one of the
-            figure itself.
+        of_work: The work that it is compared with. If nothing is compared, the bound is one of
+            the figure itself.
+        of_smallest: Whether it is compared with the same work of the smallest customer.
         is_least: Whether the bound is the least value rather than the most. The ratio of CPU is
             then turned over: how many times less the server needs.
     """
@@ -60,7 +78,13 @@ class Target:
     figure: str = "cpu_us"
     of_side: str | None = None
     of_work: str | None = None
+    of_smallest: bool = False
     is_least: bool = False
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether the figure is compared with that of another row."""
+        return self.of_side is not None or self.of_work is not None or self.of_smallest
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,8 @@ class Outcome:
         """What was measured in parts of the bound; at most 1 is met."""
         if self.value is None:
             return float("inf")
+        if not self.target.bound:  # nothing of it is allowed
+            return float("inf") if self.value.most else 0.0
         part = self.value.median / self.target.bound
         return 1 / part if self.target.is_least else part
 
@@ -93,10 +119,11 @@ def judge(target: Target, rows: Sequence[Row]) -> Outcome:
     ]
     if not found:
         return Outcome(target, None)
-    row = max(found, key=lambda each: each.groups or 0)
-    if target.of_side is None and target.of_work is None:
+    row = max(found, key=lambda each: each.size or 0)
+    if not target.is_ratio:
         return Outcome(target, spread(row.values(target.figure)))
-    other = next((each for each in rows if _is_other(target, row, each)), None)
+    others = [each for each in rows if _is_other(target, row, each)]
+    other = min(others, key=lambda each: each.size or 0, default=None)
     if other is None:
         return Outcome(target, None)
     if target.is_least and target.figure == "cpu_us":
@@ -106,6 +133,12 @@ def judge(target: Target, rows: Sequence[Row]) -> Outcome:
 
 def _is_other(target: Target, row: Row, other: Row) -> bool:
     """Tell whether a target compares one row with another."""
+    if target.of_smallest:
+        return other is not row and (other.run, other.work, other.side) == (
+            row.run,
+            row.work,
+            row.side,
+        )
     return (
         other.run == row.run
         and other.side == (target.of_side or row.side)
@@ -127,6 +160,11 @@ def _of_work(work: str, bound: float, other: str) -> list[Target]:
     return _both(
         work, bound, bound, f"× {other.partition(',')[0]}", figure="total_us", of_work=other
     )
+
+
+def _flat(work: str) -> list[Target]:
+    unit = "× the fewest bindings"
+    return _both(work, 1.5, 1.5, unit, figure="total_us", of_smallest=True)
 
 
 _LESS = "× less CPU than FastAPI"
@@ -152,6 +190,22 @@ TARGETS = (
     *_of_work(GET_LIMITS, 1.5, FIRST_ALONE),
     *_of_work(BROAD, 3, FIRST_ALONE),
     *_both(OTHERS_MEANWHILE, 2, 2, "× p99 without them", figure="p99_ms", of_work=OTHERS),
+    *_of_limit(QUERY, 5, 9),
+    Target(QUERY, POSTGRES, 10, _LESS, of_side=FRAMEWORK, of_work=QUERY, is_least=True),
+    *_flat(QUERY),
+    *_of_limit(QUERY_MIXED, 6, 11),
+    *_of_work(BIND, 1.5, BIND_CREATE),
+    Target(BIND, POSTGRES, 6, _LESS, of_side=FRAMEWORK, of_work=BIND, is_least=True),
+    *_flat(BIND),
+    *[
+        Target(FRESH, side + TWO_WORKERS, 0, "stale answers", "stale")
+        for side in (SQLITE, POSTGRES)
+    ],
+    *[
+        target
+        for action, bound in FLOOD_BOUNDS.items()
+        for target in _both(ANY_FLOOD[action], bound, bound, "× p99 without it", figure="factor")
+    ],
     Target(WORKERS, SQLITE + TWO_WORKERS, 1.15, "× one worker", of_side=SQLITE),
     Target(WORKERS, POSTGRES + TWO_WORKERS, 1.15, "× one worker", of_side=POSTGRES),
     *_both(START, 0.6, 0.6, "s", figure="start_s"),

@@ -1,7 +1,7 @@
 """Ratios by round, and the test that compares times."""
 
 import pytest
-from bench.figures import LIMIT, Row, Spread, limit_of, mann_whitney, ratios, spread
+from bench.figures import LIMIT, Row, Spread, limit_of, mann_whitney, ratios, short, spread
 
 
 def test_spread_has_the_median_and_both_ends() -> None:
@@ -38,3 +38,19 @@ def test_mann_whitney_is_a_coin_for_equal_values_and_sure_of_different_ones() ->
     slower, p = mann_whitney([value + 1000 for value in values], values)
     assert slower == 1.0
     assert p < 1e-9
+
+
+def test_size_is_in_groups_or_in_bindings() -> None:
+    assert Row("run", "page", "x").size_text == ""
+    assert Row("run", "page", "x", 1000).size_text == "1 000 groups"
+    row = Row("run", "bind", "x", bindings=1_000_000)
+    assert (row.size, row.size_text) == (1_000_000, "1 000 000 bindings")
+
+
+def test_short_has_three_digits_or_all_before_the_point() -> None:
+    assert [short(value) for value in (0.12345, 1.2345, 12.345, 12345.6)] == [
+        "0.123",
+        "1.23",
+        "12.3",
+        "12346",
+    ]

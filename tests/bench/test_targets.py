@@ -62,6 +62,37 @@ def test_largest_customer_is_compared_with_another_work_of_its_run() -> None:
     assert value.median == pytest.approx(1.2)
 
 
+def test_largest_customer_is_compared_with_the_smallest_one() -> None:
+    rows = [
+        Row("run", "bind", SQLITE, bindings=size, figures={"cpu_us": [cost], "database_us": [0.0]})
+        for size, cost in ((10, 10.0), (100, 90.0), (1000, 14.0))
+    ]
+    target = Target("bind", SQLITE, 1.5, "×", "total_us", of_smallest=True)
+    outcome = judge(target, rows)
+    assert outcome.value is not None
+    assert outcome.value.median == pytest.approx(1.4)
+    assert outcome.is_met
+    assert judge(target, rows[:1]).value is None
+
+
+@pytest.mark.parametrize(("stale", "is_met"), [([0.0, 0.0], True), ([0.0, 0.0, 1.0], False)])
+def test_bound_of_zero_allows_not_one(stale: list[float], is_met: bool) -> None:
+    row = Row("fresh", "questions", SQLITE, figures={"stale": stale})
+    assert judge(Target("questions", SQLITE, 0, "stale", "stale"), [row]).is_met is is_met
+
+
+def test_work_of_another_server_is_compared_if_both_are_named() -> None:
+    rows = [
+        Row("run", work, side, figures={"cpu_us": [cost]})
+        for work, side, cost in (("bind", "peer", 60.0), ("ask", "peer", 9.0), ("ask", SQLITE, 3.0))
+    ]
+    target = Target("ask", SQLITE, 2, "×", of_side="peer", of_work="ask", is_least=True)
+    assert judge(target, rows).value == Spread(3.0, 3.0, 3.0)
+
+
 def test_every_target_has_one_row_in_the_table() -> None:
-    keys = [(each.work, each.side, each.figure, each.of_side, each.of_work) for each in TARGETS]
+    keys = [
+        (each.work, each.side, each.figure, each.of_side, each.of_work, each.of_smallest)
+        for each in TARGETS
+    ]
     assert len(set(keys)) == len(keys)

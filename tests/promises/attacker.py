@@ -1,52 +1,14 @@
-"""A client that attacks a server with many connections, and a bystander who must be answered."""
+"""A client that attacks a server of a test, and a bystander who must be answered."""
 
 import contextlib
 import re
-import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.processes import Process, signed
+from bench.attacker import Attacker
+from bench.attacks import signed_request
+from tests.processes import KEY_OF, Process
 from tests.promises.wire import Bystander
-
-_SEND_S = 0.2
-"""How long to send on one connection, whose server may read no more."""
-
-
-class Attacker:
-    """Many connections whose client reads nothing."""
-
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._port = port
-        self._tls = tls
-        self._held: list[socket.socket] = []
-
-    def hold(self, sent: bytes, source: str = "127.0.0.1") -> None:
-        """Open one more connection, send something, and keep it open."""
-        connection = socket.socket()
-        connection.bind((source, 0))
-        if hasattr(socket, "TCP_MAXSEG"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        connection.settimeout(20)
-        connection.connect(("127.0.0.1", self._port))
-        self._held.append(connection)
-        if self._tls is not None:
-            try:
-                connection = self._tls.wrap_socket(connection)
-            except OSError:
-                return  # the server has no place
-            self._held.append(connection)
-        connection.settimeout(_SEND_S)
-        with contextlib.suppress(OSError):
-            connection.sendall(sent)
-
-    def close(self) -> None:
-        for connection in self._held:
-            connection.close()
-        self._held.clear()
-
 
 Attack = Callable[[Process], Attacker]
 """Makes an attacker of a server, who lets go at the end of the test."""
@@ -62,11 +24,7 @@ def bystander(server: Process, source: str | None = None) -> Iterator[None]:
 
 
 def request(body: bytes, action: str = "listGroup", length: int | None = None) -> bytes:
-    headers = "".join(
-        f"{name}: {value}\r\n" for name, value in signed("cus_1", action, body).items()
-    )
-    size = len(body) if length is None else length
-    return f"POST /api/pns/ HTTP/1.1\r\nContent-Length: {size}\r\n{headers}\r\n".encode() + body
+    return signed_request(*KEY_OF["cus_1"], action, body, length)
 
 
 def memory_of(pid: int, line: str = "VmRSS") -> int:

@@ -15,9 +15,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from bench.attacker import Attacker
 from tests.conftest import create_postgres_database
 from tests.processes import Process
-from tests.promises.attacker import Attack, Attacker
+from tests.promises.attacker import Attack
 
 
 class Cluster:

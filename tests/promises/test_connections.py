@@ -8,6 +8,7 @@ Source: docs/security.md; docs/operating/serving.md, "Connections".
 import json
 import socket
 
+from bench.attacks import HELD
 from tests.helpers import on_sqlite_only
 from tests.processes import Start
 from tests.promises.attacker import Attack, bystander, request
@@ -21,8 +22,8 @@ def test_silent_connections_give_way(serve: Start, attack: Attack) -> None:
     server = serve("--connections-max", str(CONNECTIONS_MAX))
     attacker = attack(server)
     with bystander(server):
-        for sent in (b"", b"POST /api/pns/ HTTP/1.1\r\nX: ") * CONNECTIONS_MAX:
-            attacker.hold(sent)
+        for kind in ("silent connections", "unfinished headers") * CONNECTIONS_MAX:
+            attacker.hold(HELD[kind].sent(0, request))
     assert server.stop() == 0
 
 
@@ -31,7 +32,7 @@ def test_unread_responses_do_not_hold_connections(serve: Start, attack: Attack) 
     attacker = attack(server)
     with bystander(server):
         for _ in range(3 * CONNECTIONS_MAX // 2):
-            attacker.hold(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+            attacker.hold(HELD["unread responses"].sent(0, request))
     assert server.stop() == 0
 
 
@@ -40,8 +41,8 @@ def test_promises_of_bodies_hold_nothing(serve: Start, attack: Attack) -> None:
     attacker = attack(server)
     with bystander(server):
         for _ in range(50):
-            attacker.hold(b"POST /api/pns/ HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n")
-            attacker.hold(request(b"", "createGroup", length=1_048_576))
+            for kind in ("announced bodies of strangers", "announced bodies"):
+                attacker.hold(HELD[kind].sent(0, request))
         phones = ",".join(str(8613800000000 + number) for number in range(1300))
         assert len(phones) > 18_000
         assert server.call("createGroup", {"phones": phones}, "cus_2")["code"] == 0
