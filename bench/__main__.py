@@ -8,7 +8,19 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import life, load, proc, reads, refusals, report, results, sizes, writes
+from bench import (
+    bindings,
+    floods,
+    life,
+    load,
+    proc,
+    reads,
+    refusals,
+    report,
+    results,
+    sizes,
+    writes,
+)
 from bench.databases import open_databases
 from bench.figures import BenchError
 from bench.results import Group, Results
@@ -21,8 +33,10 @@ GROUPS: dict[str, tuple[Work, ...]] = {
     "reads": reads.WORKS,
     "writes": writes.WORKS,
     "sizes": sizes.WORKS,
+    "bindings": bindings.WORKS,
     "life": life.WORKS,
     "refusals": refusals.WORKS,
+    "floods": floods.WORKS,
 }
 
 
@@ -62,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             elif not arguments.quick:
                 _write({name: measured[name]})
     for name, text in report.tables_of(measured).items():
-        if text.count("\n") > _HEAD_LINES:
+        if text.count("\n") > _HEAD_LINES and not text.startswith("!"):
             print(f"\n{name}\n\n{text}", end="")
     if arguments.quick:
         print(f"\nquick: {plan}; nothing is written")

@@ -57,13 +57,14 @@ def bars(title: str, found: Sequence[Bar], marks: Mapping[float, str]) -> str:
     return _svg(bottom + 12, title, [*boxes, *texts])
 
 
-def lines(title: str, unit: str, series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
-    """Return lines over a logarithmic axis of groups; values begin at 0.
+def lines(title: str, unit: str, of: str, series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Return lines over a logarithmic axis of sizes; values begin at 0.
 
     Args:
         title: What the chart shows.
         unit: The unit of the values.
-        series: The points of each line: number of groups, value.
+        of: What the sizes count.
+        series: The points of each line: size, value.
     """
     points = [point for each in series.values() for point in each]
     decades = [math.log10(groups) for groups, _ in points]
@@ -87,7 +88,7 @@ def lines(title: str, unit: str, series: Mapping[str, Sequence[tuple[int, float]
         _text(x(groups), top + height + 18, f"{groups:,}".replace(",", " "), "middle")
         for groups in sorted({groups for groups, _ in points})
     ]
-    parts.append(_text(left + width / 2, top + height + 38, "groups of the customer", "middle"))
+    parts.append(_text(left + width / 2, top + height + 38, f"{of} of the customer", "middle"))
     names = _apart({name: y(each[-1][1]) for name, each in series.items()}, top + height - 8)
     for place, (name, each) in enumerate(series.items()):
         colour = COLOURS[place % len(COLOURS)]

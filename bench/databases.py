@@ -6,16 +6,18 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apsw
 import asyncpg
 
 from bench import proc
 from bench.figures import BenchError
 from bench.fill import Contents, fill, fill_framework
+from openpns.storage.store import database_path
 
 # Room for the log of the whole run, so that no checkpoint falls into one round and not the next.
 _SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h", "shared_buffers": "512MB"}
@@ -56,6 +58,14 @@ class Databases:
             self._made[made] = url
         return self._made[made]
 
+    def read(self, url: str, query: str) -> Any:
+        """Return the first value of a query of a database."""
+        path = database_path(url)
+        if path is None:
+            return asyncio.run(_execute(url, query))
+        with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            return connection.execute(query).get
+
     def postgres_cpu_us(self) -> float:
         """Return the CPU that all processes of PostgreSQL have used, in µs."""
         return proc.cpu_us(self.postgres_pid)
@@ -69,8 +79,10 @@ class Databases:
             url = f"{base.rpartition('/')[0]}/bench_{contents.name}?{query}"
         asyncio.run(fill(url, contents.holdings))
         groups = sum(holding.groups for holding in contents.holdings)
+        bindings = sum(holding.bindings for holding in contents.holdings)
+        held = f"{groups} groups, {bindings} bindings" if bindings else f"{groups} groups"
         took_s = time.perf_counter() - started
-        print(f"  {engine}, {contents.name}: {groups} groups in {took_s:.1f} s", flush=True)
+        print(f"  {engine}, {contents.name}: {held} in {took_s:.1f} s", flush=True)
         return url
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import apsw
 import asyncpg
 
+from bench import fill_bindings
 from bench.requests import MASTER_KEY, secret_of
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
@@ -39,12 +40,18 @@ class Holding:
         numbers: How many numbers each of them has.
         has_members: Whether the numbers are there one by one, too; reading a page needs the text
             alone.
+        dids: How many virtual numbers it has.
+        first_did: The place of the first of them among those of all customers.
+        bindings: How many bindings of two phones stand on them.
     """
 
     customer: str
     groups: int
     numbers: int = NUMBERS
     has_members: bool = True
+    dids: int = 0
+    first_did: int = 0
+    bindings: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,8 @@ def _fill_sqlite(path: str, holdings: Sequence[Holding]) -> None:
         if holding.has_members:
             connection.execute(_SQLITE_MEMBERS, bindings)
         connection.execute(_SQLITE_COUNTER, bindings)
+        if holding.dids:
+            fill_bindings.fill_sqlite(connection, _bound(holding))
     connection.execute("COMMIT")
     connection.pragma("synchronous", "full")
     connection.pragma("journal_mode", "wal")
@@ -135,12 +144,21 @@ async def _fill_postgres(url: str, holdings: Sequence[Holding]) -> None:
             if has_members:
                 await connection.execute(_POSTGRES_MEMBERS, names, groups, numbers)
             await connection.execute(_POSTGRES_COUNTER, names, groups, numbers)
+        for holding in holdings:
+            if holding.dids:
+                await fill_bindings.fill_postgres(connection, _bound(holding))
         for statement in rebuild:
             await connection.execute(statement)
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
+
+
+def _bound(holding: Holding) -> fill_bindings.Bound:
+    return fill_bindings.Bound(
+        holding.customer, holding.dids, holding.first_did, holding.bindings, now_ms()
+    )
 
 
 def _kind(holding: Holding) -> tuple[int, int, bool]:
@@ -167,10 +185,10 @@ def _chunks(holding: Holding) -> Iterator[Params]:
 
 
 async def fill_framework(url: str) -> None:
-    """Copy every group and access key of PostgreSQL into the tables of the framework peer."""
+    """Copy everything that PostgreSQL holds into the tables of the framework peer."""
     connection = await _connect(url)
     try:
-        await connection.execute(_FRAMEWORK)
+        await connection.execute(_FRAMEWORK + fill_bindings.PEER)
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")
     finally:
@@ -244,7 +262,7 @@ FROM pg_index AS x
 JOIN pg_class AS t ON t.oid = x.indrelid
 JOIN pg_class AS i ON i.oid = x.indexrelid
 LEFT JOIN pg_constraint AS c ON c.conindid = i.oid AND c.conrelid = t.oid
-WHERE t.relname IN ('number_group', 'group_member')
+WHERE t.relname IN ('number_group', 'group_member', 'binding', 'seat')
 """
 _POSTGRES_GROUPS = """
 INSERT INTO number_group (

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from bench.figures import BenchError
-from bench.requests import Connection
+from bench.requests import Check, Connection
 
 CONNECTIONS = 32
 SCRIPT = Path(__file__).parent / "wrk" / "requests.lua"
@@ -108,13 +108,24 @@ def run_wrk(
     return Load(**json.loads("{" + last))
 
 
-def run_one_by_one(port: int, requests: Sequence[bytes], seconds: float) -> Load:
+def run_one_by_one(
+    port: int,
+    requests: Sequence[bytes],
+    seconds: float,
+    pause_ms: float = 0,
+    check: Check = lambda _: None,
+) -> Load:
     """Send one request at a time, at least two, until the time is over or all were sent.
 
     Args:
         port: The server's.
         requests: The requests.
-        seconds: For how long.
+        seconds: For how long; the last answer is waited for.
+        pause_ms: How long to wait after each answer.
+        check: Checks the body of each answer.
+
+    Raises:
+        BenchError: An answer is wrong.
     """
     connection = Connection(port)
     size, times, started = 0, [], time.perf_counter()
@@ -123,8 +134,10 @@ def run_one_by_one(port: int, requests: Sequence[bytes], seconds: float) -> Load
         head, body = connection.send(request)
         size += len(head) + len(body)
         times.append(time.perf_counter() - begun)
+        check(body)
         if time.perf_counter() - started >= seconds and len(times) > 1:
             break
+        time.sleep(pause_ms / 1000)
     duration_us = round((time.perf_counter() - started) * 1e6)
     connection.close()
     cuts = quantiles([each * 1e6 for each in times], n=100, method="inclusive")

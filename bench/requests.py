@@ -122,6 +122,18 @@ def ask(port: int, request: bytes) -> tuple[bytes, bytes]:
         connection.close()
 
 
+def create_group(port: int, customer: str, phones: str) -> str:
+    """Create a group; return its id.
+
+    Raises:
+        BenchError: It is refused.
+    """
+    (request,) = signed_now([(customer, "createGroup", {"phones": phones})])
+    _, body = ask(port, request)
+    succeeded(body)
+    return str(json.loads(body)["groupId"])
+
+
 def succeeded(body: bytes) -> None:
     """Raise BenchError unless an answer has code 0."""
     if json.loads(body).get("code") != 0:

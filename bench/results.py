@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.figures import Row
 
 FOLDER = Path(__file__).parent / "results"
-ORDER = ("reads", "writes", "sizes", "life", "refusals")
+ORDER = ("reads", "writes", "sizes", "bindings", "life", "refusals", "floods")
 """The groups in the order of the tables."""
 
 _DIGITS = 5

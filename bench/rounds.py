@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import load, proc, requests, servers
@@ -21,6 +21,8 @@ _ATTEMPTS = 3
 _REPEATED_REQUESTS = 1000
 _WARM_UP_RATE = 20_000
 _WARM_UP_S = 0.3
+_SETTLE_S = 0.02
+"""What the end of a round cut off is still being answered."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class Plan:
         customers: Customers of the database with many customers; each has `groups_each` groups.
         sizes: Numbers of groups of the customers whose pages are compared.
         large_groups: Groups of 10 000 phones of the page whose memory is measured; 0 for none.
+        bindings: Numbers of bindings of the customers whose questions and binds are compared.
         starts: How often the start is timed.
         refusals: Requests with each kind of access key.
+        flood_rounds: Rounds during a flood of each kind.
+        flood_seconds: The length of such a round, and of that without a flood before it.
+        floods_every: Every how manyth kind of flood is measured.
     """
 
     rounds: int = 9
@@ -42,12 +48,29 @@ class Plan:
     customers: int = 1000
     groups_each: int = 1000
     sizes: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
+    bindings: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
     large_groups: int = 1000
     starts: int = 7
     refusals: int = 5000
+    flood_rounds: int = 3
+    flood_seconds: float = 1.5
+    floods_every: int = 1
 
 
-QUICK = Plan(2, 0.4, 100, 200, (100_000,), 0, 2, 200)
+QUICK = Plan(
+    rounds=2,
+    seconds=0.4,
+    customers=100,
+    groups_each=200,
+    sizes=(100_000,),
+    bindings=(1000, 100_000),
+    large_groups=0,
+    starts=2,
+    refusals=200,
+    flood_rounds=1,
+    flood_seconds=0.4,
+    floods_every=20,
+)
 
 
 @dataclass
@@ -67,6 +90,8 @@ class Cell:
         seconds: The length of its rounds, the one that does not count among them; None for the
             plan's.
         groups: The groups of the customer, if the work is measured at several sizes.
+        bindings: The bindings of the customer, if the work depends on them.
+        settle_s: How long the server works on after the last answer; that CPU counts as well.
         rate_guess: The answers per second to make requests for.
     """
 
@@ -81,6 +106,8 @@ class Cell:
     meanwhile: MakeRequests | None = None
     seconds: float | None = None
     groups: int | None = None
+    bindings: int | None = None
+    settle_s: float = _SETTLE_S
     rate_guess: float = _WARM_UP_RATE
 
 
@@ -144,9 +171,13 @@ class Bench:
         """
         for cell in cells:
             seconds = cell.seconds or _WARM_UP_S
-            _, warm_up = self._run_round(cell, seconds, _requests_for(cell, seconds))
+            unsettled = replace(cell, settle_s=_SETTLE_S)
+            _, warm_up = self._run_round(unsettled, seconds, _requests_for(cell, seconds))
             cell.rate_guess = warm_up["rate"]
-        rows = [Row(run, cell.work, cell.server.side, cell.groups) for cell in cells]
+        rows = [
+            Row(run, cell.work, cell.server.side, cell.groups, bindings=cell.bindings)
+            for cell in cells
+        ]
         for _ in range(min(rounds or self.plan.rounds, self.plan.rounds)):
             for cell, row in zip(cells, rows, strict=True):
                 for name, value in self._measure_once(cell).items():
@@ -164,8 +195,8 @@ class Bench:
         ]
         if limit is not None and (of_limit := spread(ratios(row, limit, "cpu_us"))):
             parts.insert(0, f"{of_limit.median:.2f} L")
-        groups = "" if row.groups is None else f", {row.groups} groups"
-        print(f"  {row.work}{groups}; {row.side}: {', '.join(parts)}", flush=True)
+        size = row.size_text and f", {row.size_text}"
+        print(f"  {row.work}{size}; {row.side}: {', '.join(parts)}", flush=True)
 
     def _measure_once(self, cell: Cell) -> dict[str, float]:
         """Run one round; repeat it with more requests if it sent some twice."""
@@ -188,7 +219,7 @@ class Bench:
         cpu, database = proc.cpu_us(server.pid), self.databases.postgres_cpu_us()
         with _meanwhile(cell):
             found = self._load(cell, made[:count], seconds)
-        time.sleep(0.02)  # what the end cut off is still being answered
+        time.sleep(cell.settle_s)
         cpu = proc.cpu_us(server.pid) - cpu
         database = self.databases.postgres_cpu_us() - database
         found.check(cell.connections, len(head) + len(body) if cell.same_bytes else None)

@@ -40,15 +40,35 @@ class Server:
     admin_port: int | None = None
     on_postgres: bool = False
 
-    def codes(self) -> dict[str, int]:
-        """Return how many requests openpns has answered with each code; nothing for peers."""
-        if self.admin_port is None:
-            return {}
+    def codes(self, action: str = "") -> dict[str, int]:
+        """Return how many requests openpns has answered with each code; nothing for peers.
+
+        Args:
+            action: Count requests of this action only; empty for all.
+        """
         codes: dict[str, int] = {}
-        text = _get(f"http://127.0.0.1:{self.admin_port}/metrics")
-        for code, count in re.findall(r'^openpns_requests_total.*code="(\d+)".* (\S+)', text, re.M):
+        label = action or r'[^"]*'
+        counted = rf'^openpns_requests_total{{action="{label}",code="(\d+)"}} (\S+)'
+        for code, count in re.findall(counted, self._metrics(), re.M):
             codes[code] = codes.get(code, 0) + int(float(count))
         return codes
+
+    def gauge(self, name: str) -> float:
+        """Return a gauge of openpns.
+
+        Raises:
+            BenchError: It has no such gauge.
+        """
+        found = re.search(rf"^{name} (\S+)", self._metrics(), re.M)
+        if found is None:
+            raise BenchError(f"{self.side} has no gauge {name}")
+        return float(found[1])
+
+    def _metrics(self) -> str:
+        """Return the metrics of openpns; nothing for peers."""
+        if self.admin_port is None:
+            return ""
+        return _get(f"http://127.0.0.1:{self.admin_port}/metrics")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def test_bars_have_a_logarithmic_axis_and_end_with_the_chart() -> None:
 
 def test_lines_have_a_logarithmic_axis_and_begin_at_zero() -> None:
     series = {"flat": [(1000, 10.0), (10_000, 10.0), (100_000, 10.0)], "one": [(1000, 20.0)]}
-    chart = ET.fromstring(lines("Cost", "µs", series))
+    chart = ET.fromstring(lines("Cost", "µs", "groups", series))
     flat, one = (str(line.get("points")).split() for line in chart.iter(f"{SVG}polyline"))
     across = [float(point.split(",")[0]) for point in flat]
     assert across[1] - across[0] == across[2] - across[1] > 0
@@ -35,6 +35,6 @@ def test_lines_have_a_logarithmic_axis_and_begin_at_zero() -> None:
 
 def test_names_of_lines_do_not_cover_each_other() -> None:
     series = {name: [(1000, 10.0), (10_000, 10.0)] for name in ("a", "b", "c")}
-    chart = ET.fromstring(lines("Cost", "µs", series))
+    chart = ET.fromstring(lines("Cost", "µs", "groups", series))
     heights = [float(str(t.get("y"))) for t in chart.iter(f"{SVG}text") if t.text in series]
     assert all(abs(a - b) >= 12 for a in heights for b in heights if a is not b)

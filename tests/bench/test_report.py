@@ -4,7 +4,18 @@ import pytest
 from bench.figures import LIMIT, Row
 from bench.report import PAGES, charts_of, table, tables_of, with_tables
 from bench.results import Group, Results
-from bench.targets import POSTGRES, REPEATED, SQLITE, START
+from bench.targets import (
+    ALONE,
+    ANY_FLOOD,
+    BIND,
+    FLOOD_BOUNDS,
+    FLOODS,
+    POSTGRES,
+    QUERY,
+    REPEATED,
+    SQLITE,
+    START,
+)
 
 PAGE = """Before.
 <!-- begin measured: targets -->
@@ -16,9 +27,20 @@ Between.
 """
 
 
-def load(run: str, work: str, side: str, cpu_us: float, groups: int | None = None) -> Row:
+def load(
+    run: str,
+    work: str,
+    side: str,
+    cpu_us: float,
+    groups: int | None = None,
+    bindings: int | None = None,
+) -> Row:
     figures = {"cpu_us": [cpu_us] * 3, "database_us": [0.0] * 3, "rate": [1000.0, 900.0, 1234.0]}
-    return Row(run, work, side, groups, figures)
+    return Row(run, work, side, groups, figures, bindings)
+
+
+def flood(kind: str, side: str, **figures: float) -> Row:
+    return Row(FLOODS, kind, side, figures={name: [value] for name, value in figures.items()})
 
 
 @pytest.fixture
@@ -30,8 +52,26 @@ def results() -> Results:
         load("1000 groups", "find", SQLITE, 100.0, 1000),
         load("10000 groups", "find", SQLITE, 110.0, 10_000),
     ]
+    bound = [
+        load("bindings", QUERY, LIMIT, 7.0),
+        load("bindings", QUERY, SQLITE, 30.0, bindings=1000),
+        load("bindings", QUERY, SQLITE, 35.0, bindings=9000),
+        load("bindings", BIND, SQLITE, 300.0, bindings=1000),
+        load("bindings", BIND, SQLITE, 330.0, bindings=9000),
+    ]
+    floods = [
+        flood(ALONE, SQLITE, **{f"{action}_ms": 1.5 for action in FLOOD_BOUNDS}),
+        flood("page", SQLITE, listGroup=19.5, createGroup=2.0, queryAXB=3.0, listGroup_ms=30.0),
+        flood("create", SQLITE, listGroup=2.5, createGroup=99.0, queryAXB=3.0, listGroup_ms=4.0),
+        flood(ANY_FLOOD["createGroup"], SQLITE, factor=99.0),
+    ]
     life = [Row("start", START, POSTGRES, figures={"start_s": [0.5, 0.55, 0.7]})]
-    return {"reads": Group({"CPU": "some"}, 2.5, reads), "life": Group({"CPU": "other"}, 1.0, life)}
+    return {
+        "reads": Group({"CPU": "some"}, 2.5, reads),
+        "bindings": Group({}, 1.0, bound),
+        "life": Group({"CPU": "other"}, 1.0, life),
+        "floods": Group({}, 1.0, floods),
+    }
 
 
 def test_table_is_markdown() -> None:
@@ -45,13 +85,35 @@ def test_tables_show_figures_in_parts_of_the_limit(results: Results) -> None:
     assert "find, 1 000 groups" not in tables["figures"]
     assert f"| find | {SQLITE} | 100 | 110 |" in tables["sizes"]
     assert f"| {START} | {POSTGRES} | 0.55 (0.5–0.7) |" in tables["start"]
-    assert "| CPU | some | other |" in tables["runs"]
-    assert "| minutes | 2.5 | 1.0 |" in tables["runs"]
+    assert "| CPU | some |  | other |  |" in tables["runs"]
+    assert "| minutes | 2.5 | 1.0 | 1.0 | 1.0 |" in tables["runs"]
+
+
+def test_tables_show_questions_and_binds_of_the_largest_customer(results: Results) -> None:
+    tables = tables_of(results)
+    assert f"| {QUERY}, 9 000 bindings | {SQLITE} | 35 = 5 L |" in tables["figures"]
+    assert "1 000 bindings" not in tables["figures"]
+    assert f"| {QUERY}, 9 000 bindings | 35 µs = 5 L, 1 000/s |  |" in tables["summary"]
+    assert f"| {BIND} | {SQLITE} | 300 | 330 |" in tables["bindings"]
+    assert BIND not in tables["sizes"]
+    assert tables["bindingcharts"].startswith("![")
+
+
+def test_floods_show_the_factors_of_each_kind_and_mark_misses(results: Results) -> None:
+    tables = tables_of(results)
+    assert "| without a flood | 1.5 ms | 1.5 ms | 1.5 ms |  |  |  |" in tables["floods"]
+    assert "| page | 19.5 | 2 | 3 |" in tables["floods"]
+    assert "| create | 2.5 | **99** | 3 |" in tables["floods"]
+    assert ANY_FLOOD["createGroup"] not in tables["floods"]
+    assert f"| {ANY_FLOOD['createGroup']} | {SQLITE} | ≤ 40 × " in tables["targets"]
+    chart = charts_of(results)["floods-sqlite.svg"]
+    assert "99 × (createGroup)" in chart
+    assert "19.5 × (listGroup)" in chart
 
 
 def test_summary_has_main_works_and_counts_targets(results: Results) -> None:
     summary = tables_of(results)["summary"]
-    assert "1 of 3 targets are met." in summary
+    assert "4 of 8 targets are met." in summary
     assert f"| {REPEATED} | 14.3 µs = 2.05 L, 1 000/s |  |" in summary
 
 
@@ -64,7 +126,13 @@ def test_targets_say_what_was_measured_and_whether_it_is_met(results: Results) -
 
 
 def test_charts_are_drawn_of_what_was_measured(results: Results) -> None:
-    assert set(charts_of(results)) == {"targets.svg", "cost.svg", "sizes-sqlite.svg"}
+    assert set(charts_of(results)) == {
+        "targets.svg",
+        "cost.svg",
+        "sizes-sqlite.svg",
+        "bindings.svg",
+        "floods-sqlite.svg",
+    }
     assert charts_of({}) == {}
 
 
@@ -83,7 +151,8 @@ def test_with_tables_replaces_each_table_and_keeps_the_rest() -> None:
 
 def test_pages_have_every_table_and_chart(results: Results) -> None:
     text = "".join(page.read_text("utf-8") for page in PAGES)
-    for name in tables_of(results):
+    tables = tables_of(results)
+    for name in tables:
         assert text.count(f"<!-- begin measured: {name} -->\n") == 1
     for name in charts_of(results):
-        assert f"]({name})" in text
+        assert f"]({name})" in text + "".join(tables.values())
