@@ -18,8 +18,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ from bench.attacks import HELD, REQUESTS, Held, faulty_request, signed_request
 _LENGTH = re.compile(rb"content-length: ([0-9]+)", re.IGNORECASE)
 _CODE = re.compile(rb'"code":([0-9]+)')
 _RESPONSE_BYTES_MAX = 2**28
+_SIGNED_S = 10.0
 _SEND_S = 0.2
 """How long to send on one held connection, whose server may read no more."""
 _HOLDERS = 8
@@ -223,7 +225,15 @@ class _Flood:
 
         if "{n}" in body or sent.fault == "key":
             return (request(number) for number in self._numbers)
-        return itertools.repeat(request(0))  # accepted for a minute
+        return _signed_again(lambda: request(0))
+
+
+def _signed_again(sign: Callable[[], bytes]) -> Iterator[bytes]:
+    """Return a request over and over, signed again before its time is too old."""
+    while True:
+        request, end_s = sign(), time.monotonic() + _SIGNED_S
+        while time.monotonic() < end_s:
+            yield request
 
 
 async def _code_of(reader: asyncio.StreamReader) -> str:

@@ -62,7 +62,7 @@ def bindings(bench: Bench) -> None:
         for server in running
     ]
     cells = [*asked, _questions(peer, most), *made, _binds(peer, most), *created]
-    bench.measure("bindings", [bench.limit(asked[0]), *cells])
+    bench.measure("bindings", [bench.limit(asked[0]), *cells], bench.plan.bindings_rounds)
 
 
 def mixed(bench: Bench) -> None:
@@ -77,7 +77,7 @@ def mixed(bench: Bench) -> None:
         for engine in SIDES
     ]  # fmt: skip
     like = Cell(QUERY_MIXED, cells[0].server, asking_calls(most))
-    bench.measure(QUERY_MIXED, [bench.limit(like), *cells])
+    bench.measure(QUERY_MIXED, [bench.limit(like), *cells], bench.plan.bindings_rounds)
     for engine in SIDES:
         _check_traces(bench, engine, bench.openpns(engine, contents))
 
@@ -92,7 +92,7 @@ def fresh(bench: Bench) -> None:
     for engine in SIDES:
         server = bench.openpns(engine, contents, "--workers", "2", note=TWO_WORKERS)
         row = Row("fresh", FRESH, server.side, bindings=most.bindings)
-        for _ in range(bench.plan.rounds):
+        for _ in range(bench.plan.bindings_rounds):
             requests.write_requests(file, mixed_requests(most)(20_000))
             with _probing(server, most.customer) as found:
                 load.run_wrk(server.port, file, bench.plan.seconds).check(load.CONNECTIONS, None)

@@ -173,6 +173,6 @@ FROM binding;
 INSERT INTO peer_seat
 SELECT s.phone, s.did, b.bind_id
 FROM seat AS s JOIN binding AS b USING (customer_id, binding_seq);
-CREATE INDEX peer_number_choice ON peer_number (customer_id, binding_count, did);
+CREATE INDEX peer_number_choice ON peer_number (customer_id, country, binding_count, did);
 """
 """The framework peer's own tables, with the same bindings."""

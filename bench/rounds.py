@@ -34,8 +34,9 @@ class Plan:
         seconds: The length of a round.
         customers: Customers of the database with many customers; each has `groups_each` groups.
         sizes: Numbers of groups of the customers whose pages are compared.
-        large_groups: Groups of 10 000 phones of the page whose memory is measured; 0 for none.
         bindings: Numbers of bindings of the customers whose questions and binds are compared.
+        bindings_rounds: Rounds of questions and binds.
+        large_groups: Groups of 10 000 phones of the page whose memory is measured; 0 for none.
         starts: How often the start is timed.
         refusals: Requests with each kind of access key.
         flood_rounds: Rounds during a flood of each kind.
@@ -49,6 +50,7 @@ class Plan:
     groups_each: int = 1000
     sizes: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
     bindings: tuple[int, ...] = (1000, 10_000, 100_000, 1_000_000)
+    bindings_rounds: int = 9
     large_groups: int = 1000
     starts: int = 7
     refusals: int = 5000
@@ -64,6 +66,7 @@ QUICK = Plan(
     groups_each=200,
     sizes=(100_000,),
     bindings=(1000, 100_000),
+    bindings_rounds=1,
     large_groups=0,
     starts=2,
     refusals=200,

@@ -52,6 +52,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 SKEW_MS = 60_000
+COUNTRIES = ("852", "853", "886", "86", "65", "44", "1")
+"""The calling codes of the countries that the team serves; the longer ones first."""
 
 
 class Signed(BaseModel):
@@ -164,15 +166,18 @@ async def bind_axb(signed: Signed) -> BaseModel:
     phones = [request.phoneA.lstrip("+"), request.phoneB.lstrip("+")]
     if phones[0] == phones[1]:
         raise HTTPException(400, "same binding number")
-    wanted = {"customer_id": signed.customer_id, "phone_a": phones[0], "phone_b": phones[1]}
+    country = next((code for code in COUNTRIES if phones[0].startswith(code)), None)
+    if country is None or not phones[1].startswith(country):
+        raise HTTPException(400, "different prefix for binding numbers")
+    pair = {"customer_id": signed.customer_id, "phone_a": phones[0], "phone_b": phones[1]}
     bind_id = secrets.token_hex(16)
     try:
         async with AsyncSession(app.state.writes) as session, session.begin():
-            did = (await session.execute(CHOOSE, wanted)).scalar_one_or_none()
+            did = (await session.execute(CHOOSE, pair | {"country": country})).scalar_one_or_none()
             if did is None:
                 raise HTTPException(409, "virtual number exhausted")
             await (await session.connection()).execute(COUNT_UP, {"taken": did})
-            binding = wanted | {
+            binding = pair | {
                 "bind_id": bind_id,
                 "customer_bind_id": request.customerBindId,
                 "did": did,

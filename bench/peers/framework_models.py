@@ -55,7 +55,9 @@ class Number(Base):
     """A virtual number, and how many bindings stand on it."""
 
     __tablename__ = "peer_number"
-    __table_args__ = (Index("peer_number_choice", "customer_id", "binding_count", "did"),)
+    __table_args__ = (
+        Index("peer_number_choice", "customer_id", "country", "binding_count", "did"),
+    )
     did: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[str]
     country: Mapped[str]
@@ -217,8 +219,7 @@ CHOOSE = (
     select(Number.did)
     .where(
         Number.customer_id == bindparam("customer_id"),
-        func.starts_with(bindparam("phone_a"), Number.country),
-        func.starts_with(bindparam("phone_b"), Number.country),
+        Number.country == bindparam("country"),
         Number.did.not_in(
             select(Seat.did).where(Seat.phone.in_([bindparam("phone_a"), bindparam("phone_b")]))
         ),
