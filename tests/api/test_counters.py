@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from openpns import __version__
 from openpns.api.counters import (
     GAUGES,
     NO_ACTION,
@@ -118,13 +117,12 @@ def test_histogram_is_cumulative() -> None:
     assert total == pytest.approx(11.2011, abs=1e-5)
 
 
-def test_storage_errors_and_version_are_exported() -> None:
+def test_storage_errors_are_exported() -> None:
     counters = Counters()
     counters.count("listGroup", 19004, 0.0)
     counters.count_storage_error()
     samples = _samples(counters.total())
     assert samples["openpns_storage_errors_total",] == 1
-    assert samples["openpns_build_info", __version__] == 1
 
 
 def test_read_total_sums_all_workers(file: int, two_workers: list[Worker]) -> None:
@@ -180,12 +178,13 @@ def test_read_beats_returns_the_heartbeat_of_each_worker_since_its_start(file: i
     assert read_beats(file)[os.getpid()] == 1
 
 
-def test_omitted_lines_and_admin_connections_are_exported() -> None:
+def test_omitted_lines_and_calls_are_exported() -> None:
     counters = Counters()
     counters.count_omitted_line()
+    counters.count_omitted_calls(3)
     samples = _samples(counters.total())
     assert samples["openpns_log_lines_omitted_total",] == 1
-    assert samples["openpns_admin_connections",] == 0
+    assert samples["openpns_unbound_calls_omitted_total",] == 3
 
 
 def test_events_are_exported_by_outcome() -> None:

@@ -1,19 +1,17 @@
 """Counters of all workers of a server: one memory-mapped file with one row per worker.
 
-A worker writes its own row only, by a plain store without a lock or a system call, in about 0.1 µs.
-The admin port reads the file and adds up the rows, except for what all workers share.
+The admin port reads the file and adds up the rows, except for what all workers share. See
+`kit.counter_rows`.
 """
 
-import fcntl
-import mmap
 import os
-import tempfile
 from bisect import bisect_left
 from typing import Final
 
 from openpns.api.registry import ACTIONS
 from openpns.errors import WIRE_ERRORS
-from openpns.routing.outcomes import GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
+from openpns.kit import counter_rows
+from openpns.routing.outcomes import CALLS_OMITTED, GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 NO_ACTION: Final = "none"
 """The action label of requests that were refused before their action was known."""
@@ -28,13 +26,12 @@ CODES_COUNTED: Final = (0, *sorted(WIRE_ERRORS))
 _ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS_COUNTED)}
 _CODE_INDEX: Final = {code: index for index, code in enumerate(CODES_COUNTED)}
 
-EVENTS: Final = (*OUTCOMES, TRACES_DROPPED, GUARDS_DROPPED)
+EVENTS: Final = (*OUTCOMES, TRACES_DROPPED, GUARDS_DROPPED, CALLS_OMITTED)
 """What rules count: what became of questions, and what was deleted before its time."""
 _EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENTS)}
 
 # A row: a cell for each action and code, the latencies of each action, the gauges, storage errors,
 # omitted log lines, the events, the worker's pid and heartbeat.
-_CELL_BYTES: Final = 8
 LATENCY: Final = len(ACTIONS_COUNTED) * len(CODES_COUNTED)
 """The first cell of the latencies."""
 LATENCY_CELLS: Final = len(BUCKETS_S) + 2
@@ -75,21 +72,14 @@ EVENT: Final = LINES_OMITTED + 1
 _PID: Final = EVENT + len(EVENTS)
 _BEATS: Final = _PID + 1
 _CELLS: Final = _BEATS + 1
-_ROW_BYTES: Final = _CELLS * _CELL_BYTES
 
 
 def create_counter_file(rows: int) -> int:
     """Return the descriptor of a new file of counters that are 0, without a name.
 
-    `rows` workers may use it at once. It needs no folder on Linux.
+    `rows` workers may use it at once.
     """
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("openpns-counters")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, rows * _ROW_BYTES)
-    return descriptor
+    return counter_rows.create_file(rows, _CELLS)
 
 
 class Counters:
@@ -99,16 +89,11 @@ class Counters:
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            self._cells = memoryview(bytearray(_ROW_BYTES)).cast("Q")
-        else:
-            row = _claim_row(descriptor)
-            memory = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
-            self._cells = memory[row * _CELLS : (row + 1) * _CELLS]
-            for gauge in range(GAUGE, GAUGE + len(GAUGES)):
-                self._cells[gauge] = 0  # a worker that died may have left some
-            self._cells[_BEATS] = 0
-            self._cells[_PID] = os.getpid()
+        self._cells = counter_rows.claim_row(descriptor, _CELLS)
+        for gauge in range(GAUGE, GAUGE + len(GAUGES)):
+            self._cells[gauge] = 0  # a worker that died may have left some
+        self._cells[_BEATS] = 0
+        self._cells[_PID] = os.getpid() if descriptor is not None else 0
 
     def set_gauges(self, *values: int) -> None:
         """Set what this worker has in hand at the moment, in the order of `GAUGES`."""
@@ -147,7 +132,7 @@ class Counters:
 
 def read_total(descriptor: int) -> list[int]:
     """Return the cells of a file of counters of all workers together."""
-    cells = _read(descriptor)
+    cells = counter_rows.read_rows(descriptor)
     database = range(GAUGE + len(_WORKER_GAUGES), GAUGE + len(GAUGES))
     return [
         max(cells[cell::_CELLS]) if cell in database else sum(cells[cell::_CELLS])
@@ -160,20 +145,5 @@ def read_beats(descriptor: int) -> dict[int, int]:
 
     Workers that have ended may be among them.
     """
-    cells = _read(descriptor)
+    cells = counter_rows.read_rows(descriptor)
     return dict(zip(cells[_PID::_CELLS], cells[_BEATS::_CELLS], strict=True))
-
-
-def _read(descriptor: int) -> memoryview:
-    return memoryview(os.pread(descriptor, os.fstat(descriptor).st_size, 0)).cast("Q")
-
-
-def _claim_row(descriptor: int) -> int:
-    """Claim a row by a lock on its first byte; the system releases it when the process ends."""
-    for row in range(os.fstat(descriptor).st_size // _ROW_BYTES):
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, row * _ROW_BYTES)
-        except OSError:
-            continue
-        return row
-    raise RuntimeError("more workers than rows of counters")

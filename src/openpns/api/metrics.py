@@ -6,12 +6,10 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 
-from openpns import __version__
 from openpns.api.counters import (
     ACTIONS_COUNTED,
     BUCKETS_S,
@@ -25,19 +23,14 @@ from openpns.api.counters import (
     LINES_OMITTED,
     STORAGE_ERRORS,
 )
-from openpns.routing.outcomes import GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
+from openpns.routing.outcomes import CALLS_OMITTED, GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 
 class CounterCollector(Collector):
-    """Collect Prometheus metrics from cells of `counters.read_total` or `Counters.total`.
+    """Collect Prometheus metrics from cells of `counters.read_total` or `Counters.total`."""
 
-    Args:
-        admin_connections: Open connections of the admin port, which no worker knows.
-    """
-
-    def __init__(self, cells: list[int], admin_connections: int = 0) -> None:
+    def __init__(self, cells: list[int]) -> None:
         self._cells = cells
-        self._admin_connections = admin_connections
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics."""
@@ -59,11 +52,6 @@ class CounterCollector(Collector):
         yield latency
         for index, (name, meaning) in enumerate(GAUGES):
             yield GaugeMetricFamily(name, meaning, value=self._cells[GAUGE + index])
-        yield GaugeMetricFamily(
-            "openpns_admin_connections",
-            "Open connections of the admin port.",
-            value=self._admin_connections,
-        )
         yield CounterMetricFamily(
             "openpns_storage_errors",
             "Requests that failed because of the database.",
@@ -75,7 +63,6 @@ class CounterCollector(Collector):
             value=self._cells[LINES_OMITTED],
         )
         yield from self._events()
-        yield InfoMetricFamily("openpns_build", "The server.", value={"version": __version__})
 
     def _events(self) -> Iterator[Metric]:
         counts = dict(zip(EVENTS, self._cells[EVENT : EVENT + len(EVENTS)], strict=True))
@@ -94,6 +81,11 @@ class CounterCollector(Collector):
             "openpns_wrong_digits_dropped",
             "Callers whose wrong digits were forgotten before their time.",
             value=counts[GUARDS_DROPPED],
+        )
+        yield CounterMetricFamily(
+            "openpns_unbound_calls_omitted",
+            "Calls without a binding that a bound has kept from a webhook.",
+            value=counts[CALLS_OMITTED],
         )
 
     def _add_latency(self, latency: HistogramMetricFamily, index: int, action: str) -> None:
