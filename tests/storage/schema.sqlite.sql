@@ -397,6 +397,7 @@ CREATE TABLE webhook (
     secret_ciphertext BLOB NOT NULL,
     previous_ciphertext BLOB,
     previous_until_ms INTEGER,
+    failing_ms INTEGER NOT NULL DEFAULT 0,
     created_ms INTEGER NOT NULL,
     changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,5 +1,6 @@
 -- delivery_add
--- Store an event for the customer's webhook, if it wants this kind; returns no row.
+-- Store an event for the customer's webhook, if it wants this kind and the event is not stored yet;
+-- returns no row.
 INSERT INTO delivery (
     customer_id, delivery_id, kind, body, created_ms, state, tries, round_tries, next_ms, lease_owner,
     last_ms, last_status, last_error
@@ -11,3 +12,4 @@ SELECT
 FROM webhook AS w
 WHERE w.customer_id = :customer_id
     AND ',' || w.kinds || ',' LIKE '%,' || CAST(:kind AS text) || ',%'
+ON CONFLICT (customer_id, delivery_id) DO NOTHING

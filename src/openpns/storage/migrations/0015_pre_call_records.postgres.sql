@@ -41,7 +41,8 @@ CREATE INDEX call_record_created ON call_record (created_ms);
 ALTER TABLE ended_binding ADD COLUMN business_id text NOT NULL DEFAULT '';
 ALTER TABLE ended_binding ADD COLUMN customer_bind_id text COLLATE "C" NOT NULL DEFAULT '';
 
--- Where the events of a customer are delivered; kinds are separated by commas.
+-- Where the events of a customer are delivered; kinds are separated by commas. failing_ms: since when
+-- attempts fail; 0 if the last one succeeded.
 CREATE TABLE webhook (
     customer_id text NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     url text NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE webhook (
     secret_ciphertext bytea NOT NULL,
     previous_ciphertext bytea,
     previous_until_ms bigint,
+    failing_ms bigint NOT NULL DEFAULT 0,
     created_ms bigint NOT NULL,
     changed_ms bigint NOT NULL
 );

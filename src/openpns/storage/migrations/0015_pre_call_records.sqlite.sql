@@ -49,7 +49,8 @@ INSERT INTO call_record_counter (only_row, last_id) VALUES (1, 0);
 ALTER TABLE ended_binding ADD COLUMN business_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE ended_binding ADD COLUMN customer_bind_id TEXT NOT NULL DEFAULT '';
 
--- Where the events of a customer are delivered; kinds are separated by commas.
+-- Where the events of a customer are delivered; kinds are separated by commas. failing_ms: since when
+-- attempts fail; 0 if the last one succeeded.
 CREATE TABLE webhook (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     url TEXT NOT NULL,
@@ -58,6 +59,7 @@ CREATE TABLE webhook (
     secret_ciphertext BLOB NOT NULL,
     previous_ciphertext BLOB,
     previous_until_ms INTEGER,
+    failing_ms INTEGER NOT NULL DEFAULT 0,
     created_ms INTEGER NOT NULL,
     changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -49,7 +49,7 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "schema_migration": _READ,
     "seat": _WRITE,
     "virtual_number": _READ,
-    "webhook": ("SELECT", "UPDATE (state, changed_ms)"),
+    "webhook": ("SELECT", "UPDATE (state, changed_ms, failing_ms)"),
     "worker_lease": ("SELECT", "INSERT", "UPDATE"),
 }
 """What `openpns serve` does with each table."""
