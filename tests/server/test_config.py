@@ -143,6 +143,9 @@ def test_load_settings_reads_all_settings_from_environment() -> None:
     environ = {f"OPENPNS_{field.name.upper()}": "1024" for field in FIELDS}
     environ |= {"OPENPNS_LOG_FORMAT": "json", "OPENPNS_LOG_LEVEL": "error", "OPENPNS_WORKERS": "2"}
     environ |= {"OPENPNS_TRUSTED_PROXIES": "10.0.0.0/8"}
+    environ |= {"OPENPNS_WEBHOOK_HTTP_ALLOWED": "on", "OPENPNS_WEBHOOK_WORKER": "off"}
+    environ |= {"OPENPNS_WEBHOOK_NETWORKS_ALLOWED": "::1", "OPENPNS_WEBHOOK_TIME_ZONE": "-03:30"}
+    environ |= {"OPENPNS_WEBHOOK_SCHEDULE": "exponential"}
     environ |= {"OPENPNS_WORKER_TIMEOUT_MS": "2048", "OPENPNS_CORE_DUMPS": "on"}
     settings = load_settings({}, environ | {"OPENPNS_POSTGRES_CONNECTIONS_MAX": "7"})
     assert settings.log_level == "error"
@@ -155,6 +158,23 @@ def test_load_settings_checks_the_networks_of_trusted_proxies() -> None:
     assert load_settings({}, given).trusted_proxies == "10.0.0.1, ::1"
     with pytest.raises(ConfigError, match=r"trusted_proxies: '10.0.0.1/8' \(from OPENPNS_TRUSTED"):
         load_settings({}, given | {"OPENPNS_TRUSTED_PROXIES": "10.0.0.1/8"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("webhook_networks_allowed", "10.0.0.1/8"),
+        ("webhook_networks_allowed", "localhost"),
+        ("webhook_time_zone", "8"),
+        ("webhook_time_zone", "+24:00"),
+        ("webhook_schedule", "hourly"),
+        ("webhook_requests_max", "3"),
+        ("deliveries_kept_days", "-1"),
+    ],
+)
+def test_load_settings_checks_the_settings_of_webhooks(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: '.*' .* is not allowed; allowed is "):
+        load_settings({"database": URL, name: value}, {})
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from openpns.api.counters import Counters, create_counter_file
+from openpns.api.counters import Counters, create_counter_file, read_beats
 from openpns.core import logs
-from openpns.server.supervisor import Supervisor
+from openpns.server import supervisor as module
+from openpns.server.supervisor import Program, Supervisor
 
 
 @pytest.fixture
@@ -19,11 +21,14 @@ def counters() -> Iterator[int]:
 
 
 @pytest.fixture
-def supervisor(counters: int) -> Iterator[Supervisor]:
+def program(counters: int) -> Program:
+    return Program("this", 1, (counters,), b"\n", partial(read_beats, counters))
+
+
+@pytest.fixture
+def supervisor(program: Program) -> Iterator[Supervisor]:
     with socket.socket() as listening:
-        yield Supervisor(
-            1, listening, counters, b"\n", grace_s=1, worker_timeout_s=0.04, reloads=False
-        )
+        yield Supervisor([program], listening, grace_s=1, worker_timeout_s=0.04, reloads=False)
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +45,10 @@ async def test_unexpected_error_ends_the_server_with_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async def fail() -> None:
+    async def fail(*_: object) -> None:
         raise OSError("hunter22")
 
-    async def wait() -> None:
+    async def wait(*_: object) -> None:
         await supervisor._stopping.wait()
 
     logs.configure("json", "info")
@@ -57,7 +62,7 @@ async def test_unexpected_error_ends_the_server_with_one_line(
 
 
 async def test_worker_starts_with_the_signals_of_a_terminal_blocked(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks = []
 
@@ -67,7 +72,7 @@ async def test_worker_starts_with_the_signals_of_a_terminal_blocked(
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", note)
     with pytest.raises(BlockingIOError):
-        await supervisor._start()
+        await supervisor._start(program)
     assert masks[0] >= {signal.SIGINT, signal.SIGHUP}
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGHUP}
 
@@ -102,3 +107,24 @@ async def test_watch_kills_only_a_worker_whose_heartbeat_has_stopped(
     assert worker.kills == 1
     assert not watch.done()
     watch.cancel()
+
+
+@pytest.mark.parametrize("is_vital", [True, False])
+async def test_only_a_vital_program_that_cannot_start_ends_the_server(
+    supervisor: Supervisor, program: Program, is_vital: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.001)
+    failing = program._replace(module="openpns.no_such_module", is_vital=is_vital)
+    starts = 0
+    start = supervisor._start
+
+    async def count(program: Program) -> asyncio.subprocess.Process:
+        nonlocal starts
+        starts += 1
+        if starts == 4:
+            supervisor._stopping.set()
+        return await start(program)
+
+    monkeypatch.setattr(supervisor, "_start", count)
+    await asyncio.wait_for(supervisor._keep_one(failing), 60)
+    assert (supervisor._is_failed, starts) == ((True, 2) if is_vital else (False, 4))

@@ -18,6 +18,7 @@ from openpns.core.actions import Action
 from openpns.core.audit_check import check_audit, check_audit_times
 from openpns.core.context import Services
 from openpns.core.verify import Check
+from openpns.deliveries import retention
 from openpns.groups import actions as groups
 from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
@@ -44,6 +45,7 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
     delete_ended,
     traces.delete_old,
     digits.delete_old,
+    retention.delete_old,
 )
 """What each worker runs periodically: each deletes expired rows."""
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from openpns.clock import Clock
 from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
 from openpns.ids import IdSource
+from openpns.kit.per_second import PerSecond
 from openpns.kit.turns import Places
+from openpns.kit.utc_offset import parse_utc_offset
 from openpns.storage.store import Store
 
 
@@ -56,6 +59,10 @@ class Services:
         wrong_digits_per_customer_max: Of the callers who dialled wrong digits, those of so many
             last ones are known.
         count: Counts what happened for the metrics, by its name in `routing.outcomes`.
+        unbound_calls: The bound on calls without a binding that go to a webhook, for each virtual
+            number.
+        webhook_time_zone: That of times which webhooks get as text.
+        deliveries_kept_days: Days after which events for webhooks are deleted; 0 for never.
     """
 
     store: Store
@@ -79,6 +86,13 @@ class Services:
     call_traces_per_customer_max: int = limits.CALL_TRACES_PER_CUSTOMER_MAX
     wrong_digits_per_customer_max: int = limits.WRONG_DIGITS_PER_CUSTOMER_MAX
     count: Callable[[str, int], None] = count_nothing
+    unbound_calls: PerSecond = field(
+        default_factory=lambda: PerSecond(limits.UNBOUND_CALLS_PER_NUMBER_PER_S_MAX)
+    )
+    webhook_time_zone: tzinfo = field(
+        default_factory=lambda: parse_utc_offset(limits.WEBHOOK_TIME_ZONE)
+    )
+    deliveries_kept_days: int = limits.DELIVERIES_KEPT_DAYS
 
 
 class RequestFacts(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ from openpns.core.rate_limits import RateLimits
 from openpns.errors import WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.kit.networks import Networks
+from openpns.kit.per_second import PerSecond
+from openpns.kit.utc_offset import parse_utc_offset
 from openpns.routing import traces
 from openpns.server.settings import Settings
 from openpns.storage import connect
@@ -109,6 +111,10 @@ class Application:
         age_s = 0 if oldest_ms is None else max(now_ms() - oldest_ms, 0) // 1000
         return (entries, age_s, *self._store.sizes(), self._held)
 
+    def take_omitted_calls(self) -> int:
+        """Return how many calls a bound has kept from webhooks since the last time."""
+        return 0 if self._services is None else self._services.unbound_calls.take_omitted()
+
     async def stop(self) -> None:
         """Release the worker id and close the database."""
         for task in self._tasks:
@@ -163,6 +169,9 @@ class Application:
                 customer_per_s=settings.customer_rate_per_s,
                 customer_burst=settings.customer_rate_burst,
             ),
+            unbound_calls=PerSecond(settings.unbound_calls_per_number_per_s_max),
+            webhook_time_zone=parse_utc_offset(settings.webhook_time_zone),
+            deliveries_kept_days=settings.deliveries_kept_days,
         )
         self._services = services
         self._tasks.append(asyncio.create_task(_clean(services)))

@@ -3,26 +3,31 @@
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
+from prometheus_client.registry import Collector
 
 from openpns.accounts.master_key import take_variable
-from openpns.api.counters import create_counter_file
+from openpns.api.counters import create_counter_file, read_beats, read_total
+from openpns.api.metrics import CounterCollector
 from openpns.clock import now_ms
 from openpns.core import logs
-from openpns.errors import ConfigError
+from openpns.deliveries import counters as delivery_counters
+from openpns.deliveries.metrics import DeliveryCollector
 from openpns.kit.environment import PREFIX
 from openpns.kit.interrupts import run_loop
 from openpns.kit.stop_signals import ignore_stop_signals
+from openpns.process.admin import AdminPort, listen_for_admin
+from openpns.process.core_dumps import forbid_core_dumps
 from openpns.protocol.headers import host_in_url
 from openpns.server import tls
-from openpns.server.admin import AdminPort
 from openpns.server.config import unknown_variables
-from openpns.server.core_dumps import forbid_core_dumps
+from openpns.server.readiness import Readiness
 from openpns.server.settings import Settings
-from openpns.server.supervisor import Supervisor
+from openpns.server.supervisor import Program, Supervisor
 from openpns.server.worker import check, first_line
 from openpns.transport.sockets import listen
 
@@ -62,7 +67,7 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         listening = ports.enter_context(listen("port", settings.host, settings.port))
         admin_listening = None
         if settings.admin_port is not None:
-            admin_listening = _listen_for_admin(settings)
+            admin_listening = listen_for_admin(settings, settings.port)
             ports.enter_context(admin_listening)
         host, port = listening.getsockname()[:2]
         settings = msgspec.structs.replace(settings, host=host, port=port)
@@ -73,18 +78,6 @@ def run(settings: Settings, started: Callable[[Settings], None] | None = None) -
         raise SystemExit(1)
 
 
-def _listen_for_admin(settings: Settings) -> socket.socket:
-    """Return the socket of the admin port, after that of the API listens."""
-    port = settings.admin_port or 0
-    try:
-        return listen("admin_port", settings.admin_host, port)
-    except ConfigError:
-        if not port or port != settings.port:
-            raise
-    # Two hosts may be names of one address, or one of them every address; the system knows.
-    raise ConfigError(f"admin_port: must differ from port, which is {port}, too")
-
-
 def _serve_until_stopped(
     settings: Settings,
     master_key: str | None,
@@ -93,16 +86,40 @@ def _serve_until_stopped(
 ) -> bool:
     """Return whether a signal is why it stopped."""
     counters = create_counter_file(settings.workers * _ROWS_PER_WORKER)
+    deliveries = delivery_counters.create_file(_ROWS_PER_WORKER)
+    line = first_line(settings, master_key)
+    programs = [
+        Program(
+            "openpns.server.worker",
+            settings.workers,
+            (listening.fileno(), counters),
+            line,
+            partial(read_beats, counters),
+        ),
+        Program(
+            "openpns.worker.child",
+            1 if settings.webhook_worker == "on" else 0,
+            (deliveries,),
+            line,
+            partial(delivery_counters.read_beats, deliveries),
+            is_vital=False,
+        ),
+    ]
     supervisor = Supervisor(
-        settings.workers,
+        programs,
         listening,
-        counters,
-        first_line(settings, master_key),
         grace_s=settings.shutdown_grace_s,
         worker_timeout_s=settings.worker_timeout_ms / 1000,
         reloads=settings.tls_cert is not None,
     )
-    admin = None if admin_listening is None else AdminPort(settings, counters)
+
+    def collectors() -> Iterator[Collector]:
+        yield CounterCollector(read_total(counters))
+        yield DeliveryCollector(delivery_counters.read_total(deliveries))
+
+    admin = None
+    if admin_listening is not None:
+        admin = AdminPort(settings, Readiness(settings).find_fault, collectors)
 
     async def serve() -> bool:
         log, scheme = logs.logger(), "http" if settings.tls_cert is None else "https"

@@ -9,30 +9,17 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from openpns import limits
+from openpns.deliveries.settings import DeliverySettings
+from openpns.process.settings import choice
 from openpns.protocol.fields import integer, text
-
-SECRET_SETTINGS: Final = frozenset({"database"})
-"""Settings whose value may contain a password."""
 
 _INTEGER_MAX: Final = 2**31 - 1
 _OWN: Final = "a quota of its own (19012 beyond); 0 for no quota"
 
 
-def _choice(meaning: str, *values: str) -> msgspec.Meta:
-    return msgspec.Meta(description=meaning, extra={"allowed": f"one of {', '.join(values)}"})
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(DeliverySettings, frozen=True, kw_only=True):
     """The settings of a server."""
 
-    database: Annotated[
-        str,
-        text(
-            "URL of the database: `sqlite:///relative.db`, `sqlite:////absolute.db` or "
-            "`postgresql://user:password@host:port/name`.",
-            allowed="sqlite:///relative.db, sqlite:////absolute.db or postgresql://…",
-        ),
-    ]
     host: Annotated[
         str,
         text("Address that the API listens on.", allowed="an address or name of this machine"),
@@ -41,36 +28,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         8080
     )
     workers: Annotated[int, integer("Number of worker processes.", 1, 256)] = 1
-    admin_host: Annotated[
-        str, text("Address of the admin port.", allowed="an address or name of this machine")
-    ] = "127.0.0.1"
-    admin_port: (
-        Annotated[
-            int,
-            integer("Port of `/healthz`, `/readyz` and `/metrics`; off if not set.", 0, 65535),
-        ]
-        | None
-    ) = None
-    admin_hosts: (
-        Annotated[
-            str,
-            text(
-                "Names, separated by commas, that the header `Host` may have on the admin port "
-                "besides `admin_host`, `localhost` and IP addresses.",
-                allowed="names separated by commas",
-            ),
-        ]
-        | None
-    ) = None
-    admin_connections_max: Annotated[
-        int,
-        integer(
-            "Open connections of the admin port; if all are taken, a new one replaces one that "
-            "sends no request.",
-            1,
-            10_000,
-        ),
-    ] = limits.ADMIN_CONNECTIONS_MAX
     readiness_timeout_ms: Annotated[
         int,
         integer("Time for the database and a worker to answer `/readyz`, in ms.", 100, 600_000),
@@ -115,10 +72,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             600_000,
         ),
     ] = limits.HEADER_TIMEOUT_MS
-    idle_timeout_ms: Annotated[
-        int,
-        integer("Time until a connection without a request is closed, in ms.", 100, 3_600_000),
-    ] = limits.IDLE_TIMEOUT_MS
     send_timeout_ms: Annotated[
         int,
         integer(
@@ -298,18 +251,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     slow_request_ms: Annotated[
         int, integer("Duration from which on a request is logged as slow, in ms.", 1, _INTEGER_MAX)
     ] = limits.SLOW_REQUEST_MS
-    shutdown_grace_s: Annotated[
-        int, integer("Time for requests in flight to finish when the server stops, in s.", 1, 3600)
-    ] = limits.SHUTDOWN_GRACE_S
-    storage_timeout_ms: Annotated[
-        int,
-        integer(
-            "Time limit of a database statement, and of waiting to run it, in ms.", 100, 600_000
-        ),
-    ] = limits.STORAGE_TIMEOUT_MS
-    postgres_connections_max: Annotated[
-        int, integer("Largest number of PostgreSQL connections per worker.", 1, 1000)
-    ] = limits.POSTGRES_CONNECTIONS_MAX
     searches_max: Annotated[
         int,
         integer(
@@ -343,13 +284,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             100_000,
         ),
     ] = limits.WAITING_PER_CUSTOMER_MAX
-    log_format: Annotated[
-        Literal["console", "json"], _choice("Format of log lines.", "console", "json")
-    ] = "console"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        _choice("Lowest level that is logged.", "debug", "info", "warning", "error"),
-    ] = "info"
     log_lines_per_s_max: Annotated[
         int,
         integer(
@@ -367,23 +301,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             1_000_000,
         ),
     ] = limits.LOG_LINES_PER_KEY_PER_S_MAX
-    core_dumps: Annotated[
+    webhook_worker: Annotated[
         Literal["off", "on"],
-        _choice(
-            "Whether the system may write the memory of a process, which holds secrets, to a file.",
+        choice(
+            "Whether the server also delivers to webhooks; off if `openpns worker` does.",
             "off",
             "on",
         ),
-    ] = "off"
+    ] = "on"
+    webhook_time_zone: Annotated[
+        str,
+        text(
+            "Offset from UTC of the times that webhooks get as text.",
+            allowed="an offset from UTC such as +08:00",
+        ),
+    ] = limits.WEBHOOK_TIME_ZONE
+    unbound_calls_per_number_per_s_max: Annotated[
+        int,
+        integer(
+            "Calls without a binding per second, virtual number and worker that are sent to a "
+            "webhook; further ones are counted.",
+            0,
+            100_000,
+        ),
+    ] = limits.UNBOUND_CALLS_PER_NUMBER_PER_S_MAX
+    deliveries_kept_days: Annotated[
+        int,
+        integer(
+            "Days after which an event for a webhook is deleted, delivered or not; 0 for never.",
+            0,
+            limits.KEPT_DAYS_MAX,
+        ),
+    ] = limits.DELIVERIES_KEPT_DAYS
 
-    def __repr__(self) -> str:
-        """Return a text without the values that may contain a password."""
-        shown = (
-            f"{name}={'…' if name in SECRET_SETTINGS else repr(getattr(self, name))}"
-            for name in self.__struct_fields__
-        )
-        return f"Settings({', '.join(shown)})"
+
+def _fields() -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return all settings: the database, those of a server alone, those that others share."""
+    first, *others = msgspec.structs.fields(Settings)
+    shared = {field.name for field in msgspec.structs.fields(DeliverySettings)}
+    return (first, *sorted(others, key=lambda field: field.name in shared))
 
 
-FIELDS: Final = msgspec.structs.fields(Settings)
-"""All settings."""
+FIELDS: Final = _fields()
+"""All settings, in the order of the docs."""

@@ -10,9 +10,9 @@ import socket
 import sys
 import time
 from collections import Counter
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, cast
 
-from openpns.api.counters import read_beats
 from openpns.core import logs
 from openpns.kit.stop_signals import OF_TERMINAL, stop_signals
 
@@ -20,10 +20,30 @@ _EARLY_S: Final = 5.0
 """A worker that ends sooner after its start has failed to start."""
 
 _RETRY_S: Final = 1.0
+_RETRY_S_MAX: Final = 30.0
 _CHECKS_PER_TIMEOUT: Final = 4
 """How often heartbeats are read in the time after which a worker is killed."""
 _KILL_AFTER_S: Final = 2
 """How long after `shutdown_grace_s` a worker that has not ended is killed."""
+
+
+class Program(NamedTuple):
+    """What some of the workers run.
+
+    Attributes:
+        module: Run with the descriptors as its arguments.
+        workers: How many processes run it.
+        first_line: What they read first from stdin, with its end: the settings, the master key.
+        read_beats: Returns how often each has shown that its event loop runs, by its pid.
+        is_vital: Whether the server stops if it cannot start; else it is tried again.
+    """
+
+    module: str
+    workers: int
+    descriptors: Sequence[int]
+    first_line: bytes
+    read_beats: Callable[[], dict[int, int]]
+    is_vital: bool = True
 
 
 class Supervisor:
@@ -32,8 +52,6 @@ class Supervisor:
     Args:
         listening: The socket that they share; this process keeps it, so that connections wait in
             its queue while no worker runs.
-        counters: The descriptor of their counters.
-        first_line: What they read first from stdin, with its end: the settings, the master key.
         worker_timeout_s: A worker whose heartbeat has stopped for so long is killed.
         reloads: Whether SIGHUP goes to the workers, to load their certificate again. Else it stops
             the server, as a closed terminal does; `nohup` protects it from that.
@@ -41,19 +59,15 @@ class Supervisor:
 
     def __init__(
         self,
-        workers: int,
+        programs: Sequence[Program],
         listening: socket.socket,
-        counters: int,
-        first_line: bytes,
         *,
         grace_s: int,
         worker_timeout_s: float,
         reloads: bool,
     ) -> None:
-        self._count = workers
+        self._programs = programs
         self._listening = listening
-        self._counters = counters
-        self._first_line = first_line
         self._worker_timeout_s = worker_timeout_s
         self._grace_s = grace_s
         self._reloads = reloads
@@ -71,7 +85,11 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         if self._reloads:
             loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
-        keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
+        keepers = [
+            asyncio.create_task(self._keep_one(program))
+            for program in self._programs
+            for _ in range(program.workers)
+        ]
         watch = asyncio.create_task(self._watch())
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait((stop, watch, *keepers), return_when=asyncio.FIRST_COMPLETED)
@@ -88,13 +106,13 @@ class Supervisor:
             await asyncio.wait(late)
         return not self._is_failed
 
-    async def _keep_one(self) -> None:
+    async def _keep_one(self, program: Program) -> None:
         """Run one worker after another until the stop."""
         failures = 0
         while not self._stopping.is_set():
             started_s = time.monotonic()
             try:
-                process = await self._start()
+                process = await self._start(program)
             except OSError as error:  # no processes, no memory
                 logs.logger().error("worker not started", why=error.strerror)
                 await asyncio.sleep(_RETRY_S)
@@ -108,28 +126,33 @@ class Supervisor:
                 return
             logs.logger().error("worker ended; another one is started", pid=process.pid, code=code)
             failures = failures + 1 if time.monotonic() - started_s < _EARLY_S else 0
-            if failures > 1:
+            if failures > 1 and not program.is_vital:
+                await self._pause(min(_RETRY_S * 2**failures, _RETRY_S_MAX))
+            elif failures > 1:
                 logs.logger().error("stopping: workers cannot start")
                 self._is_failed = True
                 self._stopping.set()
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        descriptors = (self._listening.fileno(), self._counters)
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _start(self, program: Program) -> asyncio.subprocess.Process:
         # The worker inherits this: what comes before it ignores or handles them must not end it.
         signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "openpns.server.worker",
-                *map(str, descriptors),
+                program.module,
+                *map(str, program.descriptors),
                 stdin=asyncio.subprocess.PIPE,
-                pass_fds=descriptors,
+                pass_fds=program.descriptors,
             )
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)
         # Not by its environment: that shows secrets to whatever it starts. stdin stays open.
-        cast("asyncio.StreamWriter", process.stdin).write(self._first_line)
+        cast("asyncio.StreamWriter", process.stdin).write(program.first_line)
         return process
 
     async def _watch(self) -> None:
@@ -141,7 +164,9 @@ class Supervisor:
         missed: Counter[int] = Counter()
         while True:
             await asyncio.sleep(self._worker_timeout_s / _CHECKS_PER_TIMEOUT)
-            before, beats = beats, read_beats(self._counters)
+            before, beats = beats, {}
+            for program in self._programs:
+                beats |= program.read_beats()
             for process in [*self._running]:
                 count = beats.get(process.pid, 0)  # 0 until it serves
                 if not count or count != before.get(process.pid):

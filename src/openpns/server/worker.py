@@ -28,9 +28,9 @@ from openpns.core import logs, worker_ids
 from openpns.errors import OpenPNSError
 from openpns.kit.networks import Networks
 from openpns.kit.stop_signals import OF_TERMINAL
+from openpns.process.core_dumps import forbid_core_dumps
 from openpns.server import tls
 from openpns.server.application import Application, open_checked
-from openpns.server.core_dumps import forbid_core_dumps
 from openpns.server.memory import PeakTrim
 from openpns.server.settings import Settings
 from openpns.storage import connect
@@ -119,6 +119,7 @@ async def serve(
         held_bytes = listener.received_bytes + listener.unsent_bytes
         memory.note(held_bytes, listener.take_ended() * connection_bytes)
         counters.beat()
+        counters.count_omitted_calls(application.take_omitted_calls())
         counters.set_gauges(
             api.in_flight,
             listener.connections,

@@ -5,7 +5,7 @@ import pytest
 
 FORBID = """
 import ctypes, resource, sys
-from openpns.server.core_dumps import forbid_core_dumps
+from openpns.process.core_dumps import forbid_core_dumps
 forbid_core_dumps()
 print(*resource.getrlimit(resource.RLIMIT_CORE))
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else "")

@@ -10,16 +10,29 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from openpns.api.counters import Counters, create_counter_file
+from openpns.api.counters import Counters, create_counter_file, read_total
+from openpns.api.metrics import CounterCollector
 from openpns.core import logs
-from openpns.server import admin
-from openpns.server.admin import AdminPort
-from openpns.server.readiness import Readiness, State
+from openpns.process import admin
+from openpns.process.admin import AdminPort, State
 from openpns.server.settings import Settings
 from openpns.transport.sockets import listen
 
 Answer = tuple[int, dict[str, str], str]
 Begin = Callable[..., Awaitable[int]]
+FindState = Callable[[], Awaitable[State]]
+
+
+async def find_nothing() -> State:
+    return State()
+
+
+def admin_port(counters: int, find_state: FindState = find_nothing, **settings: Any) -> AdminPort:
+    return AdminPort(
+        Settings(database="sqlite:///x.db", **settings),
+        find_state,
+        lambda: [CounterCollector(read_total(counters))],
+    )
 
 
 @pytest.fixture
@@ -34,8 +47,8 @@ async def start(counters: int) -> AsyncIterator[Begin]:
     """Start an admin port with some settings; return its port."""
     running: list[AdminPort] = []
 
-    async def begin(**settings: Any) -> int:
-        port = AdminPort(Settings(database="sqlite:///x.db", **settings), counters)
+    async def begin(find_state: FindState = find_nothing, **settings: Any) -> int:
+        port = admin_port(counters, find_state, **settings)
         listening = listen("admin_port", "127.0.0.1", 0)
         number: int = listening.getsockname()[1]
         port.start(listening)
@@ -70,25 +83,21 @@ async def test_healthz_returns_200_and_head_no_body(start: Begin) -> None:
     assert (status, headers["content-length"], body) == (200, "3", "")
 
 
-HELD = "ready\ncalls are held since a restore, customers: 2; see openpns bindings confirm\n"
-
-
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
         (State(), (200, "ready\n")),
-        (State("database: gone", 2), (503, "not ready: database: gone\n")),
-        (State(None, 2), (200, HELD)),
+        (State("database: gone", "calls are held"), (503, "not ready: database: gone\n")),
+        (State(None, "calls are held"), (200, "ready\ncalls are held\n")),
     ],
 )
-async def test_readyz_returns_503_with_the_fault_and_names_held_calls(
-    start: Begin, monkeypatch: pytest.MonkeyPatch, state: State, expected: tuple[int, str]
+async def test_readyz_returns_503_with_the_fault_and_a_note(
+    start: Begin, state: State, expected: tuple[int, str]
 ) -> None:
-    async def find(_: Readiness) -> State:
+    async def find_state() -> State:
         return state
 
-    monkeypatch.setattr(Readiness, "find", find)
-    assert (await get(await start(), "/readyz"))[::2] == expected
+    assert (await get(await start(find_state), "/readyz"))[::2] == expected
 
 
 async def test_metrics_parse_as_prometheus_text_and_count_admin_connections(start: Begin) -> None:
@@ -102,6 +111,7 @@ async def test_metrics_parse_as_prometheus_text_and_count_admin_connections(star
     }
     assert samples["openpns_requests_in_flight"] == 0
     assert samples["openpns_admin_connections"] == 1
+    assert samples["openpns_build_info"] == 1
 
 
 async def test_metrics_are_rendered_once_for_many_requests(
@@ -117,8 +127,7 @@ async def test_metrics_are_rendered_once_for_many_requests(
 
 
 async def test_metrics_return_503_without_counters() -> None:
-    port = AdminPort(Settings(database="sqlite:///x.db"), counters=-1)
-    assert port._render_metrics().status == 503
+    assert admin_port(counters=-1)._render_metrics().status == 503
 
 
 async def test_unknown_path_returns_404_and_lists_paths(start: Begin) -> None:

@@ -1,27 +1,27 @@
 """The admin port: health, readiness, metrics.
 
-The parent process serves it in its own event loop, so that it responds while the workers are busy.
+In `openpns serve` the parent process serves it, so that it responds while the workers are busy.
 """
 
 import asyncio
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
 
-from openpns.api.counters import read_total
-from openpns.api.metrics import CounterCollector
-from openpns.errors import MethodNotAllowed, WireError
-from openpns.server.readiness import Readiness
-from openpns.server.settings import Settings
+from openpns import __version__
+from openpns.errors import ConfigError, MethodNotAllowed, WireError
+from openpns.process.settings import ProcessSettings
 from openpns.transport.listener import Bounds, Listener
 from openpns.transport.messages import Reply, Request
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from openpns.transport.sockets import listen
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _BODY_BYTES_MAX: Final = 1024
@@ -33,17 +33,35 @@ _METRICS_SHARED_S: Final = 0.1
 _LOCAL_NAME: Final = "localhost"
 
 
+class State(msgspec.Struct, frozen=True):
+    """Whether a process is ready.
+
+    Attributes:
+        fault: Why it is not, in one line; None if it is.
+        note: What an operator should know although it is ready, in one line; empty for nothing.
+    """
+
+    fault: str | None = None
+    note: str = ""
+
+
 class AdminPort:
     """Serve `/healthz`, `/readyz` and `/metrics`. A Responder of the transport.
 
     Args:
-        settings: With the address that the API port really has.
-        counters: The descriptor of the workers' counters.
+        find_state: Returns whether the process is ready.
+        collectors: Returns the metrics, besides those of this port; raises OSError if they cannot
+            be read.
     """
 
-    def __init__(self, settings: Settings, counters: int) -> None:
-        self._counters = counters
-        self._readiness = Readiness(settings)
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        find_state: Callable[[], Awaitable[State]],
+        collectors: Callable[[], Iterable[Collector]],
+    ) -> None:
+        self._find_state = find_state
+        self._collectors = collectors
         self._names = {name.strip().lower() for name in (settings.admin_hosts or "").split(",")}
         self._names |= {settings.admin_host.lower(), _LOCAL_NAME}
         self._metrics: Reply | None = None
@@ -99,16 +117,10 @@ class AdminPort:
         return _text(200, "ok")
 
     async def _answer_readyz(self) -> Reply:
-        state = await self._readiness.find()
+        state = await self._find_state()
         if state.fault is not None:
             return _text(503, f"not ready: {state.fault}")
-        if not state.customers_held:
-            return _text(200, "ready")
-        return _text(
-            200,
-            f"ready\ncalls are held since a restore, customers: {state.customers_held}; see openpns"
-            " bindings confirm",
-        )
+        return _text(200, f"ready\n{state.note}".strip())
 
     async def _answer_metrics(self) -> Reply:
         now_s = asyncio.get_running_loop().time()
@@ -117,13 +129,14 @@ class AdminPort:
         return self._metrics
 
     def _render_metrics(self) -> Reply:
+        registry = CollectorRegistry()
         try:
-            cells = read_total(self._counters)
+            for collector in self._collectors():
+                registry.register(collector)
         except OSError as error:
             reason = f"no metrics: cannot read the counters ({error.strerror}); restart openpns"
             return _text(503, reason)
-        registry = CollectorRegistry()
-        registry.register(CounterCollector(cells, self._listener.connections))
+        registry.register(_OwnMetrics(self._listener.connections))
         return _reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
 
     def _is_allowed_host(self, request: Request) -> bool:
@@ -145,6 +158,38 @@ class AdminPort:
         except ValueError:
             return False
         return True
+
+
+class _OwnMetrics(Collector):
+    """What the admin port itself knows."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics."""
+        yield GaugeMetricFamily(
+            "openpns_admin_connections",
+            "Open connections of the admin port.",
+            value=self._connections,
+        )
+        yield InfoMetricFamily("openpns_build", "The program.", value={"version": __version__})
+
+
+def listen_for_admin(settings: ProcessSettings, api_port: int | None = None) -> socket.socket:
+    """Return the socket of the admin port, after that of the API listens, if there is one.
+
+    Raises:
+        ConfigError: It cannot listen there; the text says why.
+    """
+    port = settings.admin_port or 0
+    try:
+        return listen("admin_port", settings.admin_host, port)
+    except ConfigError:
+        if not port or port != api_port:
+            raise
+    # Two hosts may be names of one address, or one of them every address; the system knows.
+    raise ConfigError(f"admin_port: must differ from port, which is {port}, too")
 
 
 def _check(request: Request) -> None:

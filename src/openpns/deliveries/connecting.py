@@ -1,0 +1,131 @@
+"""Connections of the HTTP client: to an address that was judged, and to no other.
+
+The host of a URL is resolved here, each address is judged, and the connection is opened to the
+address itself: what the name means a moment later does not matter. TLS checks the host's name as
+ever. The client keeps a connection by scheme, host and port, so one that is used again was judged.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import httpcore2
+import httpx2
+
+from openpns.deliveries.addresses import refusal
+from openpns.errors import ConfigError
+from openpns.kit.in_flight import settle
+from openpns.kit.networks import Networks
+
+_ADDRESSES_TRIED_MAX: Final = 4
+_CONNECT_S_MIN: Final = 1.0
+
+
+class AddressRefused(httpcore2.ConnectError):
+    """No address of a host may be connected to; the text says why, for an operator."""
+
+
+class CheckedBackend(httpcore2.AsyncNetworkBackend):
+    """Opens connections to allowed addresses.
+
+    Args:
+        allowed: Networks that are allowed besides public addresses.
+        lookups_max: How many names may be looked up at once. A look-up cannot be ended, and one
+            that hangs holds a thread.
+    """
+
+    def __init__(self, allowed: Networks, lookups_max: int) -> None:
+        self._allowed = allowed
+        self._tcp = httpcore2.AnyIOBackend()
+        self._lookups = asyncio.Semaphore(lookups_max)
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the client's interface
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to a host, trying a few of its addresses.
+
+        Raises:
+            AddressRefused: None of its addresses is allowed.
+            httpcore2.ConnectError: It has no address, or none can be connected to.
+        """
+        addresses = await self._find_allowed(host, port)
+        each_s = None if timeout is None else max(timeout / len(addresses), _CONNECT_S_MIN)
+        for address in addresses[:-1]:
+            try:
+                return await self._connect(address, port, each_s)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._connect(addresses[-1], port, each_s)
+
+    async def _connect(
+        self, address: str, port: int, timeout_s: float | None
+    ) -> httpcore2.AsyncNetworkStream:
+        return await self._tcp.connect_tcp(address, port, timeout=timeout_s)
+
+    async def _find_allowed(self, host: str, port: int) -> Sequence[str]:
+        found = await self._resolve(host, port)
+        reasons = {address: refusal(address, self._allowed) for address in found}
+        allowed = [address for address in found if reasons[address] is None]
+        if not allowed:
+            what = ", ".join(dict.fromkeys(filter(None, reasons.values())))
+            raise AddressRefused(f"address not allowed: {what}")
+        return allowed[:_ADDRESSES_TRIED_MAX]
+
+    async def _resolve(self, host: str, port: int) -> Sequence[str]:
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            pass
+        await self._lookups.acquire()
+        loop = asyncio.get_running_loop()
+        addresses: asyncio.Future[Sequence[str]] = loop.create_future()
+
+        def end(found: Sequence[str], error: BaseException | None) -> None:
+            self._lookups.release()
+            settle(addresses, found, error)
+
+        def look_up() -> None:
+            found, error = _look_up(host, port)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(end, found, error)
+
+        # A daemon, unlike the threads of an executor: the process does not wait for it to end.
+        threading.Thread(target=look_up, name="openpns-lookup", daemon=True).start()
+        return await addresses
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def _look_up(host: str, port: int) -> tuple[Sequence[str], Exception | None]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
+        return (), httpcore2.ConnectError("the name of the host has no address")
+    return [*dict.fromkeys(str(address[0]) for *_, address in found)], None
+
+
+def make_tls_context() -> ssl.SSLContext:
+    """Return what verifies receivers: the system's authorities, or those of SSL_CERT_FILE.
+
+    Raises:
+        ConfigError: They cannot be read.
+    """
+    try:
+        return httpx2.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"webhooks: cannot read the certificates of authorities ({type(error).__name__}); "
+            "allowed is a file in PEM, which SSL_CERT_FILE names"
+        ) from None

@@ -1,0 +1,1 @@
+"""What the long-running commands share: settings and their sources, the admin port."""
