@@ -30,6 +30,8 @@ from openpns.storage import connect
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 OPENPNS = [sys.executable, "-c", "from openpns.cli.main import main; main()"]
 KEY_OF = {"cus_1": ("key-of-cus-1", "secret-of-cus-1"), "cus_2": ("key-of-cus-2", "secret-of-2")}
+_WITHOUT_DELIVERIES = {"OPENPNS_WEBHOOK_WORKER": "off"}
+"""A process less for each server; a test of deliveries asks for it with a flag."""
 LEAKS = Leaks(master_key=MASTER_KEY, **dict(KEY_OF.values()))
 """What no process of a test may log."""
 
@@ -45,7 +47,7 @@ class Process:
         wrapper: Sequence[str] = (),
     ) -> None:
         self.log = log
-        if arguments[0] == "serve":
+        if arguments[0] in ("serve", "worker"):
             arguments = [serving_url(argument) for argument in arguments]
         # Quickstart shows its sample groups, and the secret of the key that it makes.
         self._is_private = arguments[0] != "quickstart"
@@ -54,7 +56,7 @@ class Process:
             [*wrapper, *OPENPNS, *arguments],
             stdout=self._out,
             stderr=subprocess.STDOUT,
-            env=os.environ | environ,
+            env=os.environ | _WITHOUT_DELIVERIES | environ,
             cwd=log.parent,
         )
         self.port = 0

@@ -51,6 +51,7 @@ class Root(LazyGroup):
             "Print the signature of a request, or explain why one does not match.",
         ),
         "verify": ("operator.verify", "Check the schema and every row of a database."),
+        "worker": ("server.worker", "Deliver to webhooks until Ctrl-C or SIGTERM."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -1,0 +1,1 @@
+"""The delivery worker: a process that sends events to webhooks, and serves no API."""
