@@ -1,7 +1,8 @@
 """What was asked and answered for each call, written off the answer's path.
 
 A question only notes its trace in memory (`Services.call_traces`). Each worker stores the traces
-every `STORE_S`; a crash loses those of the last interval.
+every `STORE_S`; a crash loses those of the last interval. A call without a binding is also an event
+for the customer's webhook, stored with its trace.
 
 The stored traces of a customer are numbered, and those too far behind the last one are deleted.
 
@@ -14,11 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from openpns import limits
+from openpns.core import outbox
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
 from openpns.errors import WireError
-from openpns.routing.outcomes import TRACES_DROPPED
-from openpns.storage.store import Statement, StatementBatch, Transaction
+from openpns.routing import unbound_calls
+from openpns.routing.outcomes import CALLS_OMITTED, TRACES_DROPPED
+from openpns.storage.store import Params, Statement, StatementBatch, Transaction
 
 STORE_S: Final = 0.5
 """How often each worker stores the traces of calls."""
@@ -36,7 +39,11 @@ _SEQUENCE: Final = "trace"
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """A question and its answer; bind_id and callee are empty if nobody was called."""
+    """A question and its answer; bind_id and callee are empty if nobody was called.
+
+    Attributes:
+        event_id: Of the event for the customer's webhook; empty if there is none.
+    """
 
     customer_id: str
     call_id: str
@@ -48,17 +55,26 @@ class Trace(msgspec.Struct, frozen=True):
     extension: str
     flag: int
     request_id: str
+    event_id: str = ""
 
     def __repr__(self) -> str:  # without the phones
         return f"Trace({self.call_id!r})"
 
 
 def note(services: Services, trace: Trace) -> None:
-    """Note a trace in memory."""
+    """Note a trace in memory; if nobody is called, with an event unless there are too many."""
     noted = services.call_traces
     if len(noted) >= TRACES_MAX:
-        noted.popleft()
         services.count(TRACES_DROPPED, 1)
+        if noted.popleft().event_id:
+            services.count(CALLS_OMITTED, 1)
+    if not trace.bind_id:
+        # With the customer: the virtual number of a question need not be its own.
+        if services.unbound_calls.allows(f"{trace.customer_id} {trace.did}", trace.asked_ms):
+            # Now, so that a second attempt to store it stores no second event.
+            trace = msgspec.structs.replace(trace, event_id=services.ids.request_id())
+        else:
+            services.count(CALLS_OMITTED, 1)
     noted.append(trace)
 
 
@@ -70,12 +86,12 @@ async def store(services: Services) -> None:
     Raises:
         WireError: The storage failed.
     """
-    noted, traces_max = services.call_traces, services.call_traces_per_customer_max
+    noted = services.call_traces
     while noted:
         some = [noted.popleft() for _ in range(min(_EACH, len(noted)))]
         try:
             dropped = await services.store.write(
-                lambda: _steps(some, traces_max)  # noqa: B023 - called in this turn
+                lambda: _steps(services, some)  # noqa: B023 - called in this turn
             )
         except WireError:
             noted.extendleft(reversed(some))
@@ -84,7 +100,7 @@ async def store(services: Services) -> None:
             services.count(TRACES_DROPPED, dropped)
 
 
-def _steps(traces: Sequence[Trace], traces_max: int) -> Transaction[int]:
+def _steps(services: Services, traces: Sequence[Trace]) -> Transaction[int]:
     """Store traces; return how many others were deleted."""
     by_customer: dict[str, list[dict[str, Any]]] = {}
     for trace in traces:
@@ -108,12 +124,29 @@ def _steps(traces: Sequence[Trace], traces_max: int) -> Transaction[int]:
     called = sorted((row for row in all_rows if row["bind_id"]), key=lambda row: row["bind_id"])
     if called:
         yield StatementBatch("binding_note_call", called)
+    events = [_event_params(services, trace) for trace in traces if trace.event_id]
+    if events:
+        yield StatementBatch("delivery_add", events)
+    traces_max = services.call_traces_per_customer_max
     full = {one: seq - traces_max for one, seq in next_seqs.items() if seq > traces_max}
     if not full:
         return 0
     last_seqs = [first_seq - 1 for first_seq in full.values()]
     params = {"customer_ids": [*full], "last_seqs": last_seqs, "each": _DROPPED_EACH}
     return len((yield Statement("call_trace_drop", params)))
+
+
+def _event_params(services: Services, trace: Trace) -> Params:
+    event = unbound_calls.event(
+        trace.event_id,
+        trace.request_id,
+        trace.asked_ms,
+        caller=trace.caller,
+        did=trace.did,
+        extension=trace.extension,
+        zone=services.webhook_time_zone,
+    )
+    return outbox.add(trace.customer_id, event, trace.asked_ms).params
 
 
 async def delete_old(services: Services) -> None:
