@@ -19,7 +19,10 @@ from openpns.api.counters import Counters
 from openpns.api.metrics import CounterCollector
 from openpns.api.registry import ACTIONS
 from openpns.cli.root import cli
+from openpns.deliveries.counters import DeliveryCounters
+from openpns.deliveries.metrics import DeliveryCollector
 from openpns.errors import WIRE_ERRORS
+from openpns.process.admin import _OwnMetrics
 from openpns.protocol import signing
 
 ROOT = Path(__file__).parents[1]
@@ -178,7 +181,8 @@ def test_audit_page_documents_every_write() -> None:
 
 def test_serving_page_documents_every_metric() -> None:
     page = _text(DOCS / "operating" / "serving.md")
-    for metric in CounterCollector(Counters().total()).collect():
+    own = [*_OwnMetrics(0).collect(), *DeliveryCollector(DeliveryCounters().total()).collect()]
+    for metric in (*CounterCollector(Counters().total()).collect(), *own):
         suffix = {"counter": "_total", "info": "_info"}.get(metric.type, "")
         assert f"`{metric.name}{suffix}`" in page
 
