@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     bindings,
+    deliveries,
     floods,
     life,
     load,
@@ -37,6 +38,7 @@ GROUPS: dict[str, tuple[Work, ...]] = {
     "life": life.WORKS,
     "refusals": refusals.WORKS,
     "floods": floods.WORKS,
+    "deliveries": deliveries.WORKS,
 }
 
 

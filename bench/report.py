@@ -36,6 +36,11 @@ _PLAIN = {
     "counts": {"fsyncs": "fsyncs per answer", "trips": "round trips to PostgreSQL"},
     "fresh": {"asked": "questions in a round", "stale": "stale answers"},
     "start": {"start_s": "seconds"},
+    "deliveries": {
+        "per_s": "deliveries/s",
+        "delivery_us": "CPU µs",
+        "worker_mib": "peak of the worker, MiB",
+    },
     "memory": {
         "worker_mib": "worker, MiB",
         "all_mib": "all processes, MiB",

@@ -42,6 +42,8 @@ class Plan:
         flood_rounds: Rounds during a flood of each kind.
         flood_seconds: The length of such a round, and of that without a flood before it.
         floods_every: Every how manyth kind of flood is measured.
+        deliveries: Events of a round that are delivered.
+        backlog: Events that wait.
     """
 
     rounds: int = 9
@@ -57,6 +59,8 @@ class Plan:
     flood_rounds: int = 3
     flood_seconds: float = 1.5
     floods_every: int = 1
+    deliveries: int = 10_000
+    backlog: int = 1_000_000
 
 
 QUICK = Plan(
@@ -73,6 +77,8 @@ QUICK = Plan(
     flood_rounds=1,
     flood_seconds=0.4,
     floods_every=20,
+    deliveries=2000,
+    backlog=100_000,
 )
 
 

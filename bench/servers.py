@@ -49,7 +49,7 @@ class Server:
         codes: dict[str, int] = {}
         label = action or r'[^"]*'
         counted = rf'^openpns_requests_total{{action="{label}",code="(\d+)"}} (\S+)'
-        for code, count in re.findall(counted, self._metrics(), re.M):
+        for code, count in re.findall(counted, metrics(self.admin_port), re.M):
             codes[code] = codes.get(code, 0) + int(float(count))
         return codes
 
@@ -91,6 +91,23 @@ def openpns(
         _wait(process, lambda: _connect(port))
         _wait(process, lambda: _get(f"http://127.0.0.1:{admin_port}/readyz"))
         yield Server(side, process.pid, port, admin_port, url.startswith("postgres"))
+
+
+@contextmanager
+def command(name: str, folder: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run an `openpns` command until the end of the block."""
+    with run(name, [*_OPENPNS, *arguments], folder) as process:
+        yield process
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", admin_port: int) -> None:
+    """Wait until an admin port says that its process is ready."""
+    _wait(process, lambda: _get(f"http://127.0.0.1:{admin_port}/readyz"))
+
+
+def metrics(admin_port: int) -> str:
+    """Return the metrics of an admin port."""
+    return _get(f"http://127.0.0.1:{admin_port}/metrics")
 
 
 @contextmanager

@@ -49,6 +49,10 @@ FLOOD_BOUNDS = {"listGroup": 20, "createGroup": 40, "queryAXB": 20}
 
 The one of listGroup is a promise; docs/decisions/0046 has the reasons of the others.
 """
+DELIVER = "deliver to a fast receiver"
+NO_BACKLOG = "createGroup, light load, no backlog"
+BACKLOG_DEAD = "createGroup, light load, backlog of a receiver that is dead"
+BACKLOG_SENT = "createGroup, light load, backlog that is sent"
 START = "start to first answer"
 MEMORY = "idle worker, resident"
 
@@ -206,6 +210,8 @@ TARGETS = (
         for action, bound in FLOOD_BOUNDS.items()
         for target in _both(ANY_FLOOD[action], bound, bound, "× p99 without it", figure="factor")
     ],
+    *_both(DELIVER, 500, 500, "deliveries/s", figure="per_s", is_least=True),
+    *_both(BACKLOG_DEAD, 1.5, 1.5, "× p99 without it", figure="p99_ms", of_work=NO_BACKLOG),
     Target(WORKERS, SQLITE + TWO_WORKERS, 1.15, "× one worker", of_side=SQLITE),
     Target(WORKERS, POSTGRES + TWO_WORKERS, 1.15, "× one worker", of_side=POSTGRES),
     *_both(START, 0.6, 0.6, "s", figure="start_s"),

@@ -129,7 +129,7 @@ async def test_lookups_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     running = most = 0
     lock = threading.Lock()
 
-    def slow(*_: Any) -> tuple[list[str], None]:
+    def slow(*_: Any) -> list[str]:
         nonlocal running, most
         with lock:
             running += 1
@@ -137,7 +137,7 @@ async def test_lookups_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         threading.Event().wait(0.02)
         with lock:
             running -= 1
-        return ["10.0.0.1"], None
+        return ["10.0.0.1"]
 
     monkeypatch.setattr(connecting, "_look_up", slow)
     backend = CheckedBackend(Networks(""), 3)
@@ -145,6 +145,49 @@ async def test_lookups_at_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert all(isinstance(one, httpcore2.ConnectError) for one in results)
     assert most == 3
+
+
+async def test_attempts_for_one_name_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    released = threading.Event()
+
+    def slow(host: str, _: int) -> list[str]:
+        looked_up.append(host)
+        released.wait(60)
+        return []
+
+    monkeypatch.setattr(connecting, "_look_up", slow)
+    backend = CheckedBackend(Networks(""), 2)
+    names = ["a.example"] * 20 + ["b.example"] * 20
+    attempts = [asyncio.create_task(backend.connect_tcp(name, 80)) for name in names]
+    impatient = asyncio.create_task(backend.connect_tcp("a.example", 80))
+    await asyncio.sleep(0.05)
+    impatient.cancel()
+    released.set()
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert {str(one) for one in results} == {"the name of the host has no address"}
+    assert sorted(looked_up) == ["a.example", "b.example"]
+    # The next attempt looks the name up again.
+    with pytest.raises(httpcore2.ConnectError):
+        await backend.connect_tcp("a.example", 80)
+    assert len(looked_up) == 3
+
+
+async def test_lookup_fails_if_the_system_allows_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    backend = CheckedBackend(Networks(""), 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(httpcore2.ConnectError):
+                await backend.connect_tcp("a.example", 80)
+    monkeypatch.setattr(connecting, "_look_up", lambda *_: ["10.0.0.1"])
+    with pytest.raises(connecting.AddressRefused):
+        await backend.connect_tcp("a.example", 80)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from openpns.kit.networks import Networks
 _BODY_BYTES_MAX: Final = 16 * 1024
 """Of the body of a response this much is read, so that its connection can be used again."""
 _BODY_S_MAX: Final = 1.0
+_LOOKUPS_MAX: Final = 128
 _KEEP_ALIVE_S: Final = 15.0
 """How long a connection is kept that is not used."""
 _POOLS_KEPT_MAX: Final = 256
@@ -74,7 +75,7 @@ class Sender:
         _silence_libraries()
         self._timeout_s = settings.timeout_ms / 1000
         self._clock = clock
-        self._backend = CheckedBackend(Networks(settings.networks_allowed), settings.requests_max)
+        self._backend = CheckedBackend(Networks(settings.networks_allowed), _LOOKUPS_MAX)
         self._tls = make_tls_context()
         # A pool looks at all of its connections for each request, so no two customers share one.
         self._pools: OrderedDict[tuple[str, bytes], _Pool] = OrderedDict()

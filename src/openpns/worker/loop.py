@@ -1,7 +1,9 @@
 """What a delivery worker does in its event loop: deliver, measure, renew its lease."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -19,8 +21,19 @@ from openpns.storage.store import Store
 
 _CONNECTIONS_MAX: Final = 4
 """Connections to PostgreSQL: one looks for work, one stores results, others watch."""
+_DESCRIPTORS: Final = 8192
+"""Attempts in flight, and idle connections of the receivers that were used last."""
 _MEASURE_S: Final = 15.0
 _BEAT_S: Final = 1.0
+
+
+def raise_descriptors() -> None:
+    """Raise this process's bound on descriptors, as far as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def open_checked(settings: DeliverySettings) -> Store:
@@ -60,6 +73,7 @@ async def deliver(
             or wrong.
         WireError: The database failed before the worker had its lease.
     """
+    raise_descriptors()
     with connect.explained_refusals():
         store = await open_checked(settings)
     tasks: list[asyncio.Task[Any]] = []
