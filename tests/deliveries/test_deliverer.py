@@ -222,3 +222,21 @@ async def test_results_are_kept_while_the_database_is_away_and_nothing_is_leased
         ("1", "delivered", 1),
         ("2", "delivered", 1),
     ]
+
+
+@on_sqlite_only
+async def test_secret_that_can_be_decrypted_again_is_used(
+    hook: Hook, add: Add, make: Make, query: direct.Query, clock: FakeClock
+) -> None:
+    async with receiving() as receiver:
+        await hook("cus_1", receiver.url)
+        ((ciphertext,),) = await query("SELECT hex(secret_ciphertext) FROM webhook")
+        await query("UPDATE webhook SET secret_ciphertext = x'00'")
+        await add("cus_1", 1)
+        deliverer = make()
+        await deliverer.run_once()
+        assert receiver.received == []
+        await query(f"UPDATE webhook SET secret_ciphertext = x'{ciphertext}'")
+        clock.now_ms += MINUTE_MS
+        await deliverer.run_once()
+    assert receiver.ids() == ["1"]

@@ -182,6 +182,19 @@ def test_places_are_shared_evenly_and_never_exceeded() -> None:
     assert all_.share(some, 0.0) == {}
 
 
+def test_receivers_take_turns_if_places_are_few() -> None:
+    all_ = Receivers(places_max=2, width_max=2)
+    some = [receiver(name, width=2) for name in "abcde"]
+    for one in some:
+        all_.add(one)
+    turns = []
+    for _ in range(5):
+        shares = all_.share(some, 0.0)
+        turns.append("".join(shares))
+        assert sum(shares.values()) == 2
+    assert turns == ["ab", "cd", "ea", "bc", "de"]
+
+
 def test_failing_receivers_have_a_quarter_of_all_places() -> None:
     all_ = Receivers(places_max=16, width_max=8)
     bad = [receiver(f"bad-{n}", failing_ms=1) for n in range(10)]

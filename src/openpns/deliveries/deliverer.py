@@ -268,6 +268,8 @@ class Deliverer:
         if known is None or known.target.changed_ms != row.changed_ms:
             known = Receiver(row.customer_id, self._target_of(row), row.failing_ms or 0)
             self._receivers.add(known)
+        elif known.target.url is None:  # what was wrong may be in order now
+            known.target = self._target_of(row)
         return known
 
     def _target_of(self, row: DueCustomer) -> Target:

@@ -58,6 +58,7 @@ class Receiver:
     Attributes:
         is_failing: Whether its last attempt failed.
         failing_ms: Since when, by the wall clock; what the database is to have.
+        served: Grows over all receivers: the last time that it got a place.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Receiver:
         "customer_id",
         "failing_ms",
         "is_failing",
+        "served",
         "target",
         "width",
     )
@@ -78,6 +80,7 @@ class Receiver:
         self.failing_ms = failing_ms
         self.is_failing = failing_ms > 0
         self.width = 1
+        self.served = 0
         self._failures = 1 if self.is_failing else 0
         self._last_failure_s = 0.0
         self._paused_until_s = 0.0
@@ -144,6 +147,7 @@ class Receivers:
         self.width_max = min(width_max, places_max)
         self._failing_max = max(places_max // _FAILING_SHARE, 1)
         self._known: dict[str, Receiver] = {}
+        self._served = 0
 
     @property
     def in_flight(self) -> int:
@@ -169,6 +173,8 @@ class Receivers:
         """Return how many attempts of each of these receivers may begin now, if any."""
         rooms = [(one, self._room(one, now_s, with_pauses)) for one in due]
         rooms = [(one, room) for one, room in rooms if room]
+        # Who has the fewest in flight comes first, then who has waited longest for a place.
+        rooms.sort(key=lambda each: (each[0].in_flight, each[0].served))
         free = self.places_max - self.in_flight
         free_failing = self._failing_max - sum(
             one.in_flight for one in self._known.values() if one.is_failing
@@ -182,6 +188,8 @@ class Receivers:
             if share > 0:
                 shares[receiver.customer_id] = share
                 free -= share
+                self._served += 1
+                receiver.served = self._served
         return shares
 
     def _room(self, receiver: Receiver, now_s: float, with_pauses: bool) -> int:

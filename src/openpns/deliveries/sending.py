@@ -28,8 +28,9 @@ _BODY_BYTES_MAX: Final = 16 * 1024
 """Of the body of a response this much is read, so that its connection can be used again."""
 _BODY_S_MAX: Final = 1.0
 _LOOKUPS_MAX: Final = 128
-_KEEP_ALIVE_S: Final = 15.0
-"""How long a connection is kept that is not used."""
+_KEEP_ALIVE_S: Final = 3.0
+"""How long a connection is kept that is not used: less than common servers do, whose close would
+else meet the next request."""
 _POOLS_KEPT_MAX: Final = 256
 """Receivers whose idle connections are kept."""
 _IDLE_PER_POOL_MAX: Final = 16

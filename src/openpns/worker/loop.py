@@ -102,10 +102,12 @@ async def deliver(
             asyncio.create_task(_beat(counters)),
         ]
         ready(deliverer)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         deliverer.stop()
         await running
         await deliverer.close()
+        for task in done:
+            task.result()  # raises what has ended it, if not `stopping`
         try:
             await worker_ids.release(store, owner, lease)
         except WireError as error:  # the lease expires by itself
