@@ -9,6 +9,7 @@ import os
 import random
 import re
 import signal
+import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -24,12 +25,13 @@ from tests.deliveries.hook_server import (
     Received,
     ThreadedHookServer,
     add_webhook,
+    drop,
     repeated,
     take,
     verified,
 )
 from tests.processes import MASTER_KEY, Process, Start, add_numbers, free_port
-from tests.promises.traffic import SEED, rounds
+from tests.promises.traffic import IS_SOAK, SEED, rounds
 
 from openpns.accounts.master_key import open_secret_box
 from openpns.clock import now_ms
@@ -214,3 +216,52 @@ def test_stopped_server_finishes_the_attempts_in_flight(serve: Start, served_url
         assert server.stop() == 0
     rows = asyncio.run(direct.query(served_url, "SELECT state, tries, lease_owner FROM delivery"))
     assert rows == [("delivered", 1, "")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_backlog_harms_neither_the_api_nor_memory_nor_other_customers(
+    serve: Start, served_url: str
+) -> None:
+    """10 000 events for a dead receiver; a million with OPENPNS_SOAK."""
+    backlog = 1_000_000 if IS_SOAK else 10_000
+    body = "x" * 500
+    fill = (
+        "INSERT INTO delivery (customer_id, delivery_id, kind, body, created_ms, state, tries, "
+        "round_tries, next_ms, lease_owner, last_ms, last_status, last_error) "
+        f"SELECT 'cus_1', CAST(i AS text), '{KIND}', '{body}', 1, 'pending', 0, 0, 1, '', 0, 0, '' "
+    )
+    if database_path(served_url) is None:
+        fill += f"FROM generate_series(1, {backlog}) AS s (i)"
+    else:
+        counted = "SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < "
+        fill = f"WITH RECURSIVE s (i) AS ({counted}{backlog}) {fill}FROM s"
+
+    with ThreadedHookServer(drop) as dead, ThreadedHookServer() as good:
+        asyncio.run(hook(served_url, dead.receiver, good.receiver))
+        server = serve("--webhook-worker", "on", *ALLOWED)
+        server.wait_for(STARTED)
+        asyncio.run(add(served_url, "cus_2", range(1, 11)))
+        wait_until(lambda: len(good.receiver.received) == 10, "nothing is sent")
+        (worker,) = started(server)
+        before_mib = peak_mib(worker)
+        asyncio.run(direct.run(served_url, fill))
+        wait_until(lambda: dead.receiver.received, "the backlog is not tried")
+        for turn in range(1, 11):
+            asyncio.run(add(served_url, "cus_2", range(100 * turn, 100 * turn + 5)))
+            answers = [server.call("createGroup", {"phones": "85211111111"}) for _ in range(5)]
+            assert {answer["code"] for answer in answers} == {0}
+        wait_until(lambda: len(good.receiver.received) == 60, "other customers wait")
+        # An attempt at a time, with pauses; the rest has not been read.
+        assert len(dead.receiver.received) < backlog / 10
+        assert dead.receiver.in_flight_max == 1
+        assert peak_mib(worker) - before_mib < 10
+        assert started(server) == [worker]
+        server.stop()
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process has had resident."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+([0-9]+)", text)
+    assert found is not None
+    return int(found[1]) / 1024

@@ -154,7 +154,7 @@ async def test_migration_14_keeps_traces_and_counts_without_numbers(database_url
     await store.migrate([one for one in known if one.number <= 13], with_post=True)
     await direct.run(database_url, VERSION_13)
     steps = await connect.migrate(store, database_url)
-    assert [one.label for one in steps] == ["14 pre"]
+    assert "14 pre" in [one.label for one in steps]
     for table, columns in (("call_trace", 11), ("digit_guard", 7)):
         ((*_, seq),) = rows = await direct.query(database_url, f"SELECT * FROM {table}")
         assert (len(rows[0]), seq) == (columns, None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from openpns.errors import OutcomeUnknown, ServiceUnavailable
 from openpns.kit.per_second import PerSecond
 from openpns.kit.utc_offset import parse_utc_offset
 from openpns.routing import traces, unbound_calls
+from openpns.routing.outcomes import CALLS_OMITTED, TRACES_DROPPED
 
 BODIES = "SELECT body FROM delivery ORDER BY delivery_id"
 
@@ -89,7 +91,12 @@ async def test_so_many_a_second_of_a_number_are_sent_and_the_others_counted(
 ) -> None:
     clock.now_ms -= clock.now_ms % 1000
     bound = PerSecond(2)
-    services = dataclasses.replace(hooked.context.services, unbound_calls=bound)
+    counted: Counter[str] = Counter()
+    services = dataclasses.replace(
+        hooked.context.services,
+        unbound_calls=bound,
+        count=lambda name, number: counted.update({name: number}),
+    )
     calls = Bindings(msgspec.structs.replace(hooked.context, services=services))
     for did in (X, X, X, X, Y):
         await calls.call(C, did)
@@ -97,7 +104,7 @@ async def test_so_many_a_second_of_a_number_are_sent_and_the_others_counted(
     await calls.call(C, X)
     await traces.store(services)
     assert [one["did"] for one in asked(await query(BODIES))] == [X, X, Y, X]
-    assert bound.take_omitted() == 2
+    assert counted[CALLS_OMITTED] == 2
     assert len(await query("SELECT 1 FROM call_trace")) == 6
 
 
@@ -105,9 +112,14 @@ async def test_event_of_a_trace_that_memory_cannot_hold_is_counted(
     hooked: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(traces, "TRACES_MAX", 1)
-    await hooked.call(C, X)
-    await hooked.call(C, Y)
-    assert hooked.context.services.unbound_calls.take_omitted() == 1
+    counted: Counter[str] = Counter()
+    services = dataclasses.replace(
+        hooked.context.services, count=lambda name, number: counted.update({name: number})
+    )
+    calls = Bindings(msgspec.structs.replace(hooked.context, services=services))
+    await calls.call(C, X)
+    await calls.call(C, Y)
+    assert counted == {"notBound": 2, TRACES_DROPPED: 1, CALLS_OMITTED: 1}
 
 
 @pytest.mark.parametrize("kinds", ["callRecord", None])

@@ -27,6 +27,7 @@ _PASSWORD: Final = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
 _OTHER_VARIABLES: Final = (
     *("CONFIG", "DEBUG", "MASTER_KEY", "MASTER_KEY_FILE"),
     *("BASE_URL", "ACCESS_KEY", "ACCESS_SECRET", "ALGORITHM", "PROFILE"),
+    "WEBHOOK_SECRET",
 )
 """Variables besides the settings, those of a client included."""
 

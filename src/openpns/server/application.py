@@ -111,10 +111,6 @@ class Application:
         age_s = 0 if oldest_ms is None else max(now_ms() - oldest_ms, 0) // 1000
         return (entries, age_s, *self._store.sizes(), self._held)
 
-    def take_omitted_calls(self) -> int:
-        """Return how many calls a bound has kept from webhooks since the last time."""
-        return 0 if self._services is None else self._services.unbound_calls.take_omitted()
-
     async def stop(self) -> None:
         """Release the worker id and close the database."""
         for task in self._tasks:

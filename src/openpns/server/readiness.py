@@ -9,6 +9,7 @@ import msgspec
 from openpns.bindings import operations
 from openpns.core import logs
 from openpns.errors import OpenPNSError
+from openpns.process.admin import State
 from openpns.protocol.headers import PATH
 from openpns.server.application import open_checked
 from openpns.server.settings import Settings
@@ -19,19 +20,6 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not to
 # It needs no key. The response is 405.
 _REQUEST: Final = f"GET {PATH} HTTP/1.1\r\nHost: openpns\r\nConnection: close\r\n\r\n".encode()
 _EXPECTED: Final = b"HTTP/1.1 405 "
-
-
-class State(msgspec.Struct, frozen=True):
-    """Whether a server is ready.
-
-    Attributes:
-        fault: Why it is not, in one line; None if it is.
-        customers_held: How many customers' calls are held since a restore. That is no fault: a
-            server that is taken out of service for it would serve no other customer either.
-    """
-
-    fault: str | None = None
-    customers_held: int = 0
 
 
 class Readiness:
@@ -71,7 +59,7 @@ class Readiness:
         except Exception as error:  # noqa: BLE001 - any error means "not ready"
             logs.logger().error("readiness check failed", **logs.describe_error(error))
             return State("see the server's log")
-        return State(database.fault or api_port, database.customers_held)
+        return State(database.fault or api_port, database.note)
 
     async def _ask_database(self) -> State:
         if self._database is None or self._database.done():
@@ -83,7 +71,7 @@ class Readiness:
         if not done:
             return State(f"database: {self._no_answer}")
         try:
-            return State(None, self._database.result())
+            return State(None, _note(self._database.result()))
         except OpenPNSError as error:
             return State(str(error))
 
@@ -104,6 +92,19 @@ class Readiness:
         except OSError as error:
             return f"API port: {error.strerror or 'closed'}"
         return None if status_line.startswith(_EXPECTED) else "API port: not the expected response"
+
+
+def _note(customers_held: int) -> str:
+    """Return the note of held calls.
+
+    They are no fault: a server that is taken out of service for them would serve no other customer
+    either.
+    """
+    if not customers_held:
+        return ""
+    return (
+        f"calls are held since a restore, customers: {customers_held}; see openpns bindings confirm"
+    )
 
 
 async def _check_database(settings: Settings) -> int:

@@ -119,7 +119,7 @@ def _serve_until_stopped(
 
     admin = None
     if admin_listening is not None:
-        admin = AdminPort(settings, Readiness(settings).find_fault, collectors)
+        admin = AdminPort(settings, Readiness(settings).find, collectors)
 
     async def serve() -> bool:
         log, scheme = logs.logger(), "http" if settings.tls_cert is None else "https"

@@ -119,7 +119,6 @@ async def serve(
         held_bytes = listener.received_bytes + listener.unsent_bytes
         memory.note(held_bytes, listener.take_ended() * connection_bytes)
         counters.beat()
-        counters.count_omitted_calls(application.take_omitted_calls())
         counters.set_gauges(
             api.in_flight,
             listener.connections,

@@ -15,7 +15,7 @@ from openpns.deliveries.metrics import DeliveryCollector
 from openpns.deliveries.settings import DeliverySettings
 from openpns.kit.environment import PREFIX
 from openpns.kit.stop_signals import ignore_stop_signals, stop_signals
-from openpns.process.admin import AdminPort, listen_for_admin
+from openpns.process.admin import AdminPort, State, listen_for_admin
 from openpns.process.core_dumps import forbid_core_dumps
 from openpns.protocol.headers import host_in_url
 from openpns.worker.loop import deliver
@@ -64,11 +64,13 @@ async def _serve(
     counters = DeliveryCounters()
     started: Deliverer | None = None
 
-    async def find_fault() -> str | None:
+    async def find_state() -> State:
         if started is None:
-            return "deliveries: not started"
+            return State("deliveries: not started")
         ago_s = started.read_s_ago()
-        return f"database: the queue was not read for {ago_s:.0f} s" if ago_s > _STALE_S else None
+        if ago_s > _STALE_S:
+            return State(f"database: the queue was not read for {ago_s:.0f} s")
+        return State()
 
     def ready(deliverer: Deliverer) -> None:
         nonlocal started
@@ -77,7 +79,7 @@ async def _serve(
 
     admin = None
     if listening is not None:
-        admin = AdminPort(settings, find_fault, lambda: [DeliveryCollector(counters.total())])
+        admin = AdminPort(settings, find_state, lambda: [DeliveryCollector(counters.total())])
         admin.start(listening)
         host, port = listening.getsockname()[:2]
         url = f"http://{host_in_url(host)}:{port}/healthz"
