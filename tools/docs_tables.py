@@ -35,6 +35,7 @@ BOUNDS: Final = (
     ("Phones in a page of listGroupPhones", limits.PHONES_IN_PAGE_MAX, None),
     ("Virtual numbers in a page", limits.NUMBERS_IN_PAGE_MAX, None),
     ("Bindings in a page", limits.BINDINGS_IN_PAGE_MAX, None),
+    ("Deliveries in a page", limits.DELIVERIES_IN_PAGE_MAX, None),
     ("Largest `offset`", limits.OFFSET_MAX, None),
     ("Difference between `ts` and the server's clock, in ms", limits.TS_SKEW_MS_MAX, None),
     ("Characters in `groupName`", limits.GROUP_NAME_CHARS_MAX, None),

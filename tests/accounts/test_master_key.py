@@ -10,7 +10,9 @@ from tests.conftest import FakeClock
 
 from openpns.accounts import access_keys, master_key
 from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
+from openpns.api.registry import SECRETS
 from openpns.core.principal import Principal
+from openpns.deliveries import endpoints
 from openpns.errors import ConfigError, InternalError
 from openpns.storage import connect
 from openpns.storage.store import Store, database_path
@@ -176,11 +178,15 @@ async def key(
 
 
 async def rotate(store: Store, url: str, variable: str | None) -> tuple[int, str | None]:
-    """Rotate the master key as the operator does; return the count and the new variable."""
-    if variable is None:
-        return await master_key.rotate(store, url, None), None
-    newest = new_master_key()
-    return await master_key.rotate(store, url, f"{newest},{variable}"), newest
+    """Rotate the master key as the operator does.
+
+    Return how many access keys there are, and the new variable.
+    """
+    newest = None if variable is None else new_master_key()
+    both = variable and f"{newest},{variable}"
+    counts = await master_key.rotate(store, url, both, SECRETS)
+    assert counts.keys() == {"accessKeys", "webhooks"}
+    return counts["accessKeys"], newest
 
 
 async def test_rotate_encrypts_every_secret_with_the_new_key(
@@ -205,6 +211,33 @@ async def test_rotate_encrypts_every_secret_with_the_new_key(
             await stored_secrets(store, before, key)
 
 
+async def test_rotate_encrypts_webhook_secrets_with_the_new_key(
+    store: Store, database_url: str, variable: str | None, principal: Principal, clock: FakeClock
+) -> None:
+    async def secrets(secret_box: SecretBox) -> list[str]:
+        found = await endpoints.get(store, "cus_1")
+        assert found.previous_ciphertext is not None
+        return [
+            secret_box.decrypt(ciphertext, "webhook:cus_1").decode()
+            for ciphertext in (found.secret_ciphertext, found.previous_ciphertext)
+        ]
+
+    before = await master_key.open_secret_box(store, database_url, variable)
+    await endpoints.set_webhook(store, before, clock, "cus_1", "https://example.com/")
+    made = await endpoints.rotate_secret(store, before, clock, "cus_1", grace_ms=1000)
+    stored = await secrets(before)
+    assert stored[0] == made.secret
+    newest = None if variable is None else new_master_key()
+    both = variable and f"{newest},{variable}"
+    counts = await master_key.rotate(store, database_url, both, SECRETS)
+    assert counts == {"accessKeys": 0, "webhooks": 1}
+    after = await master_key.open_secret_box(store, database_url, newest)
+    assert await secrets(after) == stored
+    if newest is not None:
+        with pytest.raises(InternalError):
+            await secrets(before)
+
+
 async def test_running_server_reads_the_rotated_key_file(
     store: Store, database_url: str, variable: str | None, key: str
 ) -> None:
@@ -214,9 +247,9 @@ async def test_running_server_reads_the_rotated_key_file(
         # Without a file to read again, the operator gives the server both keys beforehand.
         newest = new_master_key()
         running = await master_key.open_secret_box(store, database_url, f"{variable},{newest}")
-        await master_key.rotate(store, database_url, f"{newest},{variable}")
+        await master_key.rotate(store, database_url, f"{newest},{variable}", SECRETS)
     else:
-        await master_key.rotate(store, database_url, None)
+        await master_key.rotate(store, database_url, None, SECRETS)
     assert await stored_secrets(store, running, key) == secrets
 
 
@@ -233,7 +266,7 @@ async def test_rotate_refuses_a_variable_with_one_key(
     file = master_key.key_file_of(database_url)
     one = variable if file is None else file.read_text().strip()
     with pytest.raises(ConfigError, match="holds one master key; to rotate, put the new one"):
-        await master_key.rotate(store, database_url, one)
+        await master_key.rotate(store, database_url, one, SECRETS)
 
 
 async def test_rotate_with_the_wrong_key_changes_nothing(
@@ -241,7 +274,7 @@ async def test_rotate_with_the_wrong_key_changes_nothing(
 ) -> None:
     wrong = f"{new_master_key()},{new_master_key()}"
     with pytest.raises(ConfigError, match="not the master key"):
-        await master_key.rotate(store, database_url, wrong)
+        await master_key.rotate(store, database_url, wrong, SECRETS)
     secret_box = await master_key.open_secret_box(store, database_url, variable)
     assert (await stored_secrets(store, secret_box, key))[1] == "first-secret"
 
@@ -274,10 +307,10 @@ async def test_rotate_completes_an_interrupted_rotation(
         cut.setattr(master_key, step, cut_off)
         if variable is None or step != "_write_private":
             with pytest.raises(Exception, match=r"power cut|Service unavailable"):
-                await master_key.rotate(store, database_url, both)
+                await master_key.rotate(store, database_url, both, SECRETS)
     secret_box = await master_key.open_secret_box(store, database_url, both)
     assert await stored_secrets(store, secret_box, key) == secrets
-    await master_key.rotate(store, database_url, both)
+    await master_key.rotate(store, database_url, both, SECRETS)
     assert await stored_secrets(store, secret_box, key) == secrets
     file = master_key.key_file_of(database_url)
     if file is not None:
@@ -293,7 +326,7 @@ async def test_create_during_a_rotation_encrypts_with_the_new_key(
     newest = None if variable is None else new_master_key()
     both = variable and f"{newest},{variable}"
     early = await master_key.open_secret_box(store, database_url, both)
-    await master_key.rotate(store, database_url, both)
+    await master_key.rotate(store, database_url, both, SECRETS)
     made = await access_keys.create(store, early, FakeClock(), principal.customer_id)
     rotated = await access_keys.rotate(store, early, FakeClock(), made.access_key, grace_ms=1000)
     late = await master_key.open_secret_box(store, database_url, newest)
@@ -306,7 +339,7 @@ async def test_create_with_a_replaced_master_key_stores_no_secret(
 ) -> None:
     old, newest = new_master_key(), new_master_key()
     early = await master_key.open_secret_box(store, database_url, old)
-    await master_key.rotate(store, database_url, f"{newest},{old}")
+    await master_key.rotate(store, database_url, f"{newest},{old}", SECRETS)
     with pytest.raises(InternalError, match="cannot be decrypted"):
         await access_keys.create(
             store, early, FakeClock(), principal.customer_id, access_key="made-late"
@@ -324,15 +357,15 @@ async def test_rotate_refuses_to_run_twice_at_once_on_one_key_file(
     async def with_another(*arguments: object) -> SecretBox:
         monkeypatch.setattr(master_key, "open_secret_box", plain)
         with pytest.raises(ConfigError) as refused:
-            await master_key.rotate(sqlite, sqlite_url, None)
+            await master_key.rotate(sqlite, sqlite_url, None, SECRETS)
         others.append(str(refused.value))
         return await plain(sqlite, sqlite_url, None)
 
     monkeypatch.setattr(master_key, "open_secret_box", with_another)
-    await master_key.rotate(sqlite, sqlite_url, None)
+    await master_key.rotate(sqlite, sqlite_url, None, SECRETS)
     assert len(others) == 1
     assert "another rotation is running" in others[0]
-    await master_key.rotate(sqlite, sqlite_url, None)
+    await master_key.rotate(sqlite, sqlite_url, None, SECRETS)
     await master_key.open_secret_box(sqlite, sqlite_url, None)
 
 

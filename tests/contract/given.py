@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -9,15 +10,21 @@ import msgspec
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
+from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
+from openpns.core import outbox
 from openpns.core.context import Services
+from openpns.core.outbox import Event
+from openpns.deliveries import endpoints
+from openpns.deliveries.wire import ACTIVE as ACTIVE_WEBHOOK
+from openpns.deliveries.wire import DISABLED
 from openpns.errors import InternalError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.groups import transfer
 from openpns.numbers import audios
 from openpns.numbers import service as numbers
 from openpns.numbers.audios import Audios
 from openpns.numbers.wire import ACTIVE
-from openpns.storage.store import Store
+from openpns.storage.store import Store, Transaction
 
 Row = dict[str, Any]
 
@@ -46,7 +53,8 @@ class Contract:
 
 
 CONTRACTS: Final = {
-    contract.name: contract for contract in (Contract("groups", "keys"), Contract("bindings"))
+    contract.name: contract
+    for contract in (Contract("groups", "keys"), Contract("bindings"), Contract("deliveries"))
 }
 
 
@@ -175,8 +183,34 @@ async def fill(
                 await numbers.set_state(store, clock, number["did"], state)
             if (given_audios := msgspec.convert(number, Audios)) != Audios():
                 await audios.set_for_number(store, number["did"], given_audios)
+        await fill_deliveries(store, secret_box, customer)
         if customer.get("disabled"):
             await customers.disable(store, customer_id, clock())
+
+
+async def fill_deliveries(store: Store, secret_box: SecretBox, customer: dict[str, Any]) -> None:
+    """Insert the webhook of a customer, if it has one, and its deliveries."""
+    if "webhook" not in customer:
+        return
+    webhook, customer_id = customer["webhook"], customer["customerId"]
+
+    def clock() -> int:
+        return _LONG_AGO_MS
+
+    await endpoints.set_webhook(
+        store, secret_box, clock, customer_id, webhook["url"], webhook["kinds"]
+    )
+    for delivery in customer.get("deliveries", []):
+        # What occurs while a webhook is disabled is stored as failed.
+        state = {"pending": ACTIVE_WEBHOOK, "failed": DISABLED}[delivery["state"]]
+        await endpoints.set_state(store, clock, customer_id, state)
+        await store.write(partial(_add_delivery, customer_id, delivery))
+    await endpoints.set_state(store, clock, customer_id, webhook["state"])
+
+
+def _add_delivery(customer_id: str, delivery: dict[str, Any]) -> Transaction[None]:
+    event = Event(delivery["id"], delivery["kind"], json.dumps(delivery["body"]).encode())
+    yield outbox.add(customer_id, event, delivery["createdMs"])
 
 
 async def _fill_groups(services: Services, customer: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: a deliverer on a database with customers that have webhooks."""
+"""Fixtures: webhooks of customers, and a deliverer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -7,17 +7,14 @@ from typing import Any
 import pytest
 from tests import direct
 from tests.conftest import FakeClock
+from tests.deliveries.actions import Webhooks, master_key_check
 from tests.deliveries.hook_server import add_customer, add_events, add_webhook
 
 from openpns.accounts.secret_box import SecretBox
+from openpns.core.context import Context
 from openpns.deliveries.deliverer import Deliverer
 from openpns.deliveries.settings import DeliverySettings
 from openpns.storage.store import Store
-
-
-@pytest.fixture
-def secret_box() -> SecretBox:
-    return SecretBox([bytes(range(32))])
 
 
 @pytest.fixture
@@ -68,3 +65,21 @@ async def make(
     yield begin
     for deliverer in made:
         await deliverer.close()
+
+
+@pytest.fixture
+async def secret_box(store: Store) -> SecretBox:
+    """The secret box that the database is used with."""
+    secret_box = SecretBox([b"k" * 32])
+    await store.write(lambda: master_key_check(secret_box))
+    return secret_box
+
+
+@pytest.fixture
+def mine(context: Context, secret_box: SecretBox) -> Webhooks:
+    return Webhooks(context, secret_box)
+
+
+@pytest.fixture
+def theirs(stranger: Context, secret_box: SecretBox) -> Webhooks:
+    return Webhooks(stranger, secret_box)

@@ -25,7 +25,7 @@ WHOLE_TABLES = frozenset(
     {
         *("account_check", "audit_check", "audit_time_check", "group_check"),
         *("key_list", "key_list_expiring", "customer_list"),
-        *("audio_check", "binding_hold"),
+        *("audio_check", "binding_hold", "delivery_check", "webhook_list"),
         *(f"binding_check_{what}" for what in BINDING_CHECKS),
     }
 )
@@ -143,11 +143,16 @@ OF_BINDINGS = (
     *("call_find", "call_find_digits", "call_explain_ended", "call_explain_elsewhere"),
 )
 """Statements of which none may read all bindings, seats, phones or ended bindings of a customer."""
-LARGE = ("binding", "seat", "group_member", "ended_binding")
+OF_DELIVERIES = (
+    *("delivery_list", "delivery_list_in_state", "delivery_failed_list", "delivery_usage"),
+    *("delivery_find", "delivery_resend", "delivery_resend_failed", "delivery_end_test"),
+)
+"""The same, of deliveries."""
+LARGE = ("binding", "seat", "group_member", "ended_binding", "delivery")
 
 
-@pytest.mark.parametrize("name", OF_BINDINGS)
-async def test_sqlite_reads_not_all_bindings_of_a_customer(sqlite: SQLiteStore, name: str) -> None:
+@pytest.mark.parametrize("name", OF_BINDINGS + OF_DELIVERIES)
+async def test_sqlite_reads_not_all_rows_of_a_customer(sqlite: SQLiteStore, name: str) -> None:
     sql, params = sqlite._sql[name], dict.fromkeys(sqlite._statements[name].parameters)
     tables = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) AS (\w+)", sql)}
     for row in sqlite._reader.execute(f"EXPLAIN QUERY PLAN {sql}", params):

@@ -2,10 +2,11 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeAlias, overload
 
 from openpns.accounts.secret_box import ALLOWED, SecretBox, new_master_key, read_master_keys
 from openpns.core import audit
@@ -20,6 +21,19 @@ FILE_VARIABLE: Final = "OPENPNS_MASTER_KEY_FILE"
 
 _CHECK_TEXT: Final = b"openpns"
 _CHECK_OWNER: Final = "master key check"
+
+
+class Reencrypt(Protocol):
+    """Return a secret, encrypted under the newest master key; None for None."""
+
+    @overload
+    def __call__(self, ciphertext: bytes, owner: str) -> bytes: ...
+    @overload
+    def __call__(self, ciphertext: bytes | None, owner: str) -> bytes | None: ...
+
+
+ReencryptSecrets: TypeAlias = Callable[[Reencrypt], Transaction[tuple[str, int]]]
+"""Steps that encrypt all secrets of a feature; return their name and how many owners they have."""
 
 
 def key_file_of(url: str) -> Path | None:
@@ -89,8 +103,13 @@ async def find_mistake(store: Store, url: str, variable: str | None) -> str | No
     return None
 
 
-async def rotate(store: Store, url: str, variable: str | None) -> int:
-    """Encrypt every secret under the newest master key; return the number of access keys.
+async def rotate(
+    store: Store, url: str, variable: str | None, of_features: Sequence[ReencryptSecrets]
+) -> Mapping[str, int]:
+    """Encrypt every secret under the newest master key; return how many owners of secrets.
+
+    `of_features` are the secrets of other features, which the registry lists; one that is left out
+    could never be decrypted any more.
 
     With a key file, a new master key is put before the old one, which is removed at the end; a run
     that was interrupted is completed by the next one. With the variable, its first key is the new
@@ -107,16 +126,16 @@ async def rotate(store: Store, url: str, variable: str | None) -> int:
             raise ConfigError(
                 f"{VARIABLE}: holds one master key; to rotate, put the new one before it: NEW,OLD"
             )
-        return await _commit_rotation(store, secret_box)
+        return await _commit_rotation(store, secret_box, of_features)
     with _exclusive_rotation(file):
         await open_secret_box(store, url, variable)
         text = file.read_text("ascii")
         if len(read_master_keys(text, str(file))) == 1:
             _write_private(file, f"{new_master_key()}\n{text}")
         secret_box = await open_secret_box(store, url, variable)
-        count = await _commit_rotation(store, secret_box)
+        counts = await _commit_rotation(store, secret_box, of_features)
         _write_private(file, file.read_text("ascii").splitlines()[0] + "\n")
-    return count
+    return counts
 
 
 def lock_key_check(secret_box: SecretBox) -> Transaction[None]:
@@ -185,11 +204,16 @@ def _create_check(check: bytes) -> Transaction[None]:
     yield Statement("master_key_check_create", {"ciphertext": check})
 
 
-async def _commit_rotation(store: Store, secret_box: SecretBox) -> int:
-    return await commit_as_operator(store, "masterKey.rotate", lambda: _reencrypt(secret_box))
+async def _commit_rotation(
+    store: Store, secret_box: SecretBox, of_features: Sequence[ReencryptSecrets]
+) -> Mapping[str, int]:
+    steps = partial(_reencrypt, secret_box, of_features)
+    return await commit_as_operator(store, "masterKey.rotate", steps)
 
 
-def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
+def _reencrypt(
+    secret_box: SecretBox, of_features: Sequence[ReencryptSecrets]
+) -> Transaction[OperatorEffect[Mapping[str, int]]]:
     """Encrypt every secret again, the check first: a write of a secret waits for its row."""
 
     def again(ciphertext: bytes | None, owner: str) -> bytes | None:
@@ -197,6 +221,14 @@ def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
 
     check = secret_box.encrypt(_CHECK_TEXT, _CHECK_OWNER)
     yield Statement("master_key_check_write", {"ciphertext": check})
+    counts = {}
+    for reencrypt in (_reencrypt_keys, *of_features):
+        name, count = yield from reencrypt(again)  # type: ignore[arg-type]
+        counts[name] = count
+    return OperatorEffect(counts, audit.NO_CUSTOMER, details=counts)
+
+
+def _reencrypt_keys(again: Reencrypt) -> Transaction[tuple[str, int]]:
     rows = yield Statement("key_ciphertext_list", {})
     for access_key, secret, previous in rows:
         yield Statement(
@@ -207,7 +239,7 @@ def _reencrypt(secret_box: SecretBox) -> Transaction[OperatorEffect[int]]:
                 "previous_ciphertext": again(previous, access_key),
             },
         )
-    return OperatorEffect(len(rows), audit.NO_CUSTOMER, details={"accessKeys": len(rows)})
+    return "accessKeys", len(rows)
 
 
 @contextmanager

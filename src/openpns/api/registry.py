@@ -8,6 +8,7 @@ from typing import Final
 
 from openpns.accounts import actions as accounts
 from openpns.accounts.check import check_accounts
+from openpns.accounts.master_key import ReencryptSecrets
 from openpns.bindings import actions as bindings
 from openpns.bindings.check import check_bindings
 from openpns.bindings.ending import delete_ended, end_expired
@@ -18,7 +19,10 @@ from openpns.core.actions import Action
 from openpns.core.audit_check import check_audit, check_audit_times
 from openpns.core.context import Services
 from openpns.core.verify import Check
+from openpns.deliveries import actions as deliveries
 from openpns.deliveries import retention
+from openpns.deliveries.check import check_deliveries
+from openpns.deliveries.rows import reencrypt_secrets
 from openpns.groups import actions as groups
 from openpns.groups.check import check_groups
 from openpns.groups.detail import group_limits
@@ -34,6 +38,7 @@ ACTIONS: Final[dict[str, Action]] = {
     **numbers.ACTIONS,
     **bindings.ACTIONS,
     **routing.ACTIONS,
+    **deliveries.ACTIONS,
     **accounts.actions(of_features=[group_limits, number_limits, binding_limits]),
 }
 """Every action by its name on the wire."""
@@ -50,13 +55,12 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
 """What each worker runs periodically: each deletes expired rows."""
 
 CHECKS: Final[tuple[Check, ...]] = (
-    check_accounts,
-    check_groups,
-    check_audios,
-    check_bindings,
-    check_audit,
+    *(check_accounts, check_groups, check_audios, check_bindings, check_deliveries, check_audit),
 )
 """What `openpns verify`, `backup` and `restore` check."""
 
 JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times,)
 """What only `openpns verify` checks: what it finds is no reason to refuse a backup."""
+
+SECRETS: Final[tuple[ReencryptSecrets, ...]] = (reencrypt_secrets,)
+"""What a rotation of the master key encrypts again, besides the secrets of access keys."""

@@ -101,6 +101,19 @@ def keys_of(
     return keys
 
 
+async def is_recorded(context: Context, action: str, payload: Mapping[str, Any]) -> bool:
+    """Return whether a write with one of the request's idempotency keys was carried out.
+
+    For a rule that does a part of its work before `commit`, which decides.
+    """
+    now_ms = context.clock()
+    for key in keys_of(context, action, payload, now_ms):
+        place = {"customer_id": context.customer_id, "idempotency_key": key.key}
+        if await context.store.fetch("idempotency_record_find_live", place | {"now_ms": now_ms}):
+            return True
+    return False
+
+
 def add_records(
     context: Context, keys: Sequence[IdempotencyKey], response: Response, now_ms: int
 ) -> list[Statement]:

@@ -12,3 +12,9 @@ RETURNING idempotency_key
 -- The response that is recorded under a key.
 SELECT fingerprint, code, answer FROM idempotency_record
 WHERE customer_id = :customer_id AND idempotency_key = :idempotency_key
+
+-- idempotency_record_find_live
+-- A record under a key that has not expired; no row if there is none.
+SELECT code FROM idempotency_record
+WHERE customer_id = :customer_id AND idempotency_key = :idempotency_key
+    AND expires_ms > CAST(:now_ms AS bigint)

@@ -1,0 +1,285 @@
+"""The operator's commands on webhooks: where the events of a customer are delivered.
+
+A customer has at most one webhook. A function that changes one raises ConfigError if there is none.
+
+Source: docs/operating/webhooks.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from openpns.accounts import customers
+from openpns.accounts.master_key import Reencrypt, lock_key_check
+from openpns.accounts.secret_box import SecretBox
+from openpns.clock import Clock
+from openpns.core.commit import OperatorEffect, commit_as_operator
+from openpns.deliveries.signature import new_secret, secret_owner
+from openpns.deliveries.urls import parse_url
+from openpns.deliveries.wire import ACTIVE, DISABLED, KINDS
+from openpns.errors import ConfigError
+from openpns.storage.store import Row, Statement, Store, Transaction, as_struct
+
+COUNTED_MAX: Final = 10_000
+"""`get_usage` counts no further."""
+
+
+class Webhook(msgspec.Struct, frozen=True, rename="camel"):
+    """A webhook as the operator sees it: without its secrets.
+
+    Attributes:
+        state: `active`, `disabled`, or `gone` after the receiver answered 410.
+        previous_secret_until_ms: How long the secret before the last rotation is in force; None if
+            there was no rotation.
+    """
+
+    customer_id: str
+    url: str
+    kinds: tuple[str, ...]
+    state: str
+    created_ms: int
+    changed_ms: int
+    previous_secret_until_ms: int | None
+
+
+class StoredWebhook(msgspec.Struct, frozen=True):
+    """A row of webhook."""
+
+    customer_id: str
+    url: str
+    kinds: str
+    state: str
+    created_ms: int
+    changed_ms: int
+    secret_ciphertext: bytes
+    previous_ciphertext: bytes | None
+    previous_until_ms: int | None
+
+    def __repr__(self) -> str:  # without the ciphertexts, and what a URL may hold
+        return f"StoredWebhook({self.customer_id!r}, {self.state!r})"
+
+    def shown(self) -> Webhook:
+        """Return what the operator sees."""
+        return Webhook(
+            self.customer_id,
+            self.url,
+            tuple(self.kinds.split(",")),
+            self.state,
+            self.created_ms,
+            self.changed_ms,
+            self.previous_until_ms,
+        )
+
+
+class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
+    """A webhook's new secret, which is never shown again."""
+
+    customer_id: str
+    url: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewSecret({self.customer_id!r})"
+
+
+class Usage(msgspec.Struct, frozen=True, rename="camel"):
+    """Deliveries of a customer; the counts stop at `COUNTED_MAX`.
+
+    Attributes:
+        oldest_pending_ms: When the event of the oldest pending one occurred; None if there is none.
+    """
+
+    pending: int
+    failed: int
+    oldest_pending_ms: int | None
+
+
+async def find(store: Store, customer_id: str) -> StoredWebhook | None:
+    """Return the webhook of a customer, None if there is none."""
+    rows = await store.fetch("webhook_find", {"customer_id": customer_id})
+    return as_struct(StoredWebhook, rows[0]) if rows else None
+
+
+async def get(store: Store, customer_id: str) -> StoredWebhook:
+    """Return the webhook of a customer.
+
+    Raises:
+        ConfigError: The customer does not exist, or has none.
+    """
+    await customers.get(store, customer_id)
+    found = await find(store, customer_id)
+    if found is None:
+        raise _no_webhook(customer_id)
+    return found
+
+
+async def list_webhooks(store: Store) -> list[Webhook]:
+    """Return the webhooks of all customers, by customer."""
+    return [as_struct(StoredWebhook, row).shown() for row in await store.fetch("webhook_list", {})]
+
+
+async def get_usage(store: Store, customer_id: str) -> Usage:
+    """Return how many deliveries of a customer are pending and failed."""
+    params = {"customer_id": customer_id, "at_most": COUNTED_MAX}
+    return as_struct(Usage, (await store.fetch("delivery_usage", params))[0])
+
+
+async def set_webhook(
+    store: Store,
+    secret_box: SecretBox,
+    clock: Clock,
+    customer_id: str,
+    url: str,
+    kinds: Sequence[str] | None = None,
+    *,
+    http_allowed: bool = False,
+) -> tuple[Webhook, NewSecret | None]:
+    """Set where the events of a customer are delivered; return the webhook and its new secret.
+
+    The first time, a secret is made, and only this returns it. Later the secret stays; a webhook
+    that is gone becomes active, one that is disabled stays disabled.
+
+    Args:
+        kinds: Which events, of `wire.KINDS`; None for those it has, or all of a new one.
+        http_allowed: Also allow an http:// URL.
+
+    Raises:
+        ConfigError: The customer does not exist, or the URL or a kind is not allowed.
+    """
+    parsed = parse_url(url, http_allowed=http_allowed)
+    # Not the path and the query: they may be secrets.
+    origin = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
+    chosen = None if kinds is None else _join_kinds(kinds)
+    secret = new_secret()
+    now_ms = clock()
+
+    def steps() -> Transaction[OperatorEffect[tuple[Webhook, NewSecret | None]]]:
+        yield from customers.must_exist(customer_id)
+        yield from lock_key_check(secret_box)
+        one: dict[str, Any] = {"customer_id": customer_id}
+        ciphertext = secret_box.encrypt(secret.encode(), secret_owner(customer_id))
+        row = one | {"url": url, "kinds": chosen or ",".join(KINDS), "now_ms": now_ms}
+        is_new = bool((yield Statement("webhook_create", row | {"secret_ciphertext": ciphertext})))
+        if not is_new:
+            before = yield from _lock(customer_id)
+            yield Statement("webhook_change", row | {"kinds": chosen or before.kinds})
+        webhook = (yield from _read(customer_id)).shown()
+        details = {"url": origin, "kinds": webhook.kinds, "isNew": is_new}
+        made = NewSecret(customer_id, url, secret) if is_new else None
+        return OperatorEffect((webhook, made), customer_id, details=details)
+
+    return await commit_as_operator(store, "webhooks.set", steps)
+
+
+async def set_state(store: Store, clock: Clock, customer_id: str, state: str) -> Webhook:
+    """Make a webhook active or disabled.
+
+    While it is disabled nothing is sent. Events that occur meanwhile are stored as failed.
+
+    Raises:
+        ConfigError: The customer does not exist, or has no webhook.
+    """
+    now_ms = clock()
+
+    def steps() -> Transaction[OperatorEffect[Webhook]]:
+        before = yield from _lock(customer_id)
+        changed = {"customer_id": customer_id, "state": state, "now_ms": now_ms}
+        yield Statement("webhook_set_state", changed)
+        webhook = (yield from _read(customer_id)).shown()
+        return OperatorEffect(webhook, customer_id, details={"before": before.state})
+
+    action = {ACTIVE: "webhooks.enable", DISABLED: "webhooks.disable"}
+    return await commit_as_operator(store, action[state], steps)
+
+
+async def rotate_secret(
+    store: Store, secret_box: SecretBox, clock: Clock, customer_id: str, grace_ms: int
+) -> NewSecret:
+    """Give a webhook a new secret; for grace_ms, events are signed with the old one as well.
+
+    Raises:
+        ConfigError: The customer does not exist, or has no webhook.
+    """
+    secret = new_secret()
+    now_ms = clock()
+    until_ms = now_ms + grace_ms
+
+    def steps() -> Transaction[OperatorEffect[NewSecret]]:
+        yield from lock_key_check(secret_box)
+        before = yield from _lock(customer_id)
+        params = {
+            "customer_id": customer_id,
+            "secret_ciphertext": secret_box.encrypt(secret.encode(), secret_owner(customer_id)),
+            "previous_until_ms": until_ms,
+            "now_ms": now_ms,
+        }
+        yield Statement("webhook_rotate", params)
+        made = NewSecret(customer_id, before.url, secret)
+        return OperatorEffect(made, customer_id, details={"previousUntilMs": until_ms})
+
+    return await commit_as_operator(store, "webhooks.rotateSecret", steps)
+
+
+async def rotate_back(store: Store, before: StoredWebhook) -> None:
+    """Undo a rotation: use the secrets that the webhook had, an older one until its own end.
+
+    Args:
+        before: The webhook as it was.
+
+    Raises:
+        ConfigError: Its secrets have changed since the rotation.
+    """
+    customer_id = before.customer_id
+
+    def steps() -> Transaction[OperatorEffect[None]]:
+        if not (yield Statement("webhook_rotate_back", msgspec.structs.asdict(before))):
+            raise ConfigError(f"the secrets of the webhook of {customer_id} have changed since")
+        details = {"previousUntilMs": before.previous_until_ms}
+        return OperatorEffect(None, customer_id, details=details)
+
+    await commit_as_operator(store, "webhooks.rotateBack", steps)
+
+
+def reencrypt_secrets(again: Reencrypt) -> Transaction[tuple[str, int]]:
+    """Encrypt the secrets of every webhook under the newest master key: a step of its rotation."""
+    rows = yield Statement("webhook_list", {})
+    for row in rows:
+        webhook = as_struct(StoredWebhook, row)
+        owner = secret_owner(webhook.customer_id)
+        yield Statement(
+            "webhook_reencrypt",
+            {
+                "customer_id": webhook.customer_id,
+                "secret_ciphertext": again(webhook.secret_ciphertext, owner),
+                "previous_ciphertext": again(webhook.previous_ciphertext, owner),
+            },
+        )
+    return "webhooks", len(rows)
+
+
+def _join_kinds(kinds: Sequence[str]) -> str:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise ConfigError(f"kinds: allowed are {' and '.join(KINDS)}, with commas between them")
+    return ",".join(kind for kind in KINDS if kind in kinds)
+
+
+def _lock(customer_id: str) -> Transaction[StoredWebhook]:
+    """Lock the webhook of a customer, and return it: steps of a write."""
+    yield from customers.must_exist(customer_id)
+    yield Statement("webhook_lock", {"customer_id": customer_id})
+    return (yield from _read(customer_id))
+
+
+def _read(customer_id: str) -> Transaction[StoredWebhook]:
+    rows: Sequence[Row] = yield Statement("webhook_find", {"customer_id": customer_id})
+    if not rows:
+        raise _no_webhook(customer_id)
+    return as_struct(StoredWebhook, rows[0])
+
+
+def _no_webhook(customer_id: str) -> ConfigError:
+    return ConfigError(
+        f"customer {customer_id}: has no webhook; set one with: openpns webhooks set"
+    )
