@@ -3,6 +3,7 @@
 import base64
 import json
 
+import msgspec
 import pytest
 from tests import direct
 from tests.conftest import FakeClock
@@ -48,14 +49,13 @@ async def test_first_set_makes_a_secret_and_later_ones_keep_it(
         "https://",
         "https:///path",
         "https://user@example.com/",
-        "https://user:password@example.com/",
+        "https://user:hunter2@example.com/",
         "https://example.com/#part",
         "https://example.com/a b",
         "https://example.com/\n",
         "https://example.com\\@example.org/",
         "https://example.com:0/",
         "https://example.com:99999/",
-        "https://exämple.com/",
         f"https://example.com/{'a' * 2048}",
     ],
 )
@@ -64,7 +64,7 @@ async def test_url_that_is_not_allowed_is_refused_and_not_repeated(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         await mine.set(url)
-    assert "password" not in str(caught.value).replace("a user name or a password", "")
+    assert "hunter2" not in str(caught.value)
     assert await endpoints.find(mine.store, "cus_1") is None
 
 
@@ -108,7 +108,9 @@ async def test_rotation_is_undone_unless_the_secrets_have_changed_since(mine: We
     before = await endpoints.get(mine.store, "cus_1")
     await mine.rotate()
     await endpoints.rotate_back(mine.store, before)
-    assert await endpoints.find(mine.store, "cus_1") == before
+    after = await endpoints.get(mine.store, "cus_1")
+    assert after.changed_ms == before.changed_ms + 2
+    assert msgspec.structs.replace(after, changed_ms=before.changed_ms) == before
     await mine.rotate()
     await mine.rotate()
     with pytest.raises(ConfigError, match="have changed since"):
@@ -124,6 +126,25 @@ async def test_set_makes_one_that_is_gone_active_and_leaves_a_disabled_one(
     assert (await mine.set_state("disabled")).state == "disabled"
     assert (await mine.set())[0].state == "disabled"
     assert (await mine.set_state("active")).state == "active"
+
+
+async def test_every_change_is_seen_by_its_changed_ms(
+    mine: Webhooks, query: direct.Query, clock: FakeClock
+) -> None:
+    """A worker that knows a webhook by changed_ms must notice two changes in one ms."""
+    seen = [(await mine.set())[0].changed_ms]
+    for change in (
+        lambda: mine.set("https://example.org/"),
+        lambda: mine.set_state("disabled"),
+        lambda: mine.set_state("active"),
+        mine.rotate,
+    ):
+        await query("UPDATE webhook SET failing_ms = 7")
+        await change()
+        ((changed_ms, failing_ms),) = await query("SELECT changed_ms, failing_ms FROM webhook")
+        seen.append(changed_ms)
+        assert failing_ms == 0
+    assert seen == [clock.now_ms + n for n in range(5)]
 
 
 async def test_events_while_disabled_are_kept_as_failed(mine: Webhooks) -> None:

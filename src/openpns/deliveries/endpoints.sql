@@ -26,27 +26,36 @@ RETURNING customer_id
 
 -- webhook_change
 -- Change where the events of a customer are delivered, and which ones; one that is gone is active then.
+-- Each change has another changed_ms, by which workers see it.
 UPDATE webhook
 SET url = :url, kinds = :kinds, state = CASE state WHEN 'gone' THEN 'active' ELSE state END,
-    changed_ms = :now_ms
+    failing_ms = 0, changed_ms = CASE
+        WHEN changed_ms < CAST(:now_ms AS bigint) THEN CAST(:now_ms AS bigint)
+        ELSE changed_ms + 1 END
 WHERE customer_id = :customer_id
 
 -- webhook_set_state
 -- Change the state of a webhook.
-UPDATE webhook SET state = :state, changed_ms = :now_ms WHERE customer_id = :customer_id
+UPDATE webhook
+SET state = :state, failing_ms = 0, changed_ms = CASE
+    WHEN changed_ms < CAST(:now_ms AS bigint) THEN CAST(:now_ms AS bigint)
+    ELSE changed_ms + 1 END
+WHERE customer_id = :customer_id
 
 -- webhook_rotate
 -- Give a webhook a new secret; the old one stays in force for a while.
 UPDATE webhook
 SET previous_ciphertext = secret_ciphertext, previous_until_ms = :previous_until_ms,
-    secret_ciphertext = :secret_ciphertext, changed_ms = :now_ms
+    secret_ciphertext = :secret_ciphertext, failing_ms = 0, changed_ms = CASE
+        WHEN changed_ms < CAST(:now_ms AS bigint) THEN CAST(:now_ms AS bigint)
+        ELSE changed_ms + 1 END
 WHERE customer_id = :customer_id
 
 -- webhook_rotate_back
 -- Give a webhook the secrets of before its last rotation; returns no row if they have changed since.
 UPDATE webhook
 SET secret_ciphertext = :secret_ciphertext, previous_ciphertext = :previous_ciphertext,
-    previous_until_ms = :previous_until_ms, changed_ms = :changed_ms
+    previous_until_ms = :previous_until_ms, changed_ms = changed_ms + 1
 WHERE customer_id = :customer_id AND previous_ciphertext = :secret_ciphertext
 RETURNING customer_id
 

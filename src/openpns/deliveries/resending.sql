@@ -31,3 +31,25 @@ SET state = 'pending', round_tries = 0, next_ms = :now_ms, lease_owner = '',
 WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id > CAST(:after AS text)
     AND delivery_id <= CAST(:upto AS text) AND created_ms >= CAST(:since_ms AS bigint)
 RETURNING delivery_id
+
+-- delivery_add_test
+-- Store a test event for the customer's webhook, whatever kinds it wants, if it is active; returns no
+-- row if it is not.
+INSERT INTO delivery (
+    customer_id, delivery_id, kind, body, created_ms, state, tries, round_tries, next_ms, lease_owner,
+    last_ms, last_status, last_error
+)
+SELECT
+    w.customer_id, CAST(:delivery_id AS text), 'test', CAST(:body AS text), CAST(:now_ms AS bigint),
+    'pending', 0, 0, CAST(:now_ms AS bigint), '', 0, 0, ''
+FROM webhook AS w
+WHERE w.customer_id = :customer_id AND w.state = 'active'
+RETURNING delivery_id
+
+-- delivery_end_test
+-- Let a test fail that is pending and that no worker tries at the moment; returns a row if it was.
+UPDATE delivery
+SET state = 'failed', last_error = CASE WHEN last_ms = 0 THEN 'withdrawn' ELSE last_error END
+WHERE customer_id = :customer_id AND delivery_id = :delivery_id AND kind = 'test'
+    AND state = 'pending' AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint))
+RETURNING delivery_id
