@@ -18,6 +18,7 @@ from openpns.client.config import (
     wrapped,
 )
 from openpns.client.connections import AsyncConnections, Connections
+from openpns.client.deliveries import AsyncDeliveries, AsyncWebhooks, Deliveries, Webhooks
 from openpns.client.exchange import Exchange, Exchanger, Send, Wait
 from openpns.client.groups import AsyncGroups, Groups
 from openpns.client.receive import AttemptError, describe, receive, receive_async
@@ -154,6 +155,8 @@ class Client(_BaseClient[httpx2.BaseTransport]):
         self.groups = Groups(self)
         self.bindings = Bindings(self)
         self.numbers = Numbers(self)
+        self.webhook = Webhooks(self)
+        self.deliveries = Deliveries(self)
 
     def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request, such as a `RawRequest` for an action without a method.
@@ -206,6 +209,8 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
         self.groups = AsyncGroups(self)
         self.bindings = AsyncBindings(self)
         self.numbers = AsyncNumbers(self)
+        self.webhook = AsyncWebhooks(self)
+        self.deliveries = AsyncDeliveries(self)
 
     async def send(self, request: Request[ResultT]) -> ResultT:
         """Send a request; see `Client.send`."""

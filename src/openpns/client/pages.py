@@ -17,6 +17,8 @@ from openpns.client.binding_types import (
     NumberState,
     VirtualNumber,
 )
+from openpns.client.delivery_requests import list_deliveries
+from openpns.client.delivery_types import Delivery, DeliveryPage, DeliveryState
 from openpns.client.group_requests import list_groups, list_phones, page_after
 from openpns.client.group_types import CursorPage, Filters, Group, GroupPage
 from openpns.client.number_requests import list_numbers
@@ -162,6 +164,25 @@ class NumberPager(Pager[NumberPage, VirtualNumber]):
     def accept(self, page: NumberPage) -> Sequence[VirtualNumber]:  # noqa: D102
         self._after = page.next if page.numbers else None
         return page.numbers
+
+
+class DeliveryPager(Pager[DeliveryPage, Delivery]):
+    """Pages through deliveries."""
+
+    def __init__(self, page_size: int, state: DeliveryState | None) -> None:
+        _check_page_size(page_size, limits.DELIVERIES_IN_PAGE_MAX)
+        self._page_size = page_size
+        self._state = state
+        self._after: str | None = ""
+
+    def next_request(self) -> Request[DeliveryPage] | None:  # noqa: D102
+        if self._after is None:
+            return None
+        return list_deliveries(self._page_size, self._after, state=self._state)
+
+    def accept(self, page: DeliveryPage) -> Sequence[Delivery]:  # noqa: D102
+        self._after = page.next if page.deliveries else None
+        return page.deliveries
 
 
 class PhonePager(Pager[PhonePage, str]):
