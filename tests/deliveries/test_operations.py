@@ -79,7 +79,7 @@ async def test_operator_resends_one_or_all_that_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resending, "BATCH", 2)
-    monkeypatch.setattr(operations, "BATCH", 2)
+    monkeypatch.setattr(resending, "SCAN", 3)
     for webhooks in (mine, theirs):
         await webhooks.set()
     old = await mine.add()

@@ -37,7 +37,7 @@ class Root(LazyGroup):
         "listen": ("listen.command:listen", "Receive webhooks on a local port, and print them."),
         "master-key": (
             "operator.master_key",
-            "Create and rotate the key that encrypts access secrets.",
+            "Create and rotate the key that encrypts secrets.",
         ),
         "migrate": ("operator.migrate", "Bring a database's tables up to date."),
         "numbers": ("numbers", "Add, list, drain, disable and remove virtual numbers."),
@@ -51,6 +51,7 @@ class Root(LazyGroup):
             "Print the signature of a request, or explain why one does not match.",
         ),
         "verify": ("operator.verify", "Check the schema and every row of a database."),
+        "webhooks": ("webhooks", "Set and test webhooks; list and resend deliveries."),
         "worker": ("server.worker", "Deliver to webhooks until Ctrl-C or SIGTERM."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -14,7 +14,7 @@ from openpns.clock import Clock
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.deliveries import endpoints
 from openpns.deliveries.listing import as_info
-from openpns.deliveries.resending import BATCH, Failed, resend_one
+from openpns.deliveries.resending import Failed, Range, resend_one
 from openpns.deliveries.wire import ACTIVE, TEST, DeliveryInfo
 from openpns.errors import ConfigError, NotFound
 from openpns.ids import Snowflake
@@ -119,18 +119,17 @@ async def resend_since(store: Store, clock: Clock, customer_id: str, since_ms: i
     """
     await customers.get(store, customer_id)
     failed = Failed(customer_id, since_ms)
-    total, after = 0, failed.begin()
-    while ids := await failed.next_ids(store, after):
-        upto = ids[:BATCH][-1]
-        steps = partial(_resend_some, clock, failed, after, upto)
-        total += await commit_as_operator(store, _RESEND, steps)
-        after = upto
+    total = 0
+    batch = await failed.next_range(store, "")
+    while batch is not None:
+        total += await commit_as_operator(
+            store, _RESEND, partial(_resend_batch, clock, failed, batch)
+        )
+        batch = await failed.next_range(store, batch.last) if batch.has_more else None
     return total
 
 
-def _resend_some(
-    clock: Clock, failed: Failed, after: str, upto: str
-) -> Transaction[OperatorEffect[int]]:
-    count = yield from failed.resend(after, upto, clock())
+def _resend_batch(clock: Clock, failed: Failed, batch: Range) -> Transaction[OperatorEffect[int]]:
+    count = yield from failed.resend(batch, clock())
     details = {"since": failed.since_ms // 1000, "count": count}
     return OperatorEffect(count, failed.customer_id, details=details, is_change=count > 0)

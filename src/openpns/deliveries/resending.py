@@ -1,22 +1,25 @@
 """Sending deliveries again: the steps that the action and the operator's command share."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from openpns.errors import NotFound
-from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.storage.store import Statement, Store, Transaction
 
 BATCH: Final = 500
 """How many deliveries one transaction changes: a million must not hold the writer for long."""
 
-_SKEW_MS: Final = 3_600_000
-"""No id has a time that is so much before that of its event."""
+SCAN: Final = 1000
+"""How many failed deliveries one statement looks at."""
 
-_ID_DIGITS: Final = 19
-"""Of every id from 2018 to 2079."""
+
+class Range(msgspec.Struct, frozen=True):
+    """The ids of the first and the last delivery of a batch, and whether there may be others."""
+
+    first: str
+    last: str
+    has_more: bool
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -25,20 +28,26 @@ class Failed(msgspec.Struct, frozen=True):
     customer_id: str
     since_ms: int
 
-    def begin(self) -> str:
-        """Return a text that sorts before the ids of all of them."""
-        first = max(0, self.since_ms - _SKEW_MS - SNOWFLAKE_EPOCH_MS) << 22
-        return str(first) if len(str(first)) == _ID_DIGITS else ""
+    async def next_range(self, store: Store, after: str) -> Range | None:
+        """Return the next batch of them after an id, "" for the first one; None if there is none.
 
-    async def next_ids(self, store: Store, after: str) -> Sequence[str]:
-        """Return the ids of the next ones after an id, at most one more than a batch has."""
-        params = msgspec.structs.asdict(self) | {"after": after, "at_most": BATCH + 1}
-        return [row[0] for row in await store.fetch("delivery_failed_list", params)]
+        Not more than SCAN failed deliveries are between its first and its last one.
+        """
+        while True:
+            params = {"customer_id": self.customer_id, "after": after, "at_most": SCAN}
+            rows = await store.fetch("delivery_failed_list", params)
+            ids = [row[0] for row in rows if row[1] >= self.since_ms]
+            if ids:
+                has_more = len(rows) == SCAN or len(ids) > BATCH
+                return Range(ids[0], ids[:BATCH][-1], has_more)
+            if len(rows) < SCAN:
+                return None
+            after = rows[-1][0]
 
-    def resend(self, after: str, upto: str, now_ms: int) -> Transaction[int]:
-        """Let those after an id, up to another one, be tried now: steps; return how many."""
+    def resend(self, batch: Range, now_ms: int) -> Transaction[int]:
+        """Let those of a batch be tried now: steps; return how many."""
         params: dict[str, Any] = msgspec.structs.asdict(self)
-        params |= {"after": after, "upto": upto, "now_ms": now_ms}
+        params |= {"first": batch.first, "last": batch.last, "now_ms": now_ms}
         return len((yield Statement("delivery_resend_failed", params)))
 
 

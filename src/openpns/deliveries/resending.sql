@@ -15,21 +15,20 @@ WHERE customer_id = :customer_id AND delivery_id = :delivery_id
 RETURNING delivery_id
 
 -- delivery_failed_list
--- Failed deliveries of events since a time, the first :at_most after an id.
+-- The first failed deliveries of a customer after an id, and when their events occurred.
 -- rows: json
-SELECT delivery_id FROM delivery
+SELECT delivery_id, created_ms FROM delivery
 WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id > CAST(:after AS text)
-    AND created_ms >= CAST(:since_ms AS bigint)
 ORDER BY delivery_id LIMIT CAST(:at_most AS bigint)
 
 -- delivery_resend_failed
--- Let failed deliveries of events since a time be tried now: those after an id, up to another one.
+-- Let failed deliveries of events since a time be tried now: those from an id up to another one.
 -- Returns a row for each.
 UPDATE delivery
 SET state = 'pending', round_tries = 0, next_ms = :now_ms, lease_owner = '',
     last_error = CASE WHEN last_ms = 0 THEN '' ELSE last_error END
-WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id > CAST(:after AS text)
-    AND delivery_id <= CAST(:upto AS text) AND created_ms >= CAST(:since_ms AS bigint)
+WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id >= CAST(:first AS text)
+    AND delivery_id <= CAST(:last AS text) AND created_ms >= CAST(:since_ms AS bigint)
 RETURNING delivery_id
 
 -- delivery_add_test

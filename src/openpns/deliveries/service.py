@@ -10,7 +10,7 @@ from typing import Any
 from openpns.core import audit, idempotency
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context
-from openpns.deliveries.resending import BATCH, Failed, resend_one
+from openpns.deliveries.resending import Failed, Range, resend_one
 from openpns.deliveries.wire import Resent
 from openpns.errors import (
     InternalError,
@@ -55,15 +55,15 @@ async def _resend_since(context: Context, failed: Failed, payload: Mapping[str, 
     """
     store, customer_id = context.store, context.customer_id
     is_copy = await idempotency.is_recorded(context, _ACTION, payload)
-    done, after = 0, failed.begin()
+    done = 0
     try:
-        while len(ids := await failed.next_ids(store, after)) > BATCH and not is_copy:
-            upto = ids[BATCH - 1]
-            steps = partial(_resend_batch, context, failed, after, upto)
+        batch = None if is_copy else await failed.next_range(store, "")
+        while batch is not None and batch.has_more:
+            steps = partial(_resend_batch, context, failed, batch)
             done += await store.write(steps, customer_id=customer_id)
-            after = upto
-        rest = partial(_resend_rest, context, failed, done, after, ids[-1] if ids else after)
-        return await commit(context, _ACTION, rest, scope=None, payload=payload, result=Resent)
+            batch = await failed.next_range(store, batch.last)
+        last = partial(_resend_last, context, failed, batch, done)
+        return await commit(context, _ACTION, last, scope=None, payload=payload, result=Resent)
     except (ServiceUnavailable, ReadFailed, InternalError) as error:
         if not done:
             raise
@@ -73,17 +73,17 @@ async def _resend_since(context: Context, failed: Failed, payload: Mapping[str, 
         ) from error
 
 
-def _resend_batch(context: Context, failed: Failed, after: str, upto: str) -> Transaction[int]:
+def _resend_batch(context: Context, failed: Failed, batch: Range) -> Transaction[int]:
     now_ms = context.clock()
-    count = yield from failed.resend(after, upto, now_ms)
+    count = yield from failed.resend(batch, now_ms)
     yield audit.entry(context, now_ms, _ACTION, "", _details(failed, count))
     return count
 
 
-def _resend_rest(
-    context: Context, failed: Failed, done: int, after: str, upto: str
+def _resend_last(
+    context: Context, failed: Failed, batch: Range | None, done: int
 ) -> Transaction[Effect[Resent]]:
-    count = yield from failed.resend(after, upto, context.clock())
+    count = 0 if batch is None else (yield from failed.resend(batch, context.clock()))
     return Effect(Resent(done + count), "", _details(failed, count), is_change=count > 0)
 
 

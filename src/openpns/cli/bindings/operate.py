@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from openpns.bindings import operations
-from openpns.cli.operator.key_options import Moment
+from openpns.cli.moments import Moment
 from openpns.cli.options import database_option, with_store
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms

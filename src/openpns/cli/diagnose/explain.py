@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from openpns.cli.exit_codes import ExitCode
-from openpns.cli.operator.key_options import Moment
+from openpns.cli.moments import Moment
 from openpns.cli.options import (
     ServerOptions,
     json_option,

@@ -1,7 +1,6 @@
 """`openpns audit`."""
 
 import json
-import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import click
 import msgspec
 
 from openpns.accounts import customers
-from openpns.cli.operator.key_options import Duration, Moment
+from openpns.cli.moments import PastMoment
 from openpns.cli.options import database_option, format_time, optional_database_option, with_store
 from openpns.cli.output import Table
 from openpns.cli.streams import change_result
@@ -25,19 +24,6 @@ from openpns.storage.store import Store
 
 _HEAD: Final = ("time", "customer", "actor", "action", "about", "details")
 _TIMEOUT_MS: Final = 600_000
-_HAS_UNIT: Final = re.compile(r"[0-9]+[a-z]")
-
-
-class PastMoment(click.ParamType[int]):
-    """A date, a date and time, or a span before now; its value is in ms since 1970."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the moment in ms since 1970 UTC."""
-        if _HAS_UNIT.fullmatch(str(value)):
-            return now_ms() - Duration().convert(value, param, ctx)
-        return Moment().convert(value, param, ctx)
 
 
 @click.group(invoke_without_command=True)

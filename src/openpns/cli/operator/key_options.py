@@ -1,55 +1,13 @@
 """The values of the options of `openpns keys`."""
 
-import re
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from openpns.api.registry import ACTIONS
+from openpns.cli.moments import Duration, Moment, MomentOrNever
 
-_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_NEVER: Final = "never"
-
-
-class Duration(click.ParamType[int]):
-    """A time span such as 90s, 30m, 24h or 7d; its value is in ms."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the span in ms."""
-        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
-        if match is None:
-            self.fail(f"{value!r}: allowed is a number with s, m, h or d, such as 24h", param, ctx)
-        return int(match[1]) * _UNITS_MS[match[2]]
-
-
-class Moment(click.ParamType[int]):
-    """A date or a date and time, UTC without a zone; its value is in ms since 1970."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the moment in ms since 1970 UTC."""
-        try:
-            moment = datetime.fromisoformat(str(value))
-            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r}: allowed is a date such as 2027-01-31 or 2027-01-31T18:00+08:00",
-                param,
-                ctx,
-            )
-        return int(moment.timestamp() * 1000)
-
-
-class MomentOrNever(Moment):
-    """A moment, or `never`, whose value is 0."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the moment in ms since 1970 UTC, or 0."""
-        return 0 if value == _NEVER else super().convert(value, param, ctx)
+__all__ = ["Actions", "Addresses", "Duration", "Moment", "MomentOrNever"]
 
 
 class Addresses(click.ParamType[list[str]]):

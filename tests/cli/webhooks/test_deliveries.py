@@ -1,0 +1,121 @@
+"""`openpns webhooks deliveries|resend|show`, through the API and on the database."""
+
+import pytest
+from tests.cli.conftest import Run
+from tests.cli.webhooks.conftest import Database
+from tests.helpers import on_sqlite_only
+
+from openpns.clock import now_ms
+
+LIST = ("webhooks", "deliveries", "--customer", "cus_1")
+RESEND = ("webhooks", "resend", "--customer", "cus_1")
+HOUR_MS = 3_600_000
+FIRST, SECOND, THIRD = "1602262000000000001", "1602262000000000002", "1602262000000000003"
+
+
+@pytest.fixture
+def filled(hooked: Run, database: Database) -> Run:
+    """Three deliveries: three hours ago, two, and one; the newest is pending."""
+    now = now_ms()
+    database.add_delivery(FIRST, "failed", now - 3 * HOUR_MS, "HTTP 500")
+    database.add_delivery(SECOND, "failed", now - 2 * HOUR_MS, "evil \x1b[31m text")
+    database.add_delivery(THIRD, "pending", now - HOUR_MS)
+    return hooked
+
+
+def test_list_of_the_database(filled: Run) -> None:
+    lines = filled(*LIST).out.splitlines()
+    assert lines[0].split()[:4] == ["id", "kind", "state", "tries"]
+    assert [line.split()[:4] for line in lines[1:]] == [
+        [THIRD, "callRecord", "pending", "0"],
+        [SECOND, "callRecord", "failed", "1"],
+        [FIRST, "callRecord", "failed", "1"],
+    ]
+    assert "\x1b" not in "".join(lines)
+    assert lines[3].endswith("500     HTTP 500")
+    assert filled(*LIST, "-q", "--limit", "2").out == f"{THIRD}\n{SECOND}\n"
+    assert filled(*LIST, "-q", "--state", "failed").out == f"{SECOND}\n{FIRST}\n"
+    assert filled(*LIST, "-q", "--since", "150m").out == f"{THIRD}\n{SECOND}\n"
+    shown = filled(*LIST, "--json", "--limit", "1").json
+    assert (shown[0]["id"], shown[0]["webhookId"]) == (THIRD, f"msg_{THIRD}")
+    assert filled(*LIST, "--json", "--since", "1m").json == []
+    empty = filled(*LIST, "--limit", "0")
+    assert (empty.out, empty.err) == ("", "no deliveries\n")
+
+
+def test_list_reads_page_by_page(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openpns.limits.DELIVERIES_IN_PAGE_MAX", 1)
+    assert filled(*LIST, "-q").out == f"{THIRD}\n{SECOND}\n{FIRST}\n"
+    assert filled(*LIST, "-q", "--limit", "2").out == f"{THIRD}\n{SECOND}\n"
+    assert filled(*LIST, "-q", "--since", "30m").out == ""
+
+
+def test_resend_on_the_database(filled: Run) -> None:
+    assert filled(*RESEND, FIRST).out == "it is sent again\n"
+    assert filled(*RESEND, "--since", "150m", "--state", "failed", "--json").json == {"count": 1}
+    again = filled(*RESEND, "--since", "7d").out
+    assert again.startswith("failed deliveries that are sent again: 0 (events since 20")
+    assert filled(*LIST, "-q", "--state", "failed").out == ""
+
+
+def test_resend_of_one_in_flight_changes_nothing(filled: Run, database: Database) -> None:
+    database.query("UPDATE delivery SET lease_owner = 'w1'")
+    assert filled(*RESEND, THIRD).out == "an attempt is in flight: nothing was changed\n"
+
+
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (RESEND, 2, "Give either the ID of a delivery or --since."),
+        ((*RESEND, FIRST, "--since", "1h"), 2, "Give either the ID of a delivery or --since."),
+        ((*RESEND, FIRST, "--state", "failed"), 2, "--state needs --since."),
+        ((*RESEND, "7"), 3, "listDeliveries shows yours"),
+        (("webhooks", "resend", "7", "--customer", "cus_9"), 2, "'cus_9': not found"),
+        (("webhooks", "deliveries", "--customer", "cus_9"), 2, "'cus_9': not found"),
+        ((*LIST, "--base-url", "https://x"), 2, "cannot be combined with a server"),
+        ((*LIST, "--since", "later"), 2, "allowed is a date"),
+    ],
+)
+def test_wrong_values_are_refused(
+    hooked: Run, arguments: tuple[str, ...], code: int, why: str
+) -> None:
+    assert why in hooked(*arguments, code=code).err
+
+
+@on_sqlite_only
+def test_database_without_customer_is_refused(hooked: Run, database_url: str) -> None:
+    for command in (("deliveries",), ("resend", "7")):
+        done = hooked("webhooks", *command, "--database", database_url, code=2)
+        assert "Missing option '--customer'" in done.err
+
+
+def test_customer_needs_a_database(run_anywhere: Run) -> None:
+    assert "needs --database" in run_anywhere(*LIST, code=2).err
+
+
+def test_server_without_webhook(api: Run) -> None:
+    assert api("webhooks", "show").err == "there is no webhook; the operator sets it\n"
+    assert api("webhooks", "show", "--json").json == {"url": "", "kinds": [], "state": "none"}
+    assert api("webhooks", "deliveries").err == "no deliveries\n"
+    assert "Not found" in api("webhooks", "resend", FIRST, code=3).err
+
+
+def test_deliveries_of_the_server(api: Run, ids: list[str]) -> None:
+    first, second, third = ids
+    shown = api("webhooks", "show").out
+    assert [line.split() for line in shown.splitlines()] == [
+        ["url", "https://example.com/hooks"],
+        ["kinds", "callRecord,unboundCall"],
+        ["state", "active"],
+    ]
+    assert api("webhooks", "deliveries", "-q").out.split() == [third, second, first]
+    assert api("webhooks", "deliveries", "-q", "--limit", "1").out.split() == [third]
+    failed = api("webhooks", "deliveries", "--state", "failed", "--json").json
+    assert [(one["id"], one["lastError"], one["nextAt"]) for one in failed] == [
+        (second, "webhook disabled", 0),
+        (first, "webhook disabled", 0),
+    ]
+    assert api("webhooks", "resend", first).out == "it is sent again\n"
+    assert api("webhooks", "resend", "--since", "1h", "--json").json == {"count": 1}
+    assert api("webhooks", "deliveries", "-q", "--state", "failed").out == ""
