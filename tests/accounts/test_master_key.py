@@ -12,7 +12,6 @@ from openpns.accounts import access_keys, master_key
 from openpns.accounts.secret_box import SecretBox, new_master_key, read_master_keys
 from openpns.api.registry import SECRETS
 from openpns.core.principal import Principal
-from openpns.deliveries import endpoints
 from openpns.errors import ConfigError, InternalError
 from openpns.storage import connect
 from openpns.storage.store import Store, database_path
@@ -209,33 +208,6 @@ async def test_rotate_encrypts_every_secret_with_the_new_key(
             await master_key.open_secret_box(store, database_url, variable)
         with pytest.raises(InternalError):
             await stored_secrets(store, before, key)
-
-
-async def test_rotate_encrypts_webhook_secrets_with_the_new_key(
-    store: Store, database_url: str, variable: str | None, principal: Principal, clock: FakeClock
-) -> None:
-    async def secrets(secret_box: SecretBox) -> list[str]:
-        found = await endpoints.get(store, "cus_1")
-        assert found.previous_ciphertext is not None
-        return [
-            secret_box.decrypt(ciphertext, "webhook:cus_1").decode()
-            for ciphertext in (found.secret_ciphertext, found.previous_ciphertext)
-        ]
-
-    before = await master_key.open_secret_box(store, database_url, variable)
-    await endpoints.set_webhook(store, before, clock, "cus_1", "https://example.com/")
-    made = await endpoints.rotate_secret(store, before, clock, "cus_1", grace_ms=1000)
-    stored = await secrets(before)
-    assert stored[0] == made.secret
-    newest = None if variable is None else new_master_key()
-    both = variable and f"{newest},{variable}"
-    counts = await master_key.rotate(store, database_url, both, SECRETS)
-    assert counts == {"accessKeys": 0, "webhooks": 1}
-    after = await master_key.open_secret_box(store, database_url, newest)
-    assert await secrets(after) == stored
-    if newest is not None:
-        with pytest.raises(InternalError):
-            await secrets(before)
 
 
 async def test_running_server_reads_the_rotated_key_file(

@@ -8,7 +8,8 @@ from openpns.core import outbox
 from openpns.core.context import Context
 from openpns.core.outbox import Event
 from openpns.deliveries import endpoints, listing, service
-from openpns.deliveries.endpoints import NewSecret, Webhook
+from openpns.deliveries.endpoints import NewSecret
+from openpns.deliveries.rows import Webhook
 from openpns.deliveries.signature import secret_owner
 from openpns.deliveries.wire import DeliveryPage
 from openpns.storage.store import Statement, Transaction

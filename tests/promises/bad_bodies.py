@@ -29,6 +29,7 @@ GOOD_VALUES: dict[str, Any] = {
     "flag": 1,
     "groupId": "deadbeef" * 4,
     "groupName": "g",
+    "id": "1602262837283131392",
     "kind": "axb",
     "limit": 1,
     "offset": 0,
@@ -40,12 +41,13 @@ GOOD_VALUES: dict[str, Any] = {
     "phoneX": DID,
     "phones": "85211111114",
     "remark": "r",
+    "since": 1,
     "state": "active",
 }
 """A value that each field accepts, by its name; every field of every action is here."""
 
-LEFT_OUT = {"after", "clientToken"}
-"""Fields that a good body does not have: one excludes offset, the other would make copies."""
+LEFT_OUT = {"after", "clientToken", "since"}
+"""Fields that a good body does not have: they exclude others, or would make copies."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     name: tuple(field.encode_name for field in msgspec.structs.fields(action.request))
@@ -61,7 +63,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 REFUSED = {
     *(1002, 10001, 10002, 10004, 10007, 10008, 10010, 10011, 10012, 10013),
-    *(19001, 19002, 19007, 19008, 19009),
+    *(19001, 19002, 19007, 19008, 19009, 19011),
 }
 """The codes that a bad body may get."""
 

@@ -1,6 +1,7 @@
-"""No hole: a customer cannot tell another's bindings and virtual numbers from absent ones.
+"""No hole: a customer cannot tell another's bindings, numbers and deliveries from absent ones.
 
-Source: docs/api/README.md; docs/errors.md, 10008 and 10013. `test_customers_apart` is about groups.
+Source: docs/api/README.md; docs/errors.md, 10008, 10013 and 19011. `test_customers_apart` is about
+groups.
 """
 
 import json
@@ -16,13 +17,19 @@ from tests.server import conftest as parts
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.api.registry import ACTIONS
+from openpns.core import outbox
+from openpns.core.outbox import Event
+from openpns.deliveries import endpoints
+from openpns.deliveries.wire import DISABLED
 from openpns.numbers import service as numbers
+from openpns.storage.store import Transaction
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
 
 X, STRANGERS_X, ABSENT_X = "85290000001", "85290000002", "85290000003"
 A, B, C, D = "85211111111", "85222222222", "85233333333", "85244444444"
 ABSENT = "deadbeef" * 4
+DELIVERY_ID, STRANGERS_DELIVERY_ID = "1602262000000000001", "1602262000000000002"
 BIND = {"phoneA": C, "expireSecond": 0}
 
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
@@ -49,6 +56,7 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     *(("queryAXB", "did", {"caller": caller}) for caller in (A, A[3:], B, D)),
     *(("queryAXB", "did", {"caller": D, "extension": digits}) for digits in ("123", "999")),
     ("getAXBList", "after", {"limit": 1}),
+    ("resendDelivery", "id", {}),
 ]
 """Requests that are refused, with the field that names what another customer has."""
 
@@ -83,9 +91,23 @@ class Owned:
             "groupId": group_id,
             "businessId": "vip",
             "after": bind_id,
+            "id": DELIVERY_ID,
         }
-        absent = {"phone": C, "phoneA": ABSENT_X, "phoneX": ABSENT_X, "did": ABSENT_X}
+        absent = {"phone": C, "phoneA": ABSENT_X, "phoneX": ABSENT_X, "did": ABSENT_X, "id": "7"}
         self.absent = dict.fromkeys(self.there, ABSENT) | absent
+
+
+async def add_delivery(server: Server, customer_id: str, delivery_id: str) -> None:
+    """Give a customer a webhook with a failed delivery."""
+    store, clock = server.services.store, server.clock
+    url = f"https://{customer_id.replace('_', '-')}.example.com/"
+    await endpoints.set_webhook(store, server.secret_box, clock, customer_id, url)
+    await endpoints.set_state(store, clock, customer_id, DISABLED)
+
+    def steps() -> Transaction[None]:
+        yield outbox.add(customer_id, Event(delivery_id, "callRecord", b"{}"), clock())
+
+    await store.write(steps)
 
 
 async def _answer(server: Server, action: str, fields: dict[str, Any], who: NewSecret) -> Any:
@@ -114,6 +136,7 @@ async def owned(server: Server) -> Owned:
     await _data(server, "bindAXBExtension", digits, server.key)
     members = {"phoneA": "85266666666", "groupId": group["groupId"], "expireSecond": 0}
     await _data(server, "bindAXG", members, server.key)
+    await add_delivery(server, "cus_1", DELIVERY_ID)
     return Owned(bound["bindId"], group["groupId"])
 
 
@@ -161,6 +184,26 @@ async def test_requests_treat_what_another_customer_has_as_absent(
         await _answer(server, action, page, server.key) for action in ("getAXBList", "listNumbers")
     ]
     assert after == before
+
+
+async def test_customers_see_and_resend_their_own_deliveries_only(
+    server: Server, owned: Owned, stranger: NewSecret
+) -> None:
+    absent = await _answer(server, "getWebhook", {}, stranger)
+    assert b'"state":"none"' in absent[2]
+    await add_delivery(server, "cus_2", STRANGERS_DELIVERY_ID)
+    for key, own, other in (
+        (server.key, DELIVERY_ID, "cus-2"),
+        (stranger, STRANGERS_DELIVERY_ID, "cus-1"),
+    ):
+        webhook = await _data(server, "getWebhook", {}, key)
+        assert other not in webhook["url"]
+        for fields in ({"limit": 0}, {"limit": 1}, {"limit": 0, "state": "failed"}):
+            page = await _data(server, "listDeliveries", fields, key)
+            assert [delivery["id"] for delivery in page["deliveries"]] == [own]
+    assert await _data(server, "resendDelivery", {"since": 0}, stranger) == {"count": 1}
+    page = await _data(server, "listDeliveries", {"limit": 0}, server.key)
+    assert [delivery["state"] for delivery in page["deliveries"]] == ["failed"]
 
 
 async def test_own_ids_of_another_customer_are_free(

@@ -11,10 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from openpns.accounts import customers
-from openpns.accounts.master_key import Reencrypt, lock_key_check
+from openpns.accounts.master_key import lock_key_check
 from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
 from openpns.core.commit import OperatorEffect, commit_as_operator
+from openpns.deliveries.rows import StoredWebhook, Webhook, find
 from openpns.deliveries.signature import new_secret, secret_owner
 from openpns.deliveries.urls import parse_url
 from openpns.deliveries.wire import ACTIVE, DISABLED, KINDS
@@ -23,53 +24,6 @@ from openpns.storage.store import Row, Statement, Store, Transaction, as_struct
 
 COUNTED_MAX: Final = 10_000
 """`get_usage` counts no further."""
-
-
-class Webhook(msgspec.Struct, frozen=True, rename="camel"):
-    """A webhook as the operator sees it: without its secrets.
-
-    Attributes:
-        state: `active`, `disabled`, or `gone` after the receiver answered 410.
-        previous_secret_until_ms: How long the secret before the last rotation is in force; None if
-            there was no rotation.
-    """
-
-    customer_id: str
-    url: str
-    kinds: tuple[str, ...]
-    state: str
-    created_ms: int
-    changed_ms: int
-    previous_secret_until_ms: int | None
-
-
-class StoredWebhook(msgspec.Struct, frozen=True):
-    """A row of webhook."""
-
-    customer_id: str
-    url: str
-    kinds: str
-    state: str
-    created_ms: int
-    changed_ms: int
-    secret_ciphertext: bytes
-    previous_ciphertext: bytes | None
-    previous_until_ms: int | None
-
-    def __repr__(self) -> str:  # without the ciphertexts, and what a URL may hold
-        return f"StoredWebhook({self.customer_id!r}, {self.state!r})"
-
-    def shown(self) -> Webhook:
-        """Return what the operator sees."""
-        return Webhook(
-            self.customer_id,
-            self.url,
-            tuple(self.kinds.split(",")),
-            self.state,
-            self.created_ms,
-            self.changed_ms,
-            self.previous_until_ms,
-        )
 
 
 class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
@@ -93,12 +47,6 @@ class Usage(msgspec.Struct, frozen=True, rename="camel"):
     pending: int
     failed: int
     oldest_pending_ms: int | None
-
-
-async def find(store: Store, customer_id: str) -> StoredWebhook | None:
-    """Return the webhook of a customer, None if there is none."""
-    rows = await store.fetch("webhook_find", {"customer_id": customer_id})
-    return as_struct(StoredWebhook, rows[0]) if rows else None
 
 
 async def get(store: Store, customer_id: str) -> StoredWebhook:
@@ -239,23 +187,6 @@ async def rotate_back(store: Store, before: StoredWebhook) -> None:
         return OperatorEffect(None, customer_id, details=details)
 
     await commit_as_operator(store, "webhooks.rotateBack", steps)
-
-
-def reencrypt_secrets(again: Reencrypt) -> Transaction[tuple[str, int]]:
-    """Encrypt the secrets of every webhook under the newest master key: a step of its rotation."""
-    rows = yield Statement("webhook_list", {})
-    for row in rows:
-        webhook = as_struct(StoredWebhook, row)
-        owner = secret_owner(webhook.customer_id)
-        yield Statement(
-            "webhook_reencrypt",
-            {
-                "customer_id": webhook.customer_id,
-                "secret_ciphertext": again(webhook.secret_ciphertext, owner),
-                "previous_ciphertext": again(webhook.previous_ciphertext, owner),
-            },
-        )
-    return "webhooks", len(rows)
 
 
 def _join_kinds(kinds: Sequence[str]) -> str:

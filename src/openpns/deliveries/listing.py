@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from openpns import limits
 from openpns.core.context import Context
-from openpns.deliveries import endpoints
+from openpns.deliveries import rows
 from openpns.deliveries.wire import (
     NONE,
     PENDING,
@@ -25,7 +25,7 @@ _AFTER_ALL: Final = "~"
 
 async def get_webhook(context: Context) -> WebhookInfo:
     """Return where the events of the customer are delivered, and which ones."""
-    found = await endpoints.find(context.store, context.customer_id)
+    found = await rows.find(context.store, context.customer_id)
     if found is None:
         return WebhookInfo("", [], NONE)
     return WebhookInfo(found.url, found.kinds.split(","), found.state)
@@ -57,11 +57,11 @@ async def read_page(
         "limit": limit + 1,  # one more shows whether there is a next page
     }
     if state is None:
-        rows = await store.fetch("delivery_list", params)
+        stored = await store.fetch("delivery_list", params)
     else:
-        rows = await store.fetch("delivery_list_in_state", params | {"state": state})
-    found = [as_info(*row) for row in rows[:limit]]
-    return DeliveryPage(found, found[-1].id if len(rows) > limit else None)
+        stored = await store.fetch("delivery_list_in_state", params | {"state": state})
+    found = [as_info(*row) for row in stored[:limit]]
+    return DeliveryPage(found, found[-1].id if len(stored) > limit else None)
 
 
 def as_info(

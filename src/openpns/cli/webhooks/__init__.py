@@ -20,4 +20,4 @@ from openpns.cli.lazy import LazyGroup
     },
 )
 def webhooks() -> None:
-    """Set, test, show and disable webhooks; list deliveries and send them again."""
+    """Set and test webhooks; list deliveries and send them again."""

@@ -24,7 +24,8 @@ from openpns.cli.webhooks.options import Kinds, customer_option
 from openpns.cli.webhooks.printing import print_attributes, print_webhook
 from openpns.clock import now_ms
 from openpns.deliveries import endpoints
-from openpns.deliveries.endpoints import NewSecret, StoredWebhook
+from openpns.deliveries.endpoints import NewSecret
+from openpns.deliveries.rows import StoredWebhook, Webhook
 from openpns.deliveries.wire import ACTIVE, DISABLED, GONE
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
@@ -142,7 +143,7 @@ def enable(customer_id: str, database: str, *, as_json: bool) -> None:
 def _set_state(customer_id: str, state: str, database: str, *, as_json: bool) -> str:
     """Change the state of a webhook; return the state that it had."""
 
-    async def work(store: Store) -> tuple[str, endpoints.Webhook]:
+    async def work(store: Store) -> tuple[str, Webhook]:
         before = await endpoints.get(store, customer_id)
         return before.state, await endpoints.set_state(store, now_ms, customer_id, state)
 

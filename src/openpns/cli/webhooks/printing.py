@@ -12,7 +12,8 @@ from openpns.deliveries.wire import DeliveryInfo
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
-    from openpns.deliveries.endpoints import Usage, Webhook
+    from openpns.deliveries.endpoints import Usage
+    from openpns.deliveries.rows import Webhook
 
 _HEAD: Final = ("id", "kind", "state", "tries", "created", "last try", "next try", "status", "why")
 

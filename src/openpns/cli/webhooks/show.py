@@ -17,6 +17,7 @@ from openpns.cli.webhooks.printing import print_attributes, print_webhook, print
 from openpns.deliveries.wire import NONE
 
 if TYPE_CHECKING:
+    from openpns.deliveries.rows import Webhook
     from openpns.storage.store import Store
 
 
@@ -65,7 +66,7 @@ def _show_stored(database: str, customer_id: str | None, *, as_json: bool) -> No
         print_webhooks(with_store(database, endpoints.list_webhooks), as_json=as_json)
         return
 
-    async def work(store: "Store") -> tuple[endpoints.Webhook, endpoints.Usage]:
+    async def work(store: "Store") -> "tuple[Webhook, endpoints.Usage]":
         found = await endpoints.get(store, customer_id)
         return found.shown(), await endpoints.get_usage(store, customer_id)
 
