@@ -128,6 +128,16 @@ async def test_any_time_before_the_event_finds_it(
     assert await mine.resend(since=since) == 1
 
 
+async def test_tests_are_not_resent_with_others(mine: Webhooks, query: direct.Query) -> None:
+    tests = [await mine.add() for _ in range(2)]
+    await query("UPDATE delivery SET kind = 'test'")
+    event = await mine.add()
+    await query(FAIL)
+    assert await mine.resend(since=0) == 1
+    assert await mine.ids(state="pending") == [event]
+    assert await mine.resend(tests[0]) == 1
+
+
 async def test_time_after_the_event_does_not_find_it(mine: Webhooks, query: direct.Query) -> None:
     await mine.add()
     await query(FAIL)

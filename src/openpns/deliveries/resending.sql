@@ -15,20 +15,21 @@ WHERE customer_id = :customer_id AND delivery_id = :delivery_id
 RETURNING delivery_id
 
 -- delivery_failed_list
--- The first failed deliveries of a customer after an id, and when their events occurred.
+-- The first failed deliveries of a customer after an id, when their events occurred, and their kinds.
 -- rows: json
-SELECT delivery_id, created_ms FROM delivery
+SELECT delivery_id, created_ms, kind FROM delivery
 WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id > CAST(:after AS text)
 ORDER BY delivery_id LIMIT CAST(:at_most AS bigint)
 
 -- delivery_resend_failed
--- Let failed deliveries of events since a time be tried now: those from an id up to another one.
--- Returns a row for each.
+-- Let failed deliveries of events since a time be tried now: those from an id up to another one, without
+-- tests. Returns a row for each.
 UPDATE delivery
 SET state = 'pending', round_tries = 0, next_ms = :now_ms, lease_owner = '',
     last_error = CASE WHEN last_ms = 0 THEN '' ELSE last_error END
 WHERE customer_id = :customer_id AND state = 'failed' AND delivery_id >= CAST(:first AS text)
     AND delivery_id <= CAST(:last AS text) AND created_ms >= CAST(:since_ms AS bigint)
+    AND kind <> 'test'
 RETURNING delivery_id
 
 -- delivery_add_test

@@ -64,6 +64,28 @@ def test_http_url_is_set_if_the_setting_allows_it(
     assert openpns(*SET[:-1], "http://127.0.0.1:9/", "--json").json["url"] == "http://127.0.0.1:9/"
 
 
+@on_sqlite_only
+@pytest.mark.parametrize(
+    ("host", "allowed", "is_noted"),
+    [
+        ("127.0.0.1:9", None, True),
+        ("localhost", None, True),
+        ("[fd00:ec2::254]", None, True),
+        ("[::ffff:10.0.0.1]", "127.0.0.0/8", True),
+        ("10.0.0.1", "10.0.0.0/8", False),
+        ("hooks.example.com", None, False),
+    ],
+)
+def test_address_that_workers_refuse_is_noted(
+    openpns: Run, monkeypatch: pytest.MonkeyPatch, host: str, allowed: str | None, is_noted: bool
+) -> None:
+    if allowed is not None:
+        monkeypatch.setenv("OPENPNS_WEBHOOK_NETWORKS_ALLOWED", allowed)
+    done = openpns(*SET[:-1], f"https://{host}/")
+    assert ("is not connected to (" in done.err) == is_noted
+    assert "whsec_" in done.out
+
+
 def test_rotation_says_how_long_the_old_secret_is_in_force(hooked: Run) -> None:
     rotate = ("webhooks", "rotate-secret", "--customer", "cus_1")
     first = hooked(*rotate)

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 import click
+import httpx2
 
 from openpns.accounts import master_key
 from openpns.accounts.secret_box import SecretBox
@@ -24,11 +26,16 @@ from openpns.cli.webhooks.options import Kinds, customer_option
 from openpns.cli.webhooks.printing import print_attributes, print_webhook
 from openpns.clock import now_ms
 from openpns.deliveries import endpoints
+from openpns.deliveries.addresses import refusal
 from openpns.deliveries.endpoints import NewSecret
 from openpns.deliveries.rows import StoredWebhook, Webhook
 from openpns.deliveries.wire import ACTIVE, DISABLED, GONE
+from openpns.kit.networks import Networks, parse_address
+from openpns.kit.plain_text import plain
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
+
+_LOOPBACK: Final = "127.0.0.1"
 
 
 @click.command("set")
@@ -79,6 +86,7 @@ def set_(
             _print_secret(made, as_json=as_json)
     if webhook.state == DISABLED:
         click.echo("it is disabled; to send events again: openpns webhooks enable", err=True)
+    _warn_of_address(url, settings.webhook_networks_allowed or "")
 
 
 @click.command("rotate-secret")
@@ -136,6 +144,24 @@ def enable(customer_id: str, database: str, *, as_json: bool) -> None:
         click.echo(
             f"events that occurred while it was {before} are failed; to send them: "
             "openpns webhooks resend --since TIME",
+            err=True,
+        )
+
+
+def _warn_of_address(url: str, allowed: str) -> None:
+    """Warn if no worker may connect to the address in a URL.
+
+    Names are not resolved: another address may come for them when a worker connects, which decides.
+    """
+    host = httpx2.URL(url).host
+    address = _LOOPBACK if host == "localhost" else host
+    why = refusal(address, Networks(allowed)) if parse_address(address) else None
+    if why is not None:
+        click.echo(
+            plain(
+                f"note: {host} is not connected to ({why}), unless the setting "
+                "webhook_networks_allowed of the worker allows it"
+            ),
             err=True,
         )
 
