@@ -99,6 +99,9 @@ REQUESTS: dict[str, Requests] = {
         "queryAXB", {"caller": "861330000{n}", "did": "{did}", "extension": "999"}
     ),
     "explanation": Requests("explainCall", {"caller": "861370000{n}", "did": "{did}"}),
+    "webhook": Requests("getWebhook", {}),
+    "large page of deliveries": Requests("listDeliveries", {"limit": 1000}),
+    "resend": Requests("resendDelivery", {"since": 0}),
     "unknown action": Requests("noSuchAction", {}),
     "bad field": Requests("listGroup", {"limit": -1, "offset": 0}),
     "wrong signature": Requests("listGroup", {"limit": 1, "offset": 0}, "sign"),

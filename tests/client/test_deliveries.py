@@ -13,7 +13,7 @@ from tests.deliveries.emulated import add_webhook
 import openpns
 from openpns.api.registry import ACTIONS
 from openpns.client import delivery_requests as requests
-from openpns.client.delivery_types import Delivery, DeliveryPage, Webhook
+from openpns.client.delivery_types import Delivery, DeliveryPage, Resent, Webhook
 from openpns.client.pages import DeliveryPager
 from openpns.client.requests import Request
 from openpns.testing import Emulator
@@ -74,11 +74,11 @@ def test_deliveries_are_listed_and_resent(run: Run, server: Emulator) -> None:
         second,
         first,
     ]
-    assert run(lambda pns: pns.deliveries.resend(first)) == 1
+    assert run(lambda pns: pns.deliveries.resend(first)) == Resent(1, False)
     since = failed.created
-    assert run(lambda pns: pns.deliveries.resend(since=since, client_token="t")) == 1
-    assert run(lambda pns: pns.deliveries.resend(since=since, client_token="t")) == 1
-    assert run(lambda pns: pns.deliveries.resend(since=since)) == 0
+    assert run(lambda pns: pns.deliveries.resend(since=since, client_token="t")).count == 1
+    assert run(lambda pns: pns.deliveries.resend(since=since, client_token="t")).count == 1
+    assert run(lambda pns: pns.deliveries.resend(since=since)).count == 0
     assert run(lambda pns: pns.deliveries.list(state="failed")).deliveries == []
 
 
@@ -154,6 +154,14 @@ ROW = {
     "createdAt": 1_670_479_632,
     "lastAt": 1_670_479_633,
 }
+
+
+@pytest.mark.parametrize(
+    ("data", "resent"),
+    [({"count": 5}, Resent(5, False)), ({"count": 10_000, "hasMore": True}, Resent(10_000, True))],
+)
+def test_response_says_whether_there_are_others(data: Any, resent: Resent) -> None:
+    assert requests.resend_delivery("7").read({"data": data}) == resent
 
 
 def test_response_is_read_into_datetimes() -> None:

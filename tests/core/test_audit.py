@@ -12,6 +12,7 @@ from tests.groups.actions import Groups, joined, phone
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import _commit_rotation
 from openpns.accounts.secret_box import SecretBox
+from openpns.api.registry import SECRETS
 from openpns.core import audit
 from openpns.core.context import Services
 from openpns.core.principal import Principal
@@ -200,7 +201,7 @@ async def test_operator_commands_add_entries(
     await access_keys.set_addresses(store, "key-1", ["192.0.2.0/24", "2001:db8::1"])
     await access_keys.expire(store, clock, "key-1", START_MS + 1)
     rotated = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
-    await _commit_rotation(store, secret_box)
+    await _commit_rotation(store, secret_box, SECRETS)
     before = await access_keys.find(store, "key-1")
     assert before is not None
     rotated_again = await access_keys.rotate(store, secret_box, clock, "key-1", 60_000)
@@ -230,7 +231,7 @@ async def test_operator_commands_add_entries(
         ("keys.expire", f"{{'expiresMs': {START_MS + 1}}}"),
         ("keys.rotate", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
         ("keys.rotateBack", f"{{'previousUntilMs': {START_MS + 60_000}}}"),
-        ("masterKey.rotate", "{'accessKeys': 1}"),
+        ("masterKey.rotate", "{'accessKeys': 1, 'webhooks': 0}"),
     }
     assert len(found) == 20
     for entry in found:

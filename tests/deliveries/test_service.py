@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 from tests import direct
 from tests.conftest import START_MS, FakeClock
 from tests.deliveries.actions import Webhooks
@@ -144,6 +145,36 @@ async def test_time_after_the_event_does_not_find_it(mine: Webhooks, query: dire
     for since in (START_MS // 1000 + 1, 4_000_000_000, 253_402_300_799):
         assert await mine.resend(since=since) == 0
     assert await counts(query) == []
+
+
+async def test_request_takes_a_bounded_number_and_says_so(
+    mine: Webhooks, query: direct.Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resending, "BATCH", 2)
+    monkeypatch.setattr(service, "RESENT_MAX", 3)
+    for _ in range(8):
+        await mine.add()
+    await query(FAIL)
+    first = await service.resend_delivery(mine.context, since=0)
+    assert (first.count, first.has_more) == (6, True)
+    second = await service.resend_delivery(mine.context, since=0)
+    assert (second.count, second.has_more) == (2, UNSET)
+    assert await mine.ids(state="failed") == []
+
+
+@pytest.mark.parametrize("since", [0, START_MS // 1000 + 86_400, START_MS // 1000 - 86_400])
+async def test_ids_are_looked_at_from_a_day_before(
+    mine: Webhooks, query: direct.Query, clock: FakeClock, since: int
+) -> None:
+    """Ids continue ahead of a clock that is set back."""
+    for event_ms in (START_MS, START_MS + 172_800_000, START_MS - 172_800_000):
+        clock.now_ms = event_ms
+        await mine.add()
+    await query(FAIL)
+    ((expected,),) = await query(
+        f"SELECT count(*) FROM delivery WHERE created_ms >= {since * 1000}"
+    )
+    assert await mine.resend(since=since) == expected > 0
 
 
 async def test_copy_of_a_large_request_changes_nothing(

@@ -7,9 +7,10 @@ import msgspec
 
 from openpns import limits
 from openpns.client.arguments import optional_text, text
-from openpns.client.delivery_types import Delivery, DeliveryPage, DeliveryState, Webhook
+from openpns.client.delivery_types import Delivery, DeliveryPage, DeliveryState, Resent, Webhook
 from openpns.client.requests import Request
-from openpns.deliveries.wire import NONE, Resent, WebhookInfo
+from openpns.deliveries.wire import NONE, WebhookInfo
+from openpns.deliveries.wire import Resent as WireResent
 from openpns.errors import ParameterError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,10 +51,11 @@ def resend_delivery(
     *,
     since: datetime | None = None,
     client_token: str | None = None,
-) -> Request[int]:
-    """Send one delivery again, or all failed ones of events since a time; return how many.
+) -> Request[Resent]:
+    """Send one delivery again, or failed ones of events since a time; return how many.
 
-    Those that are returned are pending: see `list`. An extension of openpns.
+    A request takes about 10 000 of them; see `Resent`. They are pending then, and sent as fast as
+    the receiver takes them. An extension of openpns.
 
     Args:
         delivery_id: One delivery, whatever its state.
@@ -76,7 +78,7 @@ def resend_delivery(
         "clientToken": optional_text("clientToken", client_token),
     }
     return Request(
-        "resendDelivery", _sent(body), _read_count, has_client_token=True, is_extension=True
+        "resendDelivery", _sent(body), _read_resent, has_client_token=True, is_extension=True
     )
 
 
@@ -123,8 +125,9 @@ def _delivery(found: _WireDelivery) -> Delivery:
     )
 
 
-def _read_count(envelope: dict[str, Any]) -> int:
-    return msgspec.convert(envelope.get("data"), Resent).count
+def _read_resent(envelope: dict[str, Any]) -> Resent:
+    found = msgspec.convert(envelope.get("data"), WireResent)
+    return Resent(found.count, found.has_more is True)
 
 
 def _as_time(seconds: int) -> datetime:

@@ -51,6 +51,13 @@ class Delivery(msgspec.Struct, frozen=True):
     created: datetime
 
 
+class Resent(msgspec.Struct, frozen=True):
+    """How many deliveries are sent again; with `has_more`, send the request again for others."""
+
+    count: int
+    has_more: bool
+
+
 class DeliveryPage(msgspec.Struct, frozen=True):
     """A page of deliveries; `next` is the `after` of the next page, None on the last one."""
 

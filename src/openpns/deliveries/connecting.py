@@ -52,7 +52,11 @@ class _Stream(httpcore2.AsyncNetworkStream):
                 await self._stream.write(unsent, timeout)
         return await self._stream.read(max_bytes, timeout)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002
+    async def write(
+        self,
+        buffer: bytes,
+        timeout: float | None = None,  # noqa: ASYNC109, ARG002 - the interface has it
+    ) -> None:
         self._unsent.append(bytes(buffer))
 
     async def aclose(self) -> None:

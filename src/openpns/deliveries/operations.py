@@ -120,7 +120,7 @@ async def resend_since(store: Store, clock: Clock, customer_id: str, since_ms: i
     await customers.get(store, customer_id)
     failed = Failed(customer_id, since_ms)
     total = 0
-    batch = await failed.next_range(store, "")
+    batch = await failed.next_range(store, failed.begin())
     while batch is not None:
         total += await commit_as_operator(
             store, _RESEND, partial(_resend_batch, clock, failed, batch)

@@ -4,15 +4,25 @@ from typing import Any, Final
 
 import msgspec
 
+from openpns import limits
 from openpns.deliveries.wire import TEST
 from openpns.errors import NotFound
+from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.storage.store import Statement, Store, Transaction
 
-BATCH: Final = 500
+BATCH: Final = 200
 """How many deliveries one transaction changes: a million must not hold the writer for long."""
 
 SCAN: Final = 1000
 """How many failed deliveries one statement looks at."""
+
+_SKEW_MS: Final = limits.DAY_MS
+"""No event has an id with a time that is so much before its own."""
+
+_ID_DIGITS: Final = 19
+"""Of the ids from 2018 to 2079: as texts they have the order of their times."""
+
+_AFTER_ALL: Final = "~"
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -32,8 +42,15 @@ class Failed(msgspec.Struct, frozen=True):
     customer_id: str
     since_ms: int
 
+    def begin(self) -> str:
+        """Return a text that sorts before the ids of all of them, and perhaps of others."""
+        first = str(max(0, self.since_ms - _SKEW_MS - SNOWFLAKE_EPOCH_MS) << 22)
+        if len(first) == _ID_DIGITS:
+            return first
+        return "" if len(first) < _ID_DIGITS else _AFTER_ALL
+
     async def next_range(self, store: Store, after: str) -> Range | None:
-        """Return the next batch of them after an id, "" for the first one; None if there is none.
+        """Return the next batch of them after an id, or `begin`; None if there is none.
 
         Not more than SCAN failed deliveries are between its first and its last one.
         """

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from msgspec import UNSET
+
 from openpns.core import audit, idempotency
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context
@@ -23,11 +25,14 @@ from openpns.storage.store import Transaction
 
 _ACTION = "resendDelivery"
 
+RESENT_MAX = 10_000
+"""A request resends so many deliveries, or up to two batches more: its response must come soon."""
+
 
 async def resend_delivery(
     context: Context, *, delivery_id: str | None = None, since: int | None = None
 ) -> Resent:
-    """Let a delivery, or all failed ones of events since a time in s, be tried now.
+    """Let a delivery, or failed ones of events since a time in s, be tried now.
 
     Raises:
         ParameterError: Not exactly one of both is given.
@@ -57,8 +62,8 @@ async def _resend_since(context: Context, failed: Failed, payload: Mapping[str, 
     is_copy = await idempotency.is_recorded(context, _ACTION, payload)
     done = 0
     try:
-        batch = None if is_copy else await failed.next_range(store, "")
-        while batch is not None and batch.has_more:
+        batch = None if is_copy else await failed.next_range(store, failed.begin())
+        while batch is not None and batch.has_more and done < RESENT_MAX:
             steps = partial(_resend_batch, context, failed, batch)
             done += await store.write(steps, customer_id=customer_id)
             batch = await failed.next_range(store, batch.last)
@@ -83,8 +88,11 @@ def _resend_batch(context: Context, failed: Failed, batch: Range) -> Transaction
 def _resend_last(
     context: Context, failed: Failed, batch: Range | None, done: int
 ) -> Transaction[Effect[Resent]]:
-    count = 0 if batch is None else (yield from failed.resend(batch, context.clock()))
-    return Effect(Resent(done + count), "", _details(failed, count), is_change=count > 0)
+    if batch is None:
+        return Effect(Resent(done), "", None, is_change=False)
+    count = yield from failed.resend(batch, context.clock())
+    resent = Resent(done + count, batch.has_more or UNSET)
+    return Effect(resent, "", _details(failed, count), is_change=count > 0)
 
 
 def _details(failed: Failed, count: int) -> dict[str, int]:

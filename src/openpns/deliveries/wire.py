@@ -137,7 +137,14 @@ class DeliveryPage(msgspec.Struct):
     ]
 
 
-class Resent(msgspec.Struct):
+class Resent(msgspec.Struct, rename="camel"):
     """The `data` of resendDelivery."""
 
     count: Annotated[int, text("How many deliveries will be sent because of this request.")]
+    has_more: (
+        Annotated[
+            bool,
+            text("True if more failed deliveries may match: send it again; missing otherwise."),
+        ]
+        | UnsetType
+    ) = UNSET

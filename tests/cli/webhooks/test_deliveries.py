@@ -6,20 +6,28 @@ from tests.cli.webhooks.conftest import Database
 from tests.helpers import on_sqlite_only
 
 from openpns.clock import now_ms
+from openpns.deliveries import resending, service
+from openpns.ids import SNOWFLAKE_EPOCH_MS
 
 LIST = ("webhooks", "deliveries", "--customer", "cus_1")
 RESEND = ("webhooks", "resend", "--customer", "cus_1")
 HOUR_MS = 3_600_000
-FIRST, SECOND, THIRD = "1602262000000000001", "1602262000000000002", "1602262000000000003"
+
+
+def id_of(at_ms: int) -> str:
+    return str(at_ms - SNOWFLAKE_EPOCH_MS << 22)
+
+
+NOW_MS = now_ms()
+FIRST, SECOND, THIRD = [id_of(NOW_MS - hours * HOUR_MS) for hours in (3, 2, 1)]
 
 
 @pytest.fixture
 def filled(hooked: Run, database: Database) -> Run:
     """Three deliveries: three hours ago, two, and one; the newest is pending."""
-    now = now_ms()
-    database.add_delivery(FIRST, "failed", now - 3 * HOUR_MS, "HTTP 500")
-    database.add_delivery(SECOND, "failed", now - 2 * HOUR_MS, "evil \x1b[31m text")
-    database.add_delivery(THIRD, "pending", now - HOUR_MS)
+    database.add_delivery(FIRST, "failed", NOW_MS - 3 * HOUR_MS, "HTTP 500")
+    database.add_delivery(SECOND, "failed", NOW_MS - 2 * HOUR_MS, "evil \x1b[31m text")
+    database.add_delivery(THIRD, "pending", NOW_MS - HOUR_MS)
     return hooked
 
 
@@ -118,4 +126,13 @@ def test_deliveries_of_the_server(api: Run, ids: list[str]) -> None:
     ]
     assert api("webhooks", "resend", first).out == "it is sent again\n"
     assert api("webhooks", "resend", "--since", "1h", "--json").json == {"count": 1}
+    assert api("webhooks", "deliveries", "-q", "--state", "failed").out == ""
+
+
+def test_resend_sends_requests_until_all_are_resent(
+    api: Run, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resending, "BATCH", 1)
+    monkeypatch.setattr(service, "RESENT_MAX", 0)
+    assert api("webhooks", "resend", "--since", "1h", "--json").json == {"count": 2}
     assert api("webhooks", "deliveries", "-q", "--state", "failed").out == ""

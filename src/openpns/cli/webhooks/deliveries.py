@@ -18,6 +18,7 @@ from openpns.cli.options import (
     with_store,
 )
 from openpns.cli.output import print_json
+from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.cli.webhooks.options import choose_database
 from openpns.cli.webhooks.printing import PRINTERS, Printer
@@ -188,9 +189,7 @@ def resend(
         raise click.UsageError("--state needs --since.")
     chosen = choose_database(context, customer_id, database, server)
     if chosen is None:
-        since = None if since_ms is None else datetime.fromtimestamp(since_ms // 1000, UTC)
-        with server.open() as client:
-            count = client.deliveries.resend(delivery_id, since=since)
+        count = _resend_own(server, delivery_id, since_ms)
     else:
         count = _resend_stored(chosen, _require_customer(customer_id), delivery_id, since_ms)
     with change_result():
@@ -198,6 +197,18 @@ def resend(
             print_json({"count": count})
         else:
             click.echo(_text(count, since_ms))
+
+
+def _resend_own(server: ServerOptions, delivery_id: str | None, since_ms: int | None) -> int:
+    since = None if since_ms is None else datetime.fromtimestamp(since_ms // 1000, UTC)
+    count = 0
+    with server.open() as client, progress("resending") as shown:
+        while True:
+            resent = client.deliveries.resend(delivery_id, since=since)
+            count += resent.count
+            shown.done = count
+            if not resent.has_more:
+                return count
 
 
 def _resend_stored(
