@@ -68,6 +68,48 @@ async def test_postgresql_scans_no_table_also_while_tables_are_empty(
     await store.close()
 
 
+OF_DELIVERIES = {
+    "delivery_due_customers": {"delivery_due", "webhook_pkey"},
+    "delivery_claim": {"delivery_due", "delivery_pkey"},
+    "delivery_finish": {"delivery_pkey"},
+    "delivery_release": {"delivery_pkey"},
+    "delivery_clean": {"delivery_created", "delivery_pkey"},
+    "delivery_give_up": {"delivery_pending", "delivery_pkey"},
+    "delivery_backlog": {"delivery_pending", "webhook_pkey"},
+}
+"""The indexes of statements that must not read all pending deliveries, nor all of a customer."""
+
+
+async def test_postgresql_finds_deliveries_by_the_right_index_also_while_tables_are_empty(
+    postgres_url: str,
+) -> None:
+    store = await connect.open_store(postgres_url, connections_max=1)
+    assert isinstance(store, PostgresStore)
+    await connect.migrate(store, postgres_url)
+    statements = load_statements("postgres")
+    async with store._connections.for_work("") as connection:
+        for name, indexes in OF_DELIVERIES.items():
+            await connection.execute(f"PREPARE {name} AS {statements[name].sql}")
+            values = ", ".join("NULL" for _ in statements[name].parameters)
+            rows = await connection.fetch(f"EXPLAIN EXECUTE {name}({values})")
+            plan = "\n".join(row[0] for row in rows)
+            assert set(re.findall(r"Scan using (\w+)", plan)) == indexes, plan
+            assert "hashed" not in plan, plan
+    await store.close()
+
+
+async def test_sqlite_finds_deliveries_by_an_index(sqlite: SQLiteStore) -> None:
+    for name in OF_DELIVERIES:
+        sql = f"EXPLAIN QUERY PLAN {sqlite._sql[name]}"
+        params = dict.fromkeys(sqlite._statements[name].parameters)
+        plan = [row[3] for row in sqlite._reader.execute(sql, params)]
+        scans = [line for line in plan if re.match(r"SCAN (d|w|delivery|webhook)\b", line)]
+        # In the order of an index, up to a bound.
+        assert scans in ([], ["SCAN d USING COVERING INDEX delivery_pending"]), name
+        whole = [line for line in plan if re.fullmatch(r".*\((customer_id=\?)\)", line)]
+        assert all(" w USING PRIMARY KEY" in line or " d USING " in line for line in whole), name
+
+
 async def test_sqlite_plans_a_statement_once_and_not_for_each_parameter(
     sqlite: SQLiteStore,
 ) -> None:

@@ -1,6 +1,7 @@
 -- delivery_due_customers
 -- Customers after a given one, in order, that have pending deliveries to an active webhook: how they
--- are to be sent, and whether any is due. Each row costs a few look-ups, however many are pending.
+-- are to be sent, and whether any is due. Each row costs a few look-ups, however many are pending:
+-- not with EXISTS, for which PostgreSQL may read all pending rows.
 -- cross-customer: a worker delivers for all customers
 WITH RECURSIVE found (customer_id, place) AS (
     SELECT (
@@ -20,29 +21,28 @@ WITH RECURSIVE found (customer_id, place) AS (
 SELECT
     found.customer_id, w.url, w.secret_ciphertext, w.previous_ciphertext,
     coalesce(w.previous_until_ms, 0), w.changed_ms, w.failing_ms,
-    CASE WHEN w.state = 'active' AND EXISTS (
-        SELECT 1 FROM delivery AS d
+    CASE WHEN w.state = 'active' AND (
+        SELECT d.next_ms FROM delivery AS d
         WHERE d.customer_id = found.customer_id AND d.state = 'pending'
-            AND d.next_ms <= CAST(:now_ms AS bigint)
-    ) THEN 1 ELSE 0 END
+        ORDER BY d.next_ms LIMIT 1
+    ) <= CAST(:now_ms AS bigint) THEN 1 ELSE 0 END
 FROM found
 LEFT JOIN webhook AS w ON w.customer_id = found.customer_id
 WHERE found.customer_id IS NOT NULL
 ORDER BY found.place
 
 -- delivery_finish
--- Store the result of an attempt, if the delivery is still leased to who made it.
+-- Store the result of an attempt, if the delivery is still leased to who made it; only pending ones
+-- are leased. That is not a condition, or PostgreSQL could take an index of all pending rows.
 UPDATE delivery SET
     state = :state, tries = tries + 1, round_tries = round_tries + 1, next_ms = :next_ms,
     lease_owner = '', last_ms = :last_ms, last_status = :last_status, last_error = :last_error
 WHERE customer_id = :customer_id AND delivery_id = :delivery_id AND lease_owner = :owner
-    AND state = 'pending'
 
 -- delivery_release
 -- Give a lease back before its end; the delivery is due at once.
 UPDATE delivery SET next_ms = :now_ms, lease_owner = ''
 WHERE customer_id = :customer_id AND delivery_id = :delivery_id AND lease_owner = :owner
-    AND state = 'pending'
 
 -- webhook_failing
 -- Store since when the attempts of a webhook fail; 0 if the last one succeeded.

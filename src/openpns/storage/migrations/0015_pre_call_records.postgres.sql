@@ -72,11 +72,12 @@ CREATE TABLE delivery (
     lease_owner text NOT NULL,
     last_ms bigint NOT NULL,
     last_status bigint NOT NULL,
-    last_error text NOT NULL,
-    PRIMARY KEY (customer_id, delivery_id)
+    last_error text NOT NULL
 );
 
 CREATE INDEX delivery_due ON delivery (customer_id, next_ms, delivery_id) WHERE state = 'pending';
 CREATE INDEX delivery_pending ON delivery (created_ms) WHERE state = 'pending';
 CREATE INDEX delivery_state ON delivery (customer_id, state, delivery_id);
 CREATE INDEX delivery_created ON delivery (created_ms);
+-- Last: while the table is empty, all plans cost the same, and the newest index that fits is taken.
+ALTER TABLE delivery ADD PRIMARY KEY (customer_id, delivery_id);
