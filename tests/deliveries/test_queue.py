@@ -128,6 +128,7 @@ async def test_more_customers_than_one_look_visits_are_all_served(
     hook: Hook, add: Add, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CUSTOMERS_EACH", 2)
+    monkeypatch.setattr("openpns.deliveries.receivers._KNOWN_MAX", 1)
     async with receiving() as receiver:
         for n in range(5):
             await hook(f"cus_{n}", receiver.url)

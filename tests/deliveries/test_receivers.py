@@ -230,13 +230,23 @@ def test_attempts_go_on_counting_when_the_webhook_is_changed() -> None:
     assert all_.in_flight == 0
 
 
-def test_idle_receivers_are_forgotten_if_there_are_many() -> None:
+def test_idle_receivers_are_forgotten_if_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KNOWN_MAX", 3)
     all_ = Receivers(places_max=16, width_max=8)
-    busy = receiver("busy")
-    all_.add(busy)
+    busy, idle, failing = receiver("busy"), receiver("idle"), receiver("failing", failing_ms=1)
+    for one in (busy, idle, failing):
+        all_.add(one)
     busy.begin("1", 0.0)
-    for n in range(module._KNOWN_MAX):
-        all_.add(receiver(f"idle-{n}"))
+    all_.forget_idle()
+    assert all_.find("idle") is idle
+    all_.add(receiver("more"))
+    all_.forget_idle()
+    assert [name for name in ("busy", "idle", "failing", "more") if all_.find(name)] == [
+        "busy",
+        "failing",
+    ]
+    for name in "abc":
+        all_.add(receiver(name, failing_ms=1))
+    all_.forget_idle()
     assert all_.find("busy") is busy
-    assert all_.find("idle-0") is None
-    assert all_.find(f"idle-{module._KNOWN_MAX - 1}") is not None
+    assert all_.find("failing") is None

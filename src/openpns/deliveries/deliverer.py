@@ -180,6 +180,7 @@ class Deliverer:
         self._read_s = monotonic()
         self._is_empty = not rows and not self._after
         self._after = rows[-1].customer_id if len(rows) == _CUSTOMERS_EACH else ""
+        self._receivers.forget_idle()
         due = [self._receiver_of(row) for row in rows if row.is_due]
         shares = self._receivers.share(due, monotonic(), with_pauses=with_pauses)
         if not shares:

@@ -159,13 +159,22 @@ class Receivers:
         return self._known.get(customer_id)
 
     def add(self, receiver: Receiver) -> None:
-        """Add a receiver, or replace that of its customer; forget idle ones if there are many."""
+        """Add a receiver, or replace that of its customer."""
         before = self._known.get(receiver.customer_id)
         if before is not None:
             receiver._started_s = before._started_s  # noqa: SLF001 - the same attempts go on
-        elif len(self._known) >= _KNOWN_MAX:
-            self._known = {key: one for key, one in self._known.items() if one.in_flight}
         self._known[receiver.customer_id] = receiver
+
+    def forget_idle(self) -> None:
+        """If there are many, forget those without an attempt in flight; failing ones last.
+
+        Not between `add` and the attempts for which the receiver was added.
+        """
+        if len(self._known) > _KNOWN_MAX:
+            known = self._known.items()
+            self._known = {key: one for key, one in known if one.in_flight or one.is_failing}
+        if len(self._known) > _KNOWN_MAX:
+            self._known = {key: one for key, one in self._known.items() if one.in_flight}
 
     def share(
         self, due: Iterable[Receiver], now_s: float, *, with_pauses: bool = True
