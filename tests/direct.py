@@ -94,8 +94,9 @@ async def empty(url: str) -> None:
         with connection:
             for table in _TABLES:
                 connection.execute(f"DELETE FROM {table}")
+            connection.execute("UPDATE call_record_counter SET last_id = 0")
         connection.close()
         return
     postgres = await asyncpg.connect(url)
-    await postgres.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    await postgres.execute(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
     await postgres.close()

@@ -68,13 +68,24 @@ BODIES: dict[str, Callable[[str, str], dict[str, Any]]] = {
     },
     "unbindAXB": lambda _, bind_id: {"bindId": bind_id},
     "updateBinding": lambda _, bind_id: {"bindId": bind_id, "expireSecond": 60},
+    "reportCall": lambda _, bind_id: {
+        "callId": "1",
+        "startAt": 1_670_479_632,
+        "hangupAt": 1_670_479_633,
+        "caller": "85255555555",
+        "did": DIDS[0],
+        "bindId": bind_id,
+    },
     "resendDelivery": lambda *_: {"id": DELIVERY_ID},
 }
 """For each action that writes, a body with an effect, given the id of a group of one phone and of a
 binding."""
 
-WITHOUT_REVISION = {"resendDelivery"}
+WITHOUT_REVISION = {"reportCall", "resendDelivery"}
 """Writes of what no cached response shows."""
+
+ONCE = {"reportCall"}
+"""Actions that recognise a repetition by themselves: it gets the first result, changes nothing."""
 
 
 def rule_of(action: Action) -> tuple[Callable[..., Awaitable[Any]], set[str]]:
@@ -175,7 +186,7 @@ async def check_write(sender: Sender, name: str, token: str | None) -> None:
     assert (revisions[0] != revisions[1]) == is_revised
     second = await sender.send(name, body)
     revisions.append(await sender.revisions())
-    if token:
+    if token or name in ONCE:
         assert second == first
         assert await sender.entries(name) == entries + 1
         assert revisions[1] == revisions[2]
@@ -222,6 +233,7 @@ async def test_byte_identical_write_is_carried_out_each_time(sender: Sender, nam
     responses = await sender.send_identical(name, body, 2)
     carried_out = sum(envelope["code"] == 0 for envelope in responses)
     assert carried_out > 0
+    carried_out = 1 if name in ONCE else carried_out
     assert await sender.entries(name) == entries + carried_out
     assert await sender.records() == 0
 

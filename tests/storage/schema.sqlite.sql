@@ -463,6 +463,11 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_seal is append-only');
 END;
 
+CREATE TRIGGER call_record_count AFTER INSERT ON call_record
+BEGIN
+    UPDATE call_record_counter SET last_id = NEW.record_id WHERE last_id < NEW.record_id;
+END;
+
 CREATE UNIQUE INDEX binding_customer_bind_id ON binding (customer_id, customer_bind_id)
 WHERE customer_bind_id <> '';
 

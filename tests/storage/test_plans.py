@@ -27,10 +27,14 @@ WHOLE_TABLES = frozenset(
         *("key_list", "key_list_expiring", "customer_list"),
         *("audio_check", "binding_hold", "delivery_check", "webhook_list"),
         *(f"binding_check_{what}" for what in BINDING_CHECKS),
+        *("call_record_check", "call_record_check_shared", "call_record_check_largest"),
     }
 )
 """Statements that read whole tables: commands of the operator and a daily check, not requests."""
-SMALL_TABLES = ("master_key_check", "worker_lease", "audit_backlog", "audit_pruning")
+SMALL_TABLES = (
+    *("master_key_check", "worker_lease", "audit_backlog", "audit_pruning"),
+    "call_record_record_id_seq",
+)
 """One row, and at most 1024."""
 
 
@@ -208,6 +212,44 @@ async def test_sqlite_reads_not_all_rows_of_a_customer(sqlite: SQLiteStore, name
             assert len(columns) > 1, row[3]
             # Every binding that is live has an end after now.
             assert "live_until_ms>" not in line[3] or len(columns) > 2, row[3]
+
+
+OF_CALL_RECORDS = {
+    "call_record_list:all": {"call_record_start": "customer_id=? AND start_s>? AND start_s<?"},
+    "call_record_list:binding": {
+        "call_record_binding": "customer_id=? AND bind_id=? AND start_s>? AND start_s<?"
+    },
+    "call_record_list:did": {
+        "call_record_did": "customer_id=? AND did=? AND start_s>? AND start_s<?"
+    },
+    "call_record_list:phone": {
+        "call_record_caller": "customer_id=? AND caller=? AND start_s>? AND start_s<?",
+        "call_record_callee": "customer_id=? AND callee=? AND start_s>? AND start_s<?",
+    },
+    "call_record_find": {"call_record_call": "customer_id=? AND call_id=?"},
+    "call_record_report_find": {"call_record_call": "customer_id=? AND call_id=?"},
+    "call_question_find": {"call_record_call": "customer_id=? AND call_id=?"},
+    "call_record_clean": {"call_record_created": "created_ms<?"},
+    "call_record_prune": {"call_record_start": "customer_id=? AND start_s<?"},
+}
+"""The indexes with which statements find call records, and the columns that they use."""
+
+
+@pytest.mark.parametrize("name", OF_CALL_RECORDS)
+async def test_sqlite_finds_call_records_by_the_index_of_their_filter(
+    sqlite: SQLiteStore, name: str
+) -> None:
+    sql, params = sqlite._sql[name], dict.fromkeys(sqlite._statements[name].parameters)
+    plan = [row[3] for row in sqlite._reader.execute(f"EXPLAIN QUERY PLAN {sql}", params)]
+    used = dict(
+        found.groups()
+        for line in plan
+        if (found := re.search(r"INDEX (call_record_\w+) \((.*)\)", line))
+    )
+    assert used == OF_CALL_RECORDS[name], plan
+    # What a subquery has read may be sorted, and read from its beginning to its end; no table.
+    assert all(line.split()[1] != "call_record" for line in plan if line.startswith("SCAN ")), plan
+    assert not any(line.startswith("SCAN i") for line in plan), plan
 
 
 @pytest.mark.parametrize("name", ["group_list", "group_list_seek"])

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from typing import Final
 
 from openpns.api.registry import ACTIONS
+from openpns.call_records.causes import RESULTS
 from openpns.errors import WIRE_ERRORS
 from openpns.kit import counter_rows
 from openpns.routing.outcomes import CALLS_OMITTED, GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
@@ -26,7 +27,7 @@ CODES_COUNTED: Final = (0, *sorted(WIRE_ERRORS))
 _ACTION_INDEX: Final = {action: index for index, action in enumerate(ACTIONS_COUNTED)}
 _CODE_INDEX: Final = {code: index for index, code in enumerate(CODES_COUNTED)}
 
-EVENTS: Final = (*OUTCOMES, TRACES_DROPPED, GUARDS_DROPPED, CALLS_OMITTED)
+EVENTS: Final = (*OUTCOMES, *RESULTS, TRACES_DROPPED, GUARDS_DROPPED, CALLS_OMITTED)
 """What rules count: what became of questions, and what was deleted before its time."""
 _EVENT_INDEX: Final = {event: index for index, event in enumerate(EVENTS)}
 

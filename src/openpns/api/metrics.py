@@ -23,6 +23,7 @@ from openpns.api.counters import (
     LINES_OMITTED,
     STORAGE_ERRORS,
 )
+from openpns.call_records.causes import RESULTS
 from openpns.routing.outcomes import CALLS_OMITTED, GUARDS_DROPPED, OUTCOMES, TRACES_DROPPED
 
 
@@ -72,6 +73,12 @@ class CounterCollector(Collector):
         for outcome in OUTCOMES:
             calls.add_metric((outcome,), counts[outcome])
         yield calls
+        reported = CounterMetricFamily(
+            "openpns_calls", "Calls reported for the first time.", labels=("result",)
+        )
+        for result in RESULTS:
+            reported.add_metric((result,), counts[result])
+        yield reported
         yield CounterMetricFamily(
             "openpns_call_traces_dropped",
             "Traces of calls that were deleted or lost before their time.",

@@ -14,13 +14,17 @@ from openpns.bindings.check import check_bindings
 from openpns.bindings.ending import delete_ended, end_expired
 from openpns.bindings.group_guard import BoundGroupGuard
 from openpns.bindings.listing import binding_limits
+from openpns.call_records import actions as call_records
+from openpns.call_records import retention as call_records_retention
+from openpns.call_records.check import check_call_records
+from openpns.call_records.listing import call_record_limits
 from openpns.core import idempotency
 from openpns.core.actions import Action
 from openpns.core.audit_check import check_audit, check_audit_times
 from openpns.core.context import Services
 from openpns.core.verify import Check
 from openpns.deliveries import actions as deliveries
-from openpns.deliveries import retention
+from openpns.deliveries import retention as deliveries_retention
 from openpns.deliveries.check import check_deliveries
 from openpns.deliveries.rows import reencrypt_secrets
 from openpns.groups import actions as groups
@@ -38,8 +42,11 @@ ACTIONS: Final[dict[str, Action]] = {
     **numbers.ACTIONS,
     **bindings.ACTIONS,
     **routing.ACTIONS,
+    **call_records.actions(traces.store),
     **deliveries.ACTIONS,
-    **accounts.actions(of_features=[group_limits, number_limits, binding_limits]),
+    **accounts.actions(
+        of_features=[group_limits, number_limits, binding_limits, call_record_limits]
+    ),
 }
 """Every action by its name on the wire."""
 
@@ -50,12 +57,14 @@ CLEAN_UPS: Final[tuple[Callable[[Services], Awaitable[None]], ...]] = (
     delete_ended,
     traces.delete_old,
     digits.delete_old,
-    retention.delete_old,
+    call_records_retention.delete_old,
+    deliveries_retention.delete_old,
 )
 """What each worker runs periodically: each deletes expired rows."""
 
 CHECKS: Final[tuple[Check, ...]] = (
-    *(check_accounts, check_groups, check_audios, check_bindings, check_deliveries, check_audit),
+    *(check_accounts, check_groups, check_audios, check_bindings, check_call_records),
+    *(check_deliveries, check_audit),
 )
 """What `openpns verify`, `backup` and `restore` check."""
 

@@ -128,7 +128,7 @@ def row_writer(
 
         def write_cells(row: Sequence[str]) -> None:
             cells = map(clean, row)
-            writer.writerow(map(_guarded, cells) if guard else cells)
+            writer.writerow(map(guarded, cells) if guard else cells)
 
         return write_cells
 
@@ -140,7 +140,7 @@ def row_writer(
     return write
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
     """Put ' before a formula, and before one with ' already: then `_unguarded` is the inverse."""
     return _GUARD + cell if _FORMULA.match(cell) else cell
 

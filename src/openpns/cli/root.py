@@ -26,6 +26,7 @@ class Root(LazyGroup):
         "audit": ("operator.audit", "Show who changed what and when."),
         "backup": ("operator.backup", "Copy an SQLite database to a file."),
         "bindings": ("bindings", "Bind phones on virtual numbers; list and end bindings."),
+        "call-records": ("call_records:call_records", "List, export and delete records of calls."),
         "completion": ("completion", "Print a shell's completion script."),
         "customers": ("operator.customers", "Create, list, disable and enable customers."),
         "doctor": ("diagnose.doctor", "Check step by step whether requests work."),

@@ -9,6 +9,7 @@ import httpx2
 from openpns.client.account_requests import Limits, get_limits
 from openpns.client.answers import Response
 from openpns.client.bindings import AsyncBindings, AsyncNumbers, Bindings, Numbers
+from openpns.client.call_records import AsyncCallRecords, CallRecords
 from openpns.client.config import (
     RETRIES,
     ClientConfig,
@@ -154,6 +155,7 @@ class Client(_BaseClient[httpx2.BaseTransport]):
         self._connections = Connections(self._url, transport)
         self.groups = Groups(self)
         self.bindings = Bindings(self)
+        self.call_records = CallRecords(self)
         self.numbers = Numbers(self)
         self.webhook = Webhooks(self)
         self.deliveries = Deliveries(self)
@@ -208,6 +210,7 @@ class AsyncClient(_BaseClient[httpx2.AsyncBaseTransport]):
         self._connections = AsyncConnections(self._url, transport)
         self.groups = AsyncGroups(self)
         self.bindings = AsyncBindings(self)
+        self.call_records = AsyncCallRecords(self)
         self.numbers = AsyncNumbers(self)
         self.webhook = AsyncWebhooks(self)
         self.deliveries = AsyncDeliveries(self)

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import UNSET, UnsetType
 
 from openpns import limits
-from openpns.client import binding_requests
+from openpns.client import binding_requests, call_record_requests
 from openpns.client.binding_types import (
     Binding,
     BindingCursorPage,
@@ -17,6 +17,7 @@ from openpns.client.binding_types import (
     NumberState,
     VirtualNumber,
 )
+from openpns.client.call_record_types import CallRecord, CallRecordFilters, CallRecordPage
 from openpns.client.delivery_requests import list_deliveries
 from openpns.client.delivery_types import Delivery, DeliveryPage, DeliveryState
 from openpns.client.group_requests import list_groups, list_phones, page_after
@@ -164,6 +165,26 @@ class NumberPager(Pager[NumberPage, VirtualNumber]):
     def accept(self, page: NumberPage) -> Sequence[VirtualNumber]:  # noqa: D102
         self._after = page.next if page.numbers else None
         return page.numbers
+
+
+class CallRecordPager(Pager[CallRecordPage, CallRecord]):
+    """Pages through call records."""
+
+    def __init__(self, page_size: int, filters: CallRecordFilters, after: str = "") -> None:
+        _check_page_size(page_size, limits.CALL_RECORDS_IN_PAGE_MAX)
+        self._page_size = page_size
+        self._filters = filters
+        self._after: str | None = after
+
+    def next_request(self) -> Request[CallRecordPage] | None:  # noqa: D102
+        if self._after is None:
+            return None
+        return call_record_requests.page_of(self._page_size, self._after, self._filters)
+
+    def accept(self, page: CallRecordPage) -> Sequence[CallRecord]:  # noqa: D102
+        # A page without records may have a next one; one that is its own next would never end.
+        self._after = None if page.next == self._after else page.next
+        return page.records
 
 
 class DeliveryPager(Pager[DeliveryPage, Delivery]):

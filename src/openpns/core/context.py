@@ -14,7 +14,7 @@ from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
 from openpns.ids import IdSource
 from openpns.kit.per_second import PerSecond
-from openpns.kit.turns import Places
+from openpns.kit.turns import OwnerCounts, Places
 from openpns.kit.utc_offset import parse_utc_offset
 from openpns.storage.store import Store
 
@@ -36,6 +36,11 @@ def make_digit_turns() -> Places:
 
 def count_nothing(event: str, number: int) -> None:
     """Do not count what happened: there are no metrics."""
+
+
+def make_early_reports() -> OwnerCounts:
+    """Return the count of reports of each customer that wait for the trace of their question."""
+    return OwnerCounts("reports of calls that have just begun", limits.EARLY_REPORTS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Services:
             number.
         webhook_time_zone: That of times which webhooks get as text.
         deliveries_kept_days: Days after which events for webhooks are deleted; 0 for never.
+        call_records_kept_days: How long call records are stored; 0 for ever.
+        early_reports: Reports of calls that wait for the trace of their question.
     """
 
     store: Store
@@ -93,6 +100,8 @@ class Services:
         default_factory=lambda: parse_utc_offset(limits.WEBHOOK_TIME_ZONE)
     )
     deliveries_kept_days: int = limits.DELIVERIES_KEPT_DAYS
+    call_records_kept_days: int = limits.CALL_RECORDS_KEPT_DAYS
+    early_reports: OwnerCounts = field(default_factory=make_early_reports)
 
 
 class RequestFacts(msgspec.Struct, frozen=True):

@@ -150,6 +150,7 @@ class Application:
             wrong_digits_per_customer_max=settings.wrong_digits_per_customer_max,
             call_traces_per_customer_max=settings.call_traces_per_customer_max,
             count=self._counters.count_event,
+            call_records_kept_days=settings.call_records_kept_days,
             phones_in_request_max=settings.phones_in_request_max,
             groups_per_customer_max=settings.groups_per_customer_max,
             phones_per_customer_max=settings.phones_per_customer_max,

@@ -193,6 +193,10 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
             1_000_000_000,
         ),
     ] = limits.CALL_TRACES_PER_CUSTOMER_MAX
+    call_records_kept_days: Annotated[
+        int,
+        integer("Days after which call records are deleted; 0 stores them for ever.", 0, 36_500),
+    ] = limits.CALL_RECORDS_KEPT_DAYS
     requests_in_flight_max: Annotated[
         int,
         integer("Requests in flight per worker; more are answered 503.", 1, 1_000_000),

@@ -127,6 +127,7 @@ async def serve(
             *application.storage_usage(),
             *application.database_gauges(),
         )
+        counters.count_calls(application.take_call_results())
 
     listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)
 

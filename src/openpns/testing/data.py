@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from openpns.client.call_record_types import CallRecord
 from openpns.client.group_types import Group
 from openpns.numbers.audios import Audios
 from openpns.testing.service import EmulatedService, Key
@@ -135,6 +136,10 @@ class EmulatedData(ABC):
     def groups(self, customer_id: str | None = None) -> list[Group]:
         """Return a customer's stored groups, oldest first; the emulator's own customer if None."""
         return self._run(self._service.groups(customer_id or self.customer_id))
+
+    def call_records(self, customer_id: str | None = None) -> list[CallRecord]:
+        """Return a customer's call records, newest first; the emulator's own customer if None."""
+        return self._run(self._service.call_records(customer_id or self.customer_id))
 
     def dump(self) -> dict[str, Any]:
         """Return the stored data as the content of a state file, with the secrets."""

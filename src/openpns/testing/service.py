@@ -21,6 +21,9 @@ from openpns.api.pipeline import Api
 from openpns.api.registry import ACTIONS
 from openpns.api.request_log import RequestLog
 from openpns.bindings import transfer as bindings
+from openpns.call_records.listing import list_call_records
+from openpns.client.call_record_requests import WireRecord, as_record
+from openpns.client.call_record_types import CallRecord
 from openpns.client.group_types import Group
 from openpns.clock import Clock
 from openpns.core.context import Context, Services
@@ -167,6 +170,19 @@ class EmulatedService:
             Group(group_id, name, phones.split(",") if phones else [], remark, customer_id)
             for group_id, name, phones, remark in await self._rows(customer_id)
         ]
+
+    async def call_records(self, customer_id: str) -> list[CallRecord]:
+        """Return a customer's call records, newest first."""
+        await self._must_exist(customer_id)
+        context = Context(self._services, Principal("", customer_id))
+        found: list[CallRecord] = []
+        after: str | None = ""
+        while after is not None:
+            page = await list_call_records(context, limit=0, after=after)
+            wire = msgspec.convert(msgspec.to_builtins(page.records), list[WireRecord])
+            found += map(as_record, wire)
+            after = page.next
+        return found
 
     async def dump(self) -> State:
         """Return everything that the database holds."""

@@ -23,7 +23,8 @@ from openpns.storage.store import database_path
 PHONES = b"groupName,phones\na,85211111114\nb,85235753351\n"
 READ = (
     "every row checked: customers 1, access keys 0, groups 2, phones 2, virtual numbers 0, "
-    "bindings 0, customers held 0, webhooks 0, deliveries 0, audit entries 2, audit unsealed 2"
+    "bindings 0, customers held 0, call records 0, webhooks 0, deliveries 0, "
+    "audit entries 2, audit unsealed 2"
 )
 
 

@@ -15,7 +15,8 @@ def test_verify_counts_rows(openpns: Run) -> None:
     done = openpns("verify")
     assert done.out == (
         "verified: customers 1, access keys 1, groups 2, phones 1, virtual numbers 0, bindings 0, "
-        "customers held 0, webhooks 0, deliveries 0, audit entries 3, audit unsealed 3\n"
+        "customers held 0, call records 0, webhooks 0, deliveries 0, "
+        "audit entries 3, audit unsealed 3\n"
     )
     assert openpns("verify", "--json").json == {
         "customers": 1,
@@ -25,6 +26,7 @@ def test_verify_counts_rows(openpns: Run) -> None:
         "virtualNumbers": 0,
         "bindings": 0,
         "customersHeld": 0,
+        "callRecords": 0,
         "webhooks": 0,
         "deliveries": 0,
         "auditEntries": 3,
@@ -41,7 +43,8 @@ def test_verify_reports_problems_and_exits_with_1(openpns: Run, database_url: st
     assert "says 7 phones, has 1" in done.err
     assert done.err.splitlines()[-1] == (
         "openpns: wrong: 2, in customers 1, access keys 0, groups 2, phones 1, virtual numbers 0, "
-        "bindings 0, customers held 0, webhooks 0, deliveries 0, audit entries 2, audit unsealed 2"
+        "bindings 0, customers held 0, call records 0, webhooks 0, deliveries 0, "
+        "audit entries 2, audit unsealed 2"
     )
     assert openpns("verify", "--json", code=1).json["wrong"] == 2
 

@@ -5,10 +5,12 @@ from typing import Final
 import click
 
 from openpns.bindings import operations
+from openpns.call_records import retention
 from openpns.cli.moments import Moment
 from openpns.cli.options import database_option, with_store
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
+from openpns.storage.store import Store
 
 _TIMEOUT_MS: Final = 600_000
 
@@ -59,8 +61,15 @@ def end(customer_id: str, created_before_ms: int, database: str) -> None:
 def hold(customer_id: str | None, database: str) -> None:
     """Connect no calls until openpns bindings confirm.
 
-    For a PostgreSQL database that was restored with its own tools: openpns restore does this.
+    For a PostgreSQL database that was restored with its own tools: openpns restore does this. For
+    all customers, ids of call records that may have been used since the backup are skipped, too.
     """
-    count = with_store(database, lambda store: operations.hold(store, now_ms, customer_id))
+
+    async def work(store: Store) -> int:
+        if customer_id is None:
+            await retention.skip_ids(store)
+        return await operations.hold(store, now_ms, customer_id)
+
+    count = with_store(database, work)
     with change_result():
         click.echo(f"calls of {count} customers are held")

@@ -8,6 +8,7 @@ import click
 
 from openpns.accounts import master_key
 from openpns.bindings import operations
+from openpns.call_records import retention
 from openpns.cli.lazy import UTF8_TEXT
 from openpns.cli.operator.verify import format_counts, read_every_row, require_sound
 from openpns.cli.options import DatabaseFile, database_option, master_key_variable, with_store
@@ -77,6 +78,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         counts = _check_copy(draft, source, accept_newer=False)
         _note_restore(draft, source)
         held = _hold_calls(draft)
+        _skip_ids(draft)
         files.seal(draft)
         was_there = files.put_in_place(draft, target, aside)
     with change_result():
@@ -145,6 +147,12 @@ def _hold_calls(draft: Path) -> int:
     return with_store(
         database_url(draft), lambda store: operations.hold(store, now_ms), migrated=False
     )
+
+
+def _skip_ids(draft: Path) -> None:
+    """Let no call record get the id of another one that was stored after the backup."""
+    if _schema_version(draft) >= retention.CALL_RECORDS_MIGRATION:
+        with_store(database_url(draft), retention.skip_ids, migrated=False)
 
 
 def _schema_version(file: Path) -> int:

@@ -45,6 +45,11 @@ CREATE TABLE call_record_counter (
 
 INSERT INTO call_record_counter (only_row, last_id) VALUES (1, 0);
 
+CREATE TRIGGER call_record_count AFTER INSERT ON call_record
+BEGIN
+    UPDATE call_record_counter SET last_id = NEW.record_id WHERE last_id < NEW.record_id;
+END;
+
 -- The fields of a record that only the binding has; empty for bindings that ended before.
 ALTER TABLE ended_binding ADD COLUMN business_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE ended_binding ADD COLUMN customer_bind_id TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,55 @@
+-- call_question_find
+-- What was asked and answered for a call, if its trace is stored.
+SELECT t.bind_id, t.caller, t.callee, t.did, t.extension, n.business_id
+FROM call_trace AS t
+LEFT JOIN virtual_number AS n ON n.did = t.did AND n.customer_id = t.customer_id
+WHERE t.customer_id = :customer_id AND t.call_id = :call_id
+
+-- call_binding_find
+-- A binding, live or ended in the last days, and whether two spellings of a caller are in its group.
+SELECT
+    b.kind, b.did, b.phone_a, b.phone_b, b.extension, b.business_id, b.customer_bind_id, 0 AS is_ended,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = b.customer_id AND m.group_seq = b.group_seq AND m.phone = :caller
+    ) THEN 1 ELSE 0 END AS is_member,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = b.customer_id AND m.group_seq = b.group_seq AND m.phone = :caller_abroad
+    ) THEN 1 ELSE 0 END AS is_member_abroad
+FROM binding AS b WHERE b.customer_id = :customer_id AND b.bind_id = :bind_id
+UNION ALL
+SELECT
+    e.kind, e.did, e.phone_a, e.phone_b, e.extension, e.business_id, e.customer_bind_id, 1,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = e.customer_id AND m.group_seq = e.group_seq AND m.phone = :caller
+    ) THEN 1 ELSE 0 END,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM group_member AS m
+        WHERE m.customer_id = e.customer_id AND m.group_seq = e.group_seq AND m.phone = :caller_abroad
+    ) THEN 1 ELSE 0 END
+FROM ended_binding AS e WHERE e.customer_id = :customer_id AND e.bind_id = :bind_id
+
+-- call_record_report_find
+-- What decides whether a report of a call repeats the one that is stored.
+SELECT record_id, body_digest, caller, did, bind_id FROM call_record
+WHERE customer_id = :customer_id AND call_id = :call_id
+
+-- call_record_clean
+-- Delete some records that were stored before a time; returns a row for each.
+-- cross-customer: deletes the old records of all customers
+DELETE FROM call_record WHERE (customer_id, record_id) IN (
+    SELECT customer_id, record_id FROM call_record
+    WHERE created_ms <= CAST(:created_ms AS bigint) ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+)
+RETURNING record_id
+
+-- call_record_prune
+-- Delete some records of a customer whose calls began before a time; returns a row for each.
+DELETE FROM call_record WHERE customer_id = :customer_id AND record_id IN (
+    SELECT record_id FROM call_record
+    WHERE customer_id = :customer_id AND start_s < CAST(:start_s AS bigint)
+    ORDER BY start_s LIMIT CAST(:at_most AS bigint)
+)
+RETURNING record_id

@@ -1,0 +1,201 @@
+"""The rule of reportCall: the record of a call, stored once.
+
+Source: docs/api/reportCall.md; docs/decisions/0048-records-of-calls.md.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from openpns.call_records.causes import result_of
+from openpns.call_records.parties import Question, find_parties
+from openpns.call_records.reports import Report, is_same_phone, make_report
+from openpns.call_records.rows import columns_of, new_record
+from openpns.call_records.wire import Reported
+from openpns.core.commit import Effect, commit
+from openpns.core.context import Context, Services
+from openpns.core.outbox import Event
+from openpns.errors import ClientTokenReused, ServiceUnavailable, WireError
+from openpns.ids import SNOWFLAKE_EPOCH_MS
+from openpns.phones import mask_phone
+from openpns.storage.store import Statement, Transaction, as_struct
+
+EVENT: Final = "callRecord"
+"""The kind of the event of a record."""
+
+EARLY_MS: Final = 3000
+"""How long after its question a call may be reported before the question's trace is stored."""
+
+_LOOK_EACH_MS: Final = 250
+
+StoreTraces: TypeAlias = Callable[[Services], Awaitable[None]]
+"""Stores the traces of questions that this process still has in memory."""
+
+
+async def report_call(
+    context: Context,
+    *,
+    call_id: str,
+    start_at: int,
+    hangup_at: int,
+    answer_at: int | None = None,
+    hangup_code: int | None = None,
+    hangup_cause: str | None = None,
+    hangup: int | None = None,
+    record_file: str | None = None,
+    caller: str | None = None,
+    did: str | None = None,
+    bind_id: str | None = None,
+    store_traces: StoreTraces,
+) -> Reported:
+    """Store the record of a call, and the event for the customer's webhook; return its id.
+
+    A report that repeats the stored one gets its id and writes nothing. The parameters are the
+    fields of `wire.ReportCall`, and what stores traces, which a higher feature has.
+
+    Raises:
+        WireError: 1002, 10007, 10013, or 19007 if another report of the call is stored.
+    """
+    report = make_report(
+        call_id=call_id,
+        start_at=start_at,
+        hangup_at=hangup_at,
+        answer_at=answer_at,
+        hangup_code=hangup_code,
+        hangup_cause=hangup_cause,
+        hangup=hangup,
+        record_file=record_file,
+        caller=caller,
+        did=did,
+        bind_id=bind_id,
+    )
+    is_stored = bool(await context.store.fetch("call_record_report_find", _key(context, report)))
+    columns, refusal = None, None
+    if not is_stored:
+        try:
+            question = await _find_question(context, report, store_traces)
+            parties = await find_parties(context, report, question)
+            columns = columns_of(report, parties, context.clock())
+        except WireError as error:
+            if not error.is_recorded:
+                raise
+            refusal = error
+    is_new = False
+
+    def steps() -> "Transaction[Effect[Reported]]":
+        nonlocal is_new
+        is_new = False
+        if columns is not None:
+            added = yield Statement("call_record_add", _owned(context, columns))
+            if added:
+                is_new = True
+                return _effect(context, added[0][0], columns)
+        found = yield Statement("call_record_report_find", _key(context, report))
+        if found:
+            return _repeated(report, as_struct(_Stored, found[0]))
+        # It may have been deleted since it was found.
+        raise refusal or ServiceUnavailable("the record was deleted meanwhile; send it again")
+
+    made = await commit(
+        context, "reportCall", steps, scope=None, payload=report.payload(), result=Reported
+    )
+    if is_new:
+        result = result_of(report.cause, is_answered=bool(report.answer_s))
+        context.services.call_results[result] += 1
+    return made
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """A row of call_record_report_find."""
+
+    record_id: int
+    body_digest: str
+    caller: str
+    did: str
+    bind_id: str
+
+    def __repr__(self) -> str:  # without the phones
+        return f"_Stored({self.record_id!r})"
+
+
+def _key(context: Context, report: Report) -> dict[str, Any]:
+    return {"customer_id": context.customer_id, "call_id": report.call_id}
+
+
+def _owned(context: Context, columns: dict[str, Any]) -> dict[str, Any]:
+    return {"customer_id": context.customer_id} | columns
+
+
+def _effect(context: Context, record_id: int, columns: dict[str, Any]) -> Effect[Reported]:
+    """Return what a new record changes, with the event for the webhook."""
+    body = msgspec.json.encode(new_record(record_id, columns))
+    event = Event(context.services.ids.request_id(), EVENT, body)
+    details = {"number": mask_phone(columns["did"]), "status": columns["call_status"]}
+    return Effect(Reported(record_id), columns["call_id"], details, events=[event])
+
+
+def _repeated(report: Report, stored: _Stored) -> Effect[Reported]:
+    """Return the result of a report that says the same as the stored one.
+
+    Raises:
+        ClientTokenReused: It says something else.
+    """
+    is_same = (
+        report.body_digest() == stored.body_digest
+        and report.did in ("", stored.did)
+        and report.bind_id in ("", stored.bind_id)
+        and (not report.caller or is_same_phone(report.caller, stored.caller, stored.did))
+    )
+    if not is_same:
+        raise ClientTokenReused(
+            "another report of this callId is stored; getCallRecord shows it, and it does not "
+            "change"
+        )
+    return Effect(Reported(stored.record_id), report.call_id, {}, is_change=False)
+
+
+async def _find_question(
+    context: Context, report: Report, store_traces: StoreTraces
+) -> Question | None:
+    """Return what was asked and answered for a call; None if that is not known.
+
+    The traces of questions are stored about twice a second, by the worker that was asked. So those
+    of this process are stored first, and for a call that has just begun this looks again for a
+    while.
+
+    Raises:
+        Overloaded: Too many reports of the customer wait already.
+    """
+    question = await _look(context, report)
+    if question is None and context.services.call_traces:
+        await store_traces(context.services)
+        question = await _look(context, report)
+    left_ms = _early_ms(report.call_id, context.clock())
+    if question is not None or left_ms <= 0:
+        return question
+    waiting = context.services.early_reports
+    waiting.enter(context.customer_id)
+    try:
+        while question is None and left_ms > 0:
+            await asyncio.sleep(min(left_ms, _LOOK_EACH_MS) / 1000)
+            left_ms -= _LOOK_EACH_MS
+            question = await _look(context, report)
+    finally:
+        waiting.leave(context.customer_id)
+    return question
+
+
+async def _look(context: Context, report: Report) -> Question | None:
+    rows = await context.store.fetch("call_question_find", _key(context, report))
+    return as_struct(Question, rows[0]) if rows else None
+
+
+def _early_ms(call_id: str, now_ms: int) -> int:
+    """Return for how long the trace of a call may still be missing; 0 or less if it may not.
+
+    A callId from the future, by more than what clocks differ, is none of ours.
+    """
+    age_ms = now_ms - ((int(call_id) >> 22) + SNOWFLAKE_EPOCH_MS)
+    return min(EARLY_MS, EARLY_MS - age_ms) if age_ms > -EARLY_MS else 0
