@@ -54,7 +54,11 @@ class Contract:
 
 CONTRACTS: Final = {
     contract.name: contract
-    for contract in (Contract("groups", "keys"), Contract("bindings"), Contract("deliveries"))
+    for contract in (
+        Contract("groups", "keys"),
+        Contract("bindings", "call_records"),
+        Contract("deliveries"),
+    )
 }
 
 

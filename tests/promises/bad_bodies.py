@@ -15,9 +15,11 @@ DID = "85290000001"
 GOOD_VALUES: dict[str, Any] = {
     "Extension": "123",
     "after": "deadbeef" * 4,
+    "answerAt": 1,
     "at": 1,
     "bindId": "deadbeef" * 4,
     "businessId": "default",
+    "callId": "1",
     "caller": "85222222222",
     "clientToken": "a token",
     "customerBindId": "order 1",
@@ -30,6 +32,10 @@ GOOD_VALUES: dict[str, Any] = {
     "groupId": "deadbeef" * 4,
     "groupName": "g",
     "id": "1602262837283131392",
+    "hangup": 1,
+    "hangupAt": 2,
+    "hangupCause": "NORMAL_CLEARING",
+    "hangupCode": 16,
     "kind": "axb",
     "limit": 1,
     "offset": 0,
@@ -40,9 +46,12 @@ GOOD_VALUES: dict[str, Any] = {
     "phoneB": "85222222222",
     "phoneX": DID,
     "phones": "85211111114",
+    "recordFile": "https://a.example/1.wav",
     "remark": "r",
     "since": 1,
+    "startAt": 1,
     "state": "active",
+    "until": 1,
 }
 """A value that each field accepts, by its name; every field of every action is here."""
 

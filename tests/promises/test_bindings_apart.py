@@ -30,6 +30,7 @@ X, STRANGERS_X, ABSENT_X = "85290000001", "85290000002", "85290000003"
 A, B, C, D = "85211111111", "85222222222", "85233333333", "85244444444"
 ABSENT = "deadbeef" * 4
 DELIVERY_ID, STRANGERS_DELIVERY_ID = "1602262000000000001", "1602262000000000002"
+CALL = {"callId": "1", "startAt": 1, "hangupAt": 2}
 BIND = {"phoneA": C, "expireSecond": 0}
 
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
@@ -57,6 +58,12 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     *(("queryAXB", "did", {"caller": D, "extension": digits}) for digits in ("123", "999")),
     ("getAXBList", "after", {"limit": 1}),
     ("resendDelivery", "id", {}),
+    ("getCallRecord", "callId", {}),
+    *(
+        ("reportCall", field, CALL | others)
+        for field in ("callId", "bindId", "did")
+        for others in ({}, {"caller": A, "did": X}, {"bindId": ABSENT, "caller": A, "did": X})
+    ),
 ]
 """Requests that are refused, with the field that names what another customer has."""
 
@@ -67,6 +74,11 @@ EMPTY: list[tuple[str, str, dict[str, Any]]] = [
         for place in ({"offset": 0}, {"after": ""})
     ),
     ("listNumbers", "did", {"limit": 10}),
+    *(
+        ("listCallRecords", field, {"limit": 10} | others)
+        for field in ("did", "bindId", "phone")
+        for others in ({}, {"did": X}, {"phone": A})
+    ),
     *(("explainCall", "did", {"caller": caller}) for caller in (A, D)),
     ("explainCall", "did", {"caller": D, "extension": "123"}),
     ("bindAXB", "phoneA", {"phoneB": D, "expireSecond": 0, "dryRun": True}),
@@ -92,8 +104,16 @@ class Owned:
             "businessId": "vip",
             "after": bind_id,
             "id": DELIVERY_ID,
+            "callId": "7",
         }
-        absent = {"phone": C, "phoneA": ABSENT_X, "phoneX": ABSENT_X, "did": ABSENT_X, "id": "7"}
+        absent = {
+            "callId": "8",
+            "phone": C,
+            "phoneA": ABSENT_X,
+            "phoneX": ABSENT_X,
+            "did": ABSENT_X,
+            "id": "7",
+        }
         self.absent = dict.fromkeys(self.there, ABSENT) | absent
 
 
@@ -137,6 +157,8 @@ async def owned(server: Server) -> Owned:
     members = {"phoneA": "85266666666", "groupId": group["groupId"], "expireSecond": 0}
     await _data(server, "bindAXG", members, server.key)
     await add_delivery(server, "cus_1", DELIVERY_ID)
+    lost = {"caller": A, "did": X, "bindId": bound["bindId"]}
+    await _data(server, "reportCall", CALL | lost | {"callId": "7"}, server.key)
     return Owned(bound["bindId"], group["groupId"])
 
 

@@ -20,6 +20,7 @@ from openpns.phones import parse_phone
 EXAMINED_MAX: Final = 2000
 """Records that a page with several filters looks at; the next page goes on after them."""
 
+_LIST: Final = "call_record_list"
 _PLACE: Final = re.compile(r"([0-9]{1,12})-([0-9]{1,16})", re.ASCII)
 _END_S: Final = limits.TIME_S_MAX + 1
 _COLUMNS: Final = """
@@ -101,7 +102,7 @@ async def list_call_records(
         "limit": limit + 1,
         "examined_max": examined_max,
     }
-    name = f"call_record_list:{sent[0] if sent else 'all'}"
+    name = f"{_LIST}:{sent[0] if sent else 'all'}"
     rows = await context.store.fetch(name, params)
     found = [as_wire(row[3:]) for row in rows if row[3] is not None]
     page = found[:limit]

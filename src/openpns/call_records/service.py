@@ -71,9 +71,8 @@ async def report_call(
         did=did,
         bind_id=bind_id,
     )
-    is_stored = bool(await context.store.fetch("call_record_report_find", _key(context, report)))
     columns, refusal = None, None
-    if not is_stored:
+    if not await context.store.fetch("call_record_report_find", _key(context, report)):
         try:
             question = await _find_question(context, report, store_traces)
             parties = await find_parties(context, report, question)
@@ -82,6 +81,20 @@ async def report_call(
             if not error.is_recorded:
                 raise
             refusal = error
+    return await _store(context, report, columns, refusal)
+
+
+async def _store(
+    context: Context,
+    report: Report,
+    columns: dict[str, Any] | None,
+    refusal: WireError | None,
+) -> Reported:
+    """Store a record, unless the call has one; without columns, return the stored one's id.
+
+    Raises:
+        WireError: The refusal, if there is no record; another report of the call is stored.
+    """
     is_new = False
 
     def steps() -> "Transaction[Effect[Reported]]":

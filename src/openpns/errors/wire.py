@@ -287,11 +287,11 @@ class OutcomeUnknown(WireError):
 class ClientTokenReused(WireError):
     """`clientToken` was sent with another body of this action in the last 24 hours.
 
-    Nothing was written.
+    Or another report of the call is stored. Nothing was written.
     """
 
     code, text = 19007, "Client token reused"
-    advice = "Use a new clientToken for each write."
+    advice = "Use a new clientToken for each write; getCallRecord shows the stored record."
 
 
 class BindingConflict(WireError):
