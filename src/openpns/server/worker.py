@@ -143,6 +143,7 @@ async def serve(
         loop.remove_reader(sys.stdin.fileno())
         await listener.stop(settings.shutdown_grace_s)
     finally:
+        counters.count_calls(application.take_call_results())
         await application.stop()
 
 
