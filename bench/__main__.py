@@ -16,6 +16,7 @@ from bench import (
     load,
     proc,
     reads,
+    records,
     refusals,
     report,
     results,
@@ -39,6 +40,7 @@ GROUPS: dict[str, tuple[Work, ...]] = {
     "refusals": refusals.WORKS,
     "floods": floods.WORKS,
     "deliveries": deliveries.WORKS,
+    "records": records.WORKS,
 }
 
 

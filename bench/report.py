@@ -47,6 +47,12 @@ _PLAIN = {
         "answer_mib": "answer, MiB",
         "growth_mib": "growth of the worker's peak, MiB",
     },
+    "records": {
+        "of_fewest": "CPU, × that of the fewest",
+        "prune_us": "µs per record deleted",
+        "record_bytes": "bytes",
+        "computed_gib": "100 million, GiB",
+    },
     "refusals": {
         "median_us": "median µs",
         "difference_us": "minus median of unknown, µs",
