@@ -23,6 +23,7 @@ from openpns.errors import (
 from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.kit.turns import OwnerCounts
 from openpns.routing import traces
+from openpns.storage import connect
 
 OLD = "1"
 """The callId of a question of long ago."""
@@ -185,6 +186,32 @@ async def test_concurrent_reports_of_a_call_make_one_record_and_one_event(
     assert len({*ids}) == 1
     assert await query("SELECT count(*) FROM call_record") == [(1,)]
     assert await query("SELECT count(*) FROM delivery") == [(1,)]
+
+
+async def test_concurrent_reports_to_two_nodes_make_one_record_for_each_call(
+    mine: Bindings, calls: Calls, query: direct.Query, webhook: None, database_url: str
+) -> None:
+    await mine.bind(A, B)
+    call_ids = [await calls.ask() for _ in range(5)]
+    await traces.store(calls.context.services)
+    other = await connect.open_store(database_url)
+    try:
+        nodes = [calls, calls.with_services(store=other)]
+        # In different orders, so that the nodes meet in the middle.
+        orders = [call_ids, call_ids[::-1]] * 2
+        ids = await asyncio.gather(
+            *(nodes[n % 2].report(call_id) for n, order in enumerate(orders) for call_id in order)
+        )
+    finally:
+        await other.close()
+    of_call: dict[str, set[int]] = {}
+    for call_id, record_id in zip([c for order in orders for c in order], ids, strict=True):
+        of_call.setdefault(call_id, set()).add(record_id)
+    assert [len(found) for found in of_call.values()] == [1] * 5
+    assert len({*ids}) == 5
+    for table in ("call_record", "delivery"):
+        assert await query(f"SELECT count(*) FROM {table}") == [(5,)]
+    assert await query("SELECT count(*) FROM audit_entry WHERE action = 'reportCall'") == [(5,)]
 
 
 async def test_event_has_the_record_as_it_is_read(

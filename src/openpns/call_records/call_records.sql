@@ -1,9 +1,15 @@
 -- call_question_find
--- What was asked and answered for a call, if its trace is stored.
-SELECT t.bind_id, t.caller, t.callee, t.did, t.extension, n.business_id
-FROM call_trace AS t
+-- Whether a call has a record; and what was asked and answered for it, NULL if its trace is not stored.
+SELECT
+    CASE WHEN EXISTS (
+        SELECT 1 FROM call_record AS r
+        WHERE r.customer_id = :customer_id AND r.call_id = :call_id
+    ) THEN 1 ELSE 0 END AS is_stored,
+    t.bind_id, t.caller, t.callee, t.did, t.extension, n.business_id
+FROM customer_state AS s
+LEFT JOIN call_trace AS t ON t.customer_id = s.customer_id AND t.call_id = :call_id
 LEFT JOIN virtual_number AS n ON n.did = t.did AND n.customer_id = t.customer_id
-WHERE t.customer_id = :customer_id AND t.call_id = :call_id
+WHERE s.customer_id = :customer_id
 
 -- call_binding_find
 -- A binding, live or ended in the last days, and whether two spellings of a caller are in its group.

@@ -120,7 +120,7 @@ async def _of_question(context: Context, question: Question) -> Parties:
     caller = _one_of(own.names(caller)) or caller
     is_a = caller == own.phone_a
     return Parties(
-        own.business_id,
+        own.business_id or question.business_id or "",  # a binding that ended long ago has none
         own.customer_bind_id,
         question.bind_id,
         question.did,

@@ -17,7 +17,7 @@ from openpns.call_records.wire import Reported
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context, Services
 from openpns.core.outbox import Event
-from openpns.errors import ClientTokenReused, ServiceUnavailable, WireError
+from openpns.errors import ClientTokenReused, InternalError, ServiceUnavailable, WireError
 from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.phones import mask_phone
 from openpns.storage.store import Statement, Transaction, as_struct
@@ -72,9 +72,11 @@ async def report_call(
         bind_id=bind_id,
     )
     columns, refusal = None, None
-    if not await context.store.fetch("call_record_report_find", _key(context, report)):
+    is_stored, question = await _look(context, report)
+    if not is_stored:
         try:
-            question = await _find_question(context, report, store_traces)
+            if question is None:
+                question = await _wait_for_question(context, report, store_traces)
             parties = await find_parties(context, report, question)
             columns = columns_of(report, parties, context.clock())
         except WireError as error:
@@ -112,7 +114,13 @@ async def _store(
         raise refusal or ServiceUnavailable("the record was deleted meanwhile; send it again")
 
     made = await commit(
-        context, "reportCall", steps, scope=None, payload=report.payload(), result=Reported
+        context,
+        "reportCall",
+        steps,
+        scope=None,
+        payload=report.payload(),
+        result=Reported,
+        resource=None if columns is None else report.call_id,
     )
     if is_new:
         result = result_of(report.cause, is_answered=bool(report.answer_s))
@@ -169,7 +177,7 @@ def _repeated(report: Report, stored: _Stored) -> Effect[Reported]:
     return Effect(Reported(stored.record_id), report.call_id, {}, is_change=False)
 
 
-async def _find_question(
+async def _wait_for_question(
     context: Context, report: Report, store_traces: StoreTraces
 ) -> Question | None:
     """Return what was asked and answered for a call; None if that is not known.
@@ -181,10 +189,10 @@ async def _find_question(
     Raises:
         Overloaded: Too many reports of the customer wait already.
     """
-    question = await _look(context, report)
-    if question is None and context.services.call_traces:
+    question = None
+    if context.services.call_traces:
         await store_traces(context.services)
-        question = await _look(context, report)
+        _, question = await _look(context, report)
     left_ms = _early_ms(report.call_id, context.clock())
     if question is not None or left_ms <= 0:
         return question
@@ -194,15 +202,20 @@ async def _find_question(
         while question is None and left_ms > 0:
             await asyncio.sleep(min(left_ms, _LOOK_EACH_MS) / 1000)
             left_ms -= _LOOK_EACH_MS
-            question = await _look(context, report)
+            _, question = await _look(context, report)
     finally:
         waiting.leave(context.customer_id)
     return question
 
 
-async def _look(context: Context, report: Report) -> Question | None:
+async def _look(context: Context, report: Report) -> tuple[bool, Question | None]:
+    """Return whether the call has a record, and its question if that is stored."""
     rows = await context.store.fetch("call_question_find", _key(context, report))
-    return as_struct(Question, rows[0]) if rows else None
+    if not rows:
+        raise InternalError  # the customer has no state
+    is_stored, bind_id, *others = rows[0]
+    question = None if bind_id is None else as_struct(Question, (bind_id, *others))
+    return bool(is_stored), question
 
 
 def _early_ms(call_id: str, now_ms: int) -> int:
