@@ -99,6 +99,22 @@ REQUESTS: dict[str, Requests] = {
         "queryAXB", {"caller": "861330000{n}", "did": "{did}", "extension": "999"}
     ),
     "explanation": Requests("explainCall", {"caller": "861370000{n}", "did": "{did}"}),
+    "report of a call": Requests(
+        "reportCall",
+        {
+            "callId": "{n}",
+            "startAt": 1,
+            "hangupAt": 2,
+            "caller": "8613500000000",
+            "did": "{did}",
+            "bindId": "0" * 32,
+        },
+    ),
+    "large page of records": Requests("listCallRecords", {"limit": 1000}),
+    "records by phone and number": Requests(
+        "listCallRecords", {"limit": 1000, "phone": "8613500000000", "did": "{did}"}
+    ),
+    "record of a call": Requests("getCallRecord", {"callId": "1"}),
     "webhook": Requests("getWebhook", {}),
     "large page of deliveries": Requests("listDeliveries", {"limit": 1000}),
     "resend": Requests("resendDelivery", {"since": 0}),

@@ -32,7 +32,6 @@ TIME_S_MAX: Final = 253_402_300_799  # the last second of the year 9999
 EXTENSIONS_ON_NUMBER_MAX: Final = 1000  # three digits
 DELIVERIES_IN_PAGE_MAX: Final = 1000
 DELIVERY_ID_CHARS_MAX: Final = 20
-TIME_S_MAX: Final = 253_402_300_799  # the end of the year 9999
 CLIENT_TOKEN_CHARS_MAX: Final = 64
 DAY_MS: Final = 24 * 3_600_000
 CLIENT_TOKEN_MS: Final = DAY_MS

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -15,9 +16,7 @@ from openpns.call_records import service
 from openpns.errors import (
     BindingNotFound,
     ClientTokenReused,
-    DidWithoutCountry,
     Overloaded,
-    ParameterError,
     ParameterUnfit,
 )
 from openpns.ids import SNOWFLAKE_EPOCH_MS
@@ -136,6 +135,8 @@ async def test_ended_binding_still_fills_the_record(mine: Bindings, calls: Calls
 async def test_same_report_gets_the_same_id_and_writes_nothing(
     mine: Bindings, calls: Calls, query: direct.Query, webhook: None
 ) -> None:
+    counted: Counter[str] = Counter()
+    calls = calls.with_services(count=lambda name, number: counted.update({name: number}))
     await mine.bind(A, B)
     call_id = await calls.ask()
     record_id = await calls.report(call_id, hangup_cause="USER_BUSY", answer_at=0)
@@ -148,7 +149,7 @@ async def test_same_report_gets_the_same_id_and_writes_nothing(
     assert await query("SELECT count(*) FROM call_record") == [(1,)]
     assert await query("SELECT count(*) FROM delivery") == [(1,)]
     assert await query("SELECT count(*) FROM audit_entry WHERE action = 'reportCall'") == [(1,)]
-    assert calls.context.services.call_results == {"busy": 1}
+    assert counted["busy"] == 1
 
 
 @pytest.mark.parametrize(
@@ -360,33 +361,6 @@ async def test_report_must_agree_with_its_question(
     with pytest.raises(ParameterUnfit, match="must be that of the question"):
         await calls.report(call_id, **good | {field: bad[field]})
     await calls.report(call_id, **good)
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"call_id": "12a"}, "callId must be 1 to 20 digits"),
-        ({"call_id": ""}, "callId must be 1 to 20 digits"),
-        ({"call_id": "1" * 21}, "callId must be 1 to 20 digits"),
-        ({"hangup_at": T - 1, "answer_at": 0}, "hangupAt must not be before startAt"),
-        ({"answer_at": T - 1}, "answerAt must be 0, or from startAt to hangupAt"),
-        ({"answer_at": T + 11}, "answerAt must be 0, or from startAt to hangupAt"),
-        ({"record_file": "ftp://a.example/1"}, "recordFile must be empty, or a URL"),
-        ({"record_file": "https://"}, "recordFile must be empty, or a URL"),
-        ({"record_file": "https://a.example/ 1"}, "recordFile must be empty, or a URL"),
-        ({"record_file": "https://[a"}, "recordFile must be empty, or a URL"),
-        ({"caller": "x"}, "caller must be a phone number"),
-        ({"did": "12"}, "did must be a virtual number"),
-    ],
-)
-async def test_malformed_report_is_refused(calls: Calls, fields: dict[str, Any], text: str) -> None:
-    with pytest.raises(ParameterError, match=text):
-        await calls.report(**{"call_id": OLD} | fields)
-
-
-async def test_did_without_country_is_refused(calls: Calls) -> None:
-    with pytest.raises(DidWithoutCountry):
-        await calls.report(OLD, did="99990000001")
 
 
 async def test_question_of_another_customer_is_unknown(

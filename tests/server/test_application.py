@@ -266,16 +266,6 @@ async def test_worker_seals_audit_entries(
     assert len(await direct.query(database_url, "SELECT * FROM audit_seal")) == 2
 
 
-async def test_results_of_calls_are_taken_once(make: Make) -> None:
-    worker = make()
-    assert worker.take_call_results() == {}
-    await worker.start()
-    assert worker._services is not None
-    worker._services.call_results["busy"] += 2
-    assert worker.take_call_results() == {"busy": 2}
-    assert worker.take_call_results() == {}
-
-
 async def test_gauges_show_entries_that_cannot_be_sealed(
     make: Make, context: Context, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

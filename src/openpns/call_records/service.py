@@ -124,7 +124,7 @@ async def _store(
     )
     if is_new:
         result = result_of(report.cause, is_answered=bool(report.answer_s))
-        context.services.call_results[result] += 1
+        context.services.count(result, 1)
     return made
 
 

@@ -127,7 +127,6 @@ async def serve(
             *application.storage_usage(),
             *application.database_gauges(),
         )
-        counters.count_calls(application.take_call_results())
 
     listener = Listener(api, _with_descriptors(bounds(settings)), on_check=count)
 
@@ -143,7 +142,6 @@ async def serve(
         loop.remove_reader(sys.stdin.fileno())
         await listener.stop(settings.shutdown_grace_s)
     finally:
-        counters.count_calls(application.take_call_results())
         await application.stop()
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from openpns.call_records import retention
-from openpns.cli.operator.audit import PastMoment
+from openpns.cli.moments import PastMoment
 from openpns.cli.options import database_option, format_time, with_store
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
