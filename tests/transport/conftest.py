@@ -7,10 +7,12 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 import uvloop
+from tests.certificates import write_certificate
 
 from openpns.errors import InternalError, ParameterError, WireError
 from openpns.transport.listener import Bounds, Listener
@@ -222,3 +224,16 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
     yield start
     for served in running:
         served.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate and its key, in files."""
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context

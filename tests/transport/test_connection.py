@@ -263,6 +263,19 @@ def test_failure_of_one_connection_leaves_the_others_their_responses(serve: Serv
         assert read_one(connection)[0] == 200
 
 
+def test_requests_that_wait_for_their_turn_are_bounded(serve: Serve) -> None:
+    served = serve(received_bytes_max=20_000)
+    many = served.connect()
+    many.sendall(get("/a") * 1000)  # parsed, each takes many times its bytes
+    assert read_all(many).count(b"HTTP/1.1 200") < 1000
+    served.wait_until(lambda: not served.listener.connections)
+    assert not served.listener.received_bytes
+    few = served.connect()
+    few.sendall(get("/a") * 10)
+    for _ in range(10):
+        assert read_one(few)[0] == 200
+
+
 def test_what_waits_behind_a_request_is_bounded_together(serve: Serve) -> None:
     served = serve(received_bytes_max=100_000)
     first, second = served.connect(), served.connect()

@@ -40,7 +40,7 @@ _RETRY_S_MIN: Final = 0.5
 _RETRY_S_MAX: Final = 8.0
 _DESCRIPTORS_FREE: Final = 256
 """Descriptors that a worker needs besides its connections."""
-_TLS_CONNECTION_BYTES: Final = 128 * 1024
+_TLS_CONNECTION_BYTES: Final = 32 * 1024
 """About what an ended TLS connection can leave on the heap."""
 
 

@@ -27,7 +27,9 @@ class Closing(asyncio.Protocol):
         place: Whose connections are counted together: the address, of IPv6 its network of 64 bits.
         is_silent: Whether no complete request has arrived yet.
         is_known: Whether a request had a correct signature.
-        connecting: The task that makes it a connection; with TLS, the handshake.
+        connecting: The task that makes it a connection.
+        undecrypted_bytes: What is counted of TLS: bytes that wait to be decrypted, and a handshake.
+        is_decrypting: Whether TLS has whole records that wait for their turn.
     """
 
     sender: Sender
@@ -39,6 +41,8 @@ class Closing(asyncio.Protocol):
         self.is_known = False
         self.connecting: asyncio.Task[Any] | None = None
         self.transport: Any = None
+        self.undecrypted_bytes = 0
+        self.is_decrypting = False
         self._listener = listener
         self._arrival = arrival
         # What waits for its turn.
@@ -73,7 +77,7 @@ class Closing(asyncio.Protocol):
             self._task is None
             and not self._is_closing
             and not self.sender.is_waiting
-            and not (self._queue or self._rest or self._arrival.is_partial)
+            and not (self._queue or self._rest or self.is_decrypting or self._arrival.is_partial)
         )
 
     @property
@@ -85,7 +89,7 @@ class Closing(asyncio.Protocol):
     @property
     def held_bytes(self) -> int:
         """What is counted of the requests that arrive or wait."""
-        return self._waiting_bytes + self._arrival.held_bytes
+        return self._waiting_bytes + self._arrival.held_bytes + self.undecrypted_bytes
 
     def check(self, now_s: float) -> None:
         """Close the connection if its time is over; the listener calls this."""
@@ -112,7 +116,7 @@ class Closing(asyncio.Protocol):
         is_waiting = self._task is not None or self.sender.is_waiting
         if self.is_idle:
             self._end()
-        elif self._rest and not is_waiting:
+        elif (self._rest or self.is_decrypting) and not is_waiting:
             return  # of what is parsed in the next turn, the first request is the last one
         elif not self._arrival.is_partial:
             self._arrival.is_last = True

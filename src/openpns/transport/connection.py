@@ -73,20 +73,18 @@ class Connection(Closing):
         elif self._arrival.is_last:  # nothing after the last request counts
             self._read_no_more()
         elif self._task is not None or self.sender.is_waiting or self._rest or self._queue:
-            self._keep(self._rest + data)
             self._read_no_more()
-            if not (self._arrival.has_head or self._listener.has_room(self.place)):
-                self.abort()
+            self._wait(self._rest + data)
         else:
+            self._listener.answer_soon(self)
             if len(data) > _FREE_BYTES:
-                self._keep(data)
+                self._wait(data, is_new=True)
             else:
                 self._rest = data
-            self._listener.answer_soon(self)
 
     def eof_received(self) -> bool:
         """End: the client sends no more. What it has asked for is still answered."""
-        if self._is_discarding or self.sender.wire is not None:
+        if self._is_discarding:
             return False
         self._has_ended = True
         self._listener.answer_soon(self)
@@ -95,8 +93,7 @@ class Connection(Closing):
     def pause_writing(self) -> None:
         """Send no more, and read no more, until the client has taken what was sent."""
         self.sender.pause()
-        if self.sender.wire is None:  # which may have to read in order to write
-            self._read_no_more()
+        self._read_no_more()
 
     def resume_writing(self) -> None:
         """Go on: everything was sent."""
@@ -117,8 +114,7 @@ class Connection(Closing):
         while self._task is None and not self.sender.is_waiting and not self._is_closing:
             if self._queue:
                 if not left:
-                    self._keep(self._rest)
-                    return True
+                    return self._wait(self._rest)
                 left -= 1
                 self._start(self._queue.popleft())
             elif self._rest:
@@ -126,8 +122,8 @@ class Connection(Closing):
             else:
                 self._go_on()
                 break
-        if self._queue or self._waiting_bytes:
-            self._keep(self._rest)
+        if (self._queue or self._waiting_bytes) and not self._is_closing:
+            self._wait(self._rest)
         return False
 
     def _go_on(self) -> None:
@@ -142,6 +138,15 @@ class Connection(Closing):
         else:
             self.deadline_s = self._listener.idle_deadline_s
             self._arrival.release()
+
+    def _wait(self, rest: bytes, *, is_new: bool = False) -> bool:
+        """Let bytes and requests wait; close the connection if there is no memory for them."""
+        self._keep(rest)
+        # If the headers of a request have arrived, it is answered when its body is parsed.
+        has_room = self._arrival.has_head or self._listener.has_room(self.place, is_new=is_new)
+        if not has_room:
+            self.give_way()
+        return has_room
 
     def _keep(self, rest: bytes) -> None:
         """Let bytes wait to be parsed; count what waits."""
@@ -194,7 +199,7 @@ class Connection(Closing):
             waits_for = coroutine.send(None)
         except StopIteration as stop:
             reply = stop.value
-            if reply is not None and self.sender.sends_at_once(reply):
+            if reply is not None and type(reply.body) is tuple:
                 self._add(request, reply)
                 return
             response: Coroutine[Any, Any, Reply | None] = returned(reply)
@@ -214,11 +219,11 @@ class Connection(Closing):
             reply = await response
             if reply is None:
                 self.abort()
-            elif self.sender.sends_at_once(reply):
+            elif type(reply.body) is tuple:
                 self._add(request, reply)
             else:
                 self.is_known = self.is_known or bool(reply.owner)
-                if request.is_old and not isinstance(reply.body, tuple):
+                if request.is_old:
                     self._arrival.close()  # the end of the connection ends the response
                     self._queue.clear()
                 await self.sender.stream(request, reply, is_last=self._is_last)

@@ -14,7 +14,7 @@ from email.utils import formatdate
 from functools import partial
 from ipaddress import IPv6Address
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -23,8 +23,9 @@ from openpns.clock import Clock, now_ms
 from openpns.kit.networks import Networks, parse_address
 from openpns.transport.arrival import SMALL_BODY_BYTES
 from openpns.transport.connection import Connection
-from openpns.transport.handshake import accept
 from openpns.transport.messages import Responder
+from openpns.transport.tls import TlsTransport, accept
+from openpns.transport.tls_session import TlsBuffers
 
 _CHECK_S_MAX: Final = 1.0
 _CHECK_S_MIN: Final = 0.05
@@ -34,6 +35,7 @@ _PATIENCE_S: Final = 0.1
 """How long a new connection has its place for certain: its request may be on the way."""
 _EVICTED_SHARE: Final = 64
 _FREED_SHARE: Final = 16
+_NEW_SHARE: Final = 4
 _TURN_S: Final = 0.005
 """How long a turn parses, and how long it then answers, before the event loop does something
 else."""
@@ -41,6 +43,7 @@ _NETWORK_GROUPS: Final = 4
 """Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
 _ACCEPTED_AT_ONCE: Final = 8
+_TurnT = TypeVar("_TurnT", bound=Connection | TlsTransport)
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +85,7 @@ class Listener:
         self.bounds = bounds
         self.small_body_bytes = min(SMALL_BODY_BYTES, bounds.body_bytes_max)
         self.received_bytes = 0
-        """Bytes of larger bodies that are held."""
+        """Bytes that have arrived and wait, and those of TLS handshakes."""
         self.unsent_bytes = 0
         """Bytes of responses that clients have not taken."""
         self.date = b""
@@ -91,10 +94,11 @@ class Listener:
         """When a connection that is idle from now on is closed."""
         self.tls: ssl.SSLContext | None = None
         """For connections that are accepted from now on; None for plain HTTP."""
+        self.tls_buffers = TlsBuffers()
         self._clock = clock
         self._on_check = on_check
         self._connections: dict[Connection, None] = {}
-        self._ready: deque[Connection] = deque()
+        self._ready: deque[Connection | TlsTransport] = deque()
         self._is_answering = False
         self._slow: dict[Connection, None] = {}
         self._places: Counter[str] = Counter()
@@ -169,7 +173,7 @@ class Listener:
 
     # -- what connections call ------------------------------------------------------------------
 
-    def answer_soon(self, connection: Connection) -> None:
+    def answer_soon(self, connection: Connection | TlsTransport) -> None:
         """Let a connection answer after those that receive something in this turn of the loop."""
         self._ready.append(connection)
         if not self._is_answering:
@@ -202,13 +206,15 @@ class Listener:
             self.unsent_bytes -= connection.sender.unsent_bytes
             connection.sender.unsent_bytes = 0
 
-    def has_room(self, place: str) -> bool:
+    def has_room(self, place: str, *, is_new: bool = False) -> bool:
         """Return whether there is memory for what a place has sent.
 
         If not, the place that holds the most gives way, unless it is this one: its oldest requests
-        that arrive or wait are dropped.
+        are dropped. New bytes may take a quarter more: once parsed, they can be refused properly.
         """
         bound = self.bounds.received_bytes_max
+        if is_new:
+            bound += bound // _NEW_SHARE
         if self.received_bytes <= bound:
             return True
         held: Counter[str] = Counter()
@@ -228,7 +234,7 @@ class Listener:
 
     def _answer(self) -> None:
         """Answer connections in rotation until the turn is over; the rest is for the next turn."""
-        batch: list[Connection] = []
+        batch: list[Connection | TlsTransport] = []
         until_s = perf_counter() + _TURN_S
         # All are parsed, then all are answered: the same work in a row is quicker.
         while self._ready and perf_counter() < until_s:
@@ -237,7 +243,7 @@ class Listener:
                 batch[-1].parse()
             except Exception as error:  # noqa: BLE001 - it is not to harm the others
                 _fail(batch[-1], error)
-        answered: list[Connection] = []
+        answered: list[Connection | TlsTransport] = []
         until_s += _TURN_S
         for connection in batch:
             if answered and perf_counter() > until_s:
@@ -255,9 +261,7 @@ class Listener:
         if self._ready:
             self.loop.call_soon(self._answer)
 
-    def _for_each(
-        self, connections: Sequence[Connection], work: Callable[[Connection], None]
-    ) -> None:
+    def _for_each(self, connections: Sequence[_TurnT], work: Callable[[_TurnT], None]) -> None:
         """Do something with connections; what fails for one is not to harm the others."""
         for connection in connections:
             try:
@@ -367,9 +371,7 @@ class Listener:
         connection.deadline_s = self.loop.time() + self.bounds.header_timeout_s
         self._connections[connection] = None
         self._places[place] += 1
-        task = self.loop.create_task(
-            accept(connection, accepted, self.tls, self.bounds.header_timeout_s)
-        )
+        task = self.loop.create_task(accept(connection, accepted, self.tls, self))
         connection.connecting = task
         self._connecting.add(task)
         task.add_done_callback(partial(self._connected, connection, accepted))
@@ -379,13 +381,13 @@ class Listener:
     ) -> None:
         connection.connecting = None
         self._connecting.discard(task)
-        # Not TLS, a handshake that took too long, a client that went away, or a place taken back.
+        # A client that went away, or a place taken back.
         if task.cancelled() or task.exception() is not None:
             self.remove(connection)
             accepted.close()
 
 
-def _fail(connection: Connection, error: Exception) -> None:
+def _fail(connection: Connection | TlsTransport, error: Exception) -> None:
     logging.getLogger(__name__).error("connection closed: it failed", exc_info=error)
     connection.abort()
 

@@ -1,6 +1,5 @@
 """The sending side of a connection: replies to bytes, as fast as the client takes them."""
 
-from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from openpns.transport.messages import Reply, Request
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from openpns.transport.connection import Connection
     from openpns.transport.listener import Listener
@@ -28,7 +28,6 @@ class Sender:
     """Writes the responses of one connection.
 
     Attributes:
-        wire: With TLS, the transport that carries what is encrypted; else None.
         is_waiting: Whether the client has to take something before more is sent.
         owner: Whose response was sent last.
         unsent_bytes: What the listener has counted of `measure`.
@@ -39,16 +38,14 @@ class Sender:
         self.owner = ""
         self.unsent_bytes = 0
         self._listener = listener
-        # Two that refer to each other would stay in memory, with the buffers of TLS, until the
-        # garbage collector looks at old objects.
+        # Two that refer to each other would stay in memory until the garbage collector looks at old
+        # objects.
         self._connection: Callable[[], Any] = ref(connection)
         self._transport: Any = None
-        self.wire: Any = None
         self._out: list[bytes] = []
         self._out_bytes = 0
         # How long the client takes for a response, and how much of it was sent.
         self._is_streaming = False
-        self._unwritten_bytes = 0
         self._began_s = 0.0
         self._since_s = 0.0
         self._waited_s = 0.0
@@ -60,13 +57,6 @@ class Sender:
         self._transport = transport
         # `pause_writing` whenever something is unsent: the clock for sending runs from then on.
         transport.set_write_buffer_limits(high=1)
-
-    def sends_at_once(self, reply: Reply) -> bool:
-        """Return whether `add` sends a reply; else `stream` does."""
-        if type(reply.body) is not tuple:
-            return False
-        # A large response is encrypted as it is taken.
-        return self.wire is None or sum(map(len, reply.body)) <= _JOINED_BYTES_MAX
 
     def add(self, request: Request, reply: Reply, *, is_last: bool) -> None:
         """Add a whole response to those that `flush` writes together."""
@@ -101,7 +91,6 @@ class Sender:
                 self._transport.writelines(out)
             else:
                 self._transport.write(b"".join(out))
-            self._pause_for_wire()
             if self.is_waiting:
                 self._sent_bytes += size
                 self._listener.hold(self._connection())
@@ -115,16 +104,11 @@ class Sender:
         self.owner = reply.owner
         self._is_streaming, self._waited_s, self._sent_bytes = True, 0.0, 0
         self._began_s = self._listener.loop.time()
-        is_chunked = False
-        framing = b""  # to HTTP/1.0, the end of the connection is the end of the response
-        if isinstance(reply.body, tuple):
-            pieces = _slices(reply.body)
-            self._unwritten_bytes = sum(map(len, reply.body))
-            framing = b"content-length: %d\r\n" % self._unwritten_bytes
-        else:
-            pieces = reply.body
-            if not request.is_old:
-                is_chunked, framing = True, b"transfer-encoding: chunked\r\n"
+        assert not isinstance(reply.body, tuple)
+        pieces = reply.body
+        # To HTTP/1.0, the end of the connection is the end of the response.
+        is_chunked = not request.is_old
+        framing = b"transfer-encoding: chunked\r\n" if is_chunked else b""
         ending = self._ending(request, is_last)
         try:
             async with aclosing(pieces):
@@ -138,7 +122,7 @@ class Sender:
             if is_chunked:
                 await self._write(b"0\r\n\r\n")
         finally:
-            self._is_streaming, self._unwritten_bytes = False, 0
+            self._is_streaming = False
             if reply.close is not None:
                 reply.close()
 
@@ -155,8 +139,6 @@ class Sender:
     def resume(self) -> None:
         """Note that the client has taken everything, or is gone."""
         if self.is_waiting:
-            if self.wire is not None:
-                self._set_limit(1)
             self._listener.release(self._connection())
             self._waited_s += self._listener.loop.time() - self._since_s
             self.is_waiting = False
@@ -181,19 +163,7 @@ class Sender:
     def measure(self) -> int:
         """Return how many bytes of the responses are not sent yet."""
         size: int = self._transport.get_write_buffer_size()
-        if self.wire is not None:
-            size += self.wire.get_write_buffer_size()
-        return size + self._unwritten_bytes
-
-    def _pause_for_wire(self) -> None:
-        """Pause if something is encrypted and not sent; TLS looks only at what it holds itself."""
-        if self.wire is not None and not self.is_waiting and self.wire.get_write_buffer_size():
-            # TLS pauses at once, as nothing is enough now, and goes on if the wire does.
-            self._set_limit(0)
-
-    def _set_limit(self, high: int) -> None:
-        if not self._transport.is_closing():  # TLS that has lost its connection has no limits
-            self._transport.set_write_buffer_limits(high=high)
+        return size
 
     def _ending(self, request: Request, is_last: bool) -> bytes:
         """Return the last headers of a response and the empty line."""
@@ -208,15 +178,7 @@ class Sender:
         if self._transport.is_closing():
             return
         self._sent_bytes += len(data)
-        self._unwritten_bytes = max(self._unwritten_bytes - len(data), 0)
         self._transport.write(data)
-        self._pause_for_wire()
         if self.is_waiting:
             self._drained = self._listener.loop.create_future()
             await self._drained
-
-
-async def _slices(pieces: tuple[bytes, ...]) -> AsyncGenerator[bytes, None]:
-    for piece in pieces:
-        for start in range(0, len(piece), _JOINED_BYTES_MAX):
-            yield piece[start : start + _JOINED_BYTES_MAX]
