@@ -130,8 +130,12 @@ class Attacker:
         self._held: deque[socket.socket] = deque()
         self._held_max = held_max
 
-    def hold(self, sent: bytes, source: str = "127.0.0.1") -> None:
-        """Open one more connection, send something, and keep it open."""
+    def hold(self, sent: bytes, source: str = "127.0.0.1", *, is_raw: bool = False) -> None:
+        """Open one more connection, send something, and keep it open.
+
+        Args:
+            is_raw: Send it as it is, also to a server with TLS.
+        """
         connection = socket.socket()
         connection.bind((source, 0))
         if hasattr(socket, "TCP_MAXSEG"):
@@ -140,7 +144,7 @@ class Attacker:
         connection.settimeout(20)
         connection.connect(("127.0.0.1", self._port))
         self._keep(connection)
-        if self._tls is not None:
+        if self._tls is not None and not is_raw:
             try:
                 connection = self._tls.wrap_socket(connection)
             except OSError:

@@ -55,7 +55,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def write(
         self,
         buffer: bytes,
-        timeout: float | None = None,  # noqa: ASYNC109, ARG002 - the interface has it
+        timeout: float | None = None,  # noqa: ASYNC109, ARG002
     ) -> None:
         self._unsent.append(bytes(buffer))
 
