@@ -73,7 +73,10 @@ WRONG: Final[dict[str, PutIn]] = {
     "a bind does not look at the members of bound groups": partial(
         change_statements,
         {
-            "number_choose": ("b.group_seq = m.group_seq", "b.group_seq = m.group_seq AND 1 = 0"),
+            **dict.fromkeys(
+                ("number_choose", "number_choose:take"),
+                ("b.group_seq = m.group_seq", "b.group_seq = m.group_seq AND 1 = 0"),
+            ),
             "binding_conflict_find": ("b.group_seq = m.group_seq", "1 = 0"),
         },
     ),
@@ -85,7 +88,10 @@ WRONG: Final[dict[str, PutIn]] = {
     "a bind takes a seat that is live": partial(
         change_statements,
         {
-            "number_choose": ("FROM seat AS s\n    WHERE", "FROM seat AS s\n    WHERE 1 = 0 AND"),
+            **dict.fromkeys(
+                ("number_choose", "number_choose:take"),
+                ("FROM seat AS s\n    WHERE", "FROM seat AS s\n    WHERE 1 = 0 AND"),
+            ),
             "seat_take": ("WHEN seat.live_until_ms <=", "WHEN 1 = 1 OR seat.live_until_ms <="),
         },
     ),

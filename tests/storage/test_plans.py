@@ -180,7 +180,13 @@ async def test_sqlite_finds_groups_by_the_index_of_their_filter(sqlite: SQLiteSt
 
 
 OF_BINDINGS = (
-    *("number_choose", "number_choose:group", "number_pool_find", "binding_find"),
+    *(
+        "number_choose",
+        "number_choose:take",
+        "number_choose:group",
+        "number_pool_find",
+        "binding_find",
+    ),
     *("binding_conflict_find", "binding_group_conflict_find", "binding_group_taken_find"),
     *("binding_group_country_find", "binding_group_country_list", "binding_group_usage"),
     *("binding_number_find", "binding_list", "binding_list_expired", "binding_list_found:phone"),

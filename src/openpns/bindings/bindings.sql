@@ -179,8 +179,8 @@ WHERE b.customer_id = :customer_id AND b.group_seq = :group_seq AND b.live_until
 -- number_choose
 -- The open virtual number with the fewest bindings on which two phones are free, and those of a group;
 -- first those on which no binding named the two after :cool_ms. Those on which one did after :rest_ms
--- are left out.
--- fragments: openpns.bindings.choice:BLOCKED
+-- are left out. `:take` also counts a binding on it.
+-- fragments: openpns.bindings.choice:CHOOSING
 WITH {held}blocked AS MATERIALIZED (
     SELECT s.did FROM seat AS s
     WHERE s.customer_id = :customer_id AND s.phone IN (:phone_a, :phone_b)
@@ -195,7 +195,7 @@ WITH {held}blocked AS MATERIALIZED (
     WHERE s.customer_id = :customer_id AND s.phone IN (:phone_a, :phone_b)
         AND (s.live_until_ms > :cool_ms OR s.ended_ms > :cool_ms)
 )
-SELECT cool.did, cool.business_id FROM (
+{take}SELECT cool.did, cool.business_id FROM (
     SELECT l.did, l.business_id FROM number_load AS l
     WHERE l.customer_id = :customer_id AND l.country = :country AND l.is_open = 1
         AND l.binding_count < :bindings_max
@@ -212,7 +212,7 @@ SELECT warm.did, warm.business_id FROM (
         AND l.did NOT IN (SELECT did FROM blocked)
     ORDER BY l.binding_count, l.did LIMIT 1
 ) AS warm
-LIMIT 1
+LIMIT 1{taken}
 
 -- number_pool_find
 -- Whether the customer has a virtual number of a country that is not disabled, and one that takes

@@ -1,5 +1,6 @@
 """Which virtual number a binding takes: the given one, or the one with the fewest bindings."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +18,24 @@ from openpns.errors import (
 )
 from openpns.numbers.wire import ACTIVE, DISABLED
 from openpns.phones import find_country_code
-from openpns.storage.store import Statement, Transaction, as_struct
+from openpns.storage.store import Row, Statement, Transaction, as_struct
 
 COOL_MS: Final = limits.DAY_MS
 """A virtual number on which a phone was bound is taken last for so long: an old entry in a list of
 calls must not reach a stranger."""
 
-BLOCKED: Final = {
-    "": {"held": "", "blocked": ""},
+CHOOSING: Final = {
+    "": {"held": "", "blocked": "", "take": "", "taken": ""},
+    "take": {
+        "held": "",
+        "blocked": "",
+        "take": """UPDATE number_load SET binding_count = binding_count + 1
+WHERE customer_id = :customer_id AND did = (SELECT chosen.did FROM (
+""",
+        "taken": """
+) AS chosen)
+RETURNING did, business_id""",
+    },
     "group": {
         "held": """held AS MATERIALIZED (
     SELECT DISTINCT s.did FROM group_member AS m
@@ -46,9 +57,14 @@ BLOCKED: Final = {
     SELECT b.did FROM binding AS b
     WHERE b.customer_id = :customer_id AND b.group_seq = CAST(:group_seq AS bigint)
         AND b.live_until_ms > :now_ms""",
+        "take": "",
+        "taken": "",
     },
 }
-"""What blocks a virtual number for a group: seats of its phones, groups that hold one of them too
+"""Variants of the choice: `take` counts the binding on the virtual number at once, so that binds
+which share a transaction choose in one round trip, each with what those before it have taken.
+
+What blocks a virtual number for a group: seats of its phones, groups that hold one of them too
 (`rival`, each once: it may be bound on all virtual numbers), and the group itself."""
 
 NO_GROUP: Final = -1
@@ -109,21 +125,20 @@ class GivenNumber(msgspec.Struct, frozen=True):
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """A virtual number that can take a binding, and its business."""
+    """A virtual number that can take a binding, and its business.
+
+    Attributes:
+        is_counted: Whether its count of bindings holds this one already.
+    """
 
     did: str
     business_id: str
+    is_counted: bool = False
 
 
-def check_numbers(wanted: Wanted) -> Transaction[GivenNumber | None]:
-    """Check the phones against the customer's virtual numbers; return the given one.
-
-    Raises:
-        NoVirtualNumber: The given virtual number is not the customer's, or disabled.
-        ParameterUnfit: A phone is a virtual number of the customer.
-        CountryMismatch: A phone has not the country code of the given virtual number.
-    """
-    rows = yield Statement(
+def find_numbers(wanted: Wanted) -> Statement:
+    """Return the statement whose rows `check_numbers` takes."""
+    return Statement(
         "binding_number_find",
         {
             "customer_id": wanted.customer_id,
@@ -132,6 +147,16 @@ def check_numbers(wanted: Wanted) -> Transaction[GivenNumber | None]:
             "did": wanted.did,
         },
     )
+
+
+def check_numbers(wanted: Wanted, rows: Sequence[Row]) -> GivenNumber | None:
+    """Check the phones against the customer's virtual numbers; return the given one.
+
+    Raises:
+        NoVirtualNumber: The given virtual number is not the customer's, or disabled.
+        ParameterUnfit: A phone is a virtual number of the customer.
+        CountryMismatch: A phone has not the country code of the given virtual number.
+    """
     found = {row[0]: as_struct(GivenNumber, row) for row in rows}
     given = found.get(wanted.did) if wanted.did else None
     if wanted.did and (given is None or given.state == DISABLED):
@@ -194,8 +219,11 @@ def check_seats(wanted: Wanted) -> Transaction[None]:
         )
 
 
-def choose(services: Services, wanted: Wanted, country: str) -> Transaction[Chosen]:
+def choose(services: Services, wanted: Wanted, country: str, *, take: bool) -> Transaction[Chosen]:
     """Return the virtual number of a country with the fewest bindings that can take this one.
+
+    Args:
+        take: Count the binding on it at once; not for a group.
 
     Raises:
         NoVirtualNumber: The customer has none in this country.
@@ -209,7 +237,7 @@ def choose(services: Services, wanted: Wanted, country: str) -> Transaction[Chos
         "rest_ms": rest_ms,
         "cool_ms": min(rest_ms, wanted.now_ms - COOL_MS),
     }
-    rows = yield Statement("number_choose", params)
+    rows = yield Statement("number_choose:take" if take else "number_choose", params)
     is_group = wanted.group_seq != NO_GROUP
     if is_group and rows:
         # The first one that is free for phoneA most often is free for the group. To compare a group
@@ -217,7 +245,8 @@ def choose(services: Services, wanted: Wanted, country: str) -> Transaction[Chos
         taken = yield Statement("binding_group_conflict_find", params | {"did": rows[0][0]})
         rows = (yield Statement("number_choose:group", params)) if taken else rows
     if rows:
-        return Chosen(*rows[0])
+        did, business_id = rows[0]
+        return Chosen(did, business_id, is_counted=take)
     of_business = _of_business(wanted)
     if not (yield from check_pool(services, wanted, country)):
         raise PoolExhausted(

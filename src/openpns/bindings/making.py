@@ -6,7 +6,7 @@ customer wait for each other, and so do changes of a bound group: see `group_gua
 Source: docs/decisions/0040-seats.md.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +15,8 @@ from openpns import limits
 from openpns.bindings import choice, ending, expired
 from openpns.bindings.choice import NO_GROUP, Chosen, GivenNumber, Wanted
 from openpns.bindings.rows import StoredBinding, find_statement, seats_of
-from openpns.bindings.wire import AXG, EXTENSION, Bound
-from openpns.core.commit import Effect, quota_exceeded
+from openpns.bindings.wire import AXB, AXG, EXTENSION, Bound
+from openpns.core.commit import Effect, change_revision, quota_exceeded
 from openpns.core.context import Context
 from openpns.errors import (
     CountryMismatch,
@@ -30,7 +30,7 @@ from openpns.errors import (
 from openpns.groups.wire import GROUP_ID
 from openpns.numbers.wire import ACTIVE
 from openpns.phones import mask_phone
-from openpns.storage.store import ResultT, Statement, Transaction, as_struct
+from openpns.storage.store import ResultT, Row, Statement, Transaction, as_struct
 
 AFTER_DIGITS: Final = ":"
 """The character after 9: phones of a country lie between its code and its code with this."""
@@ -136,7 +136,8 @@ def make_binding(
     seq, count, quota = yield from _lock_bindings(context)
     # Under the lock: what another worker has ended meanwhile must not lie in the future.
     now_ms = context.clock()
-    earlier = yield from _find_own(context, request.customer_bind_id)
+    wanted = _wanted(context, request, group_seq, now_ms)
+    earlier, numbers = yield from _find(context, request, wanted)
     if earlier is not None and earlier.is_live(now_ms):
         if request.is_import or earlier.body_digest != new.body_digest:
             raise CustomerBindIdInUse("by a binding that was made by another body")
@@ -144,7 +145,25 @@ def make_binding(
         return Effect(bound, earlier.bind_id, {}, is_change=False)
     if earlier is not None:
         raise ExpiredFirst(customer_bind_id=request.customer_bind_id)
-    wanted = Wanted(
+    chosen = yield from _choose(context, request, wanted, quota - count, numbers)
+    counts = ending.counted(bindings=1, seqs=1, quota=quota)
+    if chosen.is_counted:
+        # Binds that run in lockstep have all read the same seq: this one is the binding's own.
+        revised = yield change_revision(context.customer_id, "bindings", counts)
+        if not revised:
+            raise quota_exceeded("bindings")
+        seq = revised[0][0] - 1
+    bound = Bound(new.bind_id, chosen.did)
+    last = _store(context, request, new, wanted, seq, chosen)
+    details = _details(request, chosen.did)
+    return Effect(bound, new.bind_id, details, last, counts, is_revised=chosen.is_counted)
+
+
+def _wanted(
+    context: Context, request: BindingRequest, group_seq: int | None, now_ms: int
+) -> Wanted:
+    """Return what a new binding needs of its virtual number."""
+    return Wanted(
         context.customer_id,
         request.kind,
         request.phone_a,
@@ -156,11 +175,6 @@ def make_binding(
         NO_GROUP if group_seq is None else group_seq,
         is_import=request.is_import,
     )
-    chosen = yield from _choose(context, request, wanted, quota - count)
-    last = _store(context, request, new, wanted, seq, chosen)
-    counts = ending.counted(bindings=1, seqs=1, quota=quota)
-    details = _details(request, chosen.did)
-    return Effect(Bound(new.bind_id, chosen.did), new.bind_id, details, last, counts)
 
 
 def _lock_group(context: Context, group_id: str) -> Transaction[int | None]:
@@ -182,19 +196,22 @@ def _lock_bindings(context: Context) -> Transaction[tuple[int, int, int]]:
     return seq, count, quota
 
 
-def _find_own(context: Context, customer_bind_id: str) -> Transaction[StoredBinding | None]:
-    """Return the binding with a customerBindId, also one that ran out."""
-    if not customer_bind_id:
-        return None
-    rows = yield find_statement(context, None, customer_bind_id)
-    return as_struct(StoredBinding, rows[0]) if rows else None
+def _find(
+    context: Context, request: BindingRequest, wanted: Wanted
+) -> Transaction[tuple[StoredBinding | None, Sequence[Row]]]:
+    """Return the binding with the customerBindId, also one that ran out, and the found numbers."""
+    numbers = choice.find_numbers(wanted)
+    if not request.customer_bind_id:
+        return None, (yield numbers)
+    found, rows = yield [find_statement(context, None, request.customer_bind_id), numbers]
+    return (as_struct(StoredBinding, found[0]) if found else None), rows
 
 
 def _choose(
-    context: Context, request: BindingRequest, wanted: Wanted, room: int
+    context: Context, request: BindingRequest, wanted: Wanted, room: int, numbers: Sequence[Row]
 ) -> Transaction[Chosen]:
     """Return the virtual number that the binding takes; the checks are in the order of the API."""
-    given = yield from choice.check_numbers(wanted)
+    given = choice.check_numbers(wanted, numbers)
     try:
         return (yield from _choose_with(context, request, wanted, room, given))
     except (PoolExhausted, QuotaExceeded) as refusal:
@@ -224,7 +241,8 @@ def _choose_with(
     if room <= 0:
         raise quota_exceeded("bindings")
     if given is None:
-        return (yield from choice.choose(context.services, wanted, country))
+        take = request.kind == AXB and not request.dry_run
+        return (yield from choice.choose(context.services, wanted, country, take=take))
     choice.check_room(context.services, wanted, given)
     yield from choice.check_seats(wanted)
     return Chosen(given.did, given.business_id)
@@ -292,8 +310,9 @@ def _store(
     last = [
         Statement("binding_create", seat | row),
         *[Statement("seat_take", seat | {"phone": phone}) for phone in seats],
-        ending.number_count(context.customer_id, chosen.did, 1, extensions),
     ]
+    if not chosen.is_counted:
+        last.append(ending.number_count(context.customer_id, chosen.did, 1, extensions))
     if request.group_id:
         last.append(ending.group_count(context.customer_id, wanted.group_seq, 1))
     return last

@@ -17,7 +17,7 @@ from openpns.numbers.service import check_did_country
 from openpns.phones import parse_did_digits, parse_phone
 
 _ONE_AFTER_THE_OTHER: Final = "*"
-"""The resource of binds without a group: each sees the ones before it in a shared transaction."""
+"""The resource of binds with digits: each sees the ones before it in a shared transaction."""
 
 
 async def bind_axb(
@@ -170,6 +170,20 @@ async def _bind(context: Context, request: BindingRequest) -> Bound:
         payload=payload,
         result=Bound,
         dry_run=request.dry_run,
-        resource=None if request.kind == AXG else _ONE_AFTER_THE_OTHER,
+        resources=_resources(request),
     )
     return await with_expired_ended(context, write)
+
+
+def _resources(request: BindingRequest) -> tuple[str, ...]:
+    """Return what a bind must see of the ones before it in a shared transaction.
+
+    A bind of two phones takes its virtual number at once (`choice.choose`). What it stores later,
+    and others must see, are its seats and its customerBindId.
+    """
+    if request.kind == AXG:
+        return ()
+    if request.kind == EXTENSION:
+        return (_ONE_AFTER_THE_OTHER,)
+    own_id = (f"id {request.customer_bind_id}",) if request.customer_bind_id else ()
+    return (request.phone_a, request.phone_b, *own_id)

@@ -81,7 +81,7 @@ async def commit(
     result: Any = NoneType,
     dry_run: bool = False,
     kind: str = "",
-    resource: str | None = None,
+    resources: Sequence[str] = (),
 ) -> ResultT:
     """Carry out a write once; return its result, or that of the first request with its key.
 
@@ -101,9 +101,9 @@ async def commit(
         dry_run: Write nothing, and return the result, or raise the error, that a commit would have.
             It reads one snapshot, and neither waits for a write nor delays one.
         kind: A part of the action, for the audit entry: `add` makes `updateGroup.add`.
-        resource: The id of the one resource that the steps change, so that the write may share a
-            transaction with others of this action and kind: see `BatchKey`. None if they change
-            several, or many rows.
+        resources: The ids of the resources that the steps change, so that the write may share a
+            transaction with others of this action and kind: see `BatchKey`. None of them if it runs
+            alone, because it changes many rows, or resources that its first step does not lock.
 
     Raises:
         WireError: The steps refuse the write, or the first request with its key was refused.
@@ -124,7 +124,7 @@ async def commit(
         yield from _complete(context, name, effect, scope, keys, now_ms)
         return effect.result
 
-    batch_key = None if resource is None else BatchKey(f"{customer_id} {name}", resource)
+    batch_key = BatchKey(f"{customer_id} {name}", tuple(resources)) if resources else None
     try:
         return await context.store.write(transaction, customer_id=customer_id, batch_key=batch_key)
     except DuplicateRequest as duplicate:

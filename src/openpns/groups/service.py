@@ -91,7 +91,7 @@ async def create_group(
             "remark": remark or None,
         },
         result=GroupCreated,
-        resource=_sharing(created.group_id, members),
+        resources=_sharing(created.group_id, members),
     )
 
 
@@ -163,7 +163,7 @@ async def update_group(
         result=_CHANGE_OR_NONE,
         dry_run=dry_run,
         kind=kind,
-        resource=_sharing(group_id, given or ()),
+        resources=_sharing(group_id, given or ()),
     )
 
 
@@ -202,7 +202,7 @@ async def delete_group(context: Context, *, group_id: str, guard: GroupGuard) ->
         steps,
         scope="groups",
         payload={"groupId": group_id},
-        resource=group_id,
+        resources=(group_id,),
     )
 
 
@@ -263,9 +263,9 @@ def check_group_id(group_id: str) -> None:
         raise GroupNotFound("a groupId is 32 lower-case hex characters")
 
 
-def _sharing(group_id: str, phones: Sequence[str]) -> str | None:
-    """Return the resource of a write for `commit`; None if it has too many phones to share."""
-    return group_id if len(phones) <= SHARING_PHONES_MAX else None
+def _sharing(group_id: str, phones: Sequence[str]) -> tuple[str, ...]:
+    """Return the resources of a write for `commit`; none if it has too many phones to share."""
+    return (group_id,) if len(phones) <= SHARING_PHONES_MAX else ()
 
 
 def text_growth(group: Params, renamed: Params) -> Transaction[int]:

@@ -67,11 +67,14 @@ class BatchKey(msgspec.Struct, frozen=True):
             second. The first step runs the same statements for all of them. It locks the resource,
             or a row that all of the kind share. Any other row that they change is the resource's
             own or a count.
-        resource: Writes to the same resource run one after the other.
+        resources: Writes that have one in common run one after the other.
     """
 
     kind: str
-    resource: str
+    resources: tuple[str, ...]
+
+    def __repr__(self) -> str:  # resources may be phones
+        return f"BatchKey({self.kind!r})"
 
 
 def statements_of(step: Statement | Sequence[Statement]) -> Sequence[Statement]:

@@ -48,7 +48,14 @@ SELECT customer_id, group_seq, '8527' || 1000000 + group_seq, 0 FROM number_grou
 """
 
 OF_REQUESTS = (
-    *("number_choose", "number_choose:group", "binding_find", "binding_delete", "binding_update"),
+    *(
+        "number_choose",
+        "number_choose:take",
+        "number_choose:group",
+        "binding_find",
+        "binding_delete",
+        "binding_update",
+    ),
     *("binding_conflict_find", "binding_group_conflict_find", "binding_group_taken_find"),
     *("binding_group_country_find", "binding_group_usage", "binding_seq_find", "seat_end"),
     *("binding_list", "binding_list_found:did", "binding_list_found:group", "binding_note_call"),

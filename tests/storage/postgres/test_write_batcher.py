@@ -57,7 +57,7 @@ class Engine:
 
     def run(self, steps: MakeSteps, kind: str = "cus_1") -> "asyncio.Future[Any]":
         self._count += 1
-        key = BatchKey(kind, f"resource {self._count}")
+        key = BatchKey(kind, (f"resource {self._count}",))
         return asyncio.ensure_future(self.batcher.run(key, steps))
 
     async def run_together(self, writes: Sequence[PendingWrite]) -> Sequence[Outcome]:
@@ -248,7 +248,7 @@ async def test_waiting_writes_of_one_kind_share_a_transaction(
     writes[4] = add("cus_1")  # the database refuses it
     results = await asyncio.gather(
         *(
-            store.write(steps, batch_key=BatchKey(kind, f"{number % 3}"))
+            store.write(steps, batch_key=BatchKey(kind, (f"{number % 3}",)))
             for number, steps in enumerate(writes)
             for kind in ["odd" if number % 2 else "even"]
         ),
@@ -274,7 +274,7 @@ async def test_statement_batches_of_writes_that_share_a_transaction(
         return (yield StatementBatch("group_member_insert", rows))
 
     writes = (
-        store.write(partial(insert, number), batch_key=BatchKey("kind", str(number)))
+        store.write(partial(insert, number), batch_key=BatchKey("kind", (str(number),)))
         for number in range(4)
     )
     assert await asyncio.gather(*writes) == [[]] * 4

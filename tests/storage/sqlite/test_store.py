@@ -238,7 +238,7 @@ async def test_writes_with_a_batch_key_run_again_if_one_fails_after_a_change(
     store: SQLiteStore, bad: Callable[[], Transaction[object]], runs: int
 ) -> None:
     good = Mock(side_effect=add("cus_2"))
-    results = await write_together(store, good, bad, batch_key=BatchKey("a", "b"))
+    results = await write_together(store, good, bad, batch_key=BatchKey("a", ("b",)))
     assert ([*map(type, results)], good.call_count) == ([int, GroupNotFound], runs)
     assert await ids_in(store) == ["cus_1", "cus_2"]
 

@@ -28,10 +28,10 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 class PendingWrite:
     """A write that waits for its batch."""
 
-    __slots__ = ("customer_id", "future", "resource", "steps")
+    __slots__ = ("customer_id", "future", "resources", "steps")
 
-    def __init__(self, resource: str, steps: MakeSteps, customer_id: str = "") -> None:
-        self.resource = resource
+    def __init__(self, resources: Sequence[str], steps: MakeSteps, customer_id: str = "") -> None:
+        self.resources = resources
         self.customer_id = customer_id
         self.steps = steps
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -73,7 +73,7 @@ class WriteBatcher:
             batch = self._batches[key.kind] = Batch(
                 self._run, _WRITES_MAX, 1, lambda: self._batches.pop(key.kind)
             )
-        write = PendingWrite(key.resource, steps, customer_id)
+        write = PendingWrite(key.resources, steps, customer_id)
         batch.add(write)
         return await write.future
 
@@ -114,11 +114,8 @@ async def run_lockstep(
     Raises:
         BatchFailed: Some writes failed after they had changed something, or do not begin alike.
     """
-    places: dict[str, list[int]] = {}
-    for place, write in enumerate(writes):
-        places.setdefault(write.resource, []).append(place)
     outcomes: list[Outcome] = [(None, None)] * len(writes)
-    lanes = [_Lane(writes, places[resource], outcomes) for resource in sorted(places)]
+    lanes = [_Lane(writes, places, outcomes) for places in _places_of_lanes(writes)]
     try:
         steps = [(lane, step) for lane in lanes if (step := lane.start()) is not None]
         # The first step locks the resources, in the same order for all workers, so that no two
@@ -141,8 +138,28 @@ async def run_lockstep(
     return outcomes
 
 
+def _places_of_lanes(writes: Sequence[PendingWrite]) -> list[list[int]]:
+    """Return the places of the writes of each lane; the lanes are in the order of their resources.
+
+    Writes that have a resource in common are in one lane, in their order.
+    """
+    lanes: list[tuple[set[str], list[int]]] = []
+    seen: set[str] = set()
+    for place, write in enumerate(writes):
+        resources, places, others = set(write.resources), [place], lanes
+        if not seen.isdisjoint(resources):
+            others = [lane for lane in lanes if lane[0].isdisjoint(write.resources)]
+            for joined in lanes:
+                if not joined[0].isdisjoint(write.resources):
+                    resources |= joined[0]
+                    places += joined[1]
+        seen |= resources
+        lanes = [*others, (resources, sorted(places))]
+    return [places for _, places in sorted(lanes, key=lambda lane: min(lane[0]))]
+
+
 class _Lane:
-    """The writes of a batch to one resource, which run one after the other."""
+    """The writes of a batch that have resources in common, which run one after the other."""
 
     def __init__(
         self, writes: Sequence[PendingWrite], places: list[int], outcomes: list[Outcome]
