@@ -7,6 +7,7 @@
 -- most one live binding on a virtual number names a phone: each is found as a single value, because a
 -- join that PostgreSQL plans while the tables are empty may read all bindings of the customer.
 -- rows: json
+-- batch: customer_id
 -- fragments: openpns.routing.members:PARTS
 WITH number AS MATERIALIZED (
     SELECT

@@ -9,6 +9,8 @@ Options of a statement:
 - `-- rows: json`: many small rows without bytes. SQLite returns them as one JSON text.
 - `-- cached: name`: finds one row by one value, the parameter and column `name`; for
   `Store.get_cached`. On PostgreSQL the statement takes many values at once.
+- `-- batch: name`: a small read that comes very often. On PostgreSQL those with the same value of
+  the parameter `name`, a customer, share round trips.
 - `-- search: name`: may read very many rows. It runs where it stalls nothing else, and only so
   many at once for each value of the parameter `name`.
 - `-- search-far: name`: the statement is also named `statement:far`, and is a search by that name:
@@ -33,7 +35,8 @@ Engine = Literal["sqlite", "postgres"]
 
 _NAME: Final = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _OPTION: Final = re.compile(
-    r"^-- (rows|cached|search|search-far|function|fragments|until-migration): (\S+)$", re.MULTILINE
+    r"^-- (rows|cached|batch|search|search-far|function|fragments|until-migration): (\S+)$",
+    re.MULTILINE,
 )
 _FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
 # `::` is a cast in PostgreSQL, not a parameter.
@@ -55,6 +58,8 @@ class NamedStatement(msgspec.Struct, frozen=True):
     has_json_rows: bool = False
     cache_key: str | None = None
     """The parameter and column of a statement for `Store.get_cached`."""
+    batch_owner: str | None = None
+    """The parameter that names whose reads share round trips; None if they do not."""
     search_owner: str | None = None
     """The parameter that names whose search it is; None if it is not a search."""
     function: str | None = None
@@ -128,6 +133,7 @@ def prepare(
         has_rows=_ROWS.match(sql) is not None,
         has_json_rows=options.get("rows") == "json",
         cache_key=cache_key,
+        batch_owner=options.get("batch"),
         search_owner=options.get("search"),
         function=options.get("function"),
         until_migration=None if until is None else int(until),

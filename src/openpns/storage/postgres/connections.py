@@ -34,6 +34,7 @@ class Connections:
         places = connections_max - min(_KEY_CONNECTIONS, connections_max // 4)
         waiting_max = bounds.waiting_per_customer_max
         self.writes = OwnerCounts("writes", waiting_max)
+        self.reads = OwnerCounts("reads", waiting_max)
         self._work = Places("requests", places, places - places // 4, waiting_max, timeout_s)
         self._searches = Places(
             "searches",

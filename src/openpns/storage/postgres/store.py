@@ -22,6 +22,7 @@ from openpns.storage.postgres.errors import (
 )
 from openpns.storage.postgres.growth import Growth
 from openpns.storage.postgres.hosts import Hosts
+from openpns.storage.postgres.read_batcher import ReadBatcher
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, without_values
 from openpns.storage.postgres.write_batcher import (
@@ -65,6 +66,7 @@ class PostgresStore:
         self._statements = unlocked.with_statements(load_statements("postgres"))
         self._combined: dict[tuple[str, ...], NamedStatement] = {}
         self._coalescers: dict[str, ReadCoalescer] = {}
+        self._reads = ReadBatcher(self._read_together, connections.reads)
         self._batcher = WriteBatcher(self._write_together, self._write_alone)
 
     @classmethod
@@ -96,11 +98,29 @@ class PostgresStore:
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         statement = self._statements[name]
+        if statement.batch_owner is not None:
+            return await self._reads.fetch(name, params[statement.batch_owner], params)
         if statement.search_owner is None:
             connection = partial(self._connections.for_work, str(params.get("customer_id") or ""))
         else:
             connection = partial(self._connections.for_search, params[statement.search_owner])
         return await self._fetch(statement, params, connection)
+
+    async def _read_together(
+        self, name: str, customer_id: str, all_params: Sequence[Params]
+    ) -> Sequence[Sequence[Row]]:
+        statement = self._statements[name]
+        connect = partial(self._connections.for_work, customer_id)
+        if len(all_params) == 1:
+            return [await self._fetch(statement, all_params[0], connect)]
+        arguments = [_arguments(statement, params) for params in all_params]
+
+        async def read() -> Sequence[Sequence[Row]]:
+            async with connect() as connection:
+                rows = await connection.fetchmany(self._combine((name,)).sql, arguments)
+            return [_rows_of_each(row)[0] for row in rows]
+
+        return await self._attempt(read, _READ_ATTEMPTS)
 
     async def _fetch(
         self,

@@ -85,7 +85,7 @@ class SQLiteStore:
         if path is not None:
             (_create_private if create else _require)(path)
         try:
-            self._reader = self._connect_reading()
+            self._reader = _keep_in_memory(self._connect_reading())
         except FAILURES as error:
             raise ConfigError(
                 f"database: cannot open {path}: {describe(error)}; allowed is an SQLite file in a "
@@ -101,7 +101,8 @@ class SQLiteStore:
         self._json_sql: dict[str, str] = {}
         timeout_s = timeout_ms / 1000
         waiting_max = bounds.waiting_per_customer_max
-        self._writer = Writer(self._connect, self._sql, self._lock, timeout_s, waiting_max)
+        connect = lambda: _keep_in_memory(self._connect())  # noqa: E731
+        self._writer = Writer(connect, self._sql, self._lock, timeout_s, waiting_max)
         searches, large_pages = bounds.searches_max, bounds.large_pages_max
         self._searches = Places(
             "searches", searches, bounds.searches_per_customer_max, waiting_max, timeout_s
@@ -366,6 +367,16 @@ class SQLiteStore:
         connection = self._connect()
         connection.pragma("query_only", True)
         return connection
+
+
+def _keep_in_memory(connection: apsw.Connection) -> apsw.Connection:
+    """Keep in memory what statements of a connection materialise, which must be little.
+
+    For a temporary file SQLite allocates and clears a cache of 100 pages in each statement, even if
+    nothing is ever written to it. That may take ten times as long as the statement.
+    """
+    connection.pragma("temp_store", "memory")
+    return connection
 
 
 def _create_private(path: str) -> None:
