@@ -1,5 +1,6 @@
 """Which virtual number a binding takes."""
 
+import asyncio
 import dataclasses
 from collections import Counter
 
@@ -17,6 +18,40 @@ async def test_the_number_with_the_fewest_bindings_is_taken(mine: Bindings) -> N
     await mine.add(Z)
     taken = [(await mine.bind(f"852500000{n:02}", f"852600000{n:02}"))[1] for n in range(12)]
     assert Counter(taken) == {X: 4, Y: 4, Z: 4}
+
+
+async def test_binds_at_once_are_spread_as_evenly_as_binds_one_after_the_other(
+    mine: Bindings,
+) -> None:
+    await mine.add(Z)
+    binds = [mine.bind(f"852500000{n:02}", f"852600000{n:02}") for n in range(60)]
+    bound = await asyncio.gather(*binds)
+    assert Counter(did for _, did in bound) == {X: 20, Y: 20, Z: 20}
+
+
+async def test_binds_at_once_that_share_a_phone_take_different_numbers(mine: Bindings) -> None:
+    await mine.add(Z)
+    await asyncio.gather(*[mine.bind(f"852500000{n:02}", f"852600000{n:02}") for n in range(6)])
+    await mine.add("85290000004")  # the one with the fewest for each of them
+    bound = await asyncio.gather(
+        *[mine.bind(A, f"852700000{n:02}") for n in range(6)],
+        *[mine.bind(f"852800000{n:02}", B) for n in range(6)],
+        return_exceptions=True,
+    )
+    for of_phone in (bound[:6], bound[6:]):
+        taken = [one[1] for one in of_phone if not isinstance(one, BaseException)]
+        assert sorted(taken) == [X, Y, Z, "85290000004"]
+        refused = [one for one in of_phone if isinstance(one, BaseException)]
+        assert {type(one) for one in refused} == {PoolExhausted}
+
+
+async def test_binds_at_once_with_one_own_id_make_one_binding(mine: Bindings) -> None:
+    binds = [mine.bind(A, B, 60, customer_bind_id="order 1") for _ in range(8)]
+    others = [mine.bind(f"8525000000{n}", f"8526000000{n}") for n in range(4)]
+    bound = await asyncio.gather(*binds, *others)
+    assert len(set(bound[:8])) == 1
+    assert len(set(bound)) == 5
+    assert len(await mine.ids()) == 5
 
 
 async def test_number_on_which_a_phone_was_bound_lately_is_taken_last(

@@ -72,7 +72,7 @@ async def test_postgresql_scans_no_table_also_while_tables_are_empty(
     await store.close()
 
 
-OF_DELIVERIES = {
+QUEUE_INDEXES = {
     "delivery_due_customers": {"delivery_due", "webhook_pkey"},
     "delivery_claim": {"delivery_due", "delivery_pkey"},
     "delivery_finish": {"delivery_pkey"},
@@ -92,7 +92,7 @@ async def test_postgresql_finds_deliveries_by_the_right_index_also_while_tables_
     await connect.migrate(store, postgres_url)
     statements = load_statements("postgres")
     async with store._connections.for_work("") as connection:
-        for name, indexes in OF_DELIVERIES.items():
+        for name, indexes in QUEUE_INDEXES.items():
             await connection.execute(f"PREPARE {name} AS {statements[name].sql}")
             values = ", ".join("NULL" for _ in statements[name].parameters)
             rows = await connection.fetch(f"EXPLAIN EXECUTE {name}({values})")
@@ -103,7 +103,7 @@ async def test_postgresql_finds_deliveries_by_the_right_index_also_while_tables_
 
 
 async def test_sqlite_finds_deliveries_by_an_index(sqlite: SQLiteStore) -> None:
-    for name in OF_DELIVERIES:
+    for name in QUEUE_INDEXES:
         sql = f"EXPLAIN QUERY PLAN {sqlite._sql[name]}"
         params = dict.fromkeys(sqlite._statements[name].parameters)
         plan = [row[3] for row in sqlite._reader.execute(sql, params)]

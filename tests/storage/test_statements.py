@@ -82,6 +82,11 @@ def test_parse_names_a_statement_that_may_read_much_twice() -> None:
     assert (far.name, far.search_owner, far.sql) == ("one:far", "a", near.sql)
 
 
+def test_parse_says_whose_reads_share_round_trips() -> None:
+    (one,) = parse("-- one\n-- Why.\n-- batch: a\nSELECT 1 WHERE :a = 1\n", "postgres")
+    assert (one.name, one.batch_owner) == ("one", "a")
+
+
 def test_load_statements_refuses_a_second_statement_of_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,7 +120,7 @@ async def _store(
         scope=None,
         payload=report.payload(),
         result=Reported,
-        resource=None if columns is None else report.call_id,
+        resources=() if columns is None else (report.call_id,),
     )
     if is_new:
         result = result_of(report.cause, is_answered=bool(report.answer_s))

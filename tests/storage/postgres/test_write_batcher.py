@@ -206,6 +206,24 @@ async def test_lockstep_runs_writes_to_one_resource_one_after_the_other() -> Non
     assert database.ran == [["one", "one"], ["four", "three"]]
 
 
+async def test_lockstep_runs_writes_with_a_resource_in_common_one_after_the_other() -> None:
+    database = Database()
+    writes: list[tuple[tuple[str, ...], MakeSteps]] = [
+        (("e", "d"), write("lock", "first")),
+        (("c",), write("lock", "second")),
+        (("f",), write("lock", "alone")),
+        (("c", "d"), write("lock", "third")),  # joins the first two
+        (("e",), write("lock", "fourth")),
+    ]
+    outcomes = await run_lockstep([PendingWrite(*one) for one in writes], database.run)
+    assert database.ran == [
+        ["lock", "lock"],
+        ["first", "alone"],
+        *(["lock"], ["second"], ["lock"], ["third"], ["lock"], ["fourth"]),
+    ]
+    assert [error for _, error in outcomes] == [None] * 5
+
+
 async def test_lockstep_refuses_a_write_alone_that_has_changed_nothing() -> None:
     database = Database()
     refusal = GroupNotFound("why")

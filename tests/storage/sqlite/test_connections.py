@@ -44,3 +44,13 @@ def test_name_of_a_file_must_be_utf8(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the name of an SQLite file must be UTF-8"):
         open_file(str(tmp_path / "caf\udce9.db"), flags=apsw.SQLITE_OPEN_CREATE)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_only_small_statements_keep_what_they_materialise_in_memory(tmp_path: Path) -> None:
+    store = SQLiteStore(str(tmp_path / "a.db"), 1000, create=True)
+    assert store._reader.pragma("temp_store") == 2
+    for opened, where in ((store._writer._connect, 2), (store._connect_reading, 0)):
+        connection = opened()
+        assert connection.pragma("temp_store") == where
+        connection.close()
+    await store.close()

@@ -34,8 +34,10 @@ class Connections:
         places = connections_max - min(_KEY_CONNECTIONS, connections_max // 4)
         waiting_max = bounds.waiting_per_customer_max
         self.writes = OwnerCounts("writes", waiting_max)
-        self.reads = OwnerCounts("reads", waiting_max)
-        self._work = Places("requests", places, places - places // 4, waiting_max, timeout_s)
+        per_customer = places - places // 4
+        # As many as would wait and have a place if each took a round trip of its own.
+        self.reads = OwnerCounts("reads", waiting_max + per_customer)
+        self._work = Places("requests", places, per_customer, waiting_max, timeout_s)
         self._searches = Places(
             "searches",
             min(bounds.searches_max, max(places // 3, 1)),

@@ -2,10 +2,10 @@
 
 Writes of one customer wait for each other anyway, because each changes the customer's row. Those
 that arrive while one is in flight wait in the worker and then run together in lockstep: the first
-step of all in one round trip, then the second of all, and so on. Writes to the same resource run
-one after the other in that transaction.
+step of all in one round trip, then the second of all, and so on. Writes that have a resource in
+common run one after the other in that transaction.
 
-Source: docs/decisions/0027-batches-of-all-writes.md.
+Source: docs/decisions/0027-shared-transactions.md.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageSizes, 
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.schema import Differences
 from openpns.storage.sqlite import log, migrate, schema
-from openpns.storage.sqlite.connections import enter_wal, open_file
+from openpns.storage.sqlite.connections import enter_wal, keep_in_memory, open_file
 from openpns.storage.sqlite.errors import FAILURES, describe, to_wire_error
 from openpns.storage.sqlite.searcher import Searcher
 from openpns.storage.sqlite.writer import (
@@ -85,7 +85,7 @@ class SQLiteStore:
         if path is not None:
             (_create_private if create else _require)(path)
         try:
-            self._reader = _keep_in_memory(self._connect_reading())
+            self._reader = keep_in_memory(self._connect_reading())
         except FAILURES as error:
             raise ConfigError(
                 f"database: cannot open {path}: {describe(error)}; allowed is an SQLite file in a "
@@ -101,7 +101,7 @@ class SQLiteStore:
         self._json_sql: dict[str, str] = {}
         timeout_s = timeout_ms / 1000
         waiting_max = bounds.waiting_per_customer_max
-        connect = lambda: _keep_in_memory(self._connect())  # noqa: E731
+        connect = lambda: keep_in_memory(self._connect())  # noqa: E731
         self._writer = Writer(connect, self._sql, self._lock, timeout_s, waiting_max)
         searches, large_pages = bounds.searches_max, bounds.large_pages_max
         self._searches = Places(
@@ -367,16 +367,6 @@ class SQLiteStore:
         connection = self._connect()
         connection.pragma("query_only", True)
         return connection
-
-
-def _keep_in_memory(connection: apsw.Connection) -> apsw.Connection:
-    """Keep in memory what statements of a connection materialise, which must be little.
-
-    For a temporary file SQLite allocates and clears a cache of 100 pages in each statement, even if
-    nothing is ever written to it. That may take ten times as long as the statement.
-    """
-    connection.pragma("temp_store", "memory")
-    return connection
 
 
 def _create_private(path: str) -> None:
