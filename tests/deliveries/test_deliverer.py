@@ -22,6 +22,7 @@ from tests.deliveries.hook_server import (
 from tests.helpers import on_sqlite_only
 
 from openpns.deliveries import deliverer as module
+from openpns.deliveries.counters import RESULTS
 from openpns.deliveries.signature import new_secret
 from openpns.errors import ServiceUnavailable
 from openpns.storage.store import Store
@@ -139,6 +140,22 @@ async def test_changed_url_counts_from_the_next_attempt_on(
         clock.now_ms += MINUTE_MS
         await deliverer.run_once()
     assert (before.ids(), after.ids()) == (["1"], ["1"])
+
+
+async def test_test_event_has_one_attempt(
+    hook: Hook, add: Add, make: Make, query: direct.Query, clock: FakeClock
+) -> None:
+    async with receiving(answer("503 Service Unavailable", "Retry-After: 1\r\n")) as receiver:
+        await hook("cus_1", receiver.url)
+        await add("cus_1", 1)
+        await query("UPDATE delivery SET kind = 'test'")
+        deliverer = make()
+        assert await deliverer.run_once() == 1
+        clock.now_ms += 2 * MINUTE_MS
+        assert await deliverer.run_once() == 0
+    assert receiver.ids() == ["1"]
+    assert await query(STATES) == [("1", "failed", 1, 1, 503, "status 503")]
+    assert deliverer.counters.total()[: len(RESULTS)] == [0, 0, 1, 0]
 
 
 @on_sqlite_only

@@ -25,6 +25,7 @@ from openpns.deliveries.sending import Outcome, Sender
 from openpns.deliveries.settings import DeliverySettings, sending_settings
 from openpns.deliveries.signature import secret_owner, sign
 from openpns.deliveries.urls import parse_url
+from openpns.deliveries.wire import TEST
 from openpns.errors import ConfigError, InternalError, WireError
 from openpns.storage.store import Store
 
@@ -244,7 +245,8 @@ class Deliverer:
         else:
             is_turned = receiver.fail(delivery_id, monotonic(), now, outcome.retry_after_s)
             delay = None
-            if outcome.status != _GONE:
+            # A test is for whoever waits for it now, also if that command was killed.
+            if outcome.status != _GONE and delivery.kind != TEST:
                 schedule = self._settings.webhook_schedule
                 delay = delay_ms(schedule, delivery.round_tries + 1, outcome.retry_after_s)
             state, next_ms = ("failed", now) if delay is None else ("pending", now + delay)

@@ -76,6 +76,11 @@ def test_receiver_that_is_gone_is_reported(hooked: Run, database: Database) -> N
     assert "nothing is sent until openpns webhooks enable" in done.err
 
 
+def test_json_of_a_test_that_was_withdrawn(hooked: Run) -> None:
+    shown = hooked(*TEST, "--wait", "1s", "--json", code=6).json
+    assert (shown["state"], shown["nextAt"], shown["lastError"]) == ("failed", 0, "withdrawn")
+
+
 def test_without_worker_the_test_is_withdrawn(hooked: Run, database: Database) -> None:
     done = hooked(*TEST, "--wait", "1s", code=6)
     assert "no worker has taken the test event within 1 s, and it was withdrawn" in done.err

@@ -56,15 +56,12 @@ def test(
             delivery_id = await operations.add_test(store, now_ms, ids, customer_id, zone)
         finally:
             await worker_ids.release(store, owner, ids)
-        found = None
         try:
-            found = await _wait(store, customer_id, delivery_id, wait_ms)
+            await _wait(store, customer_id, delivery_id, wait_ms)
         finally:
             # It must not be sent later, when nobody expects it; also if the command is interrupted.
             is_ended = await operations.end_test(store, now_ms, customer_id, delivery_id)
-        if not is_ended:  # it has ended just now, or an attempt is in flight
-            found = await operations.get_delivery(store, customer_id, delivery_id)
-        return found, is_ended
+        return await operations.get_delivery(store, customer_id, delivery_id), is_ended
 
     found, is_ended = with_store(database, work, label="waiting for the result")
     if as_json:
@@ -77,14 +74,14 @@ def test(
     context.exit(ExitCode.FAILED if found.tries else ExitCode.UNAVAILABLE)
 
 
-async def _wait(store: Store, customer_id: str, delivery_id: str, wait_ms: int) -> DeliveryInfo:
-    """Return the delivery after its first attempt, or as it is at the end of the time."""
+async def _wait(store: Store, customer_id: str, delivery_id: str, wait_ms: int) -> None:
+    """Return after the attempt, or at the end of the time."""
     loop = asyncio.get_running_loop()
     end_s = loop.time() + wait_ms / 1000
     while True:
         found = await operations.get_delivery(store, customer_id, delivery_id)
         if found.tries or found.state != PENDING or loop.time() >= end_s:
-            return found
+            return
         await asyncio.sleep(_LOOK_EACH_S)
 
 
