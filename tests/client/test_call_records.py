@@ -198,6 +198,11 @@ def test_every_action_on_call_records_has_a_request() -> None:
             ValueError,
             lambda: requests.report_call("1", start=START, hangup=START, hung_up_by=BAD),
         ),
+        (openpns.ParameterError, lambda: requests.list_call_records(since=BAD)),
+        (
+            openpns.ParameterError,
+            lambda: requests.report_call("1", start=BAD, hangup=START),
+        ),
         (ValueError, lambda: CallRecordPager(0, CallRecordFilters())),
         (openpns.ParameterError, lambda: requests.get_call_record(1)),  # type: ignore[arg-type]
         (

@@ -127,10 +127,11 @@ def test_every_action_on_deliveries_has_a_request() -> None:
         ({}, "one of delivery_id and since must be given, not both"),
         ({"delivery_id": "7", "since": AT}, "one of delivery_id and since must be given"),
         ({"since": AT.replace(tzinfo=None)}, "since must have a time zone"),
+        ({"since": 1_670_479_632}, "since must be a datetime, not int"),
     ],
 )
 def test_resend_refuses_wrong_arguments(arguments: dict[str, Any], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises((ValueError, openpns.ParameterError), match=why):
         requests.resend_delivery(**arguments)
 
 

@@ -5,6 +5,7 @@ a list of phones. The server checks everything else.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from openpns.errors import ParameterError
@@ -30,6 +31,20 @@ def flag(field: str, value: Any) -> bool:
     """Return an argument that must be True or False: the text "false" would count as true."""
     if not isinstance(value, bool):
         raise ParameterError(f"{field} must be True or False, not {_kind(value)}")
+    return value
+
+
+def aware(field: str, value: Any) -> datetime:
+    """Return an argument that must be a datetime with a time zone.
+
+    Raises:
+        ParameterError: It is something else, such as seconds: another unit would be another time.
+        ValueError: It has no time zone.
+    """
+    if not isinstance(value, datetime):
+        raise ParameterError(f"{field} must be a datetime, not {_kind(value)}")
+    if value.tzinfo is None:
+        raise ValueError(f"{field} must have a time zone, such as datetime.now(UTC)")
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from openpns import limits
 from openpns.bindings.wire import RECORD, Bound
-from openpns.client.arguments import flag, optional_text, text
+from openpns.client.arguments import aware, flag, optional_text, text
 from openpns.client.binding_answers import (
     read_any_page,
     read_bound,
@@ -259,14 +259,11 @@ def explain_call(
     Raises:
         ValueError: `at` has no time zone.
     """
-    if at is not None and at.tzinfo is None:
-        raise ValueError("at must have a time zone, such as datetime.now(UTC)")
-
     body = {
         "caller": text("caller", caller),
         "did": text("did", did),
         "extension": optional_text("extension", extension),
-        "at": None if at is None else int(at.timestamp()),
+        "at": None if at is None else int(aware("at", at).timestamp()),
     }
     return Request("explainCall", _sent(body), read_explanation, is_read=True, is_extension=True)
 

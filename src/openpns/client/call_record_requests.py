@@ -7,7 +7,7 @@ import msgspec
 
 from openpns import limits
 from openpns.call_records.wire import CALLEE, CALLER
-from openpns.client.arguments import optional_text, text
+from openpns.client.arguments import aware, optional_text, text
 from openpns.client.call_record_types import (
     CallRecord,
     CallRecordFilters,
@@ -206,9 +206,7 @@ def _read_record(envelope: dict[str, Any]) -> CallRecord:
 
 
 def _seconds(name: str, moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise ValueError(f"{name} must have a time zone, such as datetime.now(UTC)")
-    return (moment - _EPOCH) // timedelta(seconds=1)
+    return (aware(name, moment) - _EPOCH) // timedelta(seconds=1)
 
 
 def _optional_seconds(name: str, moment: datetime | None) -> int | None:

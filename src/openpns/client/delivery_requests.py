@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from openpns import limits
-from openpns.client.arguments import optional_text, text
+from openpns.client.arguments import aware, optional_text, text
 from openpns.client.delivery_types import Delivery, DeliveryPage, DeliveryState, Resent, Webhook
 from openpns.client.requests import Request
 from openpns.deliveries.wire import NONE, WebhookInfo
@@ -68,13 +68,11 @@ def resend_delivery(
     """
     if (delivery_id is None) == (since is None):
         raise ValueError("one of delivery_id and since must be given, not both")
-    if since is not None and since.tzinfo is None:
-        raise ValueError("since must have a time zone, such as datetime.now(UTC)")
     if client_token == "":  # would be replaced by a random one
         raise ParameterError("clientToken must not be empty")
     body = {
         "id": optional_text("id", delivery_id),
-        "since": None if since is None else (since - _EPOCH) // timedelta(seconds=1),
+        "since": None if since is None else _seconds(aware("since", since)),
         "clientToken": optional_text("clientToken", client_token),
     }
     return Request(
@@ -136,3 +134,7 @@ def _as_time(seconds: int) -> datetime:
 
 def _sent(body: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in body.items() if value is not None}
+
+
+def _seconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(seconds=1)
