@@ -22,7 +22,12 @@ class Duration(click.ParamType[int]):
         """Return the span in ms."""
         match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value))
         if match is None:
-            self.fail(f"{value!r}: allowed is a number with s, m, h or d, such as 24h", param, ctx)
+            self.fail(
+                f"{value!r}: allowed is a number with s, m, h or d, such as 24h, of at most "
+                "6 digits",
+                param,
+                ctx,
+            )
         return int(match[1]) * _UNITS_MS[match[2]]
 
 
@@ -62,4 +67,7 @@ class PastMoment(click.ParamType[int]):
         """Return the moment in ms since 1970 UTC."""
         if _HAS_UNIT.fullmatch(str(value)):
             return now_ms() - Duration().convert(value, param, ctx)
-        return Moment().convert(value, param, ctx)
+        try:
+            return Moment().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}, or a span before now such as 24h", param, ctx)

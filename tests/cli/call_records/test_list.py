@@ -39,6 +39,8 @@ def test_list_by_filters(api: Run, emulator: Emulator) -> None:
         (["--did", X, "--binding", bind_id], ids),
         (["--since", "2022-12-08T08:01"], ids[:2]),
         (["--until", "2022-12-08T08:01"], ids[2:]),
+        (["--until", "1h"], ids),
+        (["--since", "1h"], []),
     ):
         assert api("call-records", "list", "-q", *filters).out.split() == found
 

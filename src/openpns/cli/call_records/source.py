@@ -1,7 +1,7 @@
 """Where the commands read call records: the API, or with --customer the database."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from openpns import limits
 from openpns.call_records.wire import CallRecord, CallRecordPage
-from openpns.cli.operator.key_options import Moment
+from openpns.cli.moments import Moment, PastMoment
 from openpns.cli.options import ServerOptions, add_options, with_store
 from openpns.client.requests import Request
 
@@ -22,14 +22,29 @@ _TIMEOUT_MS = 600_000
 Take = Callable[[Sequence[CallRecord]], object]
 """Gets the records of a page."""
 
-filter_options = add_options(
+_WHICH: Final = (
     click.option("--binding", "bind_id", metavar="ID", help="Only calls of this binding."),
     click.option("--did", help="Only calls to this virtual number."),
     click.option("--phone", help="Only calls from or to this phone."),
+)
+
+filter_options = add_options(
+    *_WHICH,
+    click.option(
+        "--since",
+        type=PastMoment(),
+        help="Only calls that began then or later, e.g. 2027-01-31 or 2h (2 hours ago).",
+    ),
+    click.option("--until", type=PastMoment(), help="Only calls that began before."),
+)
+"""The filters; `filters_of` takes what the command gets for them."""
+
+fixed_filter_options = add_options(
+    *_WHICH,
     click.option("--since", type=Moment(), help="Only calls that began then or later."),
     click.option("--until", type=Moment(), help="Only calls that began before."),
 )
-"""The filters; `filters_of` takes what the command gets for them."""
+"""The same without spans before now, so that a repeated command chooses the same calls."""
 
 place_options = add_options(
     click.option("--customer", "customer_id", help="Read the database, of this customer."),
