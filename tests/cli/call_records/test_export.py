@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.bindings.conftest import X
 from tests.cli.conftest import Run
 
 from openpns.cli.call_records import source
@@ -31,7 +32,9 @@ def test_spreadsheet_runs_no_formula_and_changes_no_number(api: Run) -> None:
     text = api("call-records", "export", "--spreadsheet").out
     assert text.startswith("\ufeffid,")
     (first, *_) = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    assert (first["customerBindId"], first["id"]) == ("'=1+1", "'3")
+    assert (first["customerBindId"], first["did"]) == ("'=1+1", f"'{X}")
+    assert first["callId"].startswith("'")
+    assert (first["id"], first["duration"]) == ("3", "6")  # can be added up
     assert "CSV only" in api("call-records", "export", "x.jsonl", "--spreadsheet", code=2).err
 
 

@@ -20,8 +20,8 @@ from openpns.bulk.files import form_of, guarded, open_target
 from openpns.call_records.wire import CallRecord
 from openpns.cli.call_records.printing import COLUMNS, csv_line, texts_of
 from openpns.cli.call_records.source import (
-    filter_options,
     filters_of,
+    fixed_filter_options,
     place_of,
     place_options,
     read_pages,
@@ -34,6 +34,8 @@ from openpns.errors import ConfigError
 from openpns.kit.plain_text import plain, without_controls
 
 _SUFFIX: Final = ".openpns-export"
+_NUMBER_SHOWN_MAX: Final = 10**11
+"""Spreadsheets show a number of more digits as a power of ten."""
 _TAIL_BYTES: Final = 64 * 1024
 """More than a row has."""
 
@@ -55,7 +57,7 @@ _MARK: Final = "\ufeff"
     help="Write CSV that a spreadsheet opens without running formulas or changing numbers.",
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted export.")
-@filter_options
+@fixed_filter_options
 @server_options
 @place_options
 @click.pass_context
@@ -171,6 +173,17 @@ def _writer(
 
     def write(record: CallRecord) -> None:
         cells = [clean(text) for text in texts_of(record)]
-        out.write(csv_line([guarded(cell) for cell in cells] if guard else cells))
+        if guard:  # numbers that stay as they are can then be added up
+            numbers = map(_is_shown_as_it_is, msgspec.structs.astuple(record))
+            cells = [
+                cell if is_number else guarded(cell)
+                for cell, is_number in zip(cells, numbers, strict=True)
+            ]
+        out.write(csv_line(cells))
 
     return write
+
+
+def _is_shown_as_it_is(value: object) -> bool:
+    """Return whether a spreadsheet shows a value as it is, as a number."""
+    return isinstance(value, int) and value < _NUMBER_SHOWN_MAX
