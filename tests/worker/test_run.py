@@ -49,6 +49,7 @@ def test_worker_names_what_is_wrong_at_its_start(served_url: str) -> None:
     done = run_openpns("worker", "--database", served_url, OPENPNS_MASTER_KEY=other)
     assert done.returncode == 2
     assert "not the master key" in done.stderr
+    assert "stopped" not in done.stderr
     asyncio.run(direct.run(served_url, "DELETE FROM schema_migration"))
     done = run_openpns("worker", "--database", served_url)
     assert done.returncode == 2

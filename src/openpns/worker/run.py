@@ -89,4 +89,5 @@ async def _serve(
     finally:
         if admin is not None:
             await admin.stop()
-        logs.logger().info("stopped")
+        if started is not None:
+            logs.logger().info("stopped")

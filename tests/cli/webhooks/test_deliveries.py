@@ -59,7 +59,7 @@ def test_list_reads_page_by_page(filled: Run, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_resend_on_the_database(filled: Run) -> None:
-    assert filled(*RESEND, FIRST).out == "it is sent again\n"
+    assert filled(*RESEND, f"msg_{FIRST}").out == "it is sent again\n"
     assert filled(*RESEND, "--since", "150m", "--state", "failed", "--json").json == {"count": 1}
     again = filled(*RESEND, "--since", "7d").out
     assert again.startswith("failed deliveries that are sent again: 0 (events since 20")
@@ -83,6 +83,8 @@ def test_resend_of_one_in_flight_changes_nothing(filled: Run, database: Database
         (("webhooks", "deliveries", "--customer", "cus_9"), 2, "'cus_9': not found"),
         ((*LIST, "--base-url", "https://x"), 2, "cannot be combined with a server"),
         ((*LIST, "--since", "later"), 2, "allowed is a date"),
+        ((*LIST, "--since", "later"), 2, "or a span before now such as 24h"),
+        ((*LIST, "--since", "1000000d"), 2, "of at most 6 digits"),
     ],
 )
 def test_wrong_values_are_refused(

@@ -89,11 +89,13 @@ def test_address_that_workers_refuse_is_noted(
 def test_rotation_says_how_long_the_old_secret_is_in_force(hooked: Run) -> None:
     rotate = ("webhooks", "rotate-secret", "--customer", "cus_1")
     first = hooked(*rotate)
+    assert re.search(r"^old secret until  20\d\d-", hooked(*SHOW).out, re.MULTILINE)
     assert re.search(r"^secret +whsec_", first.out, re.MULTILINE)
     assert re.search(r"the old secret is in force until 20\d\d-", first.err)
     second = hooked(*rotate, "--grace", "0s", "--json")
     assert "the old secret is not in force any more" in second.err
     assert second.json["secret"] not in first.out
+    assert "old secret until  -\n" in hooked(*SHOW).out
 
 
 def test_disable_and_enable(hooked: Run) -> None:

@@ -181,12 +181,15 @@ def resend(
 ) -> None:
     """Send the delivery ID again, or with --since all failed ones of events since a time.
 
-    A worker of the server sends them; this command does not wait for it.
+    ID may also be its webhook-id. A worker of the server sends them; this command does not wait
+    for it.
     """
     if (delivery_id is None) == (since_ms is None):
         raise click.UsageError("Give either the ID of a delivery or --since.")
     if state is not None and since_ms is None:
         raise click.UsageError("--state needs --since.")
+    if delivery_id is not None:
+        delivery_id = delivery_id.removeprefix("msg_")  # the webhook-id, as receivers log it
     chosen = choose_database(context, customer_id, database, server)
     if chosen is None:
         count = _resend_own(server, delivery_id, since_ms)

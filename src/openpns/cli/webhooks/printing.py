@@ -8,6 +8,7 @@ import msgspec
 
 from openpns.cli.options import format_time
 from openpns.cli.output import Table, print_json, print_row, print_table, to_json
+from openpns.clock import now_ms
 from openpns.deliveries.wire import DeliveryInfo
 from openpns.kit.plain_text import plain
 
@@ -44,7 +45,7 @@ def print_webhook(found: "Webhook", usage: "Usage | None" = None, *, as_json: bo
         ("state", found.state),
         ("created", format_time(found.created_ms)),
         ("changed", format_time(found.changed_ms)),
-        ("old secret until", format_time(found.previous_secret_until_ms)),
+        ("old secret until", format_time(_if_ahead(found.previous_secret_until_ms))),
     ]
     if usage is not None:
         attributes += [
@@ -60,6 +61,11 @@ def print_attributes(attributes: Sequence[tuple[str, str]]) -> None:
     cells_max = max(len(name) for name, _ in attributes)
     for name, value in attributes:
         print_row((name, plain(value)), (cells_max, 0))
+
+
+def _if_ahead(moment_ms: int | None) -> int | None:
+    """Return a moment, None if it is over."""
+    return None if moment_ms is None or moment_ms <= now_ms() else moment_ms
 
 
 def _count(number: int) -> str:
