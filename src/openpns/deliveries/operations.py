@@ -102,7 +102,10 @@ async def resend(store: Store, clock: Clock, customer_id: str, delivery_id: str)
 
     def steps() -> Transaction[OperatorEffect[int]]:
         yield from customers.must_exist(customer_id)
-        count = yield from resend_one(customer_id, delivery_id, clock())
+        try:
+            count = yield from resend_one(customer_id, delivery_id, clock())
+        except NotFound:  # its text is for the API
+            raise NotFound(f"customer {customer_id} has no such delivery") from None
         details = {"id": delivery_id, "count": count}
         return OperatorEffect(count, customer_id, details=details, is_change=count > 0)
 

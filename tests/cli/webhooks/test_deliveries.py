@@ -78,7 +78,7 @@ def test_resend_of_one_in_flight_changes_nothing(filled: Run, database: Database
         (RESEND, 2, "Give either the ID of a delivery or --since."),
         ((*RESEND, FIRST, "--since", "1h"), 2, "Give either the ID of a delivery or --since."),
         ((*RESEND, FIRST, "--state", "failed"), 2, "--state needs --since."),
-        ((*RESEND, "7"), 3, "listDeliveries shows yours"),
+        ((*RESEND, "7"), 3, "customer cus_1 has no such delivery"),
         (("webhooks", "resend", "7", "--customer", "cus_9"), 2, "'cus_9': not found"),
         (("webhooks", "deliveries", "--customer", "cus_9"), 2, "'cus_9': not found"),
         ((*LIST, "--base-url", "https://x"), 2, "cannot be combined with a server"),

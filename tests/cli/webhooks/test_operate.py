@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
@@ -125,6 +126,18 @@ def test_show_counts_deliveries_and_lists_all_webhooks(
     assert listed.out.splitlines()[1].split()[:3] == ["cus_1", "active", "callRecord,unboundCall"]
     (one,) = hooked("webhooks", "show", "--database", database_url, "--json").json
     assert (one["customerId"], one["url"], one["state"]) == ("cus_1", URL, "active")
+
+
+@on_sqlite_only
+def test_restore_says_that_pending_deliveries_are_sent_again(
+    hooked: Run, database: Database, tmp_path: Path
+) -> None:
+    backup, note = str(tmp_path / "backup.db"), "deliveries to webhooks that were pending are sent"
+    hooked("backup", "--to", backup)
+    assert note not in hooked("restore", "--from", backup, "--force").err
+    database.add_delivery("1602262000000000001", "pending", 1_670_479_632_933)
+    hooked("backup", "--to", backup, "--force")
+    assert note in hooked("restore", "--from", backup, "--force").err
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["set", "rotate"])

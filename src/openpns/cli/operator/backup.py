@@ -87,8 +87,14 @@ def restore(source: Path, database: str, *, force: bool) -> None:
             click.echo(f"the old database is now {plain(str(aside))}")
     if held:
         click.echo(
-            f"no call of {held} customers is connected: bindings that ended since the backup live "
+            f"calls are held, customers: {held}: bindings that ended since the backup live "
             "again. End old ones with openpns bindings end, then run openpns bindings confirm",
+            err=True,
+        )
+    if counts.get("deliveries"):
+        click.echo(
+            "deliveries to webhooks that were pending are sent again when a server starts; to "
+            "check first: openpns webhooks disable",
             err=True,
         )
     _print_remaining_steps(database)
