@@ -91,6 +91,24 @@ async def test_next_address_is_tried_if_one_refuses(names: Names) -> None:
         await sender.close()
 
 
+async def test_name_with_thousands_of_addresses_takes_no_longer(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names["hook.example"] = [f"10.0.{n // 250}.{n % 250}" for n in range(4000)]
+    judged: list[str] = []
+
+    def refuse(address: str, _: Networks) -> str:
+        judged.append(address)
+        return "private"
+
+    monkeypatch.setattr(connecting, "refusal", refuse)
+    sender = Sender(LOOPBACK)
+    outcome = await send(sender, "http://hook.example/")
+    await sender.close()
+    assert outcome == Outcome(0, "address not allowed: private")
+    assert judged == names["hook.example"][:32]
+
+
 async def test_name_without_address_and_closed_port_cannot_be_connected_to(names: Names) -> None:
     names["hook.example"] = []
     sender = Sender(LOOPBACK)

@@ -193,7 +193,24 @@ async def test_headers_without_end_are_bounded() -> None:
     async with receiving(flood) as receiver:
         sender = Sender(SendingSettings(True, "127.0.0.0/8", 20_000))
         outcome = await sender.send(httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")], b"{}")
-        assert outcome == Outcome(0, "the response is not HTTP")
+        assert outcome == Outcome(0, "the response is too long")
+        await sender.close()
+
+
+async def test_interim_responses_without_end_are_bounded() -> None:
+    async def flood(receiver: HookServer, _: Received, writer: asyncio.StreamWriter) -> None:
+        while not receiver.never.is_set():
+            writer.write(b"HTTP/1.1 103 \r\n\r\n" * 100)
+            await writer.drain()
+
+    async with receiving(flood) as receiver:
+        sender = Sender(SendingSettings(True, "127.0.0.0/8", 20_000))
+        url, headers = httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")]
+        outcome = await sender.send(url, headers, b"{}")
+        assert outcome == Outcome(0, "the response is too long")
+        receiver.respond = answer("204 No Content", "x: " + "y" * 20_000 + "\r\n")
+        for _ in range(3):  # what one response has does not count for the next
+            assert (await sender.send(url, headers, b"{}")).is_taken
         await sender.close()
 
 

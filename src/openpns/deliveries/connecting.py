@@ -24,17 +24,30 @@ from openpns.kit.in_flight import settle
 from openpns.kit.networks import Networks
 
 _ADDRESSES_TRIED_MAX: Final = 4
+_ADDRESSES_JUDGED_MAX: Final = 32
+"""Of a name that has more, the others are ignored: judging takes time of the event loop."""
 _CONNECT_S_MIN: Final = 1.0
+_RECEIVED_BYTES_MAX: Final = 32 * 1024
+"""What is read of a response in all, interim responses and headers included."""
+_READ_BYTES: Final = 4096
+"""What is read of it at once: parsing this takes some milliseconds at most."""
 
 
 class AddressRefused(httpcore2.ConnectError):
     """No address of a host may be connected to; the text says why, for an operator."""
 
 
+class TooMuchReceived(httpcore2.ReadError):
+    """A response is longer than what is read of it."""
+
+
 class _Stream(httpcore2.AsyncNetworkStream):
     """A connection that sends head and body together, when the response is waited for.
 
     It also knows its socket. The client asks for both so often that this takes a quarter less CPU.
+
+    It bounds what is read of a response. The client bounds the headers of each response, but not how
+    many interim ones (status 1xx) come before the last: parsing them would delay all others.
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._stream = stream
         self._socket = raw or stream.get_extra_info("socket")
         self._unsent: list[bytes] = []
+        self._received = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         if self._unsent:
@@ -50,13 +64,20 @@ class _Stream(httpcore2.AsyncNetworkStream):
             # A receiver may answer and close before it has read everything.
             with suppress(httpcore2.WriteError):
                 await self._stream.write(unsent, timeout)
-        return await self._stream.read(max_bytes, timeout)
+        elif self._received:
+            await asyncio.sleep(0)  # TLS may have more already, and returns it without a pause
+        data = await self._stream.read(min(max_bytes, _READ_BYTES), timeout)
+        self._received += len(data)
+        if self._received > _RECEIVED_BYTES_MAX:
+            raise TooMuchReceived
+        return data
 
     async def write(
         self,
         buffer: bytes,
         timeout: float | None = None,  # noqa: ASYNC109, ARG002
     ) -> None:
+        self._received = 0
         self._unsent.append(bytes(buffer))
 
     async def aclose(self) -> None:
@@ -132,6 +153,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
 
     async def _find_allowed(self, host: str, port: int) -> Sequence[str]:
         found = await self._resolve(host, port)
+        found = found[:_ADDRESSES_JUDGED_MAX]
         reasons = {address: refusal(address, self._allowed) for address in found}
         allowed = [address for address in found if reasons[address] is None]
         if not allowed:

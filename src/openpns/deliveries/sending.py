@@ -19,7 +19,12 @@ import httpx2
 import msgspec
 
 from openpns.clock import Clock, now_ms
-from openpns.deliveries.connecting import AddressRefused, CheckedBackend, make_tls_context
+from openpns.deliveries.connecting import (
+    AddressRefused,
+    CheckedBackend,
+    TooMuchReceived,
+    make_tls_context,
+)
 from openpns.deliveries.schedule import parse_retry_after
 from openpns.deliveries.settings import SendingSettings
 from openpns.kit.networks import Networks
@@ -35,6 +40,7 @@ _POOLS_KEPT_MAX: Final = 256
 """Receivers whose idle connections are kept."""
 _IDLE_PER_POOL_MAX: Final = 16
 _ERRORS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (TooMuchReceived, "the response is too long"),
     (httpcore2.ConnectTimeout, "cannot connect in time"),
     (httpcore2.ConnectError, "cannot connect"),
     (httpcore2.TimeoutException, "no response in time"),
