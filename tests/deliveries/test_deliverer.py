@@ -24,7 +24,7 @@ from tests.helpers import on_sqlite_only
 from openpns.deliveries import deliverer as module
 from openpns.deliveries.counters import RESULTS
 from openpns.deliveries.signature import new_secret
-from openpns.errors import ServiceUnavailable
+from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.storage.store import Store
 
 
@@ -256,4 +256,78 @@ async def test_secret_that_can_be_decrypted_again_is_used(
         await query(f"UPDATE webhook SET secret_ciphertext = x'{ciphertext}'")
         clock.now_ms += MINUTE_MS
         await deliverer.run_once()
+    assert receiver.ids() == ["1"]
+
+
+async def test_lease_that_ended_during_its_attempt_begins_no_second_one(
+    hook: Hook, add: Add, make: Make, query: direct.Query, clock: FakeClock
+) -> None:
+    answering = asyncio.Event()
+
+    async def respond(receiver: HookServer, got: Received, writer: asyncio.StreamWriter) -> None:
+        await answering.wait()
+        await take(receiver, got, writer)
+
+    async with receiving(respond) as receiver:
+        await hook("cus_1", receiver.url)
+        await add("cus_1", 1)
+        deliverer = make(webhook_timeout_ms=60_000, webhook_requests_per_customer_max=16)
+        deliverer._receivers.width_max = 16
+        running = asyncio.create_task(deliverer.run(60))
+        await until(lambda: receiver.received)
+        deliverer._receivers.find("cus_1").width = 16  # type: ignore[union-attr]
+        leased_ms = clock.now_ms
+        clock.now_ms += 10 * MINUTE_MS  # the clock jumps, or the process was suspended
+        await add("cus_1", 2)
+        deliverer._wake.set()
+        await until(lambda: len(receiver.received) == 2)
+        ((next_ms,),) = await query("SELECT next_ms FROM delivery WHERE delivery_id = '1'")
+        assert next_ms > leased_ms + 10 * MINUTE_MS
+        answering.set()
+        deliverer.stop()
+        await asyncio.wait_for(running, 60)
+    assert receiver.ids() == ["1", "2"]
+    assert [row[:3] for row in await query(STATES)] == [
+        ("1", "delivered", 1),
+        ("2", "delivered", 1),
+    ]
+
+
+@on_sqlite_only
+async def test_attempt_that_fails_unexpectedly_has_a_result(
+    hook: Hook,
+    add: Add,
+    make: Make,
+    query: direct.Query,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> str:
+        raise RuntimeError("whsec_secret")
+
+    monkeypatch.setattr(module, "sign", fail)
+    async with receiving() as receiver:
+        await hook("cus_1", receiver.url)
+        await add("cus_1", 1)
+        await make().run_once()
+    assert await query(STATES) == [("1", "pending", 1, 1, 0, "cannot be sent (RuntimeError)")]
+    shown = "".join(capsys.readouterr())
+    assert "attempt to deliver failed" in shown
+    assert "whsec_" not in shown
+
+
+@on_sqlite_only
+async def test_nothing_is_leased_if_the_authorities_cannot_be_read(
+    hook: Hook, add: Add, make: Make, query: direct.Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/authorities.pem")
+    async with receiving() as receiver:
+        await hook("cus_1", receiver.url)
+        await add("cus_1", 1)
+        deliverer = make()
+        with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+            await asyncio.wait_for(deliverer.run(), 60)
+        assert await query("SELECT tries, lease_owner FROM delivery") == [(0, "")]
+        monkeypatch.delenv("SSL_CERT_FILE")
+        await make().run_once()
     assert receiver.ids() == ["1"]

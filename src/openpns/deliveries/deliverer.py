@@ -88,6 +88,9 @@ class Deliverer:
         """Deliver until `stop` is called; an unavailable database is waited for.
 
         Then finish the attempts in flight, and after `grace_s` give those that are left back.
+
+        Raises:
+            ConfigError: The certificates of authorities cannot be read; nothing was leased.
         """
         while not self._is_stopping:
             began_s = monotonic()
@@ -116,6 +119,7 @@ class Deliverer:
 
         Raises:
             WireError: The storage failed.
+            ConfigError: See `run`.
         """
         made = 0
         while True:
@@ -186,13 +190,21 @@ class Deliverer:
         shares = self._receivers.share(due, monotonic(), with_pauses=with_pauses)
         if not shares:
             return 0
+        if self._sender is None:  # before the claim: what cannot be sent stays due
+            self._sender = Sender(sending_settings(self._settings), self._clock)
+        # A lease may end before its attempt, if the clock jumps or the process was suspended.
+        # Claimed once more, the attempt or the result that waits has a lease again: go on with it.
+        held = {*self._attempts.values(), *self._results.waiting()}
         claimed = await self._queue.claim(shares, now, now + self._lease_ms)
+        begun = 0
         for customer_id, deliveries in claimed.items():
             receiver = self._receivers.find(customer_id)
             assert receiver is not None
             for delivery in deliveries:
-                self._begin(receiver, delivery)
-        return sum(map(len, claimed.values()))
+                if (customer_id, delivery.delivery_id) not in held:
+                    self._begin(receiver, delivery)
+                    begun += 1
+        return begun
 
     def _begin(self, receiver: Receiver, delivery: Claimed) -> None:
         receiver.begin(delivery.delivery_id, monotonic())
@@ -210,10 +222,14 @@ class Deliverer:
         self._wake.set()
         if not task.cancelled() and task.exception() is not None:
             error = task.exception()
-            logs.logger().error("attempt to deliver failed", **logs.describe_error(error))
+            logs.logger().error("attempt to deliver has no result", **logs.describe_error(error))
 
     async def _attempt(self, receiver: Receiver, target: Target, delivery: Claimed) -> None:
-        outcome = await self._send(target, delivery, receiver.customer_id)
+        try:
+            outcome = await self._send(target, delivery, receiver.customer_id)
+        except Exception as error:  # noqa: BLE001 - without a result, it would be tried for ever
+            logs.logger().error("attempt to deliver failed", **logs.describe_error(error))
+            outcome = Outcome(0, f"cannot be sent ({type(error).__name__})")
         # The webhook may have been changed meanwhile, and its receiver replaced.
         current = self._receivers.find(receiver.customer_id) or receiver
         self._results.add(self._result_of(current, target, delivery, outcome))
@@ -221,8 +237,7 @@ class Deliverer:
     async def _send(self, target: Target, delivery: Claimed, owner: str) -> Outcome:
         if target.url is None:
             return Outcome(0, target.problem)
-        if self._sender is None:
-            self._sender = Sender(sending_settings(self._settings), self._clock)
+        assert self._sender is not None
         now = self._clock()
         webhook_id, body = f"msg_{delivery.delivery_id}", delivery.body.encode()
         signature = sign(target.secrets(now), webhook_id, now // 1000, body)

@@ -1,6 +1,7 @@
 """Results of attempts, stored in batches, and kept while the database is away."""
 
 import asyncio
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
 from typing import Final
@@ -29,6 +30,10 @@ class ResultWriter:
         self._waiting.append(result)
         if self._task is None:
             self._task = asyncio.create_task(self._write_all())
+
+    def waiting(self) -> Iterator[tuple[str, str]]:
+        """Return the customer and the id of each delivery whose result is not stored yet."""
+        return ((one.customer_id, one.delivery_id) for one in self._waiting)
 
     def note_loss(self) -> None:
         """Note that the storage has failed just now."""

@@ -16,6 +16,7 @@ from openpns.deliveries.counters import DeliveryCounters
 from openpns.deliveries.deliverer import Deliverer
 from openpns.deliveries.settings import DeliverySettings
 from openpns.errors import WireError
+from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.store import Store
 
@@ -69,14 +70,15 @@ async def deliver(
         ready: Called once the database is open.
 
     Raises:
-        ConfigError: The database cannot be opened or is not migrated, or the master key is missing
-            or wrong.
+        ConfigError: The database cannot be opened or is not migrated, the master key is missing or
+            wrong, or the certificates of authorities cannot be read.
         WireError: The database failed before the worker had its lease.
     """
     raise_descriptors()
     with connect.explained_refusals():
         store = await open_checked(settings)
     tasks: list[asyncio.Task[Any]] = []
+    lease = None
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     try:
         with connect.explained_refusals():
@@ -108,14 +110,19 @@ async def deliver(
         await deliverer.close()
         for task in done:
             task.result()  # raises what has ended it, if not `stopping`
-        try:
-            await worker_ids.release(store, owner, lease)
-        except WireError as error:  # the lease expires by itself
-            logs.logger().warning("worker id not released", why=error.msg)
     finally:
         for task in tasks:
             task.cancel()
+        if lease is not None:
+            await _release(store, owner, lease)
         await store.close()
+
+
+async def _release(store: Store, owner: str, lease: Snowflake) -> None:
+    try:
+        await worker_ids.release(store, owner, lease)
+    except WireError as error:  # the lease expires by itself
+        logs.logger().warning("worker id not released", why=error.msg)
 
 
 async def _repeat(pause_s: float, failed: str, work: Callable[[], Awaitable[object]]) -> None:
