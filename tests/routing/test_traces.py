@@ -1,5 +1,8 @@
 """Traces of questions: noted in memory, and stored later."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from tests import direct
 from tests.bindings.actions import A, B, Bindings, C, X
@@ -43,6 +46,32 @@ async def test_traces_stay_if_the_storage_fails(
         patched.setattr(store, "write", fail)
         with pytest.raises(ServiceUnavailable):
             await traces.store(mine.context.services)
+    await traces.store(mine.context.services)
+    rows = await query("SELECT caller FROM call_trace ORDER BY call_id")
+    assert [row[0] for row in rows] == [A, B, C]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+async def test_traces_stay_if_storing_them_is_cancelled(
+    mine: Bindings, query: direct.Query, monkeypatch: pytest.MonkeyPatch, *, is_written: bool
+) -> None:
+    for caller in (A, B, C):
+        await mine.call(caller)
+    store, began = mine.context.services.store, asyncio.Event()
+    write = store.write
+
+    async def hang(*args: Any, **options: Any) -> None:
+        if is_written:
+            await write(*args, **options)
+        began.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write", hang)
+        storing = asyncio.create_task(traces.store(mine.context.services))
+        await began.wait()
+        storing.cancel()
+        await asyncio.wait([storing])
     await traces.store(mine.context.services)
     rows = await query("SELECT caller FROM call_trace ORDER BY call_id")
     assert [row[0] for row in rows] == [A, B, C]

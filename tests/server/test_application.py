@@ -20,6 +20,7 @@ from openpns.core.context import Context, RequestFacts, Services
 from openpns.core.principal import Principal
 from openpns.errors import BindingNotFound, ConfigError, ServiceUnavailable
 from openpns.ids import Snowflake
+from openpns.routing import traces
 from openpns.routing.service import query_axb
 from openpns.server import application
 from openpns.server.application import Application
@@ -203,6 +204,32 @@ async def test_worker_stores_the_last_use_of_keys_also_when_it_stops(
     api._services.key_used_ms["key-2"] = 8
     await worker.stop()
     assert {"key-2": 8} in recorded
+
+
+async def test_worker_that_stops_keeps_the_traces_that_it_is_storing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, stored = asyncio.Event(), []
+
+    async def store_traces(services: Services) -> None:
+        some = [services.call_traces.popleft() for _ in [*services.call_traces]]
+        if began.is_set():
+            stored.extend(some)
+            return
+        began.set()
+        try:
+            await asyncio.Event().wait()  # the storage is slow
+        finally:
+            services.call_traces.extend(some)
+
+    monkeypatch.setattr(traces, "STORE_S", 0.01)
+    worker = make()
+    api = await worker.start()
+    api._services.call_traces.append("trace")
+    monkeypatch.setattr(traces, "store", store_traces)
+    await asyncio.wait_for(began.wait(), 30)
+    await worker.stop()
+    assert stored == ["trace"]
 
 
 async def test_worker_warns_of_keys_that_expire_soon_and_of_failures(

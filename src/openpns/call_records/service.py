@@ -98,6 +98,8 @@ async def _store(
         WireError: The refusal, if there is no record; another report of the call is stored.
     """
     is_new = False
+    # Here, not in the steps: SQLite's writer runs them in a thread of its own.
+    event_id = "" if columns is None else context.services.ids.request_id()
 
     def steps() -> "Transaction[Effect[Reported]]":
         nonlocal is_new
@@ -106,7 +108,7 @@ async def _store(
             added = yield Statement("call_record_add", _owned(context, columns))
             if added:
                 is_new = True
-                return _effect(context, added[0][0], columns)
+                return _effect(event_id, added[0][0], columns)
         found = yield Statement("call_record_report_find", _key(context, report))
         if found:
             return _repeated(report, as_struct(_Stored, found[0]))
@@ -149,10 +151,10 @@ def _owned(context: Context, columns: dict[str, Any]) -> dict[str, Any]:
     return {"customer_id": context.customer_id} | columns
 
 
-def _effect(context: Context, record_id: int, columns: dict[str, Any]) -> Effect[Reported]:
+def _effect(event_id: str, record_id: int, columns: dict[str, Any]) -> Effect[Reported]:
     """Return what a new record changes, with the event for the webhook."""
     body = msgspec.json.encode(new_record(record_id, columns))
-    event = Event(context.services.ids.request_id(), EVENT, body)
+    event = Event(event_id, EVENT, body)
     details = {"number": mask_phone(columns["did"]), "status": columns["call_status"]}
     return Effect(Reported(record_id), columns["call_id"], details, events=[event])
 

@@ -18,7 +18,6 @@ from openpns import limits
 from openpns.core import outbox
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
-from openpns.errors import WireError
 from openpns.routing import unbound_calls
 from openpns.routing.outcomes import CALLS_OMITTED, TRACES_DROPPED
 from openpns.storage.store import Params, Statement, StatementBatch, Transaction
@@ -79,7 +78,7 @@ def note(services: Services, trace: Trace) -> None:
 
 
 async def store(services: Services) -> None:
-    """Store the traces that were noted since the last time; keep them if that fails.
+    """Store the traces that were noted since the last time; keep them if that fails or is cancelled.
 
     Of a customer who has too many, the oldest are deleted.
 
@@ -93,7 +92,7 @@ async def store(services: Services) -> None:
             dropped = await services.store.write(
                 lambda: _steps(services, some)  # noqa: B023 - called in this turn
             )
-        except WireError:
+        except BaseException:  # a cancelled request, too; what is stored already stays as it is
             noted.extendleft(reversed(some))
             raise
         if dropped:

@@ -113,8 +113,11 @@ class Application:
 
     async def stop(self) -> None:
         """Release the worker id and close the database."""
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
+        if tasks:  # one that stores traces has them until it ends
+            await asyncio.wait(tasks, timeout=self._settings.storage_timeout_ms / 1000)
         store, self._store = self._store, None
         if store is None:
             return
