@@ -69,6 +69,8 @@ async def test_test_is_ended_unless_an_attempt_is_in_flight(
     found = await operations.get_delivery(mine.store, "cus_1", delivery_id)
     assert (ended, found.last_error) == (is_ended, error)
     assert found.state == ("failed" if is_ended else before.state)
+    if is_ended:  # else a worker that was suspended could store its result, and try it again
+        assert await query("SELECT lease_owner FROM delivery") == [("",)]
 
 
 async def test_operator_resends_one_or_all_that_failed(

@@ -1,5 +1,7 @@
+import asyncio
 import dataclasses
 
+import asyncpg
 import pytest
 from tests import direct
 from tests.conftest import FakeClock
@@ -9,6 +11,10 @@ from openpns.core.context import Services
 from openpns.deliveries import retention
 
 DAY_MS = 86_400_000
+BLOCKED = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 IDS = "SELECT delivery_id, state, last_error FROM delivery ORDER BY delivery_id"
 
 
@@ -61,6 +67,47 @@ async def test_pending_delivery_fails_before_it_is_deleted_unless_it_is_tried_no
     assert "deliveries given up" in capsys.readouterr().out + capsys.readouterr().err
     await retention.delete_old(kept)
     assert [row[0] for row in await query(IDS)] == ["6"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        ("pending", "lease_owner = 'w', next_ms = {later}", "pending"),  # a worker takes it
+        ("pending", "state = 'delivered', lease_owner = ''", "delivered"),  # it is taken
+        ("failed", "state = 'pending', lease_owner = 'w', next_ms = {later}", "pending"),  # resent
+    ],
+)
+async def test_delivery_that_changes_meanwhile_neither_fails_nor_is_deleted(
+    hook: Hook,
+    add: Add,
+    query: direct.Query,
+    clock: FakeClock,
+    kept: Services,
+    database_url: str,
+    before: str,
+    change: str,
+    after: str,
+) -> None:
+    await hook("cus_1", "https://example.com/")
+    await add("cus_1", 1)
+    await query(f"UPDATE delivery SET state = '{before}'")
+    clock.now_ms += 2 * DAY_MS
+    other = await asyncpg.connect(database_url)
+    try:
+        async with other.transaction():
+            later = clock.now_ms + 1
+            await other.execute(f"UPDATE delivery SET {change.format(later=later)}")
+            cleaning = asyncio.create_task(retention.delete_old(kept))
+            async with asyncio.timeout(60):
+                while await other.fetchval(BLOCKED) == 0:
+                    await asyncio.sleep(0.01)
+        await cleaning
+    finally:
+        await other.close()
+    assert [row[:2] for row in await query(IDS)] in ([("1", after)], [])
+    if after == "pending":
+        assert await query("SELECT lease_owner FROM delivery") == [("w",)]
 
 
 async def test_zero_days_keep_everything(

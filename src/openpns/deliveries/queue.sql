@@ -69,9 +69,10 @@ FROM (
 WHERE (SELECT w.state FROM webhook AS w WHERE w.customer_id = oldest.customer_id) = 'active'
 
 -- delivery_clean
--- Delete some deliveries from before a time that are not pending; returns a row for each.
+-- Delete some deliveries from before a time that are not pending; returns a row for each. The state is
+-- judged again: PostgreSQL waits for whoever changes a row, and does not look for other rows then.
 -- cross-customer: deletes those of all customers
-DELETE FROM delivery WHERE (customer_id, delivery_id) IN (
+DELETE FROM delivery WHERE state <> 'pending' AND (customer_id, delivery_id) IN (
     SELECT customer_id, delivery_id FROM delivery
     WHERE created_ms <= CAST(:created_ms AS bigint) AND state <> 'pending'
     ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
@@ -80,10 +81,12 @@ RETURNING delivery_id
 
 -- delivery_give_up
 -- Let some pending deliveries from before a time fail that no worker tries at the moment; returns a
--- row for each.
+-- row for each. They are judged again, as in delivery_clean; by the two other states, or PostgreSQL
+-- could take an index of all pending rows.
 -- cross-customer: of all customers
 UPDATE delivery SET state = 'failed', lease_owner = '', last_error = 'not delivered in time'
-WHERE (customer_id, delivery_id) IN (
+WHERE state <> 'delivered' AND state <> 'failed'
+    AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint)) AND (customer_id, delivery_id) IN (
     SELECT customer_id, delivery_id FROM delivery
     WHERE state = 'pending' AND created_ms <= CAST(:created_ms AS bigint)
         AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint))

@@ -49,7 +49,8 @@ RETURNING delivery_id
 -- delivery_end_test
 -- Let a test fail that is pending and that no worker tries at the moment; returns a row if it was.
 UPDATE delivery
-SET state = 'failed', last_error = CASE WHEN last_ms = 0 THEN 'withdrawn' ELSE last_error END
+SET state = 'failed', lease_owner = '',
+    last_error = CASE WHEN last_ms = 0 THEN 'withdrawn' ELSE last_error END
 WHERE customer_id = :customer_id AND delivery_id = :delivery_id AND kind = 'test'
     AND state = 'pending' AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint))
 RETURNING delivery_id
