@@ -108,6 +108,21 @@ async def test_so_many_a_second_of_a_number_are_sent_and_the_others_counted(
     assert len(await query("SELECT 1 FROM call_trace")) == 6
 
 
+@pytest.mark.parametrize("extension", [None, "123"])
+async def test_numbers_that_are_not_the_customers_share_a_bound(
+    hooked: Bindings, query: direct.Query, clock: FakeClock, extension: str | None
+) -> None:
+    clock.now_ms -= clock.now_ms % 1000
+    services = dataclasses.replace(hooked.context.services, unbound_calls=PerSecond(2))
+    calls = Bindings(msgspec.structs.replace(hooked.context, services=services))
+    for n in range(5):
+        await calls.call(C, f"8529100000{n}", extension)
+    await calls.call(C, X, extension)
+    await traces.store(services)
+    found = [one["did"] for one in asked(await query(BODIES))]
+    assert found == ["85291000000", "85291000001", X]
+
+
 async def test_event_of_a_trace_that_memory_cannot_hold_is_counted(
     hooked: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

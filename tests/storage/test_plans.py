@@ -195,7 +195,7 @@ OF_BINDINGS = (
     *("call_find", "call_find_digits", "call_explain_ended", "call_explain_elsewhere"),
 )
 """Statements of which none may read all bindings, seats, phones or ended bindings of a customer."""
-OF_DELIVERIES = (
+OF_PAGES_OF_DELIVERIES = (
     *("delivery_list", "delivery_list_in_state", "delivery_failed_list", "delivery_usage"),
     *("delivery_find", "delivery_resend", "delivery_resend_failed", "delivery_end_test"),
 )
@@ -203,7 +203,7 @@ OF_DELIVERIES = (
 LARGE = ("binding", "seat", "group_member", "ended_binding", "delivery")
 
 
-@pytest.mark.parametrize("name", OF_BINDINGS + OF_DELIVERIES)
+@pytest.mark.parametrize("name", OF_BINDINGS + OF_PAGES_OF_DELIVERIES)
 async def test_sqlite_reads_not_all_rows_of_a_customer(sqlite: SQLiteStore, name: str) -> None:
     sql, params = sqlite._sql[name], dict.fromkeys(sqlite._statements[name].parameters)
     tables = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) AS (\w+)", sql)}

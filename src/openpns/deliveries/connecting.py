@@ -46,8 +46,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     It also knows its socket. The client asks for both so often that this takes a quarter less CPU.
 
-    It bounds what is read of a response. The client bounds the headers of each response, but not how
-    many interim ones (status 1xx) come before the last: parsing them would delay all others.
+    It bounds what is read of a response. The client bounds the headers of each response, but not
+    how many interim ones (status 1xx) come before the last: parsing them would delay all others.
     """
 
     def __init__(

@@ -83,8 +83,13 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What decides a call: whether the number takes calls and has digits, and who matches."""
+    """What decides a call: whether the number takes calls and has digits, and who matches.
 
+    Attributes:
+        is_known: Whether the virtual number is the customer's.
+    """
+
+    is_known: bool
     takes_calls: bool
     has_digits: bool
     matches: Sequence[Match]
@@ -132,7 +137,7 @@ async def query_axb(
     asked = _Asked(context, call_id, now_ms, number, did)
     callee = "" if match is None else match.callee
     if match is None or not callee:
-        asked.note()
+        asked.note(is_known=found.is_known)
         raise refusal(audios, answer("", call_id, 0, NO_BIND_TYPE, audios))
     asked.note(match.bind_id, callee, match.flag)
     return answer(callee, call_id, match.flag, BIND_TYPES[match.kind], audios)
@@ -155,7 +160,7 @@ async def _query_digits(
     context.services.count(outcome, 1)
     asked = _Asked(context, call_id, now_ms, caller, did, extension)
     if outcome != EXTENSION:
-        asked.note()
+        asked.note(is_known=found.is_known)
         if is_slow:
             await asyncio.sleep(digits.SLOW_S)
         raise refusal(found.audios, answer_digits("", call_id, extension, 0, found.audios))
@@ -173,8 +178,10 @@ class _Asked(msgspec.Struct, frozen=True):
     did: str
     extension: str = ""
 
-    def note(self, bind_id: str = "", callee: str = "", flag: int = 0) -> None:
-        """Note the answer; without arguments: nobody is called."""
+    def note(
+        self, bind_id: str = "", callee: str = "", flag: int = 0, *, is_known: bool = True
+    ) -> None:
+        """Note the answer; without a binding: nobody is called."""
         trace = Trace(
             self.context.customer_id,
             self.call_id,
@@ -187,14 +194,15 @@ class _Asked(msgspec.Struct, frozen=True):
             flag,
             self.context.request.request_id,
         )
-        traces.note(self.context.services, trace)
+        traces.note(self.context.services, trace, is_known=is_known)
 
 
 class FoundDigits(msgspec.Struct, frozen=True):
     """What decides a call with digits.
 
     Attributes:
-        takes_calls: Whether the virtual number is the customer's and connects calls.
+        is_known: Whether the virtual number is the customer's.
+        takes_calls: Whether it connects calls, too.
         bind_id: The binding that holds the digits; empty if none does.
         phone: Whom the binding names for the caller; empty for nobody.
         is_own: Whether that is a virtual number of the customer.
@@ -202,6 +210,7 @@ class FoundDigits(msgspec.Struct, frozen=True):
         has_wrong: Whether wrong digits of the caller are counted there.
     """
 
+    is_known: bool = False
     takes_calls: bool = False
     bind_id: str = ""
     phone: str = ""
@@ -254,6 +263,7 @@ async def find_digits(
     call_fail, is_own_a, is_own_b = rest
     is_a = phone_a in (caller, country + national_part(caller))
     return FoundDigits(
+        True,
         bool(takes_calls),
         bind_id or "",
         (phone_b if is_a else phone_a) or "",
@@ -283,12 +293,14 @@ async def find(context: Context, caller: str, did: str, now_ms: int) -> Found:
 
 def _read(rows: Sequence[Row]) -> Found:
     matches, digits, takes_calls, audios = [], 0, 0, Audios()
+    is_known = False
     for row in rows:
         if row[0] == "number":
+            is_known = True
             audios, takes_calls, digits = Audios(*row[1:4]), row[6], row[7]
         else:
             matches.append(Match(*row))
-    return Found(takes_calls > 0, digits > 0, matches, audios)
+    return Found(is_known, takes_calls > 0, digits > 0, matches, audios)
 
 
 def parse_call(caller: str, did: str, extension: str | None) -> tuple[str, str, str]:

@@ -60,8 +60,13 @@ class Trace(msgspec.Struct, frozen=True):
         return f"Trace({self.call_id!r})"
 
 
-def note(services: Services, trace: Trace) -> None:
-    """Note a trace in memory; if nobody is called, with an event unless there are too many."""
+def note(services: Services, trace: Trace, *, is_known: bool = True) -> None:
+    """Note a trace in memory; if nobody is called, with an event unless there are too many.
+
+    Args:
+        is_known: Whether the virtual number is the customer's. All others together may have as many
+            events as one: there are any number of them.
+    """
     noted = services.call_traces
     if len(noted) >= TRACES_MAX:
         services.count(TRACES_DROPPED, 1)
@@ -69,7 +74,8 @@ def note(services: Services, trace: Trace) -> None:
             services.count(CALLS_OMITTED, 1)
     if not trace.bind_id:
         # With the customer: the virtual number of a question need not be its own.
-        if services.unbound_calls.allows(f"{trace.customer_id} {trace.did}", trace.asked_ms):
+        bounded = f"{trace.customer_id} {trace.did if is_known else ''}"
+        if services.unbound_calls.allows(bounded, trace.asked_ms):
             # Now, so that a second attempt to store it stores no second event.
             trace = msgspec.structs.replace(trace, event_id=services.ids.request_id())
         else:
@@ -78,9 +84,10 @@ def note(services: Services, trace: Trace) -> None:
 
 
 async def store(services: Services) -> None:
-    """Store the traces that were noted since the last time; keep them if that fails or is cancelled.
+    """Store the traces that were noted since the last time.
 
-    Of a customer who has too many, the oldest are deleted.
+    They are kept if that fails or is cancelled. Of a customer who has too many, the oldest are
+    deleted.
 
     Raises:
         WireError: The storage failed.
