@@ -19,7 +19,7 @@ from tests.deliveries.hook_server import (
 from tests.helpers import on_sqlite_only
 
 from openpns.deliveries import receivers as module
-from openpns.deliveries.receivers import Receiver, Receivers, Target
+from openpns.deliveries.receivers import SLOW_S, Receiver, Receivers, Target
 
 
 async def test_failing_receiver_gets_one_request_at_a_time_and_full_width_after_a_success(
@@ -127,7 +127,7 @@ def test_width_doubles_with_each_success_and_falls_to_one_with_a_failure() -> No
     widths = []
     for n in range(6):
         one.begin(str(n), 0.0)
-        one.succeed(str(n), 16)
+        one.succeed(str(n), 0.0, 16)
         widths.append(one.width)
     assert widths == [2, 4, 8, 16, 16, 16]
     one.begin("x", 1.0)
@@ -148,7 +148,7 @@ def test_pauses_grow_with_failures_one_after_the_other() -> None:
         now_s += pause_s
     assert pauses == [0, 1, 2, 4, 8, 16, 30, 30, 30]
     one.begin("x", now_s)
-    assert one.succeed("x", 16)
+    assert one.succeed("x", 0.0, 16)
     assert not one.is_paused(now_s)
 
 
@@ -204,6 +204,31 @@ def test_failing_receivers_have_a_quarter_of_all_places() -> None:
     shares = all_.share([*bad, good], 0.0)
     assert sum(share for name, share in shares.items() if name != "good") == 4
     assert shares["good"] == 8
+
+
+def test_receivers_that_succeed_slowly_have_half_of_all_places() -> None:
+    all_ = Receivers(places_max=16, width_max=8)
+    late = [receiver(f"late-{n}") for n in range(4)]
+    good, bad = receiver("good", width=8), receiver("bad", failing_ms=1)
+    for one in (*late, good, bad):
+        all_.add(one)
+    for one in late:
+        one.begin("1", 0.0)
+        one.succeed("1", SLOW_S, 8)
+        one.width = 8
+    shares = all_.share([*late, bad], 2.0)
+    assert shares.pop("bad") == 1
+    assert sum(shares.values()) == 8
+    for name, share in shares.items():
+        for n in range(share):
+            found = all_.find(name)
+            assert found is not None
+            found.begin(str(n), 2.0)
+    assert set(all_.share([*late, good], 2.0)) == {"good"}
+    assert all_.share([good], 2.0) == {"good": 8}
+    late[0].begin("quick", 2.0)
+    late[0].succeed("quick", 2.1, 8)
+    assert not late[0].is_late
 
 
 def test_slow_receiver_gets_no_more() -> None:

@@ -11,7 +11,6 @@ from openpns.errors import BindingNotFound, ParameterUnfit
 from openpns.phones import find_country_code
 from openpns.storage.store import as_struct
 
-_AXB: Final = "axb"
 _EXTENSION: Final = "extension"
 _AXG: Final = "axg"
 

@@ -256,7 +256,7 @@ class Deliverer:
         now, delivery_id = self._clock(), delivery.delivery_id
         state, next_ms, result = "delivered", now, "delivered"
         if outcome.is_taken:
-            is_turned = receiver.succeed(delivery_id, self._receivers.width_max)
+            is_turned = receiver.succeed(delivery_id, monotonic(), self._receivers.width_max)
         else:
             is_turned = receiver.fail(delivery_id, monotonic(), now, outcome.retry_after_s)
             delay = None

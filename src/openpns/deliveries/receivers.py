@@ -2,7 +2,8 @@
 
 A receiver begins with one attempt at a time, and has twice as many after each that succeeds. After
 one that fails it has one at a time again, after more of them with growing pauses. While an attempt
-takes long it has no others. Receivers that fail share a quarter of all places.
+takes long it has no others. Receivers that fail share a quarter of all places, and those that
+succeed slowly half of them, so that the others always have some.
 
 There is no I/O here; times are seconds of a clock that never jumps.
 """
@@ -17,6 +18,7 @@ SLOW_S: Final = 1.0
 
 PAUSE_S_MAX: Final = 30.0
 _FAILING_SHARE: Final = 4
+_LATE_SHARE: Final = 2
 _KNOWN_MAX: Final = 2000
 
 
@@ -57,6 +59,7 @@ class Receiver:
 
     Attributes:
         is_failing: Whether its last attempt failed.
+        is_late: Whether the last one that succeeded was slow.
         failing_ms: Since when, by the wall clock; what the database is to have.
         served: Grows over all receivers: the last time that it got a place.
     """
@@ -69,6 +72,7 @@ class Receiver:
         "customer_id",
         "failing_ms",
         "is_failing",
+        "is_late",
         "served",
         "target",
         "width",
@@ -79,6 +83,7 @@ class Receiver:
         self.target = target
         self.failing_ms = failing_ms
         self.is_failing = failing_ms > 0
+        self.is_late = False
         self.width = 1
         self.served = 0
         self._failures = 1 if self.is_failing else 0
@@ -109,9 +114,10 @@ class Receiver:
         """Note that an attempt has ended without a result."""
         self._started_s.pop(delivery_id, None)
 
-    def succeed(self, delivery_id: str, width_max: int) -> bool:
+    def succeed(self, delivery_id: str, now_s: float, width_max: int) -> bool:
         """Note that an attempt has succeeded; return whether the receiver failed before."""
-        self.drop(delivery_id)
+        started_s = self._started_s.pop(delivery_id, now_s)
+        self.is_late = now_s - started_s >= SLOW_S
         self.width = min(self.width * 2, width_max)
         self._failures, self._paused_until_s = 0, 0.0
         was_failing, self.is_failing, self.failing_ms = self.is_failing, False, 0
@@ -146,6 +152,7 @@ class Receivers:
         self.places_max = places_max
         self.width_max = min(width_max, places_max)
         self._failing_max = max(places_max // _FAILING_SHARE, 1)
+        self._late_max = max(places_max // _LATE_SHARE, 1)
         self._known: dict[str, Receiver] = {}
         self._served = 0
 
@@ -185,8 +192,10 @@ class Receivers:
         # Who has the fewest in flight comes first, then who has waited longest for a place.
         rooms.sort(key=lambda each: (each[0].in_flight, each[0].served))
         free = self.places_max - self.in_flight
-        free_failing = self._failing_max - sum(
-            one.in_flight for one in self._known.values() if one.is_failing
+        known = self._known.values()
+        free_failing = self._failing_max - sum(one.in_flight for one in known if one.is_failing)
+        free_late = self._late_max - sum(
+            one.in_flight for one in known if one.is_late and not one.is_failing
         )
         shares: dict[str, int] = {}
         for place, (receiver, room) in enumerate(rooms):
@@ -194,6 +203,9 @@ class Receivers:
             if receiver.is_failing:
                 share = min(share, free_failing)
                 free_failing -= max(share, 0)
+            elif receiver.is_late:
+                share = min(share, free_late)
+                free_late -= max(share, 0)
             if share > 0:
                 shares[receiver.customer_id] = share
                 free -= share

@@ -59,7 +59,6 @@ class SendingSettings(msgspec.Struct, frozen=True):
     http_allowed: bool = False
     networks_allowed: str = ""
     timeout_ms: int = limits.WEBHOOK_TIMEOUT_MS
-    requests_max: int = limits.WEBHOOK_REQUESTS_MAX
 
 
 def sending_settings(settings: DeliverySettings) -> SendingSettings:
@@ -68,5 +67,4 @@ def sending_settings(settings: DeliverySettings) -> SendingSettings:
         settings.webhook_http_allowed == "on",
         settings.webhook_networks_allowed or "",
         settings.webhook_timeout_ms,
-        settings.webhook_requests_max,
     )
