@@ -27,7 +27,7 @@ def test_record_has_every_field_typed() -> None:
     assert read(RECORD["body"]) == CallRecord(
         message_id="msg_1",
         sent=SENT,
-        record_id=1234,
+        id=1234,
         business_id="default",
         customer_bind_id="order-7",
         bind_id="5f0c2b1d9e8a4c7fb6d3e2a1908f7c65",
@@ -35,15 +35,15 @@ def test_record_has_every_field_typed() -> None:
         did="85290000001",
         caller="85211111111",
         callee="85222222222",
-        call_status=1,
-        call_status_msg="normal end",
+        status=1,
+        status_text="normal end",
         duration_s=35,
-        start_at=datetime(2022, 12, 8, 6, 6, 40, tzinfo=UTC),
-        answer_at=datetime(2022, 12, 8, 6, 6, 45, tzinfo=UTC),
-        hangup_at=datetime(2022, 12, 8, 6, 7, 20, tzinfo=UTC),
+        start=datetime(2022, 12, 8, 6, 6, 40, tzinfo=UTC),
+        answer=datetime(2022, 12, 8, 6, 6, 45, tzinfo=UTC),
+        hangup=datetime(2022, 12, 8, 6, 7, 20, tzinfo=UTC),
         hangup_cause="NORMAL_CLEARING",
         hangup_code=16,
-        hangup=1,
+        hung_up_by="callee",
         record_file="https://records.example.com/1602262837283131392.wav",
         extension_caller=None,
         extension_callee=None,
@@ -54,7 +54,7 @@ def test_record_of_a_call_without_an_answer_has_none() -> None:
     empty = dict.fromkeys(("customerBindId", "bindId", "callee", "recordFile"), "")
     event = read(record(**empty, answerAt=0, duration=0, callStatus=2, extensionCallee="042"))
     assert isinstance(event, CallRecord)
-    assert (event.answer_at, event.duration_s, event.call_status) == (None, 0, 2)
+    assert (event.answer, event.duration_s, event.status) == (None, 0, 2)
     assert (event.customer_bind_id, event.bind_id, event.callee) == (None, None, None)
     assert (event.record_file, event.extension_callee) == (None, "042")
 

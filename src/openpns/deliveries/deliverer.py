@@ -25,9 +25,10 @@ from openpns.deliveries.sending import Outcome, Sender
 from openpns.deliveries.settings import DeliverySettings, sending_settings
 from openpns.deliveries.signature import secret_owner, sign
 from openpns.deliveries.urls import parse_url
-from openpns.deliveries.wire import TEST
+from openpns.deliveries.wire import TEST, WEBHOOK_ID_PREFIX
 from openpns.errors import ConfigError, InternalError, WireError
 from openpns.storage.store import Store
+from openpns.webhooks.headers import ID, SIGNATURE, TIMESTAMP
 
 POLL_S: Final = 1.0
 """How often the queue is looked at while nothing is due."""
@@ -239,14 +240,14 @@ class Deliverer:
             return Outcome(0, target.problem)
         assert self._sender is not None
         now = self._clock()
-        webhook_id, body = f"msg_{delivery.delivery_id}", delivery.body.encode()
+        webhook_id, body = WEBHOOK_ID_PREFIX + delivery.delivery_id, delivery.body.encode()
         signature = sign(target.secrets(now), webhook_id, now // 1000, body)
         headers = (
             (b"content-type", b"application/json"),
             (b"user-agent", _AGENT),
-            (b"webhook-id", webhook_id.encode()),
-            (b"webhook-timestamp", str(now // 1000).encode()),
-            (b"webhook-signature", signature.encode()),
+            (ID.encode(), webhook_id.encode()),
+            (TIMESTAMP.encode(), str(now // 1000).encode()),
+            (SIGNATURE.encode(), signature.encode()),
         )
         return await self._sender.send(target.url, headers, body, owner)
 

@@ -3,10 +3,9 @@
 import base64
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
-from standardwebhooks import Webhook
+from openpns.webhooks.signature import Secrets
 
 _SECRET_BYTES: Final = 32
 _PREFIX: Final = "whsec_"
@@ -30,6 +29,4 @@ def sign(secrets: Sequence[str], webhook_id: str, timestamp_s: int, body: bytes)
         timestamp_s: The value of `webhook-timestamp`, in Unix seconds.
         body: UTF-8, exactly as it is sent.
     """
-    at = datetime.fromtimestamp(timestamp_s, UTC)
-    text = body.decode()
-    return " ".join(Webhook(secret).sign(webhook_id, at, text) for secret in secrets)
+    return " ".join(Secrets(secrets).sign(webhook_id, timestamp_s, body))

@@ -11,12 +11,13 @@ Unknown fields are ignored.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from openpns.webhooks.errors import WebhookMalformed
 
+_CALLEE: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNBOUND: Final = 10013
 _TIME_FORM: Final = "%Y-%m-%d %H:%M:%S"
@@ -25,6 +26,9 @@ _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Time: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 """In s since 1970 UTC, up to the year 9999; 0 for never."""
 _Code: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+HungUpBy: TypeAlias = Literal["caller", "callee"]
+"""Who ended a call; the platform counts as the callee."""
 
 StructT = TypeVar("StructT")
 
@@ -47,43 +51,44 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallRecord(WebhookEvent, frozen=True, kw_only=True):
-    """A call that has ended.
+    """A call that has ended; the names are those of `openpns.Client.call_records`.
 
     Attributes:
-        record_id: Unique in the deployment; the same each time the record is sent.
+        id: Below 2^53, and never that of another call; the same each time the record is sent.
+        bind_id: None if nobody was to be called, as `callee`.
         customer_bind_id: Your own id of the binding; None for none.
-        bind_id: None if the call had no binding.
         did: The virtual number.
-        callee: None if nobody was called.
-        call_status: 1 for a normal end, 2 for an abnormal one, 0 if that is not known.
-        duration_s: From the answer to the end; 0 if the call was not answered.
-        start_at: In UTC, as the others; None for never.
-        answer_at: None if the call was not answered.
-        hangup_code: The switch's number of the cause, such as 16.
-        hangup: Who ended it: 0 the caller, 1 the callee or the platform.
-        record_file: The URL of the recording; None for none.
-        extension_caller: Digits of the caller's side; None for none.
-        extension_callee: Digits of the callee's side; None for none.
+        caller: As the binding names the phone, else as the question had it.
+        status: 0 unknown, 1 answered, 2 not answered.
+        status_text: The same in words, and whether the platform ended it.
+        duration_s: Seconds from the answer to the end; 0 if there was no answer.
+        start: In UTC, as the other times; None if the sender does not know it.
+        answer: None if nobody answered.
+        hangup_cause: Such as "NORMAL_CLEARING"; None if it is not known.
+        hangup_code: The switch's number of the cause; 0 if not known.
+        record_file: The URL of the recording; None if there is none.
+        extension_caller: The digits, if A dialled them.
+        extension_callee: The digits, if somebody else dialled them.
     """
 
     kind: ClassVar[str] = "callRecord"
-    record_id: int
-    business_id: str
-    customer_bind_id: str | None
-    bind_id: str | None
+    id: int
     call_id: str
+    bind_id: str | None
+    customer_bind_id: str | None
+    business_id: str
     did: str
     caller: str
     callee: str | None
-    call_status: int
-    call_status_msg: str
+    status: int
+    status_text: str
     duration_s: int
-    start_at: datetime | None
-    answer_at: datetime | None
-    hangup_at: datetime | None
-    hangup_cause: str
+    start: datetime | None
+    answer: datetime | None
+    hangup: datetime | None
+    hangup_cause: str | None
     hangup_code: int
-    hangup: int
+    hung_up_by: HungUpBy
     record_file: str | None
     extension_caller: str | None
     extension_callee: str | None
@@ -232,23 +237,23 @@ def _convert(body: dict[str, Any], kind: type[StructT]) -> StructT:
 
 def _record(found: _WireRecord, head: dict[str, Any]) -> CallRecord:
     return CallRecord(
-        record_id=found.id,
-        business_id=found.business_id,
-        customer_bind_id=found.customer_bind_id or None,
-        bind_id=found.bind_id or None,
+        id=found.id,
         call_id=found.call_id,
+        bind_id=found.bind_id or None,
+        customer_bind_id=found.customer_bind_id or None,
+        business_id=found.business_id,
         did=found.did,
         caller=found.caller,
         callee=found.callee or None,
-        call_status=found.call_status,
-        call_status_msg=found.call_status_msg,
+        status=found.call_status,
+        status_text=found.call_status_msg,
         duration_s=found.duration,
-        start_at=_moment(found.start_at),
-        answer_at=_moment(found.answer_at),
-        hangup_at=_moment(found.hangup_at),
-        hangup_cause=found.hangup_cause,
+        start=_moment(found.start_at),
+        answer=_moment(found.answer_at),
+        hangup=_moment(found.hangup_at),
+        hangup_cause=found.hangup_cause or None,
         hangup_code=found.hangup_code,
-        hangup=found.hangup,
+        hung_up_by="callee" if found.hangup == _CALLEE else "caller",
         record_file=found.record_file or None,
         extension_caller=found.extension_caller or None,
         extension_callee=found.extension_callee or None,

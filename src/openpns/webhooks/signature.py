@@ -75,6 +75,11 @@ class Secrets:
         return [key.sign(message_id, at, text) for key in self._keys]
 
 
+def is_secret(text: str) -> bool:
+    """Return whether a text is one secret."""
+    return len(_key(text)) in _SECRET_BYTES
+
+
 def signed_headers(
     body: bytes,
     secrets: str | Iterable[str],
@@ -115,10 +120,9 @@ def _parse(secrets: str | Iterable[str]) -> tuple[list[Webhook], str | None]:
 def _decode(secrets: Sequence[str]) -> tuple[list[Webhook], str | None]:
     keys = []
     for position, secret in enumerate(secrets, start=1):
-        key = _key(secret)
-        if len(key) not in _SECRET_BYTES:
+        if not is_secret(secret):
             return [], f"webhook secret: number {position} of {len(secrets)} is not one; {_ALLOWED}"
-        keys.append(Webhook(key))
+        keys.append(Webhook(_key(secret)))
     return keys, None
 
 

@@ -62,8 +62,8 @@ def _facts(event: Event, *, show_numbers: bool) -> list[str]:
 
     if isinstance(event, CallRecord):
         way = " -> ".join(number(phone) for phone in (event.caller, event.did, event.callee))
-        cause = f"{text(event.hangup_cause)} {event.hangup_code}".strip()
-        answered = "not answered" if event.answer_at is None else f"{event.duration_s} s"
+        cause = f"{text(event.hangup_cause or '')} {event.hangup_code}".strip()
+        answered = "not answered" if event.answer is None else f"{event.duration_s} s"
         return [way, answered, cause]
     if isinstance(event, UnboundCall):
         digits = f" and {event.extension}" if event.extension else ""
