@@ -80,7 +80,9 @@ def resend_delivery(
     )
 
 
-class _WireDelivery(msgspec.Struct, rename="camel"):
+class WireDelivery(msgspec.Struct, rename="camel"):
+    """A delivery as the server sends it; values are bounded."""
+
     id: str
     webhook_id: str
     kind: str
@@ -94,7 +96,7 @@ class _WireDelivery(msgspec.Struct, rename="camel"):
 
 
 class _WirePage(msgspec.Struct):
-    deliveries: list[_WireDelivery]
+    deliveries: list[WireDelivery]
     next: str | None
 
 
@@ -105,10 +107,11 @@ def _read_webhook(envelope: dict[str, Any]) -> Webhook | None:
 
 def _read_page(envelope: dict[str, Any]) -> DeliveryPage:
     page = msgspec.convert(envelope.get("data"), _WirePage)
-    return DeliveryPage([_delivery(found) for found in page.deliveries], page.next)
+    return DeliveryPage([as_delivery(found) for found in page.deliveries], page.next)
 
 
-def _delivery(found: _WireDelivery) -> Delivery:
+def as_delivery(found: WireDelivery) -> Delivery:
+    """Return a delivery of the wire as the methods return it."""
     return Delivery(
         found.id,
         found.webhook_id,

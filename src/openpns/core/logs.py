@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, MutableMapping
@@ -13,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 _NAME: Final = "openpns"
+_used: Final = threading.local()
 LIBRARY_LINES_PER_S_MAX: Final = 20
 """Log lines a second and process of libraries and of the transport; further ones are omitted."""
 
@@ -163,5 +165,13 @@ class _LibraryLineBound(logging.Filter):
 
 
 def logger() -> Any:
-    """Return the server's logger."""
-    return structlog.get_logger(_NAME)
+    """Return the server's logger, or the one that `use` has set."""
+    return getattr(_used, "log", None) or structlog.get_logger(_NAME)
+
+
+def use(log: Any) -> None:
+    """Let `logger` return another one in this thread.
+
+    For a program whose logs are not openpns's to configure.
+    """
+    _used.log = log

@@ -21,6 +21,10 @@ from openpns.deliveries.urls import parse_url
 from openpns.deliveries.wire import ACTIVE, DISABLED, KINDS
 from openpns.errors import ConfigError
 from openpns.storage.store import Row, Statement, Store, Transaction, as_struct
+from openpns.webhooks.signature import is_secret
+
+STATES: Final = (ACTIVE, DISABLED)
+"""The states that `set_state` sets."""
 
 COUNTED_MAX: Final = 10_000
 """`get_usage` counts no further."""
@@ -82,6 +86,7 @@ async def set_webhook(
     kinds: Sequence[str] | None = None,
     *,
     http_allowed: bool = False,
+    secret: str | None = None,
 ) -> tuple[Webhook, NewSecret | None]:
     """Set where the events of a customer are delivered; return the webhook and its new secret.
 
@@ -91,15 +96,16 @@ async def set_webhook(
     Args:
         kinds: Which events, of `wire.KINDS`; None for those it has, or all of a new one.
         http_allowed: Also allow an http:// URL.
+        secret: That of a new webhook; None for a random one.
 
     Raises:
-        ConfigError: The customer does not exist, or the URL or a kind is not allowed.
+        ConfigError: The customer does not exist, or the URL, a kind or the secret is not allowed.
     """
     parsed = parse_url(url, http_allowed=http_allowed)
     # Not the path and the query: they may be secrets.
     origin = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
     chosen = None if kinds is None else _join_kinds(kinds)
-    secret = new_secret()
+    secret = new_secret() if secret is None else _check_secret(secret)
     now_ms = clock()
 
     def steps() -> Transaction[OperatorEffect[tuple[Webhook, NewSecret | None]]]:
@@ -142,14 +148,23 @@ async def set_state(store: Store, clock: Clock, customer_id: str, state: str) ->
 
 
 async def rotate_secret(
-    store: Store, secret_box: SecretBox, clock: Clock, customer_id: str, grace_ms: int
+    store: Store,
+    secret_box: SecretBox,
+    clock: Clock,
+    customer_id: str,
+    grace_ms: int,
+    *,
+    secret: str | None = None,
 ) -> NewSecret:
     """Give a webhook a new secret; for grace_ms, events are signed with the old one as well.
 
+    Args:
+        secret: The new one; None for a random one.
+
     Raises:
-        ConfigError: The customer does not exist, or has no webhook.
+        ConfigError: The customer does not exist or has no webhook, or the secret is not allowed.
     """
-    secret = new_secret()
+    secret = new_secret() if secret is None else _check_secret(secret)
     now_ms = clock()
     until_ms = now_ms + grace_ms
 
@@ -194,6 +209,12 @@ def _join_kinds(kinds: Sequence[str]) -> str:
     if unknown or not kinds:
         raise ConfigError(f"kinds: allowed are {' and '.join(KINDS)}, with commas between them")
     return ",".join(kind for kind in KINDS if kind in kinds)
+
+
+def _check_secret(secret: str) -> str:
+    if not is_secret(secret):
+        raise ConfigError("secret: allowed is whsec_ and the base64 of 24 to 64 bytes")
+    return secret
 
 
 def _lock(customer_id: str) -> Transaction[StoredWebhook]:

@@ -17,7 +17,7 @@ from openpns.deliveries.listing import as_info
 from openpns.deliveries.resending import Failed, Range, resend_one
 from openpns.deliveries.wire import ACTIVE, TEST, DeliveryInfo
 from openpns.errors import ConfigError, NotFound
-from openpns.ids import Snowflake
+from openpns.ids import IdSource
 from openpns.storage.store import Statement, Store, Transaction
 
 _RESEND: Final = "webhooks.resend"
@@ -36,7 +36,7 @@ class _TestBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 async def add_test(
-    store: Store, clock: Clock, ids: Snowflake, customer_id: str, zone: tzinfo
+    store: Store, clock: Clock, ids: IdSource, customer_id: str, zone: tzinfo
 ) -> str:
     """Queue a test event for the webhook of a customer; return the id of its delivery.
 

@@ -1,16 +1,20 @@
 """The emulator's data: what a test adds and looks at, without a request."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from openpns.client.call_record_types import CallRecord
+from openpns.client.delivery_types import Delivery
 from openpns.client.group_types import Group
 from openpns.numbers.audios import Audios
 from openpns.testing.service import EmulatedService, Key
 from openpns.testing.state_file import GroupState
+
+if TYPE_CHECKING:
+    from openpns.testing.webhooks import EmulatedWebhooks
 
 ResultT = TypeVar("ResultT")
 
@@ -141,7 +145,78 @@ class EmulatedData(ABC):
         """Return a customer's call records, newest first; the emulator's own customer if None."""
         return self._run(self._service.call_records(customer_id or self.customer_id))
 
+    def set_webhook(
+        self,
+        url: str,
+        *,
+        kinds: Sequence[str] | None = None,
+        state: Literal["active", "disabled"] = "active",
+        secret: str | None = None,
+        customer_id: str | None = None,
+    ) -> str:
+        """Set where a customer's events are delivered; return the secret that signs them.
+
+        Args:
+            url: http or https; loopback and private networks are allowed, as public ones.
+            kinds: "callRecord" and "unboundCall"; None for those the webhook has, at first both.
+            secret: None for the one the webhook has, at first a random one.
+            customer_id: The emulator's own if None.
+
+        Raises:
+            ConfigError: A value is not allowed.
+        """
+        owner = customer_id or self.customer_id
+        return self._run(
+            self._with_webhooks(lambda webhooks: webhooks.set(owner, url, kinds, state, secret))
+        )
+
+    def rotate_webhook_secret(
+        self, *, grace_s: float = 86_400, customer_id: str | None = None
+    ) -> str:
+        """Give a webhook a new secret, and return it; for `grace_s` the old one signs as well.
+
+        Raises:
+            ConfigError: The customer has no webhook, or grace_s is below 0.
+        """
+        owner = customer_id or self.customer_id
+        return self._run(
+            self._with_webhooks(lambda webhooks: webhooks.rotate_secret(owner, grace_s))
+        )
+
+    def add_test_event(self, customer_id: str | None = None) -> str:
+        """Queue a test event for a customer's webhook; return its `webhook-id`.
+
+        Raises:
+            ConfigError: The customer has no webhook, or it is not active.
+        """
+        owner = customer_id or self.customer_id
+        return self._run(self._with_webhooks(lambda webhooks: webhooks.add_test_event(owner)))
+
+    def deliver(self) -> int:
+        """Make every attempt to deliver that is due by `clock`; return how many were made.
+
+        It returns when the receivers have answered, and sends each receiver one event at a time,
+        oldest first. An attempt that fails makes the next one due later by the schedule.
+
+        Raises:
+            RuntimeError: The emulator was reset or stopped meanwhile.
+        """
+        return self._run(self._with_webhooks(lambda webhooks: webhooks.deliver()))
+
+    def deliveries(self, customer_id: str | None = None) -> list[Delivery]:
+        """Return a customer's deliveries, newest first; the emulator's own customer if None."""
+        owner = customer_id or self.customer_id
+        return self._run(self._with_webhooks(lambda webhooks: webhooks.deliveries(owner)))
+
+    async def _with_webhooks(
+        self, use: "Callable[[EmulatedWebhooks], Awaitable[ResultT]]"
+    ) -> ResultT:
+        return await use(self._service.webhooks)
+
     def dump(self) -> dict[str, Any]:
-        """Return the stored data as the content of a state file, with the secrets."""
+        """Return the stored data as the content of a state file, with the secrets.
+
+        Call records and deliveries are not in it.
+        """
         values: dict[str, Any] = msgspec.to_builtins(self._run(self._service.dump()))
         return values

@@ -12,18 +12,20 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from openpns import limits
-from openpns.core import worker_ids
+from openpns.core import logs, worker_ids
 from openpns.core.rate_limits import RateLimits
+from openpns.deliveries.settings import DeliverySettings
 from openpns.errors import ConfigError, OpenPNSError, WireError
 from openpns.ids import IdSource, Snowflake
 from openpns.kit.forks import Descriptor, renew_after_fork, renew_if_forked
 from openpns.kit.plain_text import brief
+from openpns.protocol.fields import describe
 from openpns.protocol.headers import PATHS, host_in_url
 from openpns.testing.clock import MovableClock
 from openpns.testing.data import EmulatedData
 from openpns.testing.faults import NOTHING, Faults
 from openpns.testing.requests import ReceivedRequest, body_as_dict
-from openpns.testing.service import EmulatedService, Key
+from openpns.testing.service import LOG, EmulatedService, Key
 from openpns.testing.state_file import SOURCE, parse, read_file
 from openpns.transport.listener import Bounds, Listener
 from openpns.transport.messages import Reply, Request
@@ -33,6 +35,8 @@ ACCESS_KEY: Final = "emulator-key"
 ACCESS_SECRET: Final = "emulator-secret"  # noqa: S105 - public
 CUSTOMER_ID: Final = "emulator-customer"
 
+_RECEIVERS: Final = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
+"""Loopback, and the private networks in which containers are."""
 _WHY_CHARS_MAX: Final = 300
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address for clients
 
@@ -75,9 +79,15 @@ class Emulator(EmulatedData):
         rate_per_s: Requests per second of each access key, in real time; 0 for no limit.
         rate_burst: How many of them may come at once; 0 for those of one second.
         ids: The source of request ids and group ids; None for the server's own.
+        webhook_schedule: When a failed delivery is tried again: "vendor", "vendor-2024" or
+            "exponential".
+        webhook_timeout_ms: How long an attempt to deliver waits for a receiver, in real time.
+        delivers_by_itself: Whether events are delivered in the background, as a server does; else
+            `deliver` does it.
 
     Raises:
-        ConfigError: The state cannot be read; the text names the place.
+        ConfigError: The state cannot be read, and the text names the place; or an argument for
+            webhooks is not allowed.
 
     Attributes:
         base_url: The server, as in `openpns.Client`; empty before the start.
@@ -108,6 +118,9 @@ class Emulator(EmulatedData):
         rate_per_s: int = 0,
         rate_burst: int = 0,
         ids: IdSource | None = None,
+        webhook_schedule: str = "vendor",
+        webhook_timeout_ms: int = limits.WEBHOOK_TIMEOUT_MS,
+        delivers_by_itself: bool = False,
     ) -> None:
         self.base_url = ""
         self.access_key = access_key
@@ -134,6 +147,8 @@ class Emulator(EmulatedData):
             "wrong_digits_per_customer_max": wrong_digits_per_customer_max,
         }
         self._ids = ids
+        self._deliveries = _delivery_settings(webhook_schedule, webhook_timeout_ms)
+        self._delivers_by_itself = delivers_by_itself
         self._requests: list[ReceivedRequest] = []
         self._resets = 0
         self._thread: threading.Thread | None = None
@@ -233,6 +248,7 @@ class Emulator(EmulatedData):
                 descriptor.give_up()
 
     async def _live(self, started: "Future[None]") -> None:
+        logs.use(LOG)
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._service = await self._new_service()
@@ -265,13 +281,15 @@ class Emulator(EmulatedData):
         self._resets += 1
         ids = self._ids or Snowflake(self.clock, self._resets % (worker_ids.WORKER_ID_MAX + 1))
         rates = RateLimits(*self._rate)
-        service = await EmulatedService.open(self.clock, ids, rates, self._bounds)
+        service = await EmulatedService.open(self.clock, ids, rates, self._bounds, self._deliveries)
         try:
             own = await service.fill(self._state, self._own, self._source)
         except BaseException:
             await service.close()
             raise
         self.access_secret, self.customer_id = own.access_secret, own.customer_id
+        if self._delivers_by_itself:
+            service.webhooks.run()
         return service
 
     async def respond(self, request: Request) -> Reply | None:
@@ -305,6 +323,24 @@ class Emulator(EmulatedData):
     async def admit(self, request: Request) -> WireError | None:
         """Return why the body of a request must not be sent; not for tests."""
         return await self._service.api.admit(request)
+
+
+def _delivery_settings(schedule: str, timeout_ms: int) -> DeliverySettings:
+    """Return the settings of deliveries: also over http, and to receivers on this machine."""
+    given: dict[str, Any] = {"webhook_schedule": schedule, "webhook_timeout_ms": timeout_ms}
+    for field in msgspec.structs.fields(DeliverySettings):
+        try:
+            if field.name in given:
+                msgspec.convert(given[field.name], field.type)
+        except msgspec.ValidationError:
+            allowed, _ = describe(field)
+            raise ConfigError(f"{field.name}: allowed is {allowed}") from None
+    return DeliverySettings(
+        database="sqlite:///memory",
+        webhook_http_allowed="on",
+        webhook_networks_allowed=_RECEIVERS,
+        **given,
+    )
 
 
 def _why_not_started(error: BaseException) -> BaseException:

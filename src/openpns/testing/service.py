@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
@@ -29,6 +29,7 @@ from openpns.clock import Clock
 from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
 from openpns.core.rate_limits import RateLimits
+from openpns.deliveries.settings import DeliverySettings
 from openpns.errors import BindingNotFound, ConfigError, WireError
 from openpns.groups import transfer
 from openpns.groups.rows import COLUMNS
@@ -47,14 +48,16 @@ from openpns.testing.state_file import (
     KeyState,
     NumberState,
     State,
+    WebhookState,
 )
+
+if TYPE_CHECKING:
+    from openpns.testing.webhooks import EmulatedWebhooks
 
 _GROUPS_CREATED_MS: Final = 1
 """When the groups of a state were created: the same in each run."""
 
-# The standard library's logging, as the test runner has configured it: pytest shows the lines of
-# failed requests with the test.
-_LOG: Final[Any] = structlog.wrap_logger(
+LOG: Final[Any] = structlog.wrap_logger(
     logging.getLogger("openpns.emulator"),
     processors=[
         structlog.stdlib.filter_by_level,
@@ -62,6 +65,8 @@ _LOG: Final[Any] = structlog.wrap_logger(
     ],
     wrapper_class=structlog.stdlib.BoundLogger,
 )
+"""The standard library's logging, as the test runner has configured it: pytest shows the lines of
+failed requests with the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ class Key:
 class EmulatedService:
     """The API on a database in memory; `open` returns one."""
 
-    def __init__(self, services: Services, secret_box: SecretBox) -> None:
+    def __init__(
+        self, services: Services, secret_box: SecretBox, deliveries: DeliverySettings
+    ) -> None:
         self._services = services
         self._store = services.store
         self._clock = services.clock
@@ -84,19 +91,37 @@ class EmulatedService:
         self.api = Api(
             services,
             secret_box,
-            RequestLog(Counters(), _LOG),
+            RequestLog(Counters(), LOG),
         )
+        self._deliveries = deliveries
+        self._webhooks: EmulatedWebhooks | None = None
 
     @classmethod
     async def open(
-        cls, clock: Clock, ids: IdSource, rates: RateLimits, bounds: Mapping[str, Any]
+        cls,
+        clock: Clock,
+        ids: IdSource,
+        rates: RateLimits,
+        bounds: Mapping[str, Any],
+        deliveries: DeliverySettings,
     ) -> "EmulatedService":
         """Return the service on a new, empty database; `bounds` are those of `Services`."""
         store = SQLiteStore(None, limits.STORAGE_TIMEOUT_MS)
         await store.migrate(migrations.load_migrations("sqlite"), with_post=True)
         secret_box = await open_secret_box(store, "memory", new_master_key())
         services = Services(store, ids, clock, rates=rates, **bounds)
-        return cls(services, secret_box)
+        return cls(services, secret_box, deliveries)
+
+    @property
+    def webhooks(self) -> "EmulatedWebhooks":
+        """The webhooks; the first use loads the HTTP client."""
+        if self._webhooks is None:
+            from openpns.testing.webhooks import EmulatedWebhooks  # noqa: PLC0415
+
+            self._webhooks = EmulatedWebhooks(
+                self._services, self._secret_box, self._deliveries, self._must_exist
+            )
+        return self._webhooks
 
     async def fill(self, state: State, own: Key, source: str) -> Key:
         """Store a state; return the emulator's own key, which is added if the state lacks it.
@@ -185,7 +210,7 @@ class EmulatedService:
         return found
 
     async def dump(self) -> State:
-        """Return everything that the database holds."""
+        """Return what the database holds, without calls and deliveries."""
         return State(
             customers=[
                 CustomerState(
@@ -202,13 +227,16 @@ class EmulatedService:
                     audio_when_call_fail=customer.audio_when_call_fail,
                     audio_when_dtmf_err=customer.audio_when_dtmf_err,
                     audio_when_dtmf_need=customer.audio_when_dtmf_need,
+                    webhook=await self._dump_webhook(customer.customer_id),
                 )
                 for customer in await customers.list_customers(self._store)
             ]
         )
 
     async def close(self) -> None:
-        """Close the database; its content is lost."""
+        """End deliveries, and close the database; its content is lost."""
+        if self._webhooks is not None:
+            await self._webhooks.close()
         await self._store.close()
 
     async def _rows(self, customer_id: str) -> list[tuple[str, ...]]:
@@ -240,6 +268,9 @@ class EmulatedService:
         rows = await self._store.fetch("number_export", {"customer_id": customer_id})
         names = NumberState.__struct_fields__
         return [NumberState(**dict(zip(names, row, strict=True))) for row in rows]
+
+    async def _dump_webhook(self, customer_id: str) -> WebhookState | None:
+        return None if self._webhooks is None else await self._webhooks.dump(customer_id)
 
     async def _dump_bindings(self, customer_id: str) -> list[BindingState]:
         async with aclosing(bindings.export_rows(self._services, customer_id)) as rows:
@@ -276,6 +307,11 @@ class EmulatedService:
             except ConfigError as error:
                 raise ConfigError(f"{place}: {error}") from None
         await self._put_bindings(customer, place)
+        if customer.webhook is not None:
+            try:
+                await self.webhooks.put(customer.customer_id, customer.webhook)
+            except ConfigError as error:
+                raise ConfigError(f"{place}.webhook: {error}") from None
         if customer.disabled:
             await customers.disable(self._store, customer.customer_id, now_ms)
         return now_ms

@@ -1,4 +1,4 @@
-"""The emulator's state as JSON: customers with keys, number groups, virtual numbers and bindings.
+"""The emulator's state as JSON: customers with keys, groups, virtual numbers, bindings, webhooks.
 
 Source: docs/testing.md, "State files"; the same format as `given` in contract/groups.json.
 """
@@ -84,8 +84,27 @@ class BindingState(_Part, frozen=True, omit_defaults=True):
         return f"BindingState(bind_id={self.bind_id!r})"
 
 
+class WebhookState(_Part, frozen=True, omit_defaults=True):
+    """A webhook; an empty secret gets a random one.
+
+    `kinds` are all if null; the secret before the last rotation is in force until
+    `previous_until_ms`.
+    """
+
+    url: str
+    secret: str = ""
+    kinds: list[str] | None = None
+    state: Literal["active", "disabled", "gone"] = "active"
+    previous_secret: str | None = None
+    previous_until_ms: int = 0
+
+    def __repr__(self) -> str:
+        """Return a text without the secrets and the URL, which may hold one."""
+        return f"WebhookState(state={self.state!r})"
+
+
 class CustomerState(_Part, frozen=True, omit_defaults=True):
-    """A customer, its keys, groups, virtual numbers and bindings, oldest first.
+    """A customer, its keys, groups, virtual numbers and bindings, oldest first, and its webhook.
 
     An audio of a customer is that of its virtual numbers without one of their own.
     """
@@ -100,10 +119,11 @@ class CustomerState(_Part, frozen=True, omit_defaults=True):
     audio_when_call_fail: str | None = None
     audio_when_dtmf_err: str | None = None
     audio_when_dtmf_need: str | None = None
+    webhook: WebhookState | None = None
 
 
 class State(_Part, frozen=True):
-    """Everything that an emulator stores."""
+    """What an emulator stores, without calls and deliveries."""
 
     customers: list[CustomerState] = []
 
