@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -154,3 +155,17 @@ async def test_line_bound_allows_all_lines_within_the_bound(
         assert bound.allows(1003)
         now_s += 1
     assert log.lines == []
+
+
+def test_logger_that_a_thread_uses_is_not_that_of_the_others() -> None:
+    log, found = object(), []
+
+    def run() -> None:
+        logs.use(log)
+        found.append(logs.logger())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [log]
+    assert logs.logger() is not log

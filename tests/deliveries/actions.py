@@ -28,7 +28,7 @@ class Webhooks:
         self._secret_box = secret_box
 
     async def set(
-        self, url: str = URL, kinds: Sequence[str] | None = None, **options: bool
+        self, url: str = URL, kinds: Sequence[str] | None = None, **options: Any
     ) -> tuple[Webhook, NewSecret | None]:
         return await endpoints.set_webhook(
             self.store, self._secret_box, self.clock, self.customer_id, url, kinds, **options
@@ -37,9 +37,9 @@ class Webhooks:
     async def set_state(self, state: str) -> Webhook:
         return await endpoints.set_state(self.store, self.clock, self.customer_id, state)
 
-    async def rotate(self, grace_ms: int = 1000) -> NewSecret:
+    async def rotate(self, grace_ms: int = 1000, secret: str | None = None) -> NewSecret:
         return await endpoints.rotate_secret(
-            self.store, self._secret_box, self.clock, self.customer_id, grace_ms
+            self.store, self._secret_box, self.clock, self.customer_id, grace_ms, secret=secret
         )
 
     async def secrets(self) -> list[str]:

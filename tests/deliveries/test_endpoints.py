@@ -11,6 +11,7 @@ from tests.deliveries.actions import URL, Webhooks
 
 from openpns.accounts.secret_box import SecretBox
 from openpns.deliveries import endpoints
+from openpns.deliveries.signature import new_secret
 from openpns.errors import ConfigError, InternalError
 
 ENTRIES = "SELECT action, details FROM audit_entry WHERE action LIKE 'webhooks.%' ORDER BY at_ms"
@@ -89,6 +90,21 @@ async def test_customer_without_webhook_or_unknown_customer_is_named(mine: Webho
     for change in (mine.set(), mine.set_state("active"), mine.rotate()):
         with pytest.raises(ConfigError, match="'cus_9': not found"):
             await change
+
+
+async def test_given_secret_is_stored(mine: Webhooks) -> None:
+    first, second = new_secret(), new_secret()
+    _, made = await mine.set(secret=first)
+    assert made is not None
+    assert made.secret == first
+    assert (await mine.rotate(secret=second)).secret == second
+    assert await mine.secrets() == [second, first]
+    for wrong in ("", "whsec_", "whsec_AAAA", f"{first},{second}", first.removeprefix("whsec_")):
+        with pytest.raises(ConfigError, match="secret: allowed is whsec_ and the base64 of 24"):
+            await mine.set(secret=wrong)
+        with pytest.raises(ConfigError, match="secret: allowed is whsec_ and the base64 of 24"):
+            await mine.rotate(secret=wrong)
+    assert await mine.secrets() == [second, first]
 
 
 async def test_rotated_secret_stays_in_force_until_its_end(

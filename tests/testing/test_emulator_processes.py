@@ -155,3 +155,47 @@ def test_child_of_a_fork_in_c_gives_up_the_sockets_at_its_first_use() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["dropped", "stopped"]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+DELIVERING = """
+import os, socket, threading
+from openpns.testing import Emulator
+wait, go = os.pipe()
+hook = socket.create_server(("127.0.0.1", 0))
+connections = []
+def answer():
+    connections.append(hook.accept()[0])
+    connections[0].recv(65536)
+    connections[0].sendall(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
+answering = threading.Thread(target=answer)
+answering.start()
+with Emulator() as pns:
+    pns.set_webhook(f"http://127.0.0.1:{hook.getsockname()[1]}/")
+    pns.add_test_event()
+    print(pns.deliver(), flush=True)
+    answering.join()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        try:
+            pns.deliver()
+        except RuntimeError as error:
+            print(error, flush=True)
+        os.read(wait, 1)
+        os._exit(0)
+connections[0].settimeout(20)
+print(connections[0].recv(1))
+os.close(go)
+os.waitpid(child, 0)
+"""
+
+
+def test_living_child_keeps_no_connection_to_a_receiver() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", DELIVERING]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert sorted(done.stdout.splitlines()) == [
+        "1",
+        "b''",
+        "the emulator runs in the process that started it; send requests to its base_url",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,83 +4,20 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
+from tests.testing.hook import Hook
 
 from openpns.client.http import Client
-from openpns.clock import Clock
 from openpns.deliveries.signature import new_secret
 from openpns.errors import ConfigError
 from openpns.testing import Emulator
-from openpns.webhooks import (
-    CallRecord,
-    Event,
-    Receiver,
-    Repeats,
-    TestEvent,
-    UnboundCall,
-    WebhookError,
-)
+from openpns.webhooks import CallRecord, UnboundCall
 
 DID, A, B, STRANGER = "85290000001", "85211111111", "85222222222", "85233333333"
-
-
-class Hook:
-    """A receiver as a platform has it: it verifies, and handles each event once."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.secrets: list[str] = []
-        self.statuses: list[int] = []  # of the next answers; 204 once they are used up
-        self.attempts: list[tuple[Event, int]] = []
-        self.events: list[Event] = []
-        self.before: Callable[[], object] = lambda: None
-        self._clock = clock
-        self._repeats = Repeats()
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                self.send_response(hook.handle(body, self.headers))
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def handle(self, body: bytes, headers: Any) -> int:
-        self.before()
-        try:
-            event = Receiver(self.secrets, clock=self._clock).verify(body, headers)
-        except WebhookError as error:
-            return error.http_status
-        status = self.statuses.pop(0) if self.statuses else 204
-        self.attempts.append((event, status))
-        if status == 204:
-            with self._repeats.once(event.message_id) as is_new:
-                if is_new:
-                    self.events.append(event)
-        return status
 
 
 @pytest.fixture
@@ -189,16 +126,16 @@ def test_two_secrets_sign_after_a_rotation_until_its_grace_ends(
 
     pns_server.clock.advance(seconds=3600)
     hook.secrets = [old]
-    webhook_id = pns_server.add_test_event()
+    pns_server.call("85233333333", DID)
     pns_server.deliver()
     assert len(hook.attempts) == 2  # the receiver refused it
     newest = pns_server.deliveries()[0]
-    assert (newest.webhook_id, newest.state, newest.last_status) == (webhook_id, "pending", 401)
+    assert (newest.state, newest.last_status) == ("pending", 401)
     hook.secrets = [new]
     pns_server.clock.advance(seconds=60)
     pns_server.deliver()
-    assert isinstance(hook.events[-1], TestEvent)
-    assert hook.events[-1].message_id == webhook_id
+    assert isinstance(hook.events[-1], UnboundCall)
+    assert hook.events[-1].message_id == newest.webhook_id
 
 
 def test_delivery_fails_after_the_last_attempt_of_the_schedule(hook: Hook) -> None:
@@ -206,7 +143,7 @@ def test_delivery_fails_after_the_last_attempt_of_the_schedule(hook: Hook) -> No
         pns.clock.freeze()
         pns.set_webhook(hook.url)  # of which the receiver knows no secret
         hook.secrets = [new_secret()]
-        pns.add_test_event()
+        pns.call("85233333333", DID)
         made = []
         for _ in range(4):
             made.append(pns.deliver())
@@ -217,7 +154,7 @@ def test_delivery_fails_after_the_last_attempt_of_the_schedule(hook: Hook) -> No
 
 
 def test_gone_receiver_stops_its_webhook_until_it_is_set_again(
-    pns_server: Emulator, client: Client, hook: Hook
+    pns_server: Emulator, client: Client, hook: Hook, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hook.secrets = [pns_server.set_webhook(hook.url)]
     hook.statuses = [410]
@@ -226,6 +163,7 @@ def test_gone_receiver_stops_its_webhook_until_it_is_set_again(
     stopped = client.webhook.get()
     assert stopped is not None
     assert stopped.state == "gone"
+    assert "gone" not in capfd.readouterr().out  # it is logged, not printed
     assert pns_server.set_webhook(hook.url) == hook.secrets[0]
     pns_server.add_test_event()
     pns_server.deliver()

@@ -38,7 +38,6 @@ _KEEP_ALIVE_S: Final = 3.0
 else meet the next request."""
 _POOLS_KEPT_MAX: Final = 256
 """Receivers whose idle connections are kept."""
-_IDLE_PER_POOL_MAX: Final = 16
 _ERRORS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (TooMuchReceived, "the response is too long"),
     (httpcore2.ConnectTimeout, "cannot connect in time"),
@@ -82,6 +81,7 @@ class Sender:
         _silence_libraries()
         self._timeout_s = settings.timeout_ms / 1000
         self._clock = clock
+        self._idle_max = settings.idle_per_receiver_max
         self._backend = CheckedBackend(Networks(settings.networks_allowed), _LOOKUPS_MAX)
         self._tls = make_tls_context()
         # A pool looks at all of its connections for each request, so no two customers share one.
@@ -145,7 +145,7 @@ class Sender:
         key = (owner, b"%s://%s" % (url.raw_scheme, url.netloc))
         pool = self._pools.pop(key, None)
         if pool is None:
-            pool = _Pool(self._tls, self._backend)
+            pool = _Pool(self._tls, self._backend, self._idle_max)
         pool.in_use += 1
         self._pools[key] = pool  # the last one: used last
         if len(self._pools) > _POOLS_KEPT_MAX:
@@ -173,13 +173,13 @@ class Sender:
 class _Pool:
     """The connections to one receiver."""
 
-    def __init__(self, tls: ssl.SSLContext, backend: CheckedBackend) -> None:
+    def __init__(self, tls: ssl.SSLContext, backend: CheckedBackend, idle_max: int) -> None:
         self.in_use = 0
         self.used_s = monotonic()
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=None,
-            max_keepalive_connections=_IDLE_PER_POOL_MAX,
+            max_keepalive_connections=idle_max,
             keepalive_expiry=_KEEP_ALIVE_S,
             network_backend=backend,
         )

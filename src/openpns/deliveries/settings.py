@@ -54,11 +54,16 @@ class DeliverySettings(ProcessSettings, frozen=True, kw_only=True):
 
 
 class SendingSettings(msgspec.Struct, frozen=True):
-    """How attempts to deliver are made; see the settings with these names."""
+    """How attempts to deliver are made; see the settings with these names.
+
+    Attributes:
+        idle_per_receiver_max: Connections to a receiver that are kept for further attempts.
+    """
 
     http_allowed: bool = False
     networks_allowed: str = ""
     timeout_ms: int = limits.WEBHOOK_TIMEOUT_MS
+    idle_per_receiver_max: int = 16
 
 
 def sending_settings(settings: DeliverySettings) -> SendingSettings:

@@ -18,7 +18,8 @@ from openpns.core.context import Services
 from openpns.deliveries import endpoints, listing, operations, rows
 from openpns.deliveries.deliverer import Deliverer
 from openpns.deliveries.rows import StoredWebhook
-from openpns.deliveries.settings import DeliverySettings
+from openpns.deliveries.sending import Sender
+from openpns.deliveries.settings import DeliverySettings, sending_settings
 from openpns.deliveries.signature import secret_owner
 from openpns.deliveries.wire import ACTIVE, WEBHOOK_ID_PREFIX
 from openpns.errors import ConfigError, WireError
@@ -207,7 +208,10 @@ class EmulatedWebhooks:
 
     def _new_deliverer(self, **changes: int) -> Deliverer:
         settings = msgspec.structs.replace(self._settings, **changes)
-        deliverer = Deliverer(self._store, self._secret_box, settings, self._clock)
+        # An idle connection is not in the event loop's selector, so a forked child would keep it.
+        sending = msgspec.structs.replace(sending_settings(settings), idle_per_receiver_max=0)
+        sender = Sender(sending, self._clock)
+        deliverer = Deliverer(self._store, self._secret_box, settings, self._clock, sender=sender)
         self._deliverers.append(deliverer)
         return deliverer
 

@@ -1,5 +1,6 @@
 """The command as a real process."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,8 +8,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
+from tests.deliveries.hook_server import ThreadedHookServer, until
 from tests.processes import Start, run_openpns
 
+from openpns.webhooks import UnboundCall, verify
+
+DID = "85290000001"
 STATE = {
     "customers": [
         {
@@ -107,3 +112,32 @@ def test_dump_refuses_a_fifo(run_anywhere: Run, tmp_path: Path) -> None:
     assert done.err == (
         f"openpns: --dump: {pipe} is a FIFO, which may have no reader; allowed is a file\n"
     )
+
+
+def test_emulator_delivers_by_itself_to_a_webhook(start: Start, tmp_path: Path) -> None:
+    keys = STATE["customers"][0]["accessKeys"]
+    own = {"customerId": "emulator-customer", "accessKeys": keys, "numbers": [{"did": DID}]}
+    state = {"customers": [own]}
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps(state), "utf-8")
+    with ThreadedHookServer() as hook:
+        url = hook.receiver.url
+        process = start("emulator", "--load", str(before), "--webhook", url, "--dump", str(after))
+        secret = process.wait_for(r"webhook secret (whsec_\S+)")[1]
+        process.wait_for(r"Serving until Ctrl-C\.")
+        asked = process.call("queryAXB", {"caller": "85211111111", "did": DID})
+        assert asked["code"] == 10013
+        asyncio.run(until(lambda: hook.receiver.received))
+        (received,) = hook.receiver.received
+        event = verify(received.body, received.headers, secret)
+        assert isinstance(event, UnboundCall)
+        assert event.request_id == asked["requestId"]
+        assert process.stop() == 0
+    (customer,) = json.loads(after.read_text("utf-8"))["customers"]
+    assert customer["webhook"]["url"] == url
+    assert customer["webhook"]["secret"] == secret
+
+
+def test_emulator_refuses_a_wrong_webhook(run_anywhere: Run) -> None:
+    done = run_anywhere("emulator", "--webhook", "ftp://127.0.0.1/", code=2)
+    assert done.err.startswith("openpns: --webhook: url: its scheme must be http or https; allowed")

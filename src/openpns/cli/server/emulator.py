@@ -27,27 +27,40 @@ from openpns.testing.state_file import to_text
     "--load",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Start with the customers, keys and groups of this JSON file.",
+    help="Start with what this JSON file has: customers, keys, groups, bindings, webhooks.",
 )
 @click.option(
     "--dump",
     type=FILE_NAME,
     metavar="FILE",
-    help="Write customers, keys and groups to this JSON file at the end.",
+    help="Write the same to this JSON file at the end.",
 )
-def emulator(host: str, port: int, load: Path | None, dump: str | None) -> None:
+@click.option(
+    "--webhook",
+    metavar="URL",
+    help="Deliver the customer's events to this URL, and print the secret that signs them.",
+)
+def emulator(
+    host: str, port: int, load: Path | None, dump: str | None, webhook: str | None
+) -> None:
     """Serve from memory, for tests in any language, until Ctrl-C or SIGTERM."""
     if dump is not None and not os.access(Path(dump).resolve().parent, os.W_OK):
         raise ConfigError(f"--dump: cannot write in the folder of {dump}")
     if dump is not None and Path(dump).is_fifo():
         raise ConfigError(f"--dump: {dump} is a FIFO, which may have no reader; allowed is a file")
     logs.configure("console", "info")
-    with Emulator(host=host, port=port, state=load) as pns:
+    with Emulator(host=host, port=port, state=load, delivers_by_itself=True) as pns:
+        try:
+            webhook_secret = None if webhook is None else pns.set_webhook(webhook)
+        except ConfigError as error:
+            raise ConfigError(f"--webhook: {error}") from None
         click.echo(f"base URL       {pns.base_url}")
         click.echo(f"API            {pns.base_url}/api/pns/")
         click.echo(f"access key     {pns.access_key}")
         click.echo(f"access secret  {pns.access_secret}")
         click.echo(f"customer       {pns.customer_id}")
+        if webhook_secret is not None:
+            click.echo(f"webhook secret {webhook_secret}")
         # Before, a signal interrupts: stdout may have no reader.
         wait_for_stop = catch_stop_signals()
         click.echo("Serving until Ctrl-C.")
