@@ -138,13 +138,13 @@ class EmulatedWebhooks:
         first = (webhook.secret or None) if previous is None else previous
         await self.set(customer_id, webhook.url, webhook.kinds, ACTIVE, first)
         if previous is not None:
-            grace_ms = webhook.previous_until_ms - self._clock()
+            now_ms = self._clock()
             await endpoints.rotate_secret(
                 self._store,
                 self._secret_box,
-                self._clock,
+                lambda: now_ms,
                 customer_id,
-                grace_ms,
+                webhook.previous_until_ms - now_ms,
                 secret=webhook.secret or None,
             )
         if webhook.state == ACTIVE:
