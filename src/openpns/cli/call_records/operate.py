@@ -5,6 +5,7 @@ from typing import Final
 import click
 
 from openpns.call_records import retention
+from openpns.cli.confirmation import confirm
 from openpns.cli.moments import PastMoment
 from openpns.cli.options import database_option, format_time, with_store
 from openpns.cli.streams import change_result
@@ -29,9 +30,7 @@ def prune(before: int, customer_id: str | None, database: str, *, yes: bool) -> 
         raise click.BadParameter("must be in the past", param_hint="'--before'")
     if not yes:
         whose = f"of {customer_id} " if customer_id else ""
-        click.confirm(
-            f"Delete every call record {whose}before {format_time(before)}?", abort=True, err=True
-        )
+        confirm(f"Delete every call record {whose}before {format_time(before)}?")
     pruned = with_store(
         database,
         lambda store: retention.prune(store, before // 1000, customer_id),

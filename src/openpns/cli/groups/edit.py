@@ -1,12 +1,12 @@
 """`openpns groups create|add|remove|replace|rename|delete`."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
 import click
 
+from openpns.cli.confirmation import confirm
 from openpns.cli.groups.phones_file import read_phones
 from openpns.cli.options import ServerOptions, json_option, phones_file_option, server_options
 from openpns.cli.output import print_json
@@ -130,7 +130,5 @@ def delete(group_ids: tuple[str, ...], *, is_sure: bool, server: ServerOptions) 
 
 
 def _confirm(group_ids: Sequence[str]) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("Without a terminal for the confirmation, --yes is needed.")
     what = f"the group {group_ids[0]}" if len(group_ids) == 1 else f"{len(group_ids)} groups"
-    click.confirm(f"Delete {what} with all phones?", abort=True, err=True)
+    confirm(f"Delete {what} with all phones?")

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from openpns.accounts import customers
+from openpns.cli.confirmation import confirm
 from openpns.cli.moments import PastMoment
 from openpns.cli.options import database_option, format_time, optional_database_option, with_store
 from openpns.cli.output import Table
@@ -88,7 +89,7 @@ def prune(before: int, database: str, *, yes: bool) -> None:
     if before > now_ms():
         raise click.BadParameter("must be in the past", param_hint="'--before'")
     if not yes:
-        click.confirm(f"Delete every entry before {format_time(before)}?", abort=True, err=True)
+        confirm(f"Delete every entry before {format_time(before)}?")
     pruned = with_store(
         database,
         lambda store: audit_prune.prune(store, before),
