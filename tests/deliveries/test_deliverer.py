@@ -21,7 +21,9 @@ from tests.deliveries.hook_server import (
 )
 from tests.helpers import on_sqlite_only
 
+from openpns.accounts.secret_box import SecretBox
 from openpns.deliveries import deliverer as module
+from openpns.deliveries import endpoints
 from openpns.deliveries.counters import RESULTS
 from openpns.deliveries.signature import new_secret
 from openpns.errors import ConfigError, ServiceUnavailable
@@ -125,6 +127,38 @@ async def test_disabled_webhook_gets_nothing_and_goes_on_when_it_is_enabled(
         await query("UPDATE webhook SET state = 'active', changed_ms = 3")
         assert await deliverer.run_once() == 1
     assert receiver.ids() == ["1"]
+
+
+async def test_webhook_that_is_removed_during_an_attempt_gets_nothing_more(
+    hook: Hook,
+    add: Add,
+    make: Make,
+    store: Store,
+    secret_box: SecretBox,
+    query: direct.Query,
+    clock: FakeClock,
+) -> None:
+    async def remove(_: HookServer, got: Received, writer: asyncio.StreamWriter) -> None:
+        if got.id == "1":
+            await endpoints.remove(store, "cus_1")
+        writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+
+    async with receiving(remove) as receiver:
+        await hook("cus_1", receiver.url)
+        await add("cus_1", 1, 2)
+        deliverer = make()
+        await deliverer.run_once()
+        clock.now_ms += MINUTE_MS
+        assert await deliverer.run_once() == 0
+        assert await query(STATES) == []
+        _, made = await endpoints.set_webhook(
+            store, secret_box, clock, "cus_1", receiver.url, http_allowed=True
+        )
+        assert made is not None
+        await add("cus_1", 3)
+        assert await deliverer.run_once() == 1
+    assert receiver.ids() == ["1", "3"]
+    assert verified(made.secret, receiver.received[1])
 
 
 @on_sqlite_only

@@ -213,3 +213,64 @@ async def test_list_shows_all_customers(mine: Webhooks, theirs: Webhooks) -> Non
         ("cus_1", URL),
         ("cus_2", "https://example.org/"),
     ]
+
+
+@pytest.mark.parametrize("grace_ms", [-1, endpoints.GRACE_MS_MAX + 1])
+async def test_grace_that_is_not_allowed_is_refused(mine: Webhooks, grace_ms: int) -> None:
+    _, made = await mine.set()
+    assert made is not None
+    with pytest.raises(ConfigError, match="grace: allowed are 0 to 30 days"):
+        await mine.rotate(grace_ms)
+    assert await mine.secrets() == [made.secret]
+    await mine.rotate(endpoints.GRACE_MS_MAX)
+
+
+async def test_same_state_changes_nothing(mine: Webhooks, query: direct.Query) -> None:
+    webhook, _ = await mine.set()
+    assert await mine.set_state("active") == webhook
+    disabled = await mine.set_state("disabled")
+    assert await mine.set_state("disabled") == disabled
+    rows = await query(ENTRIES)
+    assert sorted(row[0] for row in rows) == ["webhooks.disable", "webhooks.set"]
+
+
+async def test_removed_webhook_leaves_nothing_and_no_event_is_stored(
+    mine: Webhooks, theirs: Webhooks, query: direct.Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "DELETED_EACH", 2)
+    for webhooks in (mine, theirs):
+        await webhooks.set("https://example.com/hook-4711?token=hunter2")
+    kept = await theirs.add()
+    await mine.add()
+    await query("UPDATE delivery SET state = 'failed' WHERE customer_id = 'cus_1'")
+    for _ in range(2):
+        await mine.add()
+    assert await endpoints.remove(mine.store, "cus_1") == 3
+    await mine.add()
+    assert (await mine.page()).deliveries == []
+    assert [webhook.customer_id for webhook in await endpoints.list_webhooks(mine.store)] == [
+        "cus_2"
+    ]
+    assert await theirs.ids() == [kept]
+    rows = await query("SELECT details FROM audit_entry WHERE action = 'webhooks.remove'")
+    entries = sorted((json.loads(row[0]) for row in rows), key=str)
+    assert entries == [{"deliveries": 1}, {"deliveries": 2}, {"url": "https://example.com"}]
+    with pytest.raises(ConfigError, match="customer cus_1: has no webhook"):
+        await endpoints.remove(mine.store, "cus_1")
+    with pytest.raises(ConfigError, match="'cus_9': not found"):
+        await endpoints.remove(mine.store, "cus_9")
+
+
+async def test_deliveries_of_a_removed_webhook_are_not_sent_to_a_new_one(
+    mine: Webhooks, query: direct.Query
+) -> None:
+    """A removal that was interrupted, or an event whose transaction ended after it."""
+    await mine.set()
+    await mine.add()
+    await query("DELETE FROM webhook")
+    with pytest.raises(ConfigError, match="deliveries of its removed webhook are left"):
+        await mine.set()
+    assert await endpoints.find(mine.store, "cus_1") is None
+    assert await endpoints.remove(mine.store, "cus_1") == 1
+    assert (await mine.set())[1] is not None
+    assert await mine.ids() == []

@@ -8,8 +8,10 @@ Source: docs/operating/webhooks.md.
 from collections.abc import Sequence
 from typing import Any, Final
 
+import httpx2
 import msgspec
 
+from openpns import limits
 from openpns.accounts import customers
 from openpns.accounts.master_key import lock_key_check
 from openpns.accounts.secret_box import SecretBox
@@ -28,6 +30,14 @@ STATES: Final = (ACTIVE, DISABLED)
 
 COUNTED_MAX: Final = 10_000
 """`get_usage` counts no further."""
+
+GRACE_MS_MAX: Final = 30 * limits.DAY_MS
+"""How long the old secret is in force after a rotation, at most."""
+
+_REMOVE: Final = "webhooks.remove"
+
+DELETED_EACH: Final = 1000
+"""Deliveries that one transaction of `remove` deletes, so that other writes do not wait long."""
 
 
 class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
@@ -99,11 +109,10 @@ async def set_webhook(
         secret: That of a new webhook; None for a random one.
 
     Raises:
-        ConfigError: The customer does not exist, or the URL, a kind or the secret is not allowed.
+        ConfigError: The customer does not exist, or the URL, a kind or the secret is not allowed,
+            or deliveries of a webhook that was removed are left.
     """
-    parsed = parse_url(url, http_allowed=http_allowed)
-    # Not the path and the query: they may be secrets.
-    origin = f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
+    origin = _origin(parse_url(url, http_allowed=http_allowed))
     chosen = None if kinds is None else _join_kinds(kinds)
     secret = new_secret() if secret is None else _check_secret(secret)
     now_ms = clock()
@@ -115,7 +124,14 @@ async def set_webhook(
         ciphertext = secret_box.encrypt(secret.encode(), secret_owner(customer_id))
         row = one | {"url": url, "kinds": chosen or ",".join(KINDS), "now_ms": now_ms}
         is_new = bool((yield Statement("webhook_create", row | {"secret_ciphertext": ciphertext})))
-        if not is_new:
+        if is_new:
+            # Else they would be sent to this webhook.
+            if (yield Statement("webhook_deliveries_find", one)):
+                raise ConfigError(
+                    f"customer {customer_id}: deliveries of its removed webhook are left; delete "
+                    "them first with: openpns webhooks remove"
+                )
+        else:
             before = yield from _lock(customer_id)
             yield Statement("webhook_change", row | {"kinds": chosen or before.kinds})
         webhook = (yield from _read(customer_id)).shown()
@@ -129,7 +145,8 @@ async def set_webhook(
 async def set_state(store: Store, clock: Clock, customer_id: str, state: str) -> Webhook:
     """Make a webhook active or disabled.
 
-    While it is disabled nothing is sent. Events that occur meanwhile are stored as failed.
+    While it is disabled nothing is sent. Events that occur meanwhile are stored as failed. If the
+    webhook has the state already, nothing is changed and there is no audit entry.
 
     Raises:
         ConfigError: The customer does not exist, or has no webhook.
@@ -138,6 +155,8 @@ async def set_state(store: Store, clock: Clock, customer_id: str, state: str) ->
 
     def steps() -> Transaction[OperatorEffect[Webhook]]:
         before = yield from _lock(customer_id)
+        if before.state == state:
+            return OperatorEffect(before.shown(), customer_id, is_change=False)
         changed = {"customer_id": customer_id, "state": state, "now_ms": now_ms}
         yield Statement("webhook_set_state", changed)
         webhook = (yield from _read(customer_id)).shown()
@@ -145,6 +164,39 @@ async def set_state(store: Store, clock: Clock, customer_id: str, state: str) ->
 
     action = {ACTIVE: "webhooks.enable", DISABLED: "webhooks.disable"}
     return await commit_as_operator(store, action[state], steps)
+
+
+async def remove(store: Store, customer_id: str) -> int:
+    """Delete the webhook of a customer and all its deliveries; return how many there were.
+
+    The webhook is deleted first: from then on no attempt begins and no event is stored. A run that
+    was interrupted can be repeated.
+
+    Raises:
+        ConfigError: The customer does not exist, or has neither a webhook nor deliveries.
+    """
+    one: dict[str, Any] = {"customer_id": customer_id}
+
+    def begin() -> Transaction[OperatorEffect[None]]:
+        yield from customers.must_exist(customer_id)
+        rows = yield Statement("webhook_delete", one)
+        if not rows and not (yield Statement("webhook_deliveries_find", one)):
+            raise _no_webhook(customer_id)
+        details = {"url": _origin(httpx2.URL(rows[0][0]))} if rows else {}
+        return OperatorEffect(None, customer_id, details=details, is_change=bool(rows))
+
+    def delete_some() -> Transaction[OperatorEffect[int]]:
+        some = one | {"at_most": DELETED_EACH}
+        count = len((yield Statement("webhook_deliveries_delete", some)))
+        return OperatorEffect(
+            count, customer_id, details={"deliveries": count}, is_change=count > 0
+        )
+
+    await commit_as_operator(store, _REMOVE, begin)
+    total = 0
+    while count := await commit_as_operator(store, _REMOVE, delete_some):
+        total += count
+    return total
 
 
 async def rotate_secret(
@@ -159,11 +211,18 @@ async def rotate_secret(
     """Give a webhook a new secret; for grace_ms, events are signed with the old one as well.
 
     Args:
+        grace_ms: At most `GRACE_MS_MAX`.
         secret: The new one; None for a random one.
 
     Raises:
-        ConfigError: The customer does not exist or has no webhook, or the secret is not allowed.
+        ConfigError: The customer does not exist or has no webhook, or the time or the secret is not
+            allowed.
     """
+    if not 0 <= grace_ms <= GRACE_MS_MAX:
+        raise ConfigError(
+            f"grace: allowed are 0 to {GRACE_MS_MAX // limits.DAY_MS} days: until its end, whoever "
+            "has the old secret can imitate events"
+        )
     secret = new_secret() if secret is None else _check_secret(secret)
     now_ms = clock()
     until_ms = now_ms + grace_ms
@@ -202,6 +261,11 @@ async def rotate_back(store: Store, before: StoredWebhook) -> None:
         return OperatorEffect(None, customer_id, details=details)
 
     await commit_as_operator(store, "webhooks.rotateBack", steps)
+
+
+def _origin(url: httpx2.URL) -> str:
+    """Return a URL without its path and its query, which may be secrets."""
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def _join_kinds(kinds: Sequence[str]) -> str:

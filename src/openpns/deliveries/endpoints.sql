@@ -59,6 +59,14 @@ SET secret_ciphertext = :secret_ciphertext, previous_ciphertext = :previous_ciph
 WHERE customer_id = :customer_id AND previous_ciphertext = :secret_ciphertext
 RETURNING customer_id
 
+-- webhook_delete
+-- Delete the webhook of a customer; returns its URL, no row if there is none.
+DELETE FROM webhook WHERE customer_id = :customer_id RETURNING url
+
+-- webhook_deliveries_find
+-- Returns a row if a customer has a delivery.
+SELECT delivery_id FROM delivery WHERE customer_id = :customer_id ORDER BY delivery_id LIMIT 1
+
 -- webhook_reencrypt
 -- Replace a webhook's secrets, encrypted under another master key.
 UPDATE webhook

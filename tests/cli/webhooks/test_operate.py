@@ -93,6 +93,7 @@ def test_rotation_says_how_long_the_old_secret_is_in_force(hooked: Run) -> None:
     assert re.search(r"^old secret until  20\d\d-", hooked(*SHOW).out, re.MULTILINE)
     assert re.search(r"^secret +whsec_", first.out, re.MULTILINE)
     assert re.search(r"the old secret is in force until 20\d\d-", first.err)
+    assert "grace: allowed are 0 to 30 days" in hooked(*rotate, "--grace", "31d", code=2).err
     second = hooked(*rotate, "--grace", "0s", "--json")
     assert "the old secret is not in force any more" in second.err
     assert second.json["secret"] not in first.out
@@ -105,7 +106,29 @@ def test_disable_and_enable(hooked: Run) -> None:
     enabled = hooked("webhooks", "enable", "--customer", "cus_1", "--json")
     assert enabled.json["state"] == "active"
     assert "openpns webhooks resend --since TIME" in enabled.err
-    assert hooked("webhooks", "enable", "--customer", "cus_1").err == ""
+
+
+def test_state_that_is_set_already_changes_nothing(hooked: Run) -> None:
+    kept = hooked("webhooks", "enable", "--customer", "cus_1")
+    assert kept.err == "nothing was changed: the webhook was active already\n"
+    assert hooked("webhooks", "disable", "--customer", "cus_1").err == ""
+    kept = hooked("webhooks", "disable", "--customer", "cus_1")
+    assert kept.err == "nothing was changed: the webhook was disabled already\n"
+    actions = re.findall(r"webhooks\.(?:dis|en)able", hooked("audit", "--customer", "cus_1").out)
+    assert actions == ["webhooks.disable"]
+
+
+def test_remove_deletes_the_webhook_and_its_deliveries(hooked: Run, database: Database) -> None:
+    database.add_delivery("1602262000000000001", "pending", 1_670_479_632_933)
+    database.add_delivery("1602262000000000002", "failed", 1_670_479_632_934)
+    remove = ("webhooks", "remove", "--customer", "cus_1")
+    assert "--yes is needed" in hooked(*remove, code=2).err
+    assert "failed            1\n" in hooked(*SHOW).out
+    assert hooked(*remove, "--yes").out == "webhook removed; deliveries deleted: 2\n"
+    assert "has no webhook" in hooked(*SHOW, code=2).err
+    assert "has no webhook" in hooked(*remove, "--yes", code=2).err
+    assert "webhooks 0, deliveries 0" in hooked("verify").out
+    assert "whsec_" in hooked(*SET).out
 
 
 def test_show_counts_deliveries_and_lists_all_webhooks(

@@ -12,6 +12,7 @@ from openpns.cli.lazy import LazyGroup
         "deliveries": ("deliveries:deliveries", "List deliveries, newest first."),
         "disable": ("operate:disable", "Send nothing until it is enabled."),
         "enable": ("operate:enable", "Send events again."),
+        "remove": ("operate:remove", "Delete a webhook and its deliveries."),
         "resend": ("deliveries:resend", "Send deliveries again."),
         "rotate-secret": ("operate:rotate_secret", "Give a webhook a new secret."),
         "set": ("operate:set_", "Set where the events of a customer are delivered."),

@@ -1,4 +1,4 @@
-"""`openpns webhooks set|rotate-secret|disable|enable`, on the database."""
+"""`openpns webhooks set|rotate-secret|disable|enable|remove`, on the database."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -10,6 +10,7 @@ import httpx2
 
 from openpns.accounts import master_key
 from openpns.accounts.secret_box import SecretBox
+from openpns.cli.confirmation import confirm
 from openpns.cli.moments import Duration
 from openpns.cli.operator.key_printing import undone_if_not_shown
 from openpns.cli.options import (
@@ -29,13 +30,14 @@ from openpns.deliveries import endpoints
 from openpns.deliveries.addresses import refusal
 from openpns.deliveries.endpoints import NewSecret
 from openpns.deliveries.rows import StoredWebhook, Webhook
-from openpns.deliveries.wire import ACTIVE, DISABLED, GONE
+from openpns.deliveries.wire import ACTIVE, DISABLED
 from openpns.kit.networks import Networks, parse_address
 from openpns.kit.plain_text import plain
 from openpns.server.config import load_settings
 from openpns.storage.store import Store
 
 _LOOPBACK: Final = "127.0.0.1"
+_TIMEOUT_MS: Final = 600_000
 
 
 @click.command("set")
@@ -96,7 +98,7 @@ def set_(
     type=Duration(),
     default="24h",
     show_default=True,
-    help="How long events are signed with the old secret as well; 0s for not at all.",
+    help="How long events are signed with the old secret as well, at most 30d; 0s for not at all.",
 )
 @database_option
 @json_option
@@ -140,12 +142,34 @@ def disable(customer_id: str, database: str, *, as_json: bool) -> None:
 def enable(customer_id: str, database: str, *, as_json: bool) -> None:
     """Send events to a webhook again, also to one that is gone."""
     before = _set_state(customer_id, ACTIVE, database, as_json=as_json)
-    if before in (DISABLED, GONE):
+    if before != ACTIVE:
         click.echo(
             f"events that occurred while it was {before} are failed; to send them: "
             "openpns webhooks resend --since TIME",
             err=True,
         )
+
+
+@click.command()
+@customer_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@database_option
+def remove(customer_id: str, database: str, *, yes: bool) -> None:
+    """Delete a webhook and all its deliveries permanently, also pending ones.
+
+    Events that occur later are not stored. To keep what is stored, use openpns webhooks disable. A
+    run that was interrupted can be repeated.
+    """
+    if not yes:
+        confirm(f"Delete the webhook of {customer_id} and all its deliveries?")
+    deleted = with_store(
+        database,
+        lambda store: endpoints.remove(store, customer_id),
+        timeout_ms=_TIMEOUT_MS,
+        label="deleting",
+    )
+    with change_result():
+        click.echo(f"webhook removed; deliveries deleted: {deleted}")
 
 
 def _warn_of_address(url: str, allowed: str) -> None:
@@ -176,6 +200,8 @@ def _set_state(customer_id: str, state: str, database: str, *, as_json: bool) ->
     before, changed = with_store(database, work)
     with change_result():
         print_webhook(changed, as_json=as_json)
+    if before == state:
+        click.echo(f"nothing was changed: the webhook was {state} already", err=True)
     return before
 
 
