@@ -31,6 +31,9 @@ CUSTOMER_CREATED: Final = "customers.create"
 UNBOUNDED: Final = 2**62
 """A time in ms, and a number of entries, that is never reached."""
 
+_ITSELF: Final = "openpns"
+"""The operator of entries that no person has caused."""
+
 _ROWS_EACH: Final = 256
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -40,7 +43,8 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     """An entry as the operator sees it.
 
     Attributes:
-        actor: An access key, or `operator:` with the user and machine of a command.
+        actor: An access key, `operator:` with the user and machine of a command, or
+            `operator:openpns` for what openpns does by itself.
         access_key: The key that signed, or that the command was about.
         subject: What was changed, such as a groupId.
     """
@@ -95,6 +99,11 @@ def operator_entry(
     )
 
 
+def own_entry(customer_id: str, action: str, details: Any) -> Statement:
+    """Return the statement that adds the entry of a change that openpns makes by itself."""
+    return _add(customer_id, now_ms(), action, details, operator=_ITSELF)
+
+
 async def record(store: Store, action: str, details: Any) -> None:
     """Add an entry for a command that replaced or changed a database as a whole."""
 
@@ -125,6 +134,7 @@ def _add(
         "entry_id": secrets.randbits(63),
         "action": action,
         "operator": None,
+        "access_key": None,
         "subject": None,
         "request_id": None,
         "details": _encode(details).decode(),

@@ -146,7 +146,7 @@ class Queue:
                 params = _webhook_row(one, now_ms=max(one.at_ms, one.changed_ms + 1))
                 if (yield Statement("webhook_gone", params)):
                     details = {"by": "delivery worker", "status": one.status}
-                    yield audit.operator_entry(customer_id, "webhooks.gone", details=details)
+                    yield audit.own_entry(customer_id, "webhooks.gone", details)
                     stopped.append(customer_id)
             return stopped
 
