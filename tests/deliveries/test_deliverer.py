@@ -86,9 +86,10 @@ async def test_410_stops_the_webhook_and_keeps_what_is_pending(
         assert receiver.ids() == ["1"]
         assert await query("SELECT state FROM webhook") == [("gone",)]
         assert [row[1] for row in await query(STATES)] == ["failed", "pending"]
-        actions = "SELECT action, details FROM audit_entry WHERE action LIKE 'webhooks%'"
-        ((action, details),) = await query(actions)
-        assert (action, json.loads(details)["status"]) == ("webhooks.gone", 410)
+        actions = "SELECT action, operator, details FROM audit_entry WHERE action LIKE 'webhooks%'"
+        ((action, operator, details),) = await query(actions)
+        assert (action, operator) == ("webhooks.gone", "openpns")  # not who runs the process
+        assert json.loads(details) == {"by": "delivery worker", "status": 410}
         await add("cus_1", 3)  # stored, so that it can be sent later
         assert (await query(STATES))[2][1:] == ("failed", 0, 0, 0, "webhook gone")
         clock.now_ms += 10 * MINUTE_MS

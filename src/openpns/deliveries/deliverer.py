@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -17,6 +18,7 @@ from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock, now_ms
 from openpns.core import logs
 from openpns.deliveries.counters import DeliveryCounters
+from openpns.deliveries.failure_log import FailureLog
 from openpns.deliveries.queue import LEASE_MARGIN_MS, Backlog, Claimed, DueCustomer, Queue, Result
 from openpns.deliveries.receivers import Receiver, Receivers, Target
 from openpns.deliveries.results import ResultWriter
@@ -77,6 +79,7 @@ class Deliverer:
         self._receivers = Receivers(
             settings.webhook_requests_max, settings.webhook_requests_per_customer_max
         )
+        self._failures = FailureLog()
         self._lease_ms = settings.webhook_timeout_ms + LEASE_MARGIN_MS
         self._attempts: dict[asyncio.Task[None], tuple[str, str]] = {}
         self._after = ""
@@ -141,6 +144,7 @@ class Deliverer:
         self.stop()
         for task in list(self._attempts):
             task.cancel()
+        self._failures.flush(inf)
         await self._results.close()
         if self._sender is not None:
             await self._sender.close()
@@ -150,11 +154,14 @@ class Deliverer:
         return monotonic() - self._read_s
 
     async def measure(self) -> None:
-        """Update the gauges of the backlog; reads nothing if the queue was empty a moment ago.
+        """Update the gauges of the backlog, and write the log lines that are due.
+
+        Nothing is read if the queue was empty a moment ago.
 
         Raises:
             WireError: The storage failed.
         """
+        self._failures.flush(monotonic())
         backlog = Backlog(0, None) if self._is_empty else await self._queue.backlog()
         age_ms = 0 if backlog.oldest_ms is None else max(self._clock() - backlog.oldest_ms, 0)
         self.counters.set_backlog(backlog.count, age_ms // 1000)
@@ -269,6 +276,11 @@ class Deliverer:
             result = "retried" if delay is not None else "failed"
             result = "gone" if outcome.status == _GONE else result
         self.counters.count(result)
+        if is_turned:
+            why = None if outcome.is_taken else outcome.error
+            self._failures.turn(receiver.customer_id, monotonic(), why)
+        if state == "failed":
+            self._failures.fail(receiver.customer_id, monotonic(), outcome.error)
         return Result(
             receiver.customer_id,
             delivery_id,
