@@ -165,6 +165,21 @@ def test_file_that_is_no_text_is_refused(run_anywhere: Run, tmp_path: Path) -> N
     assert done.err == f"openpns: {file}: line 1: is not UTF-8\n"
 
 
+def test_file_without_a_secret_is_named(run_anywhere: Run, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(" \n", "utf-8")
+    file.chmod(0o600)
+    done = run_anywhere("listen", "--secret-file", str(file), code=2)
+    assert done.err.startswith(f"openpns: {file}: has no secret; allowed are ")
+
+
+def test_body_that_is_too_large_is_refused_on_stderr(listen: Listen) -> None:
+    process = listen()
+    assert send(process, b"x" * 1_100_000) == 413
+    last = process.log.read_text("utf-8").splitlines()[-1]
+    assert last == "openpns: refused with 413: the body is larger than 1048576 bytes"
+
+
 def test_missing_secret_is_one_line(run_anywhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENPNS_WEBHOOK_SECRET", raising=False)
     done = run_anywhere("listen", code=2)

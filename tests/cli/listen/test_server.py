@@ -7,7 +7,7 @@ import pytest
 from tests.webhooks.vectors import RECORD, SECRET, headers_of
 
 from openpns.cli.listen import server as module
-from openpns.cli.listen.answers import Answers, Rules, Shown
+from openpns.cli.listen.answers import Answers, Refused, Rules, Shown
 from openpns.cli.listen.screen import Screen
 from openpns.cli.listen.server import serving
 from openpns.transport.sockets import listen
@@ -91,7 +91,6 @@ def test_refusal_says_why(port: int) -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 411),
         (b"POST / HTTP/1.1\r\nContent-Length: +2\r\n\r\n{}", 411),
-        (b"POST / HTTP/1.1\r\nContent-Length: 2001\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 411),
         (b"POST / HTTP/1.1\r\n" + b"A: 1\r\n" * 200 + b"\r\n", 431),
     ],
@@ -106,6 +105,31 @@ def test_request_that_is_no_delivery_is_refused(
     assert (b"Allow: POST" in head) == (status == 405)
     assert body.count(b"\n") == 1
     assert screen.shown == []
+
+
+def test_body_that_is_too_large_is_reported_and_answered(
+    port: int, screen: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also to a client that reads nothing before all is sent, and to one that sends nothing."""
+    monkeypatch.setattr(module, "_DRAIN_S", 60.0)
+    why = "the body is larger than 2000 bytes"
+    head = b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n"
+    for body in (b"x" * 8_000_000, b""):
+        answer = exchange(port, head + body)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.endswith(f"\r\n\r\n{why}\n".encode())
+    assert screen.shown == [Refused(413, why)] * 2
+
+
+def test_rest_of_a_large_body_is_read_up_to_a_bound(
+    port: int, screen: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DRAINED_BYTES_MAX", 1000)
+    with closing(socket.create_connection(("127.0.0.1", port), 60)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9000000000\r\n\r\n")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(bytes(64 << 20))
+    assert len(screen.shown) == 1
 
 
 def test_tls_is_answered_without_a_part_of_it(port: int) -> None:

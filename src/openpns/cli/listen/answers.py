@@ -96,8 +96,12 @@ class Answers:
                 return self._handle(event, body, headers)
             return self._handle_once(self._repeats, event, body, headers)
         except WebhookError as error:
-            self._show(Refused(error.http_status, str(error)))
-            return Answer(error.http_status, str(error))
+            return self.refuse(error)
+
+    def refuse(self, error: WebhookError) -> Answer:
+        """Return the answer to a delivery that is not accepted, after it was shown."""
+        self._show(Refused(error.http_status, str(error)))
+        return Answer(error.http_status, str(error))
 
     def _handle_once(self, repeats: Repeats, event: Event, body: bytes, headers: Pairs) -> Answer:
         try:

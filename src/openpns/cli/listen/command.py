@@ -150,4 +150,6 @@ def _read_file(file: str) -> str:
     text, problem = decode_text(content)
     if problem:
         raise ConfigError(f"{file}: {problem}")
+    if not text.strip():
+        raise ConfigError(f"{file}: has no secret; allowed are one or several, whsec_ and base64")
     return text

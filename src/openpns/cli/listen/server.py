@@ -3,6 +3,7 @@
 The server's own transport would need the packages of the extra `server`.
 """
 
+import contextlib
 import re
 import socket
 import sys
@@ -12,14 +13,18 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from typing import Any, Final
 
 from openpns.cli.listen.answers import Answers
 from openpns.cli.listen.forwarding import Answer
 from openpns.cli.listen.screen import Screen
+from openpns.webhooks import WebhookTooLarge
 
 _CONNECTIONS_MAX: Final = 64
 _TIMEOUT_S: Final = 30
+_DRAINED_BYTES_MAX: Final = 64 << 20
+_DRAIN_S: Final = 5.0
 _LENGTH: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
@@ -89,9 +94,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
             return None
         if int(found[0]) > self.server.answers.body_bytes_max:
-            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            self._refuse_large(int(found[0]))
             return None
         return int(found[0])
+
+    def _refuse_large(self, length: int) -> None:
+        bound = self.server.answers.body_bytes_max
+        error = WebhookTooLarge(f"the body is larger than {bound} bytes")
+        self.close_connection = True
+        self._send(self.server.answers.refuse(error))
+        self._drain(min(length, _DRAINED_BYTES_MAX))
+
+    def _drain(self, left: int) -> None:
+        """Read so much of a body: a client that still sends it may get a reset, not the answer."""
+        end_s = monotonic() + _DRAIN_S
+        with contextlib.suppress(OSError):  # also if the time is over
+            self.connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (wait_s := end_s - monotonic()) > 0:
+                self.connection.settimeout(wait_s)
+                received = self.rfile.read1(min(left, 65536))
+                if not received:
+                    return
+                left -= len(received)
 
     def send_error(self, code: int, *_: Any) -> None:
         """Refuse a request, with a text that has no part of it."""
