@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -153,14 +154,17 @@ def test_show_counts_deliveries_and_lists_all_webhooks(
 
 @on_sqlite_only
 def test_restore_says_that_pending_deliveries_are_sent_again(
-    hooked: Run, database: Database, tmp_path: Path
+    hooked: Run, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "20271208T060712Z")  # both in one second
     backup, note = str(tmp_path / "backup.db"), "deliveries to webhooks that were pending are sent"
     hooked("backup", "--to", backup)
     assert note not in hooked("restore", "--from", backup, "--force").err
     database.add_delivery("1602262000000000001", "pending", 1_670_479_632_933)
     hooked("backup", "--to", backup, "--force")
-    assert note in hooked("restore", "--from", backup, "--force").err
+    done = hooked("restore", "--from", backup, "--force")
+    assert note in done.err
+    assert done.out.endswith(".20271208T060712Z-2\n")
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["set", "rotate"])

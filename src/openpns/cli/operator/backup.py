@@ -1,5 +1,6 @@
 """`openpns backup` and `openpns restore`, for SQLite."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,15 @@ def backup(database: str, target: Path, *, force: bool) -> None:
     click.echo(f"the master key ({place}) is not in it: store a copy in another place", err=True)
 
 
+def _free_name(name: str) -> Path:
+    """Return a name that no file has: this one, or with a number after it."""
+    numbers = itertools.count(2)
+    path = Path(name)
+    while path.exists():  # two restores in a second
+        path = Path(f"{name}-{next(numbers)}")
+    return path
+
+
 @click.command()
 @click.option("--from", "source", required=True, type=_file, help="The backup.")
 @database_option
@@ -71,7 +81,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
     target = _sqlite_file(database)
     if target.exists() and not force:
         raise ConfigError(f"database: {target} exists; --force renames it first")
-    aside = Path(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    aside = _free_name(f"{target}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     with files.draft_beside(target) as draft:
         with progress("copying"):
             files.copy(source, draft, read_only=True)
