@@ -22,6 +22,7 @@ from tests.deliveries.hook_server import (
 from tests.helpers import on_sqlite_only
 
 from openpns.accounts.secret_box import SecretBox
+from openpns.core import logs
 from openpns.deliveries import deliverer as module
 from openpns.deliveries import endpoints
 from openpns.deliveries.counters import RESULTS
@@ -340,6 +341,7 @@ async def test_attempt_that_fails_unexpectedly_has_a_result(
     def fail(*_: object) -> str:
         raise RuntimeError("whsec_secret")
 
+    logs.configure("json", "warning")
     monkeypatch.setattr(module, "sign", fail)
     async with receiving() as receiver:
         await hook("cus_1", receiver.url)

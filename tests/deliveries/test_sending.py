@@ -26,7 +26,7 @@ from tests.helpers import on_sqlite_only
 
 from openpns.core import logs
 from openpns.deliveries import sending
-from openpns.deliveries.sending import Outcome, Sender
+from openpns.deliveries.sending import Outcome, Sender, silence_library
 from openpns.deliveries.settings import SendingSettings
 
 
@@ -127,9 +127,16 @@ async def test_forbidden_address_is_not_connected_to(
 
 @on_sqlite_only
 async def test_no_url_is_logged_at_any_level(
-    hook: Hook, add: Add, make: Make, capsys: pytest.CaptureFixture[str]
+    hook: Hook,
+    add: Add,
+    make: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logs.configure("json", "debug")
+    library = logging.getLogger("httpcore2")
+    monkeypatch.setattr(library, "level", library.level)  # restores it
+    silence_library()
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     async with receiving(answer("410 Gone")) as receiver:
         await hook("cus_1", f"{receiver.url}?token=geheim")

@@ -50,6 +50,7 @@ async def test_check_counts_every_row_of_a_sound_database(filled: Store) -> None
         "virtualNumbers": 0,
         "bindings": 0,
         "customersHeld": 0,
+        "callRecords": 0,
         "webhooks": 0,
         "deliveries": 0,
         "auditEntries": 25,

@@ -282,6 +282,19 @@ def test_emulator_can_deliver_by_itself(hook: Hook) -> None:
         assert delivered.wait(60)
 
 
+def test_reset_ends_a_delivery_that_wakes_up_at_this_moment(hook: Hook) -> None:
+    with Emulator(delivers_by_itself=True) as pns:
+        pns.set_webhook(hook.url)
+
+        async def wake_and_reset() -> None:
+            for deliverer in pns._service.webhooks._deliverers:
+                deliverer._wake.set()
+            await pns._reset()
+
+        pns._run(wake_and_reset())
+        assert pns.deliveries() == []
+
+
 def test_state_keeps_webhooks_with_their_secrets(hook: Hook, tmp_path: Path) -> None:
     old, new = new_secret(), new_secret()
     with Emulator() as pns:

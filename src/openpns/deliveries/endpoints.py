@@ -211,14 +211,14 @@ async def rotate_secret(
     """Give a webhook a new secret; for grace_ms, events are signed with the old one as well.
 
     Args:
-        grace_ms: At most `GRACE_MS_MAX`.
+        grace_ms: At most `GRACE_MS_MAX`; negative if it has ended already.
         secret: The new one; None for a random one.
 
     Raises:
         ConfigError: The customer does not exist or has no webhook, or the time or the secret is not
             allowed.
     """
-    if not 0 <= grace_ms <= GRACE_MS_MAX:
+    if grace_ms > GRACE_MS_MAX:
         raise ConfigError(
             f"grace: allowed are 0 to {GRACE_MS_MAX // limits.DAY_MS} days: until its end, whoever "
             "has the old secret can imitate events"

@@ -78,7 +78,6 @@ class Sender:
     """
 
     def __init__(self, settings: SendingSettings, clock: Clock = now_ms) -> None:
-        _silence_libraries()
         self._timeout_s = settings.timeout_ms / 1000
         self._clock = clock
         self._idle_max = settings.idle_per_receiver_max
@@ -230,7 +229,9 @@ async def _close_quietly(close: Callable[[], Awaitable[object]]) -> None:
         await close()
 
 
-def _silence_libraries() -> None:
-    """Keep URLs and headers, which hold secrets, out of the log, at any level."""
-    for name in ("httpcore2", "httpx2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def silence_library() -> None:
+    """Keep URLs and headers, which hold secrets, out of the log, at any level.
+
+    For processes that only deliver: the logs of a program with an emulator are its own.
+    """
+    logging.getLogger("httpcore2").setLevel(logging.WARNING)

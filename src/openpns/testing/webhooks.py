@@ -27,6 +27,8 @@ from openpns.routing import traces
 from openpns.storage.store import Statement, Transaction
 from openpns.testing.state_file import WebhookState
 
+_CANCEL_S: Final = 0.5
+"""How long a task that is cancelled may go on until it is cancelled again."""
 _PAGE: Final = 1000
 
 
@@ -175,11 +177,13 @@ class EmulatedWebhooks:
     async def close(self) -> None:
         """End all attempts; what is in flight is lost with the database."""
         self._is_closed = True
-        tasks = [*self._tasks]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        for deliverer in self._deliverers:
+            deliverer.stop()
+        left = {*self._tasks}
+        while left:  # before Python 3.12, asyncio.wait_for may lose a cancellation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_S)
         for deliverer in self._deliverers:
             await deliverer.close()
 

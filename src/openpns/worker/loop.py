@@ -14,6 +14,7 @@ from openpns.clock import now_ms
 from openpns.core import logs, worker_ids
 from openpns.deliveries.counters import DeliveryCounters
 from openpns.deliveries.deliverer import Deliverer
+from openpns.deliveries.sending import silence_library
 from openpns.deliveries.settings import DeliverySettings
 from openpns.errors import WireError
 from openpns.ids import Snowflake
@@ -75,6 +76,7 @@ async def deliver(
         WireError: The database failed before the worker had its lease.
     """
     raise_descriptors()
+    silence_library()
     with connect.explained_refusals():
         store = await open_checked(settings)
     tasks: list[asyncio.Task[Any]] = []
