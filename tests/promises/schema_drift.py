@@ -59,9 +59,13 @@ class Drift:
         table = self.table()
         column = self.column(table)
         unique = self.chance.choice(["", "UNIQUE "])
-        of = self.chance.choice([column, f"coalesce({column}, {column})"])
+        of = self.chance.choice([self.indexed(column), f"coalesce({column}, {column})"])
         where = self.chance.choice(["", f" WHERE {column} IS NOT NULL"])
         return f"CREATE {unique}INDEX {self.name()} ON {table} ({of}){where}"
+
+    def indexed(self, column: str) -> str:
+        """Return what an index of a column alone has."""
+        return column
 
     def add_column(self) -> str:
         default = self.chance.choice(["", " DEFAULT 'a'"])
@@ -158,6 +162,10 @@ class SQLiteDrift(Drift):
 
 class PostgresDrift(Drift):
     """Changes of PostgreSQL."""
+
+    def indexed(self, column: str) -> str:
+        # An index of the column alone may be there already: a second one changes nothing.
+        return f"{column}, {column}"
 
     def add_trigger(self) -> str:
         when = self.chance.choice(["BEFORE", "AFTER"])
