@@ -49,7 +49,7 @@ class Server:
         codes: dict[str, int] = {}
         label = action or r'[^"]*'
         counted = rf'^openpns_requests_total{{action="{label}",code="(\d+)"}} (\S+)'
-        for code, count in re.findall(counted, metrics(self.admin_port), re.M):
+        for code, count in re.findall(counted, self._metrics(), re.M):
             codes[code] = codes.get(code, 0) + int(float(count))
         return codes
 
@@ -68,7 +68,7 @@ class Server:
         """Return the metrics of openpns; nothing for peers."""
         if self.admin_port is None:
             return ""
-        return _get(f"http://127.0.0.1:{self.admin_port}/metrics")
+        return metrics(self.admin_port)
 
 
 @contextmanager
