@@ -211,21 +211,43 @@ async def rotate_secret(
     """Give a webhook a new secret; for grace_ms, events are signed with the old one as well.
 
     Args:
-        grace_ms: At most `GRACE_MS_MAX`; negative if it has ended already.
+        grace_ms: From 0 to `GRACE_MS_MAX`.
         secret: The new one; None for a random one.
 
     Raises:
         ConfigError: The customer does not exist or has no webhook, or the time or the secret is not
             allowed.
     """
-    if grace_ms > GRACE_MS_MAX:
+    if not 0 <= grace_ms <= GRACE_MS_MAX:
         raise ConfigError(
             f"grace: allowed are 0 to {GRACE_MS_MAX // limits.DAY_MS} days: until its end, whoever "
             "has the old secret can imitate events"
         )
-    secret = new_secret() if secret is None else _check_secret(secret)
     now_ms = clock()
-    until_ms = now_ms + grace_ms
+    secret = new_secret() if secret is None else secret
+    return await replace_secret(
+        store, secret_box, customer_id, secret, now_ms=now_ms, until_ms=now_ms + grace_ms
+    )
+
+
+async def replace_secret(
+    store: Store,
+    secret_box: SecretBox,
+    customer_id: str,
+    secret: str,
+    *,
+    now_ms: int,
+    until_ms: int,
+) -> NewSecret:
+    """Give a webhook this secret; until a time, events are signed with the old one as well.
+
+    Args:
+        until_ms: In ms since 1970 UTC; it may have passed, as that of a stored state.
+
+    Raises:
+        ConfigError: The customer does not exist or has no webhook, or the secret is not allowed.
+    """
+    secret = _check_secret(secret)
 
     def steps() -> Transaction[OperatorEffect[NewSecret]]:
         yield from lock_key_check(secret_box)

@@ -20,7 +20,7 @@ from openpns.deliveries.deliverer import Deliverer
 from openpns.deliveries.rows import StoredWebhook
 from openpns.deliveries.sending import Sender
 from openpns.deliveries.settings import DeliverySettings, sending_settings
-from openpns.deliveries.signature import secret_owner
+from openpns.deliveries.signature import new_secret, secret_owner
 from openpns.deliveries.wire import ACTIVE, WEBHOOK_ID_PREFIX
 from openpns.errors import ConfigError, WireError
 from openpns.routing import traces
@@ -140,14 +140,13 @@ class EmulatedWebhooks:
         first = (webhook.secret or None) if previous is None else previous
         await self.set(customer_id, webhook.url, webhook.kinds, ACTIVE, first)
         if previous is not None:
-            now_ms = self._clock()
-            await endpoints.rotate_secret(
+            await endpoints.replace_secret(
                 self._store,
                 self._secret_box,
-                lambda: now_ms,
                 customer_id,
-                webhook.previous_until_ms - now_ms,
-                secret=webhook.secret or None,
+                webhook.secret or new_secret(),
+                now_ms=self._clock(),
+                until_ms=webhook.previous_until_ms,
             )
         if webhook.state == ACTIVE:
             return
