@@ -132,6 +132,17 @@ class BindingMachine:
     def bind_a_virtual_number(self, worker: int, number: int, other: str) -> None:
         self._bind(worker, Wanted("axb", other, self.dids[number], 0))
 
+    def make_b_virtual(self, worker: int, number: int, other: str) -> None:
+        """Bind a phone that is added as a virtual number afterwards."""
+        did = self.dids[number]
+        if did in self.world.numbers:
+            self.remove_number(number, is_forced=True)
+        self.bind_a_virtual_number(worker, number, other)
+        self.add_numbers([number])
+        for binding in self.world.live():
+            if binding.b == did:
+                self._call(worker, binding)
+
     def unbind(self, worker: int, back: int, by: str = "id") -> None:
         named = self._binding(back)
         ids = self._ids(named, by)
@@ -164,7 +175,21 @@ class BindingMachine:
         self.group_ids.append(group_id)
 
     def change_group(self, worker: int, group: int, operation: int, phones: Sequence[str]) -> None:
-        group_id = self._group(group)
+        self._change_group(worker, self._group(group), operation, phones)
+
+    def add_at_the_end(self, worker: int, number: int, phones: Sequence[str]) -> None:
+        """Bind two groups on a virtual number; once one ended, add its A to the other."""
+        first, a, second, a_of_second = phones
+        for member, other, expire in ((first, a, 0), (second, a_of_second, 1)):
+            self.create_group(worker, [member])
+            self.bind_group(worker, other, None, 0, number, expire)
+        ends = (b.end_ms for b in self.world.live() if b.a == a_of_second and b.expire_at)
+        self.clock.now_ms = min(ends, default=self.clock.now_ms)
+        self._change_group(worker, self.group_ids[-2], 0, [a_of_second])
+
+    def _change_group(
+        self, worker: int, group_id: str, operation: int, phones: Sequence[str]
+    ) -> None:
         _, code = self._expect(lambda: self.world.change_group(group_id, operation, phones))
         for dry_run in [True, False] if worker == DRY else [False]:
             changing = self._workers[worker].change_group(

@@ -42,6 +42,7 @@ _ARGUMENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
         },
     ),
     "bind_a_virtual_number": (1, {"number": _NUMBER, "other": _PHONE}),
+    "make_b_virtual": (1, {"number": _NUMBER, "other": _PHONE}),
     "unbind": (3, {"back": _BACK, "by": st.sampled_from(["id", "id", "own id", "both", "other"])}),
     "update": (
         3,
@@ -54,6 +55,7 @@ _ARGUMENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     ),
     "create_group": (1, {"members": _MEMBERS}),
     "change_group": (4, {"group": _GROUP, "operation": st.integers(0, 2), "phones": _MEMBERS}),
+    "add_at_the_end": (1, {"number": _NUMBER, "phones": st.permutations(PHONES[:4])}),
     "delete_group": (1, {"group": _GROUP}),
     "move_time": (4, {"to": st.sampled_from(_TO)}),
     "sweep": (1, {}),

@@ -275,6 +275,11 @@ class World:
 
     def call(self, caller: str, did: str, digits: str = "") -> str:
         """Return who is called: empty for nobody, "digits" if these are needed first."""
+        named = self._named(caller, did, digits)
+        # A phone of a binding may become a virtual number later; those are never called.
+        return "" if named in self.numbers else named
+
+    def _named(self, caller: str, did: str, digits: str) -> str:
         number = self.numbers.get(did)
         if number is None or number.state == "disabled" or self.is_held:
             return ""

@@ -12,7 +12,7 @@ from tests.promises.test_durable import assert_sound
 from tests.simulation.binding_machine import BindingMachine, Pair
 from tests.simulation.binding_steps import steps
 from tests.simulation.effort import EFFORT, SEED, command
-from tests.simulation.wrong_bindings import WRONG, WRONG_AT_THE_END
+from tests.simulation.wrong_bindings import WRONG, WRONG_IN_ORDER
 
 from openpns.errors import InternalError
 from openpns.routing import digits
@@ -70,11 +70,11 @@ def test_bindings_are_those_of_the_model_after_random_steps(
 
 
 @on_sqlite_only
-@pytest.mark.parametrize("name", WRONG | WRONG_AT_THE_END)
+@pytest.mark.parametrize("name", WRONG | WRONG_IN_ORDER)
 def test_model_finds_wrong_implementations(
     name: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (WRONG | WRONG_AT_THE_END)[name](monkeypatch)
+    (WRONG | WRONG_IN_ORDER)[name](monkeypatch)
     pair = Pair(database_url)
     try:
         with pytest.raises((AssertionError, InternalError)):

@@ -69,6 +69,10 @@ def _with_cached_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routing, "find", find)
 
 
+def _calling_virtual_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing.Match, "calls_own", False)
+
+
 WRONG: Final[dict[str, PutIn]] = {
     "a bind does not look at the members of bound groups": partial(
         change_statements,
@@ -98,7 +102,7 @@ WRONG: Final[dict[str, PutIn]] = {
 }
 """What concurrent requests must show, and requests one after the other, too."""
 
-WRONG_AT_THE_END: Final[dict[str, PutIn]] = {
+WRONG_IN_ORDER: Final[dict[str, PutIn]] = {
     "a question connects at the end of a binding": partial(
         change_statements, {"call_find": _AT_ITS_END, "call_find_digits": _AT_ITS_END}
     ),
@@ -106,8 +110,9 @@ WRONG_AT_THE_END: Final[dict[str, PutIn]] = {
     "a change of a group respects a binding at its end": partial(
         change_statements, {"binding_group_taken_find": _AT_ITS_END}
     ),
+    "a call reaches a virtual number": _calling_virtual_numbers,
 }
-"""What only a clock that moves to the end of a binding shows."""
+"""What only the model's steps show: a clock at the end of a binding, a phone that becomes an X."""
 
 WITHOUT_LOCKS: Final[PutIn] = partial(
     change_statements,
