@@ -243,7 +243,7 @@ class BindingMachine:
             assert is_refused
         else:
             assert not is_refused
-            del self.world.numbers[did]
+            self.world.remove_number(did)
         self._ask(1, did, PHONES[:2])
 
     def give_number_to_nobody(self, number: int) -> None:

@@ -219,6 +219,11 @@ class World:
         binding.end_ms = min(binding.end_ms, self.clock())
         self.unswept.discard(binding.bind_id)
 
+    def remove_number(self, did: str) -> None:
+        """Remove a virtual number whose bindings ended; those that ran out are swept with it."""
+        del self.numbers[did]
+        self.unswept -= {binding.bind_id for binding in self.bindings if binding.did == did}
+
     def update(
         self, binding: Binding, expire: int | None, phone_b: str | None, flag: int | None
     ) -> None:
