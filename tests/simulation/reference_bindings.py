@@ -155,12 +155,19 @@ class World:
         ]
         if not free:
             raise Refused(10010)
-        # Those that ran out may be counted until they are swept, so that a number seems full.
-        sure = [did for did in free if self._counts(did)[1] < self.room]
         cool = [did for did in free if not self._was_named_lately(wanted, did)]
-        chosen = cool if set(cool) & set(sure) else free
-        fewest = min((self._counts(did)[1] for did in chosen if did in sure), default=self.room)
-        return {did for did in chosen if self._counts(did)[0] <= fewest}
+        chosen = self._with_fewest(cool)
+        # Those that ran out may be counted until they are swept, so that a number seems full.
+        return chosen if self._sure(cool) else chosen | self._with_fewest(free)
+
+    def _with_fewest(self, dids: Sequence[str]) -> set[str]:
+        """Return those that may have the fewest bindings."""
+        fewest = min((self._counts(did)[1] for did in self._sure(dids)), default=self.room)
+        return {did for did in dids if self._counts(did)[0] <= fewest}
+
+    def _sure(self, dids: Sequence[str]) -> list[str]:
+        """Return those that have room, however many bindings are counted."""
+        return [did for did in dids if self._counts(did)[1] < self.room]
 
     def _counts(self, did: str) -> tuple[int, int]:
         """Return how many bindings a virtual number has at least, and at most."""
