@@ -32,13 +32,13 @@ _SETTINGS = {
     "file_copy_method": "clone",
 }
 
-_SERVING_ROLE = "openpns_serving"
+SERVING_ROLE = "openpns_serving"
 _GRANTED = "_granted"
 """How the name of a database ends in which that role has its rights."""
 
 _CREATE_ROLE = f"""
 DO $$ BEGIN
-    CREATE ROLE {_SERVING_ROLE} LOGIN PASSWORD '{{}}';
+    CREATE ROLE {SERVING_ROLE} LOGIN PASSWORD '{{}}';
 EXCEPTION WHEN duplicate_object OR unique_violation THEN  -- another process was faster
 END $$
 """
@@ -135,9 +135,8 @@ class PostgresDatabases:
                 self._template = await create_postgres_database(self._server)
                 await _migrate(self._template)
                 # Rights are copied with the tables; passwords are those of all databases.
-                password = urlsplit(self._server).password or ""
-                await self._connection.execute(_CREATE_ROLE.format(password))
-                await connect.grant_serving_role(self._template, _SERVING_ROLE)
+                await create_serving_role(self._server)
+                await connect.grant_serving_role(self._template, SERVING_ROLE)
             # Not through the log, as small databases are otherwise; older servers always do so.
             has_choice = self._connection.get_server_version() >= (15,)
             copied = f" TEMPLATE {_name_of(self._template)}"
@@ -157,6 +156,17 @@ class PostgresDatabases:
         self._loop.close()
 
 
+async def create_serving_role(server: str) -> None:
+    """Create the role for serving, without rights, if it is missing.
+
+    Args:
+        server: The URL of a database of the server, whose password the role gets.
+    """
+    connection = await asyncpg.connect(server)
+    await connection.execute(_CREATE_ROLE.format(urlsplit(server).password or ""))
+    await connection.close()
+
+
 def serving_url(url: str) -> str:
     """Return the URL with which a server serves a database.
 
@@ -165,7 +175,7 @@ def serving_url(url: str) -> str:
     """
     if not url.startswith("postgres") or not _name_of(url).endswith(_GRANTED):
         return url
-    return re.sub(r"//[^:@/]*", f"//{_SERVING_ROLE}", url, count=1)
+    return re.sub(r"//[^:@/]*", f"//{SERVING_ROLE}", url, count=1)
 
 
 async def create_postgres_database(server: str) -> str:

@@ -91,6 +91,19 @@ def cluster_url(cluster: Cluster) -> str:
     return asyncio.run(create_postgres_database(cluster.url))
 
 
+async def stop_and_list(server: Any) -> list[int]:
+    """Stop a server's first process, so that it starts no other; return the pids of all.
+
+    Args:
+        server: A `Cluster`, or a node of Patroni.
+    """
+    connection = await asyncpg.connect(server.url)
+    server.kill(signal.SIGSTOP)
+    rows = await connection.fetch("SELECT pid FROM pg_stat_activity")
+    connection.terminate()
+    return [server.pid(), *(row["pid"] for row in rows)]
+
+
 async def _setting(url: str, name: str) -> Any:
     connection = await asyncpg.connect(url)
     try:

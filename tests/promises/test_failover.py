@@ -21,15 +21,14 @@ import asyncpg
 import pytest
 from tests.conftest import create_postgres_database
 from tests.processes import Process, Start, fill, free_port
-from tests.promises.conftest import Cluster
+from tests.promises.conftest import Cluster, stop_and_list
 from tests.promises.test_durable import assert_sound
 from tests.promises.traffic import (
     SEED,
     Writer,
-    connect,
+    code,
     rounds,
     running,
-    send,
     shown_groups,
     wait_until,
 )
@@ -82,7 +81,7 @@ class Pair:
 
     def lose_primary(self, number: int) -> None:
         """Kill all processes of the primary at once, or stop them where they are."""
-        self._lost += asyncio.run(_stop_and_list(self.primary))
+        self._lost += asyncio.run(stop_and_list(self.primary))
         for pid in self._lost:
             with contextlib.suppress(ProcessLookupError):  # that of the query itself
                 os.kill(pid, number)
@@ -127,15 +126,6 @@ class Pair:
                 connection.terminate()
 
         return asyncio.run(query())
-
-
-async def _stop_and_list(server: Cluster) -> list[int]:
-    """Stop a server's first process, so that it starts no other; return the pids of all."""
-    connection = await asyncpg.connect(server.url)
-    server.kill(signal.SIGSTOP)
-    rows = await connection.fetch("SELECT pid FROM pg_stat_activity")
-    connection.terminate()
-    return [server.pid(), *(row["pid"] for row in rows)]
 
 
 def documented(kind: str, word: str) -> str:
@@ -202,16 +192,6 @@ def check(writers: list[Writer], nodes: list[Process], pair: Pair, url: str) -> 
         writer.check(shown)
     alone = f"{pair.primary.url.rpartition('/')[0]}/{url.rpartition('/')[2]}"
     asyncio.run(assert_sound(alone))
-
-
-def code(node: Process, action: str = "listGroup", **body: Any) -> int:
-    """Return the code that the request of a new client gets."""
-    connection = connect(node.port)
-    try:
-        answered: int = send(connection, action, body or {"limit": 1, "offset": 0})["code"]
-        return answered
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -44,6 +44,16 @@ def connect(port: int) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
 
 
+def code(node: Process, action: str = "listGroup", **body: Any) -> int:
+    """Return the code that the request of a new client gets."""
+    connection = connect(node.port)
+    try:
+        answered: int = send(connection, action, body or {"limit": 1, "offset": 0})["code"]
+        return answered
+    finally:
+        connection.close()
+
+
 class Writer:
     """A client with its own groups: what was acknowledged is what must be there.
 
