@@ -17,7 +17,7 @@ SEED := random
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-fast coverage fuzz soak quickstart bench docs lock sbom clean
+.PHONY: help install check fix test test-fast coverage fuzz soak quickstart bench docs lock dist sbom clean
 # Tests start hundreds of processes, which start faster if the modules are compiled already.
 test test-fast coverage: export PYTHONDONTWRITEBYTECODE :=
 
@@ -73,6 +73,9 @@ docs: $(VENV)/dev  ## regenerate the tables in the docs
 
 lock: $(VENV)/dev  ## choose newer versions of all dependencies
 	sh tools/lock.sh $(BIN)/uv
+
+dist: $(VENV)/server  ## write the wheel and the source distribution to dist/
+	@$(BIN)/hatchling build -d dist
 
 sbom: $(SBOM)/ok  ## write dist/openpns.cdx.json: all packages of the server, in CycloneDX
 	@mkdir -p dist
