@@ -87,7 +87,7 @@ def test_image_runs_a_command_that_exists_as_a_user_without_rights() -> None:
     assert re.findall(r"apt-get install (?:--\S+ )*([^&]*)", run) == ["ca-certificates python3 "]
     user = values(final, "USER")
     assert user == ["10001:10001"]
-    assert "--uid 10001" in run
+    assert "--uid 10001 --gid 10001" in run
     (folder,) = values(final, "VOLUME")
     assert values(final, "WORKDIR") == [folder]
     assert f"install -d -m 0700 -o openpns -g openpns {folder}" in run
