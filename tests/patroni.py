@@ -1,6 +1,7 @@
 """Real Patroni on loopback: etcd, and PostgreSQL nodes that run samples/patroni.yml."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -70,9 +71,9 @@ class Node:
             "unix_socket_directories: .*": 'unix_socket_directories: ""',
             "mode: automatic": 'mode: "off"',  # this machine must not be reset
             # Sooner than on machines of their own.
-            "ttl: 30": "ttl: 5",
+            "ttl: 30": "ttl: 7",
             "loop_wait: 10": "loop_wait: 1",
-            "retry_timeout: 10": "retry_timeout: 2",
+            "retry_timeout: 10": "retry_timeout: 3",
         }.items():
             text, found = re.subn(pattern, by, text, flags=re.M)
             assert found, pattern
@@ -156,10 +157,21 @@ class Patroni:
         self.nodes = [Node(name, self.folder, port, user) for name in ("node1", "node2")]
 
     def start(self) -> None:
-        """Start both nodes; wait until the second one has what the first has."""
-        for node, role in zip(self.nodes, ("leader", "sync_standby"), strict=True):
-            node.start()
-            node.wait_for(role)
+        """Start both nodes; wait until one of them has what the other has."""
+        first, second = self.nodes
+        first.start()
+        first.wait_for("leader")
+        second.start()
+        self.pair()
+
+    def pair(self) -> tuple[Node, Node]:
+        """Return the leader and its standby; a machine under load may have made them change."""
+        for _ in range(_TRIES):
+            for leader, standby in itertools.permutations(self.nodes):
+                if (leader.role(), standby.role()) == ("leader", "sync_standby"):
+                    return leader, standby
+            time.sleep(0.05)
+        raise AssertionError("\n".join(node.log() for node in self.nodes))
 
     def control(self, *arguments: str) -> str:
         """Run a command of patronictl, and return what it prints."""
