@@ -75,6 +75,10 @@ def test_image_is_built_from_files_that_exist_and_packages_with_known_hashes() -
     needed = {"pyproject.toml", project["project"]["readme"], *wheel["force-include"]}
     needed |= {*project["project"]["license-files"]}
     assert needed | {"src", "requirements/build.txt", "requirements/server.txt"} == copied
+    locked = (ROOT / "requirements" / "server.txt").read_text("utf-8")
+    extra = project["project"]["optional-dependencies"]["server"]
+    for requirement in [*extra, *project["project"]["dependencies"]]:
+        assert f"\n{re.split('[>;]', requirement)[0]}==" in f"\n{locked}"
     installs = re.findall(r"\binstall (?!--yes)([^&]*)", " ".join(values(build, "RUN")))
     assert len(installs) == 3
     assert all("--require-hashes" in one or "--no-deps --no-index" in one for one in installs)

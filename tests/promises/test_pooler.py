@@ -35,7 +35,7 @@ async def pooler(request: pytest.FixtureRequest, postgres_url: str) -> AsyncIter
         await fill(running.url)
         migrate = ("migrate", "--database", running.url, "--serving-role", SERVING_ROLE)
         done = run_openpns(*migrate)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
         yield running
     finally:
         running.stop()
@@ -71,7 +71,7 @@ def test_servers_behind_pgbouncer_answer_rightly_and_outlive_it(
     assert server.workers(2) == workers
 
     assert server.stop() == 0
-    for command in ("verify", "audit", "migrate"):
+    for command in ("verify", "audit"):
         done = run_openpns(command, "--database", pooler.url)
         assert (done.returncode, done.stderr) == (0, "")
 
