@@ -26,10 +26,14 @@ Options of a statement:
 import importlib
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 Engine = Literal["sqlite", "postgres"]
 
@@ -68,13 +72,19 @@ class NamedStatement(msgspec.Struct, frozen=True):
 
 
 def load_statements(engine: Engine) -> dict[str, NamedStatement]:
-    """Return the statements of an engine by name.
+    """Return the statements of an engine by name, in a dict of the caller's own.
 
     Raises:
         ValueError: Two statements have the same name, or an option does not fit its statement.
     """
+    return dict(_load(engine, resources.files("openpns")))
+
+
+# A process may open many stores, as tests with emulators do.
+@cache
+def _load(engine: Engine, root: "Traversable") -> dict[str, NamedStatement]:
     statements: dict[str, NamedStatement] = {}
-    packages = [entry for entry in resources.files("openpns").iterdir() if entry.is_dir()]
+    packages = [entry for entry in root.iterdir() if entry.is_dir()]
     files = [
         file
         for package in packages
