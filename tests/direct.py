@@ -1,8 +1,9 @@
 """Direct access to a database, to read what is stored or to hold a lock."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from typing import Any
+from typing import Any, Self
 
 import apsw
 import asyncpg
@@ -84,6 +85,64 @@ async def until_waiting(url: str, count: int) -> None:
     )
     while database_path(url) is None and await query(url, waiting) < [(count,)]:
         pass
+
+
+_NEW_REVISIONS = """
+UPDATE customer_state SET
+    phone_count_revision =
+        CASE phone_count_revision WHEN groups_revision THEN {0} ELSE phone_count_revision END,
+    byte_count_revision =
+        CASE byte_count_revision WHEN groups_revision THEN {0} ELSE byte_count_revision END,
+    groups_revision = {0}, bindings_revision = {0};
+"""
+
+
+class Snapshot:
+    """The rows of a database at one time, to return to; kept in tables of its own connection.
+
+    Start it with `take`. It leaves the audit trail alone, which only grows.
+    """
+
+    _TAKE = "".join(f"CREATE TEMP TABLE kept_{name} AS SELECT * FROM {name};" for name in _TABLES)
+    # Rows that others refer to go last and come first.
+    _RETURN = "".join(
+        [
+            *(f"DELETE FROM {name};" for name in _TABLES),
+            *(f"INSERT INTO {name} SELECT * FROM kept_{name};" for name in reversed(_TABLES)),
+        ]
+    )
+
+    def __init__(self, connection: apsw.Connection | asyncpg.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def take(cls, url: str) -> Self:
+        """Keep the rows that a database has now."""
+        path = database_path(url)
+        connection = await asyncpg.connect(url) if path is None else _open(path)
+        await _execute(connection, cls._TAKE)
+        return cls(connection)
+
+    async def restore(self) -> None:
+        """Return to these rows, in one transaction; caches must read them again."""
+        revision = _NEW_REVISIONS.format(secrets.randbits(62))
+        last_id = "UPDATE call_record_counter SET last_id = 0;"
+        if not isinstance(self._connection, apsw.Connection):
+            last_id = "SELECT setval('call_record_record_id_seq', 1, false);"
+        await _execute(self._connection, f"BEGIN;{self._RETURN}{revision}{last_id}COMMIT;")
+
+    async def close(self) -> None:
+        if isinstance(self._connection, apsw.Connection):
+            self._connection.close()
+        else:
+            await self._connection.close()
+
+
+async def _execute(connection: apsw.Connection | asyncpg.Connection, sql: str) -> None:
+    if isinstance(connection, apsw.Connection):
+        connection.execute(sql)
+    else:
+        await connection.execute(sql)
 
 
 async def empty(url: str) -> None:

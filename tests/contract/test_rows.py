@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tests.contract.given import (
@@ -22,7 +23,7 @@ from tests.contract.given import (
     fill_deliveries,
 )
 from tests.databases import serving_url
-from tests.direct import empty
+from tests.direct import Snapshot
 from tests.helpers import as_request, body_of
 
 from openpns.accounts.master_key import open_secret_box
@@ -73,7 +74,7 @@ def test_contract_answers_the_vendor_example_as_its_page_does() -> None:
 async def test_api_answers_every_row(
     contract: Contract, store: Store, database_url: str, tmp_path: Path
 ) -> None:
-    start = Start(contract, store, database_url, tmp_path)
+    start = await Start.make(contract, store, database_url, tmp_path)
     serving = await connect.open_store(serving_url(database_url))
     secret_box = await open_secret_box(serving, database_url, MASTER_KEY)
     services = Services(
@@ -96,12 +97,13 @@ async def test_api_answers_every_row(
         start.prepare(request)
         _, bindings = await _handle(api, request, body_bytes_max)
         _check_left(contract, row, await _groups(contract, store), bindings)
+    await start.close()
     await serving.close()
 
 
 async def test_server_answers_every_row(server: "FixedServer") -> None:
     store = await connect.open_store(server.url)
-    start = Start(server.contract, store, server.url, server.folder)
+    start = await Start.make(server.contract, store, server.url, server.folder)
     try:
         for row in server.contract.rows:
             await start.reset()
@@ -113,6 +115,7 @@ async def test_server_answers_every_row(server: "FixedServer") -> None:
             _, bindings = server.send(request)
             _check_left(server.contract, row, await _groups(server.contract, store), bindings)
     finally:
+        await start.close()
         await store.close()
 
 
@@ -216,20 +219,28 @@ class Start:
         folder: For the files that name a fault and the time and count the ids.
     """
 
-    def __init__(self, contract: Contract, store: Store, url: str, folder: Path) -> None:
+    def __init__(self, contract: Contract, folder: Path, first: Snapshot) -> None:
         self._contract = contract
-        self._store = store
-        self._url = url
+        self._first = first
         self.fault = folder / "fault"
         self.clock = FixedClock(contract, folder)
         self.ids = FixedIds(contract, folder)
 
+    @classmethod
+    async def make(cls, contract: Contract, store: Store, url: str, folder: Path) -> Self:
+        """Insert what every row starts from, and keep it."""
+        clock, ids = FixedClock(contract, folder), FixedIds(contract, folder)
+        await fill(contract, store, url, ids, clock, MASTER_KEY)
+        return cls(contract, folder, await Snapshot.take(url))
+
     async def reset(self) -> None:
         self.fault.unlink(missing_ok=True)
         self.clock.set(self._contract.given["nowMs"])
-        await empty(self._url)
-        await fill(self._contract, self._store, self._url, self.ids, self.clock, MASTER_KEY)
+        await self._first.restore()
         self.ids.reset()
+
+    async def close(self) -> None:
+        await self._first.close()
 
     def prepare(self, request: Row) -> None:
         """Set the time and the fault of a request."""
