@@ -4,16 +4,20 @@ A copy is a write with the same clientToken or nonce or, for a key that is set t
 the same bytes.
 """
 
+import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from tests.processes import KEY_OF, MASTER_KEY, Process, Start
+from tests.direct import empty
+from tests.processes import KEY_OF, MASTER_KEY, Process, fill
 from tests.promises.test_durable import kill_all
 from tests.promises.traffic import connect
 
@@ -128,19 +132,51 @@ class Answer:
 
 
 class Nodes:
-    """Two nodes on one database: one with two workers, the other with one."""
+    """Two nodes on one database: one with two workers, the other with one.
 
-    def __init__(self, serve: Start, url: str) -> None:
-        self._serve = serve
+    Tests share them: each begins with `reset`, and leaves them running.
+
+    Args:
+        url: A migrated database.
+        folder: For the logs.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.servers: list[Process] = []
+        self._folder = folder
+        self._starts = itertools.count()
 
     def start(self) -> None:
-        self.servers = [
-            self._serve("--workers", str(count), OPENPNS_PHONES_IN_GROUP_MAX="3")
-            for count in (2, 1)
-        ]
+        self.servers = [self._serve(count) for count in (2, 1)]
+        for server in self.servers:
+            server.wait_until_up()
         self.servers[0].workers(2)
+
+    def _serve(self, workers: int) -> Process:
+        log = self._folder / f"node-{next(self._starts)}.log"
+        arguments = ["serve", "--database", self.url, "--port", "0", "--workers", str(workers)]
+        environ = {"OPENPNS_MASTER_KEY": MASTER_KEY, "OPENPNS_PHONES_IN_GROUP_MAX": "3"}
+        return Process(arguments, log, environ)
+
+    def reset(self) -> None:
+        """Leave only two customers without groups, and see that the nodes run."""
+        asyncio.run(self._reset())
+        if not self.servers or any(server.process.poll() is not None for server in self.servers):
+            self.end()
+            self.start()
+
+    async def _reset(self) -> None:
+        await empty(self.url)
+        await fill(self.url)
+        await add_unique_ts_key(self.url)
+
+    def end(self) -> None:
+        """Stop what runs, also if a test has left only a part of it."""
+        for server in self.servers:
+            if server.process.poll() is None:
+                server.stop()
+        self.servers = []
 
     def kill(self) -> None:
         kill_all(self.servers[0])

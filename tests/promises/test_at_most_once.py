@@ -14,6 +14,7 @@ import hashlib
 import http.client
 import json
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.processes import Start
+from tests.conftest import ENGINES
 from tests.promises.copies import (
     KINDS,
     PLAIN_KEY,
@@ -31,7 +32,6 @@ from tests.promises.copies import (
     Request,
     TokenWrite,
     Write,
-    add_unique_ts_key,
     create,
     delete,
     done,
@@ -46,12 +46,25 @@ from openpns.clock import now_ms
 COPIES = 20
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def shared_nodes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nodes]:
+    folder = tmp_path_factory.mktemp("nodes")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'nodes.db'}"
+        shutil.copy(request.getfixturevalue("sqlite_template"), folder / "nodes.db")
+    else:
+        url = request.getfixturevalue("postgres_databases").create(is_migrated=True)
+    made = Nodes(url, folder)
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def nodes(serve: Start, served_url: str) -> Nodes:
-    asyncio.run(add_unique_ts_key(served_url))
-    made = Nodes(serve, served_url)
-    made.start()
-    return made
+def nodes(shared_nodes: Nodes) -> Nodes:
+    shared_nodes.reset()
+    return shared_nodes
 
 
 def restarted(nodes: Nodes) -> None:
@@ -64,37 +77,40 @@ def killed(nodes: Nodes) -> None:
     nodes.start()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_copies_get_the_first_response_on_every_worker_after_restart_and_kill(
-    nodes: Nodes, kind: Kind
+    nodes: Nodes,
 ) -> None:
+    sent: list[tuple[Write, Answer]] = []
+    expected: dict[str, str] = {}
     with nodes.every_worker() as (first, *others):
-        kept, gone = (done(create(kind, name, 1).send(first)) for name in ("kept", "gone"))
-        writes = [
-            create(kind, "made", 7),
-            update(kind, kept, 0, 2),
-            update(kind, kept, 1, 1),
-            update(kind, kept, 2, 3, 4, 5),
-            update(kind, kept, 0, 6),  # refused: the group is full
-            delete(kind, gone),
-            delete(kind, gone),  # refused: it is deleted
-        ]
-        answers = [write.send(first) for write in writes]
-        assert [answer.envelope["code"] for answer in answers] == [0, 0, 0, 0, 19002, 0, 19001]
-        # From here on each of them would change something if it were carried out again.
-        done(update(kind, kept, 2, 1).send(first))
+        for kind in KINDS:
+            name = kind.__name__
+            kept, gone = (done(create(kind, f"{name} {it}", 1).send(first)) for it in range(2))
+            writes = [
+                create(kind, f"{name} made", 7),
+                update(kind, kept, 0, 2),
+                update(kind, kept, 1, 1),
+                update(kind, kept, 2, 3, 4, 5),
+                update(kind, kept, 0, 6),  # refused: the group is full
+                delete(kind, gone),
+                delete(kind, gone),  # refused: it is deleted
+            ]
+            answers = [write.send(first) for write in writes]
+            codes = [answer.envelope["code"] for answer in answers]
+            assert codes == [0, 0, 0, 0, 19002, 0, 19001]
+            # From here on each of them would change something if it were carried out again.
+            done(update(kind, kept, 2, 1).send(first))
+            sent += zip(writes, answers, strict=True)
+            expected |= {f"{name} 0": joined(1), f"{name} made": joined(7)}
         before = nodes.shown()
-        assert {name: row[1] for name, row in before.items()} == {
-            "kept": joined(1),
-            "made": joined(7),
-        }
+        assert {name: row[1] for name, row in before.items()} == expected
         for connection in (first, *others):
-            assert [write.send(connection) for write in writes] == answers
+            assert [write.send(connection) for write, _ in sent] == [one for _, one in sent]
     for happens in (restarted, killed):
         happens(nodes)
         with nodes.every_worker() as connections:
             for connection in connections:
-                assert [write.send(connection) for write in writes] == answers
+                assert [write.send(connection) for write, _ in sent] == [one for _, one in sent]
         assert nodes.shown() == before
 
 
