@@ -77,7 +77,8 @@ def load_statements(engine: Engine) -> dict[str, NamedStatement]:
     Raises:
         ValueError: Two statements have the same name, or an option does not fit its statement.
     """
-    return dict(_load(engine, resources.files("openpns")))
+    root: Any = resources.files("openpns")  # hashable, which its type does not say
+    return dict(_load(engine, root))
 
 
 # A process may open many stores, as tests with emulators do.
