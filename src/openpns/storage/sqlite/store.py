@@ -30,7 +30,7 @@ from openpns.kit.turns import Places
 from openpns.storage.bounds import DEFAULT_BOUNDS, StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.schema import Differences
-from openpns.storage.sqlite import log, migrate, schema
+from openpns.storage.sqlite import log, memory, migrate, schema
 from openpns.storage.sqlite.connections import enter_wal, keep_in_memory, open_file
 from openpns.storage.sqlite.errors import FAILURES, describe, to_wire_error
 from openpns.storage.sqlite.searcher import Searcher
@@ -313,8 +313,9 @@ class SQLiteStore:
                     run_steps(connection, self._sql, guard(missing))
 
             try:
+                run = memory.migrate if self._is_in_memory else migrate.migrate
                 with self._lock:
-                    return migrate.migrate(connection, known, check, with_post=with_post)
+                    return run(connection, known, check, with_post=with_post)
             finally:
                 connection.close(True)
         except FAILURES as error:
