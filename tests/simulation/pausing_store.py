@@ -64,16 +64,22 @@ class PausingStore:
 
 
 async def interleave(
-    url: str, store: Store, first: Callable[[], Any], second: Callable[[], Any], after: int
+    connection: asyncpg.Connection,
+    store: Store,
+    first: Callable[[], Any],
+    second: Callable[[], Any],
+    after: int,
 ) -> tuple[list[Any], bool]:
     """Run two writes; the first stops after some steps, until the second ends or waits for it.
+
+    Args:
+        connection: Of this test alone; it holds the lock meanwhile.
 
     Returns:
         Their results or errors, and whether the first has so many steps.
     """
     pausing = cast("PausingStore", store)
     pausing.after, pausing.is_stopped = after, False
-    connection = await asyncpg.connect(url)
     try:
         await connection.execute("SELECT pg_advisory_lock($1::bigint)", LOCK)
         one = asyncio.ensure_future(first())
@@ -86,7 +92,7 @@ async def interleave(
                 break
             await asyncio.sleep(0.001)
     finally:
-        await connection.close()
+        await connection.execute("SELECT pg_advisory_unlock($1::bigint)", LOCK)
     pausing.after = None
     results = await asyncio.gather(one, other, return_exceptions=True)
     return results, pausing.is_stopped

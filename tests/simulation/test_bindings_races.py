@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
-from tests import direct
 from tests.bindings.actions import A, B, Bindings, C, D, X, Y
 from tests.bindings.conftest import check_tables
 from tests.conftest import FakeClock
@@ -57,6 +57,8 @@ class Two:
             await connect.open_store(self.url, connections_max=CONNECTIONS) for _ in range(2)
         ]
         assert isinstance(self._stores[0], PostgresStore)
+        # The tests look into the database a thousand times.
+        self.connection = await asyncpg.connect(self.url)
         await customers.create(self._stores[0], self.clock, "cus_1", "")
         used = [PausingStore(self._stores[0]), self._stores[1]]
         self.one, self.other = (
@@ -65,7 +67,12 @@ class Two:
             for services in [Services(store, Snowflake(self.clock, worker_id=number), self.clock)]
         )
 
+    async def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run SQL past the stores, and return the rows."""
+        return [tuple(row) for row in await self.connection.fetch(sql)]
+
     async def end(self) -> None:
+        await self.connection.close()
         for store in self._stores:
             await store.close()
 
@@ -73,17 +80,17 @@ class Two:
         """End everything; return a group that is bound on X and one that is not."""
         for row in (await self.other.page()).bind_list:
             await self.other.unbind(row.bind_id)
-        for (group_id,) in await direct.query(self.url, "SELECT group_id FROM number_group"):
+        for (group_id,) in await self.query("SELECT group_id FROM number_group"):
             await self.other.drop_group(group_id)
         bound, free = await self.other.group(B), await self.other.group(C)
         await self.other.bind_group(bound, A, phone_x=X)
         return bound, free
 
     async def check(self) -> None:
-        named = await direct.query(self.url, _NAMED_TWICE)
+        named = await self.query(_NAMED_TWICE)
         if named:
             raise NamedTwice(named)
-        await check_tables(lambda sql: direct.query(self.url, sql))
+        await check_tables(self.query)
 
 
 @pytest.fixture
@@ -113,7 +120,7 @@ async def race(two: Two, first: str, second: str, after: int) -> bool:
     """Run two writes, the first of which stops; return whether it has so many steps."""
     groups = await two.set_up()
     results, is_stopped = await interleave(
-        two.url,
+        two.connection,
         two.one.context.store,
         lambda: WRITES[first](two.one, *groups),
         lambda: WRITES[second](two.other, *groups),
@@ -230,10 +237,10 @@ async def test_binds_sweeps_and_traces_at_once_leave_sound_tables(two: Two) -> N
     await asyncio.gather(two.one.sweep(), two.other.sweep())
     await two.check()
     assert await two.one.ids() == []
-    assert await direct.query(two.url, "SELECT 1 FROM binding") == []
+    assert await two.query("SELECT 1 FROM binding") == []
     assert await _deadlocks(two) == 0
 
 
 async def _deadlocks(two: Two) -> int:
-    ((count,),) = await direct.query(two.url, _DEADLOCKS)
+    ((count,),) = await two.query(_DEADLOCKS)
     return int(count)
