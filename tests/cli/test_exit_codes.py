@@ -19,7 +19,9 @@ EXPECTED = {
         "UnknownCode", "ParameterUnfit",
     },
     ExitCode.USAGE: {"ConfigError"},
-    ExitCode.NOT_FOUND: {"GroupNotFound", "BindingNotFound", "NoVirtualNumber", "NotFound"},
+    ExitCode.NOT_FOUND: {
+        "GroupNotFound", "BindingNotFound", "NoVirtualNumber", "NotFound", "EntryNotFound",
+    },
     ExitCode.AUTHENTICATION: {"InvalidSignature", "TimestampExpired", "PermissionDenied"},
     ExitCode.LIMITS: {
         "GroupFull", "RateLimited", "LimitOutOfRange", "OffsetOutOfRange", "QuotaExceeded",
@@ -29,7 +31,7 @@ EXPECTED = {
     ExitCode.UNAVAILABLE: {
         "ServiceUnavailable", "Overloaded", "InternalError", "OutcomeUnknown", "ReadFailed",
         "TransportError", "ConnectFailed", "ConnectionLost", "AnswerTooLate", "AnswerUnreadable",
-        "AnswerTooLarge",
+        "AnswerTooLarge", "DatabaseUnavailable",
     },
 }  # fmt: skip
 

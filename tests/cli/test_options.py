@@ -1,6 +1,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 from tests import direct
@@ -67,3 +68,54 @@ def test_migrate_of_a_role_that_may_not_create_tables_names_the_schema(
 ) -> None:
     done = run_anywhere("migrate", "--database", other_url, code=2)
     assert done.err == ("openpns: database: cannot migrate: permission denied for schema public\n")
+
+
+AWAY = "postgresql://u:geheim@127.0.0.1:1/n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *COMMANDS,
+        ["migrate"],
+        ["migrate", "--check"],
+        ["worker"],
+        ["numbers", "show", "85290000001"],
+        ["bindings", "hold", "--yes"],
+        ["webhooks", "show"],
+        ["webhooks", "test", "--customer", "cus_1"],
+        ["call-records", "list", "--customer", "cus_1"],
+        ["groups", "export", "-", "--customer", "cus_1"],
+    ],
+    ids=" ".join,
+)
+def test_command_whose_database_is_away_exits_with_unavailable(
+    run_anywhere: Run, command: list[str]
+) -> None:
+    done = run_anywhere(*command, "--database", AWAY, code=6)
+    assert done.err.startswith(
+        "openpns: database: cannot connect to PostgreSQL: '127.0.0.1' port 1: nothing"
+    )
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["groups", "list"],
+        ["groups", "find"],
+        ["bindings", "list"],
+        ["call-records", "list"],
+        ["webhooks", "deliveries"],
+    ],
+    ids=" ".join,
+)
+def test_two_formats_exclude_each_other(run_anywhere: Run, command: list[str]) -> None:
+    forms = {form: form for form in ("--json", "--csv", "--spreadsheet")} | {"-q": "--quiet"}
+    shown = run_anywhere(*command, "--help").out
+    known = [form for form in forms if f" {form}" in shown]
+    assert len(known) > 1
+    for first, second in pairwise(known):
+        for pair in ([first, second], [second, first]):
+            done = run_anywhere(*command, *pair, code=2)
+            assert f"Error: {forms[first]} and {forms[second]} exclude each other.\n" in done.err

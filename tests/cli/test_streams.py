@@ -81,13 +81,13 @@ def test_closed_stdout_is_one_line(environ: dict[str, str], command: list[str]) 
 
 def test_closed_stderr_changes_nothing(environ: dict[str, str]) -> None:
     assert _run_closed(environ, 2, "customers", "list")[0] == 0
-    assert _run_closed(environ, 2, "customers", "show", "nobody") == (2, "", "")
+    assert _run_closed(environ, 2, "customers", "show", "nobody") == (3, "", "")
 
 
 def test_unread_stderr_changes_nothing(environ: dict[str, str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    assert _run(environ, "customers", "show", "nobody", stderr=writer)[0] == 2
+    assert _run(environ, "customers", "show", "nobody", stderr=writer)[0] == 3
     os.close(writer)
 
 

@@ -16,7 +16,7 @@ from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.principal import Principal
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, EntryNotFound
 from openpns.ids import new_access_key, new_access_secret
 from openpns.kit.networks import Networks
 from openpns.protocol import signing
@@ -395,5 +395,5 @@ def _only(rows: Sequence[Row], access_key: str) -> Row:
     return rows[0]
 
 
-def _unknown_key(access_key: str) -> ConfigError:
-    return ConfigError(f"access key {access_key!r}: not found; openpns keys list shows all of them")
+def _unknown_key(access_key: str) -> EntryNotFound:
+    return EntryNotFound(f"access key {access_key!r}: not found; openpns keys list shows all")

@@ -9,7 +9,7 @@ from openpns import limits
 from openpns.clock import Clock
 from openpns.core.audit import CUSTOMER_CREATED
 from openpns.core.commit import OperatorEffect, commit_as_operator
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, EntryNotFound
 from openpns.ids import new_revision
 from openpns.storage.store import Statement, Store, Transaction, as_struct
 
@@ -75,7 +75,7 @@ async def get(store: Store, customer_id: str) -> Customer:
     """Return a customer.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
     """
     rows = await store.fetch("customer_list", {"customer_id": customer_id})
     if not rows:
@@ -87,7 +87,7 @@ async def disable(store: Store, customer_id: str, now_ms: int | None) -> Custome
     """Disable a customer from now on, so that its keys get 1005; None enables it.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
     """
 
     def steps() -> Transaction[OperatorEffect[None]]:
@@ -139,13 +139,13 @@ async def set_quotas(
 
 
 def must_exist(customer_id: str) -> Transaction[None]:
-    """Raise ConfigError if a customer does not exist: a step of a write."""
+    """Raise EntryNotFound if a customer does not exist: a step of a write."""
     if not (yield Statement("customer_list", {"customer_id": customer_id})):
         raise _unknown_customer(customer_id)
 
 
-def _unknown_customer(customer_id: str) -> ConfigError:
-    return ConfigError(
+def _unknown_customer(customer_id: str) -> EntryNotFound:
+    return EntryNotFound(
         f"customer {customer_id!r}: not found; openpns customers list shows all of them"
     )
 

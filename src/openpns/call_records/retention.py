@@ -40,7 +40,7 @@ async def prune(store: Store, before_s: int, customer_id: str | None = None) -> 
         customer_id: Only those of this customer; all if None.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
     """
     if customer_id is not None:
         owners = [(await customers.get(store, customer_id)).customer_id]

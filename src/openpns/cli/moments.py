@@ -10,6 +10,7 @@ from openpns.clock import now_ms
 
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _NEVER: Final = "never"
+_UNIX_S: Final = re.compile(r"[0-9]{9,11}", re.ASCII)
 _HAS_UNIT: Final = re.compile(r"[0-9]+[a-z]")
 
 
@@ -48,6 +49,23 @@ class Moment(click.ParamType[int]):
                 ctx,
             )
         return int(moment.timestamp() * 1000)
+
+
+class Second(click.ParamType[datetime]):
+    """A date and time, or seconds since 1970 as switches write them; the value is in UTC."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment, to the second."""
+        if _UNIX_S.fullmatch(str(value)):
+            return datetime.fromtimestamp(int(value), UTC)
+        try:
+            return datetime.fromtimestamp(Moment().convert(value, param, ctx) // 1000, UTC)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}, or seconds since 1970 UTC", param, ctx)
 
 
 class MomentOrNever(Moment):

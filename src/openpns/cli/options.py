@@ -112,6 +112,38 @@ def add_options(*options: Callable[[Any], Any]) -> Callable[[CommandT], CommandT
     return decorate
 
 
+def format_options(**helps: str) -> Callable[[CommandT], CommandT]:
+    """Return a decorator that adds options for formats; the command gets the chosen one as `form`.
+
+    Without any of them it is "table". Two of them exclude each other.
+
+    Args:
+        helps: The help of each option by the name of its format: "json", "csv", …; that of "ids"
+            is --quiet.
+    """
+    flags = {form: ("-q", "--quiet") if form == "ids" else (f"--{form}",) for form in helps}
+
+    def decorate(command: CommandT) -> CommandT:
+        @functools.wraps(command)
+        def with_form(*args: Any, **options: Any) -> Any:
+            chosen = [form for form in helps if options.pop(f"is_{form}")]
+            if len(chosen) > 1:
+                names = " and ".join(flags[form][-1] for form in chosen[:2])
+                raise click.UsageError(f"{names} exclude each other.")
+            return command(*args, form=chosen[0] if chosen else "table", **options)
+
+        decorated: Any = add_options(
+            *(
+                click.option(*flags[form], f"is_{form}", is_flag=True, help=text)
+                for form, text in helps.items()
+            )
+        )(with_form)
+        made: CommandT = decorated
+        return made
+
+    return decorate
+
+
 def server_options(command: CommandT) -> CommandT:
     """Add the options that select the server; the command gets them as `server`."""
 

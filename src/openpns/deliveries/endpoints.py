@@ -1,6 +1,7 @@
 """The operator's commands on webhooks: where the events of a customer are delivered.
 
-A customer has at most one webhook. A function that changes one raises ConfigError if there is none.
+A customer has at most one webhook. A function that changes one raises EntryNotFound if there is
+none.
 
 Source: docs/operating/webhooks.md.
 """
@@ -21,7 +22,7 @@ from openpns.deliveries.rows import StoredWebhook, Webhook, find
 from openpns.deliveries.signature import new_secret, secret_owner
 from openpns.deliveries.urls import parse_url
 from openpns.deliveries.wire import ACTIVE, DISABLED, KINDS
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, EntryNotFound
 from openpns.storage.store import Row, Statement, Store, Transaction, as_struct
 from openpns.webhooks.signature import is_secret
 
@@ -51,7 +52,7 @@ class NewSecret(msgspec.Struct, frozen=True, rename="camel"):
         return f"NewSecret({self.customer_id!r})"
 
 
-class Usage(msgspec.Struct, frozen=True, rename="camel"):
+class Usage(msgspec.Struct, frozen=True):
     """Deliveries of a customer; the counts stop at `COUNTED_MAX`.
 
     Attributes:
@@ -67,7 +68,7 @@ async def get(store: Store, customer_id: str) -> StoredWebhook:
     """Return the webhook of a customer.
 
     Raises:
-        ConfigError: The customer does not exist, or has none.
+        EntryNotFound: The customer does not exist, or has none.
     """
     await customers.get(store, customer_id)
     found = await find(store, customer_id)
@@ -149,7 +150,7 @@ async def set_state(store: Store, clock: Clock, customer_id: str, state: str) ->
     webhook has the state already, nothing is changed and there is no audit entry.
 
     Raises:
-        ConfigError: The customer does not exist, or has no webhook.
+        EntryNotFound: The customer does not exist, or has no webhook.
     """
     now_ms = clock()
 
@@ -173,7 +174,7 @@ async def remove(store: Store, customer_id: str) -> int:
     was interrupted can be repeated.
 
     Raises:
-        ConfigError: The customer does not exist, or has neither a webhook nor deliveries.
+        EntryNotFound: The customer does not exist, or has neither a webhook nor deliveries.
     """
     one: dict[str, Any] = {"customer_id": customer_id}
 
@@ -317,7 +318,7 @@ def _read(customer_id: str) -> Transaction[StoredWebhook]:
     return as_struct(StoredWebhook, rows[0])
 
 
-def _no_webhook(customer_id: str) -> ConfigError:
-    return ConfigError(
+def _no_webhook(customer_id: str) -> EntryNotFound:
+    return EntryNotFound(
         f"customer {customer_id}: has no webhook; set one with: openpns webhooks set"
     )

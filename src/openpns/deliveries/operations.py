@@ -35,6 +35,24 @@ class _TestBody(msgspec.Struct, frozen=True, rename="camel"):
     data: _TestData
 
 
+class StoredDelivery(msgspec.Struct, frozen=True):
+    """A delivery with what only the operator sees.
+
+    Attributes:
+        round_tries: Attempts since it was queued, or sent again the last time.
+        is_leased: Whether a worker has taken it; it may have ended since.
+        body: The event in JSON, as it is sent.
+    """
+
+    info: DeliveryInfo
+    round_tries: int
+    is_leased: bool
+    body: str
+
+    def __repr__(self) -> str:  # without the phones
+        return f"StoredDelivery({self.info.id!r})"
+
+
 async def add_test(
     store: Store, clock: Clock, ids: IdSource, customer_id: str, zone: tzinfo
 ) -> str:
@@ -84,19 +102,28 @@ async def get_delivery(store: Store, customer_id: str, delivery_id: str) -> Deli
     Raises:
         NotFound: There is none with this id.
     """
+    return (await get_with_event(store, customer_id, delivery_id)).info
+
+
+async def get_with_event(store: Store, customer_id: str, delivery_id: str) -> StoredDelivery:
+    """Return a delivery of a customer with what only the operator sees.
+
+    Raises:
+        NotFound: There is none with this id.
+    """
     params = {"customer_id": customer_id, "delivery_id": delivery_id}
     rows = await store.fetch("delivery_find", params)
     if not rows:
         raise NotFound(f"customer {customer_id} has no such delivery")
-    *columns, _ = rows[0]
-    return as_info(*columns)
+    *columns, round_tries, is_leased, body = rows[0]
+    return StoredDelivery(as_info(*columns), round_tries, bool(is_leased), body)
 
 
 async def resend(store: Store, clock: Clock, customer_id: str, delivery_id: str) -> int:
     """Let a delivery be tried now; return 1, or 0 if an attempt is in flight.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
         NotFound: It has no delivery with this id.
     """
 
@@ -118,7 +145,7 @@ async def resend_since(store: Store, clock: Clock, customer_id: str, since_ms: i
     They are changed in several transactions; a run that was interrupted can be repeated.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
     """
     await customers.get(store, customer_id)
     failed = Failed(customer_id, since_ms)

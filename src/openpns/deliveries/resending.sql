@@ -1,7 +1,8 @@
 -- delivery_find
 -- One delivery of a customer.
 SELECT
-    delivery_id, kind, state, tries, next_ms, last_status, last_error, created_ms, last_ms, lease_owner
+    delivery_id, kind, state, tries, next_ms, last_status, last_error, created_ms, last_ms,
+    round_tries, lease_owner <> '', body
 FROM delivery WHERE customer_id = :customer_id AND delivery_id = :delivery_id
 
 -- delivery_resend

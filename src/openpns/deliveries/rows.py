@@ -7,7 +7,7 @@ from openpns.deliveries.signature import secret_owner
 from openpns.storage.store import Statement, Store, Transaction, as_struct
 
 
-class Webhook(msgspec.Struct, frozen=True, rename="camel"):
+class Webhook(msgspec.Struct, frozen=True):
     """A webhook as the operator sees it: without its secrets.
 
     Attributes:

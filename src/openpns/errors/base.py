@@ -17,6 +17,18 @@ class ConfigError(OpenPNSError):
     exit_code = 2
 
 
+class EntryNotFound(ConfigError):
+    """A command names a customer, an access key, a webhook or a number that does not exist."""
+
+    exit_code = 3
+
+
+class DatabaseUnavailable(ConfigError):
+    """The database of a command cannot be reached, or accepts no connection now."""
+
+    exit_code = 6
+
+
 class ClientClosed(OpenPNSError):
     """The client was closed; nothing more is sent with it."""
 

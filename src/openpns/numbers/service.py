@@ -13,7 +13,7 @@ from openpns import limits
 from openpns.accounts import customers
 from openpns.clock import Clock
 from openpns.core.commit import OperatorEffect, commit_as_operator
-from openpns.errors import ConfigError, DidWithoutCountry, ParameterError
+from openpns.errors import ConfigError, DidWithoutCountry, EntryNotFound, ParameterError
 from openpns.numbers.wire import ACTIVE, DISABLED, DRAINING
 from openpns.phones import find_country_code, mask_phone, parse_did_digits
 from openpns.storage.store import Row, Statement, Store, Transaction
@@ -123,7 +123,7 @@ async def get(store: Store, did: str) -> StoredNumber:
     """Return a virtual number of any customer.
 
     Raises:
-        ConfigError: No customer has it.
+        EntryNotFound: No customer has it.
     """
     did = parse_as_operator(did)
     rows = await store.fetch("number_find", {"did": did})
@@ -138,7 +138,7 @@ async def list_stored(
     """Return virtual numbers, also those that rest, by number; None does not restrict.
 
     Raises:
-        ConfigError: The customer does not exist.
+        EntryNotFound: The customer does not exist.
     """
     if customer_id is not None:
         await customers.get(store, customer_id)
@@ -150,7 +150,7 @@ async def set_state(store: Store, clock: Clock, did: str, state: str) -> StoredN
     """Make a virtual number active, draining or disabled.
 
     Raises:
-        ConfigError: No customer has it, or it rests.
+        EntryNotFound: No customer has it, or it rests.
     """
     did = parse_as_operator(did)
     now_ms = clock()
@@ -202,9 +202,9 @@ def as_stored(did: str, row: Row) -> StoredNumber:
     return StoredNumber(did, *row)
 
 
-def unknown_number(did: str) -> ConfigError:
+def unknown_number(did: str) -> EntryNotFound:
     """Return the error for a virtual number that no customer has."""
-    return ConfigError(
+    return EntryNotFound(
         f"virtual number {mask_phone(did)}: no customer has it; openpns numbers list shows all"
     )
 

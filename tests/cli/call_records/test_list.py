@@ -59,7 +59,7 @@ def test_list_and_get_read_the_database(stored: Run) -> None:
     shown = stored("call-records", "get", "2", "--json", *database).json
     assert (shown["callId"], shown["caller"], shown["callee"]) == ("2", A, "")
     assert "Not found" in stored("call-records", "get", "9", *database, code=3).err
-    assert "not found" in stored("call-records", "list", "--customer", "x", code=2).err
+    assert "not found" in stored("call-records", "list", "--customer", "x", code=3).err
 
 
 def test_get_prints_every_attribute(api: Run, emulator: Emulator) -> None:

@@ -32,10 +32,10 @@ def test_explain_on_the_database(openpns: Run, database_url: str) -> None:
     assert openpns("explain", A, X, "--database", database_url, code=3).err == done.err
     openpns("numbers", "disable", X)
     assert "disabledNumber" in openpns("explain", A, X, "--customer", "cus_1", code=3).err
-    assert "no customer has it" in openpns("explain", A, C, "--database", database_url, code=2).err
+    assert "no customer has it" in openpns("explain", A, C, "--database", database_url, code=3).err
     openpns("numbers", "remove", X)
     for form in (X, f"+{X}"):
-        resting = openpns("explain", A, form, "--database", database_url, code=2)
+        resting = openpns("explain", A, form, "--database", database_url, code=3)
         assert "it was removed and rests" in resting.err
     assert "unknownNumber" in openpns("explain", A, X, "--customer", "cus_1", code=3).err
     assert (

@@ -238,7 +238,7 @@ def test_import_uses_the_bounds_of_the_server(
 def test_import_names_an_unknown_customer(groups: Groups, command: str) -> None:
     groups.file.write_text(HEADER)
     dump_or_load = groups.dump if command == "export" else groups.load
-    assert "'cus_9'" in dump_or_load(str(groups.file), "--customer", "cus_9", code=2).err
+    assert "'cus_9'" in dump_or_load(str(groups.file), "--customer", "cus_9", code=3).err
 
 
 @on_sqlite_only

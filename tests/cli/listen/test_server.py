@@ -91,7 +91,6 @@ def test_refusal_says_why(port: int) -> None:
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
         (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 411),
         (b"POST / HTTP/1.1\r\nContent-Length: +2\r\n\r\n{}", 411),
-        (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 411),
         (b"POST / HTTP/1.1\r\n" + b"A: 1\r\n" * 200 + b"\r\n", 431),
     ],
 )
@@ -113,12 +112,17 @@ def test_body_that_is_too_large_is_reported_and_answered(
     """Also to a client that reads nothing before all is sent, and to one that sends nothing."""
     monkeypatch.setattr(module, "_DRAIN_S", 60.0)
     why = "the body is larger than 2000 bytes"
-    head = b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n"
-    for body in (b"x" * 8_000_000, b""):
-        answer = exchange(port, head + body)
+    for length, body in (
+        (b"8000000", b"x" * 8_000_000),
+        (b"8000000", b""),
+        (b"9" * 16, b""),
+        (b"9" * 5000, b""),
+    ):
+        head = b"POST / HTTP/1.1\r\nContent-Length: " + length
+        answer = exchange(port, head + b"\r\n\r\n" + body)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert answer.endswith(f"\r\n\r\n{why}\n".encode())
-    assert screen.shown == [Refused(413, why)] * 2
+    assert screen.shown == [Refused(413, why)] * 4
 
 
 def test_rest_of_a_large_body_is_read_up_to_a_bound(

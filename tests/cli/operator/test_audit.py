@@ -78,19 +78,19 @@ def test_audit_options_select_entries(changed: Run, options: list[str], count: i
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "code", "text"),
     [
-        (["--since", "yesterday"], "'yesterday': allowed is a date such as"),
-        (["--since", "7y"], "'7y': allowed is a number with s, m, h or d"),
-        (["--limit", "0"], "0 is not in the range x>=1"),
-        (["--customer", "cus_9"], "customer 'cus_9': not found"),
-        (["prune", "--before", "2099-01-31"], "must be in the past"),
-        (["prune"], "Missing option '--before'"),
+        (["--since", "yesterday"], 2, "'yesterday': allowed is a date such as"),
+        (["--since", "7y"], 2, "'7y': allowed is a number with s, m, h or d"),
+        (["--limit", "0"], 2, "0 is not in the range x>=1"),
+        (["--customer", "cus_9"], 3, "customer 'cus_9': not found"),
+        (["prune", "--before", "2099-01-31"], 2, "must be in the past"),
+        (["prune"], 2, "Missing option '--before'"),
     ],
 )
 @on_sqlite_only
-def test_audit_refuses_wrong_values(openpns: Run, options: list[str], text: str) -> None:
-    assert text in openpns("audit", *options, code=2).err
+def test_audit_refuses_wrong_values(openpns: Run, options: list[str], code: int, text: str) -> None:
+    assert text in openpns("audit", *options, code=code).err
 
 
 def test_prune_needs_yes_without_a_terminal_and_adds_an_entry(changed: Run) -> None:

@@ -66,7 +66,7 @@ def test_create_refuses_an_existing_id(openpns: Run) -> None:
 @on_sqlite_only
 @pytest.mark.parametrize("command", ["show", "disable", "enable"])
 def test_commands_name_an_unknown_customer(openpns: Run, command: str) -> None:
-    done = openpns("customers", command, "cus_9", code=2)
+    done = openpns("customers", command, "cus_9", code=3)
     assert "'cus_9'" in done.err
     assert "openpns customers list" in done.err
 
@@ -107,7 +107,7 @@ def test_set_quota_refuses_wrong_quotas(
 
 @on_sqlite_only
 def test_set_quota_refuses_an_unknown_customer(openpns: Run) -> None:
-    done = openpns("customers", "set-quota", "cus_9", "--groups", "1", code=2)
+    done = openpns("customers", "set-quota", "cus_9", "--groups", "1", code=3)
     assert "customer 'cus_9': not found" in done.err
 
 

@@ -86,7 +86,7 @@ def test_list_shows_keys_oldest_first_or_of_one_customer(openpns: Run) -> None:
 
 
 def test_list_of_unknown_customer_fails_and_empty_list_has_a_hint(openpns: Run) -> None:
-    assert "'cus_9'" in openpns("keys", "list", "--customer", "cus_9", code=2).err
+    assert "'cus_9'" in openpns("keys", "list", "--customer", "cus_9", code=3).err
     assert "openpns keys create" in openpns("keys", "list", "--customer", "cus_1").err
 
 
@@ -265,23 +265,35 @@ def test_list_shows_an_expired_key(openpns: Run, monkeypatch: pytest.MonkeyPatch
 
 @on_sqlite_only
 @pytest.mark.parametrize(
-    ("option", "value", "text"),
+    ("option", "value", "code", "text"),
     [
-        ("--access-key", "abc", "access key 'abc': allowed are 4 to 64 letters, digits, _ and -"),
-        ("--access-key", "a key", "allowed are 4 to 64 letters, digits, _ and -"),
-        ("--access-key", "", "allowed are 4 to 64 letters, digits, _ and -"),
-        ("--access-secret", "short", "access secret: allowed are 8 to 128 printable ASCII"),
-        ("--access-secret", "with a space", "access secret: allowed are 8 to 128 printable ASCII"),
-        ("--access-secret", "", "access secret: allowed are 8 to 128 printable ASCII"),
-        ("--label", "a\nb", "label: allowed are at most 128 printable characters"),
-        ("--expires", "2000-01-01", "expires: allowed is a time in the future"),
-        ("--expires", "tomorrow", "'tomorrow': allowed is a date such as 2027-01-31"),
-        ("--expires", "9999-12-31T23:59-10:00", "allowed is a date such as 2027-01-31"),
-        ("--customer", "cus_9", "'cus_9': not found; openpns customers list"),
+        (
+            "--access-key",
+            "abc",
+            2,
+            "access key 'abc': allowed are 4 to 64 letters, digits, _ and -",
+        ),
+        ("--access-key", "a key", 2, "allowed are 4 to 64 letters, digits, _ and -"),
+        ("--access-key", "", 2, "allowed are 4 to 64 letters, digits, _ and -"),
+        ("--access-secret", "short", 2, "access secret: allowed are 8 to 128 printable ASCII"),
+        (
+            "--access-secret",
+            "with a space",
+            2,
+            "access secret: allowed are 8 to 128 printable ASCII",
+        ),
+        ("--access-secret", "", 2, "access secret: allowed are 8 to 128 printable ASCII"),
+        ("--label", "a\nb", 2, "label: allowed are at most 128 printable characters"),
+        ("--expires", "2000-01-01", 2, "expires: allowed is a time in the future"),
+        ("--expires", "tomorrow", 2, "'tomorrow': allowed is a date such as 2027-01-31"),
+        ("--expires", "9999-12-31T23:59-10:00", 2, "allowed is a date such as 2027-01-31"),
+        ("--customer", "cus_9", 3, "'cus_9': not found; openpns customers list"),
     ],
 )
-def test_create_refuses_wrong_values(openpns: Run, option: str, value: str, text: str) -> None:
-    done = openpns("keys", "create", "--customer", "cus_1", option, value, code=2)
+def test_create_refuses_wrong_values(
+    openpns: Run, option: str, value: str, code: int, text: str
+) -> None:
+    done = openpns("keys", "create", "--customer", "cus_1", option, value, code=code)
     assert text in done.err
     assert openpns("keys", "list", "--json").json == []
 
@@ -311,7 +323,7 @@ def test_create_refuses_an_existing_key(openpns: Run) -> None:
 @on_sqlite_only
 @pytest.mark.parametrize("command", ["disable", "enable", "rotate", "require-sha256", "allow-md5"])
 def test_commands_name_an_unknown_key(openpns: Run, command: str) -> None:
-    done = openpns("keys", command, "no-such-key", code=2)
+    done = openpns("keys", command, "no-such-key", code=3)
     assert "'no-such-key'" in done.err
     assert "openpns keys list" in done.err
 
@@ -343,7 +355,7 @@ def test_create_and_change_actions_and_addresses(openpns: Run) -> None:
         changed = openpns("keys", command, "my-key", "--only", value, "--json").json
         assert changed[column] == value
         assert openpns("keys", command, "my-key", "--any", "--json").json[column] is None
-        assert "'other': not found" in openpns("keys", command, "other", "--any", code=2).err
+        assert "'other': not found" in openpns("keys", command, "other", "--any", code=3).err
 
 
 @on_sqlite_only

@@ -10,6 +10,7 @@ from openpns.deliveries import resending, service
 from openpns.ids import SNOWFLAKE_EPOCH_MS
 
 LIST = ("webhooks", "deliveries", "--customer", "cus_1")
+GET = ("webhooks", "deliveries", "get", "--customer", "cus_1")
 RESEND = ("webhooks", "resend", "--customer", "cus_1")
 HOUR_MS = 3_600_000
 
@@ -51,6 +52,39 @@ def test_list_of_the_database(filled: Run) -> None:
     assert (empty.out, empty.err) == ("", "no deliveries\n")
 
 
+def test_get_on_the_database_shows_the_event_with_masked_phones(
+    filled: Run, database: Database
+) -> None:
+    body = '{"callId":"1602262837283131392","did":"85290000001","caller":"85211111111"}'
+    database.query(f"UPDATE delivery SET body = '{body}' WHERE delivery_id = '{FIRST}'")
+    lines = filled(*GET, f"msg_{FIRST}").out.splitlines()
+    shown = {line[:20].rstrip(): line[20:] for line in lines}
+    assert (shown["id"], shown["webhook-id"], shown["state"]) == (FIRST, f"msg_{FIRST}", "failed")
+    assert (shown["tries"], shown["status"], shown["why"]) == ("1", "500", "HTTP 500")
+    assert (shown["next try"], shown["tries since queued"]) == ("-", "1")
+    assert "85211****11" in shown["event"]
+    assert "1602262837283131392" in shown["event"]
+    assert "85211111111" not in "".join(lines)
+    found = filled(*GET, SECOND, "--json").json
+    assert (found["id"], found["event"], found["isLeased"]) == (SECOND, {}, False)
+    assert found["lastError"] == "evil \x1b[31m text"
+    assert filled("webhooks", "deliveries", "get", FIRST, "--customer", "cus_9", code=3).err
+    assert "has no such delivery" in filled(*GET, "7", code=3).err
+    moved = filled(*LIST, "get", FIRST, code=2)
+    assert "Give the options behind get." in moved.err
+
+
+def test_get_through_the_api(api: Run, ids: list[str]) -> None:
+    for delivery_id, state in zip(ids, ("failed", "failed", "pending"), strict=True):
+        found = api("webhooks", "deliveries", "get", delivery_id, "--json").json
+        assert (found["id"], found["state"]) == (delivery_id, state)
+        assert "event" not in found
+    assert f"msg_{ids[0]}" in api("webhooks", "deliveries", "get", f"msg_{ids[0]}").out
+    for other in (str(int(ids[0]) - 1), "9" * 30, "-1", "x"):
+        done = api("webhooks", "deliveries", "get", "--", other, code=3)
+        assert "Not found" in done.err
+
+
 def test_list_reads_page_by_page(filled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openpns.limits.DELIVERIES_IN_PAGE_MAX", 1)
     assert filled(*LIST, "-q").out == f"{THIRD}\n{SECOND}\n{FIRST}\n"
@@ -79,8 +113,8 @@ def test_resend_of_one_in_flight_changes_nothing(filled: Run, database: Database
         ((*RESEND, FIRST, "--since", "1h"), 2, "Give either the ID of a delivery or --since."),
         ((*RESEND, FIRST, "--state", "failed"), 2, "--state needs --since."),
         ((*RESEND, "7"), 3, "customer cus_1 has no such delivery"),
-        (("webhooks", "resend", "7", "--customer", "cus_9"), 2, "'cus_9': not found"),
-        (("webhooks", "deliveries", "--customer", "cus_9"), 2, "'cus_9': not found"),
+        (("webhooks", "resend", "7", "--customer", "cus_9"), 3, "'cus_9': not found"),
+        (("webhooks", "deliveries", "--customer", "cus_9"), 3, "'cus_9': not found"),
         ((*LIST, "--base-url", "https://x"), 2, "cannot be combined with a server"),
         ((*LIST, "--since", "later"), 2, "allowed is a date"),
         ((*LIST, "--since", "later"), 2, "or a span before now such as 24h"),

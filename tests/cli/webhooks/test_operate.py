@@ -4,7 +4,9 @@ import errno
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
@@ -15,6 +17,7 @@ from openpns.cli.streams import OutputFailed
 from openpns.cli.webhooks import operate
 
 SET = ("webhooks", "set", "--customer", "cus_1", "--url", URL)
+CUSTOMERS = ("customers", "list")
 SHOW = ("webhooks", "show", "--customer", "cus_1")
 
 
@@ -39,21 +42,23 @@ def test_set_prints_json(openpns: Run) -> None:
 
 @on_sqlite_only
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "code", "why"),
     [
-        ((*SET[:-1], "http://example.com/"), "webhook_http_allowed"),
-        ((*SET[:-1], "https://user:hunter2@example.com/"), "must have no user and password"),
-        ((*SET, "--kinds", "calls"), "allowed are callRecord, unboundCall"),
-        (("webhooks", "set", "--customer", "cus_9", "--url", URL), "'cus_9': not found"),
-        (("webhooks", "rotate-secret", "--customer", "cus_1"), "has no webhook"),
-        (("webhooks", "rotate-secret", "--customer", "cus_1", "--grace", "1"), "such as 24h"),
-        (("webhooks", "disable", "--customer", "cus_1"), "has no webhook"),
-        (SHOW, "has no webhook; set one with: openpns webhooks set"),
-        ((*SHOW, "--profile", "x"), "cannot be combined with a server"),
+        ((*SET[:-1], "http://example.com/"), 2, "webhook_http_allowed"),
+        ((*SET[:-1], "https://user:hunter2@example.com/"), 2, "must have no user and password"),
+        ((*SET, "--kinds", "calls"), 2, "allowed are callRecord, unboundCall"),
+        (("webhooks", "set", "--customer", "cus_9", "--url", URL), 3, "'cus_9': not found"),
+        (("webhooks", "rotate-secret", "--customer", "cus_1"), 3, "has no webhook"),
+        (("webhooks", "rotate-secret", "--customer", "cus_1", "--grace", "1"), 2, "such as 24h"),
+        (("webhooks", "disable", "--customer", "cus_1"), 3, "has no webhook"),
+        (SHOW, 3, "has no webhook; set one with: openpns webhooks set"),
+        ((*SHOW, "--profile", "x"), 2, "cannot be combined with a server"),
     ],
 )
-def test_wrong_values_are_refused(openpns: Run, arguments: tuple[str, ...], why: str) -> None:
-    done = openpns(*arguments, code=2)
+def test_wrong_values_are_refused(
+    openpns: Run, arguments: tuple[str, ...], code: int, why: str
+) -> None:
+    done = openpns(*arguments, code=code)
     assert why in done.err
     assert "hunter2" not in done.err
 
@@ -126,10 +131,21 @@ def test_remove_deletes_the_webhook_and_its_deliveries(hooked: Run, database: Da
     assert "--yes is needed" in hooked(*remove, code=2).err
     assert "failed            1\n" in hooked(*SHOW).out
     assert hooked(*remove, "--yes").out == "webhook removed; deliveries deleted: 2\n"
-    assert "has no webhook" in hooked(*SHOW, code=2).err
-    assert "has no webhook" in hooked(*remove, "--yes", code=2).err
+    assert "has no webhook" in hooked(*SHOW, code=3).err
+    assert "has no webhook" in hooked(*remove, "--yes", code=3).err
     assert "webhooks 0, deliveries 0" in hooked("verify").out
     assert "whsec_" in hooked(*SET).out
+
+
+def times_of(value: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """Return the times in a value of JSON with their names, which end in Ms or At."""
+    if isinstance(value, list | dict):
+        items = value.items() if isinstance(value, dict) else ((name, one) for one in value)
+        for inner, one in items:
+            yield from times_of(one, inner)
+    elif isinstance(value, int) and value > 10**8:
+        assert name.endswith(("Ms", "At"))
+        yield name, value
 
 
 def test_show_counts_deliveries_and_lists_all_webhooks(
@@ -144,9 +160,14 @@ def test_show_counts_deliveries_and_lists_all_webhooks(
     assert hooked(*SHOW, "--json").json["deliveries"] == {
         "pending": 1,
         "failed": 1,
-        "oldestPendingMs": 1_670_479_632_933,
+        "oldestPendingAt": 1_670_479_632,
     }
     listed = hooked("webhooks", "show", "--database", database_url)
+    for command in (SHOW, ("webhooks", "deliveries", "--customer", "cus_1"), CUSTOMERS):
+        times = [*times_of(hooked(*command, "--json").json)]
+        assert times
+        for name, value in times:  # in ms, or in s
+            assert value == 0 or (value > 10**12) == name.endswith("Ms"), name
     assert listed.out.splitlines()[1].split()[:3] == ["cus_1", "active", "callRecord,unboundCall"]
     (one,) = hooked("webhooks", "show", "--database", database_url, "--json").json
     assert (one["customerId"], one["url"], one["state"]) == ("cus_1", URL, "active")

@@ -24,6 +24,9 @@ def with_user(url: str, user: str, query: str = "") -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:geheim@{place}", query=asked))
 
 
+WRONG_URL = (ssl.SSLError, asyncpg.InvalidPasswordError, ValueError, KeyError)
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -47,6 +50,8 @@ def test_explain_names_the_cause(error: Exception, reason: str) -> None:
         raise cannot_connect(error)
     assert "geheim" not in str(caught.value)
     assert "\n" not in explain(error)
+    # What the URL says wrongly is wrong usage; everything else may pass by itself.
+    assert (caught.value.exit_code == 2) == isinstance(error, WRONG_URL)
 
 
 def test_explain_shows_no_value() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from openpns.cli.options import add_options
+from openpns.cli import options
 from openpns.cli.output import Table, print_json_array
 from openpns.client.binding_types import Binding, BindingDetails
 from openpns.kit.plain_text import plain
@@ -21,10 +21,8 @@ COLUMNS: Final = (
     "expireAt", "extension",
 )  # fmt: skip
 
-format_options = add_options(
-    click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array."),
-    click.option("--csv", "form", flag_value="csv", help="Print CSV."),
-    click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
+format_options = options.format_options(
+    json="Print a JSON array.", csv="Print CSV.", ids="Print only the ids."
 )
 """The options that select the format; the command gets its name as `form`."""
 

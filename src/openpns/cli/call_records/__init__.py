@@ -14,7 +14,8 @@ from openpns.cli.lazy import LazyGroup
         "get": ("show:get", "Show the record of one call."),
         "list": ("list:list_", "List call records, newest first."),
         "prune": ("operate:prune", "Delete old call records, on the database."),
+        "report": ("report:report", "Store the record of a call that ended, through the API."),
     },
 )
 def call_records() -> None:
-    """List, show, export and delete records of calls."""
+    """List, show, export, report and delete records of calls."""

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from openpns.call_records.wire import CALLEE, CallRecord
-from openpns.cli.options import add_options
+from openpns.cli import options
 from openpns.cli.output import Table, to_json
 from openpns.kit.plain_text import plain
 
@@ -19,10 +19,8 @@ COLUMNS: Final = CallRecord.__struct_encode_fields__
 
 _HEAD: Final = ("id", "began", "caller", "number", "callee", "status", "seconds", "callId")
 
-format_options = add_options(
-    click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array."),
-    click.option("--csv", "form", flag_value="csv", help="Print CSV."),
-    click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the callIds."),
+format_options = options.format_options(
+    json="Print a JSON array.", csv="Print CSV.", ids="Print only the callIds."
 )
 """The options that select the format; the command gets its name as `form`."""
 

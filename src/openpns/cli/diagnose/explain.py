@@ -16,7 +16,7 @@ from openpns.cli.options import (
     with_store,
 )
 from openpns.cli.output import print_json
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, EntryNotFound
 from openpns.kit.plain_text import plain
 from openpns.phones import mask_phone
 from openpns.routing.wire import Explanation
@@ -116,13 +116,13 @@ async def _owner(store: "Store", did: str) -> str:
     """Return the customer who has a virtual number.
 
     Raises:
-        ConfigError: No customer has it, or it rests.
+        EntryNotFound: No customer has it, or it rests.
     """
     from openpns.numbers import service as numbers
 
     stored = await numbers.get(store, did)
     if stored.state == numbers.RESTING:
-        raise ConfigError(
+        raise EntryNotFound(
             f"virtual number {mask_phone(stored.did)}: it was removed and rests; no customer has "
             "it, and no call to it is connected"
         )

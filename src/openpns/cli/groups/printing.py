@@ -8,7 +8,7 @@ import click
 
 from openpns import limits
 from openpns.bulk.files import open_target, row_writer
-from openpns.cli.options import add_options
+from openpns.cli import options
 from openpns.cli.output import GAP, cut, print_json_array, print_row, terminal_width, width
 from openpns.client.group_types import Group, GroupDetails
 from openpns.kit.plain_text import plain
@@ -22,16 +22,11 @@ _PHONES_CELLS_MIN: Final = 19
 _PHONES_CELLS_MAX: Final = 60
 
 
-format_options = add_options(
-    click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array."),
-    click.option("--csv", "form", flag_value="csv", help="Print CSV that groups import reads."),
-    click.option(
-        "--spreadsheet",
-        "form",
-        flag_value="spreadsheet",
-        help="Print CSV for a spreadsheet, which groups import --spreadsheet reads.",
-    ),
-    click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids."),
+format_options = options.format_options(
+    json="Print a JSON array.",
+    csv="Print CSV that groups import reads.",
+    spreadsheet="Print CSV for a spreadsheet, which groups import --spreadsheet reads.",
+    ids="Print only the ids.",
 )
 """The options that select the format; the command gets its name as `form`."""
 

@@ -25,7 +25,9 @@ _CONNECTIONS_MAX: Final = 64
 _TIMEOUT_S: Final = 30
 _DRAINED_BYTES_MAX: Final = 64 << 20
 _DRAIN_S: Final = 5.0
-_LENGTH: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+_LENGTH: Final = re.compile(r"0*([0-9]+)", re.ASCII)
+_LENGTH_DIGITS_MAX: Final = 15
+"""Of a length that is read as a number; a longer one is too large in any case."""
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
@@ -86,17 +88,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _length(self) -> int | None:
         """Return the length of the body; None if the request was refused for it."""
         found = self.headers.get_all("content-length", [])
-        if (
-            "transfer-encoding" in self.headers
-            or len(found) != 1
-            or not _LENGTH.fullmatch(found[0])
-        ):
+        match = _LENGTH.fullmatch(found[0]) if len(found) == 1 else None
+        if "transfer-encoding" in self.headers or match is None:
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
             return None
-        if int(found[0]) > self.server.answers.body_bytes_max:
-            self._refuse_large(int(found[0]))
+        is_number = len(match[1]) <= _LENGTH_DIGITS_MAX
+        length = int(match[1]) if is_number else 10**_LENGTH_DIGITS_MAX
+        if length > self.server.answers.body_bytes_max:
+            self._refuse_large(length)
             return None
-        return int(found[0])
+        return length
 
     def _refuse_large(self, length: int) -> None:
         bound = self.server.answers.body_bytes_max

@@ -8,7 +8,7 @@ from openpns.cli.options import database_option, with_store
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.core import worker_ids
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, DatabaseUnavailable
 from openpns.kit.interrupts import run_loop
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
@@ -70,6 +70,8 @@ def _print_sql(database: str) -> None:
 def _check(database: str) -> None:
     try:
         missing = with_store(database, lambda store: _find_missing(store, database), migrated=False)
+    except DatabaseUnavailable:
+        raise
     except ConfigError as error:
         raise click.ClickException(str(error)) from None  # exit code 1
     if missing:

@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from openpns import limits
+from openpns.cli.lazy import LazyGroup
 from openpns.cli.moments import PastMoment
 from openpns.cli.options import (
     ServerOptions,
+    format_options,
     format_time,
     json_option,
     limit_option,
@@ -20,9 +23,8 @@ from openpns.cli.options import (
 from openpns.cli.output import print_json
 from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
-from openpns.cli.webhooks.options import choose_database
-from openpns.cli.webhooks.printing import PRINTERS, Printer
-from openpns.client.delivery_types import Delivery
+from openpns.cli.webhooks.options import choose_database, require_customer
+from openpns.cli.webhooks.printing import PRINTERS, Printer, as_info
 from openpns.deliveries.wire import FAILED, STATES, DeliveryInfo
 
 if TYPE_CHECKING:
@@ -67,14 +69,18 @@ class _Wanted:
         return chosen
 
 
-@click.command()
+@click.group(
+    cls=LazyGroup,
+    package="openpns.cli.webhooks",
+    lazy={"get": ("delivery:get", "Show one delivery.")},
+    invoke_without_command=True,
+)
 @limit_option
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @_since_option
 @click.option("--customer", "customer_id", help="Work on the database: those of this customer.")
 @optional_database_option
-@click.option("--json", "form", flag_value="json", default="table", help="Print a JSON array.")
-@click.option("-q", "--quiet", "form", flag_value="ids", help="Print only the ids.")
+@format_options(json="Print a JSON array.", ids="Print only the ids.")
 @server_options
 @click.pass_context
 def deliveries(
@@ -92,13 +98,23 @@ def deliveries(
 
     With --customer, those of a customer in the database; without, yours, through the API.
     """
+    if context.invoked_subcommand is not None:
+        if _is_any_given(context):
+            raise click.UsageError(f"Give the options behind {context.invoked_subcommand}.")
+        return
     chosen = choose_database(context, customer_id, database, server)
     wanted, printer = _Wanted(limit, since_ms), PRINTERS[form]()
     if chosen is None:
         _list_own(server, wanted, state, printer)
     else:
-        _list_stored(chosen, _require_customer(customer_id), wanted, state, printer)
+        _list_stored(chosen, require_customer(customer_id), wanted, state, printer)
     printer.end()
+
+
+def _is_any_given(context: click.Context) -> bool:
+    return any(
+        context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in context.params
+    )
 
 
 def _list_own(server: ServerOptions, wanted: _Wanted, state: str | None, printer: Printer) -> None:
@@ -111,7 +127,7 @@ def _list_own(server: ServerOptions, wanted: _Wanted, state: str | None, printer
                 state=state,  # type: ignore[arg-type]
             )
             after = page.next if page.deliveries else None
-            printer.print(wanted.take([_as_info(found) for found in page.deliveries], after))
+            printer.print(wanted.take([as_info(found) for found in page.deliveries], after))
 
 
 def _list_stored(
@@ -129,31 +145,6 @@ def _list_stored(
             printer.print(wanted.take(page.deliveries, after))
 
     with_store(database, work)
-
-
-def _as_info(found: Delivery) -> DeliveryInfo:
-    return DeliveryInfo(
-        found.id,
-        found.webhook_id,
-        found.kind,
-        found.state,
-        found.tries,
-        _seconds(found.next_try),
-        found.last_status or 0,
-        found.last_error,
-        _seconds(found.created),
-        _seconds(found.last_try),
-    )
-
-
-def _seconds(moment: datetime | None) -> int:
-    return 0 if moment is None else int(moment.timestamp())
-
-
-def _require_customer(customer_id: str | None) -> str:
-    if customer_id is None:
-        raise click.UsageError("Missing option '--customer'.")
-    return customer_id
 
 
 @click.command()
@@ -194,7 +185,7 @@ def resend(
     if chosen is None:
         count = _resend_own(server, delivery_id, since_ms)
     else:
-        count = _resend_stored(chosen, _require_customer(customer_id), delivery_id, since_ms)
+        count = _resend_stored(chosen, require_customer(customer_id), delivery_id, since_ms)
     with change_result():
         if as_json:
             print_json({"count": count})

@@ -52,3 +52,10 @@ def choose_database(
     if database is None:
         raise ConfigError("--customer: needs --database, or OPENPNS_DATABASE")
     return database
+
+
+def require_customer(customer_id: str | None) -> str:
+    """Return the customer of a command on the database; raise UsageError without one."""
+    if customer_id is None:
+        raise click.UsageError("Missing option '--customer'.")
+    return customer_id

@@ -1,7 +1,7 @@
 """Webhooks and deliveries as a table or JSON."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -13,6 +13,9 @@ from openpns.deliveries.wire import DeliveryInfo
 from openpns.kit.plain_text import plain
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from openpns.client.delivery_types import Delivery
     from openpns.deliveries.endpoints import Usage
     from openpns.deliveries.rows import Webhook
 
@@ -22,7 +25,7 @@ _HEAD: Final = ("id", "kind", "state", "tries", "created", "last try", "next try
 def print_webhooks(found: Sequence["Webhook"], *, as_json: bool) -> None:
     """Print webhooks as the operator sees them."""
     if as_json:
-        print_json(list(found))
+        print_json([as_dict(one) for one in found])
         return
     rows = [
         (one.customer_id, one.state, ",".join(one.kinds), format_time(one.changed_ms), one.url)
@@ -35,8 +38,7 @@ def print_webhooks(found: Sequence["Webhook"], *, as_json: bool) -> None:
 def print_webhook(found: "Webhook", usage: "Usage | None" = None, *, as_json: bool) -> None:
     """Print one webhook and, if they are given, the numbers of its deliveries."""
     if as_json:
-        counts = {} if usage is None else {"deliveries": msgspec.to_builtins(usage)}
-        print_json(msgspec.to_builtins(found) | counts)
+        print_json(as_dict(found, usage))
         return
     attributes = [
         ("customer", found.customer_id),
@@ -54,6 +56,33 @@ def print_webhook(found: "Webhook", usage: "Usage | None" = None, *, as_json: bo
             ("oldest pending", format_time(usage.oldest_pending_ms)),
         ]
     print_attributes(attributes)
+
+
+def as_dict(found: "Webhook", usage: "Usage | None" = None) -> dict[str, Any]:
+    """Return a webhook and, if they are given, the numbers of its deliveries, as JSON shows them.
+
+    As in the API, names of times end in At, and times are in s; 0 for none.
+    """
+    values: dict[str, Any] = {
+        "customerId": found.customer_id,
+        "url": found.url,
+        "kinds": found.kinds,
+        "state": found.state,
+        "createdAt": _seconds(found.created_ms),
+        "changedAt": _seconds(found.changed_ms),
+        "oldSecretEndsAt": _seconds(found.previous_secret_until_ms),
+    }
+    if usage is not None:
+        values["deliveries"] = {
+            "pending": usage.pending,
+            "failed": usage.failed,
+            "oldestPendingAt": _seconds(usage.oldest_pending_ms),
+        }
+    return values
+
+
+def _seconds(ms: int | None) -> int:
+    return (ms or 0) // 1000
 
 
 def print_attributes(attributes: Sequence[tuple[str, str]]) -> None:
@@ -129,6 +158,12 @@ PRINTERS: Final[dict[str, type[Printer]]] = {
 }
 
 
+def attributes_of(delivery: DeliveryInfo) -> list[tuple[str, str]]:
+    """Return what `openpns webhooks deliveries get` prints of a delivery."""
+    id_, *others = zip(_HEAD, _cells(delivery), strict=True)
+    return [id_, ("webhook-id", delivery.webhook_id), *others]
+
+
 def _cells(delivery: DeliveryInfo) -> tuple[str, ...]:
     return (
         delivery.id,
@@ -145,3 +180,23 @@ def _cells(delivery: DeliveryInfo) -> tuple[str, ...]:
 
 def _time(seconds: int) -> str:
     return format_time(seconds * 1000 if seconds else None)
+
+
+def as_info(found: "Delivery") -> DeliveryInfo:
+    """Return a delivery of the client as the wire has it."""
+    return DeliveryInfo(
+        found.id,
+        found.webhook_id,
+        found.kind,
+        found.state,
+        found.tries,
+        _seconds_of(found.next_try),
+        found.last_status or 0,
+        found.last_error,
+        _seconds_of(found.created),
+        _seconds_of(found.last_try),
+    )
+
+
+def _seconds_of(moment: "datetime | None") -> int:
+    return 0 if moment is None else int(moment.timestamp())

@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from openpns.errors import ConfigError
+from openpns.errors import ConfigError, DatabaseUnavailable
 
 CONNECTING: Final = (
     *(OSError, ValueError, LookupError),
@@ -51,6 +51,14 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 """The first that fits counts. The text of any other error may contain a part of the URL."""
 
 
+_WRONG_URL: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    *(ssl.SSLError, ValueError, LookupError),
+)
+"""What says that the URL is wrong, not that the database is away."""
+
+
 def without_values(error: Exception) -> str:
     """Return what PostgreSQL says, unless it may quote the values of a row."""
     return type(error).__name__ if isinstance(error, _BY_VALUES) else str(error.args[0])
@@ -75,9 +83,10 @@ def explain(error: Exception) -> str:
 
 
 def cannot_connect(error: Exception) -> ConfigError:
-    """Return the error for an operator whose database cannot be reached."""
+    """Return the error for an operator whose database cannot be reached, or refuses the URL."""
     reasons = getattr(error, "__notes__", None) or [explain(error)]
-    return ConfigError(f"database: cannot connect to PostgreSQL: {'; '.join(reasons)}")
+    kind = ConfigError if isinstance(error, _WRONG_URL) else DatabaseUnavailable
+    return kind(f"database: cannot connect to PostgreSQL: {'; '.join(reasons)}")
 
 
 def _password_file_fault() -> str:

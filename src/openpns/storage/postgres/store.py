@@ -78,8 +78,8 @@ class PostgresStore:
         A statement, or the wait for a connection, may take `timeout_ms`.
 
         Raises:
-            ConfigError: The database cannot be reached, or it is a standby. The text never
-                repeats the URL.
+            DatabaseUnavailable: The database cannot be reached, or it is a standby.
+            ConfigError: It refuses what the URL says. No text repeats the URL.
         """
         try:
             pool = await asyncpg.create_pool(
