@@ -81,7 +81,7 @@ AWAY = "postgresql://u:geheim@127.0.0.1:1/n"
         ["migrate", "--check"],
         ["worker"],
         ["numbers", "show", "85290000001"],
-        ["bindings", "hold", "--yes"],
+        ["bindings", "hold"],
         ["webhooks", "show"],
         ["webhooks", "test", "--customer", "cus_1"],
         ["call-records", "list", "--customer", "cus_1"],

@@ -20,7 +20,7 @@ from openpns.deliveries.settings import SendingSettings
 from openpns.errors import ConfigError
 from openpns.kit.networks import Networks
 
-LOOPBACK = SendingSettings(http_allowed=True, networks_allowed="127.0.0.0/8", timeout_ms=20_000)
+LOOPBACK = SendingSettings(networks_allowed="127.0.0.0/8", timeout_ms=20_000)
 Names = dict[str, list[str]]
 
 
@@ -62,7 +62,7 @@ async def test_name_that_changes_to_a_forbidden_address_is_not_connected_to(name
     """The client looks a name up once: nothing else resolves it between check and connection."""
     async with receiving() as receiver:
         names["hook.example"] = ["127.0.0.1"]
-        sender = Sender(SendingSettings(True, "127.0.0.1/32", 20_000))
+        sender = Sender(SendingSettings("127.0.0.1/32", 20_000))
         url = f"http://hook.example:{receiver.port}/hook"
         assert (await send(sender, url)).status == 200
         for forbidden in ("127.0.0.2", "10.0.0.1", "169.254.169.254"):
@@ -78,7 +78,7 @@ async def test_name_that_changes_to_a_forbidden_address_is_not_connected_to(name
 async def test_forbidden_addresses_of_a_name_are_passed_over(names: Names) -> None:
     async with receiving() as receiver:
         names["hook.example"] = ["10.0.0.1", "127.0.0.2", "127.0.0.1"]
-        sender = Sender(SendingSettings(True, "127.0.0.1/32", 20_000))
+        sender = Sender(SendingSettings("127.0.0.1/32", 20_000))
         assert await send(sender, f"http://hook.example:{receiver.port}/") == Outcome(200)
         await sender.close()
 
@@ -132,7 +132,7 @@ async def test_lookup_that_hangs_blocks_neither_the_loop_nor_others(
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
         async with receiving() as receiver:
-            sender = Sender(SendingSettings(True, "127.0.0.0/8,::1", 300))
+            sender = Sender(SendingSettings("127.0.0.0/8,::1", 300))
             hung = [asyncio.create_task(send(sender, "http://hangs.example/")) for _ in range(50)]
             patient = Sender(LOOPBACK)
             assert (await send(patient, receiver.url)).status == 200

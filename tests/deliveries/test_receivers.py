@@ -174,7 +174,7 @@ def test_places_are_shared_evenly_and_never_exceeded() -> None:
     some = [receiver(name, width=8) for name in "abc"]
     for one in some:
         all_.add(one)
-    assert all_.share(some, 0.0) == {"a": 3, "b": 3, "c": 4}
+    assert all_.share(some, 0.0) == {"a": 3, "b": 3, "c": 3}
     for n in range(9):
         some[0].begin(str(n), 0.0)
     assert all_.share(some, 0.0) == {"b": 1}
@@ -225,10 +225,32 @@ def test_receivers_that_succeed_slowly_have_half_of_all_places() -> None:
             assert found is not None
             found.begin(str(n), 2.0)
     assert set(all_.share([*late, good], 2.0)) == {"good"}
-    assert all_.share([good], 2.0) == {"good": 8}
+    assert all_.share([good], 2.0) == {"good": 6}
     late[0].begin("quick", 2.0)
     late[0].succeed("quick", 2.1, 8)
     assert not late[0].is_late
+
+
+def test_receivers_that_hang_together_leave_places_for_the_only_attempt_of_others() -> None:
+    all_ = Receivers(places_max=16, width_max=4)
+    quick = [receiver(f"quick-{n}", width=4) for n in range(4)]
+    good = [receiver(f"good-{n}", width=4) for n in range(4)]
+    bad = receiver("bad", failing_ms=1)
+    for one in (*quick, *good, bad):
+        all_.add(one)
+    while shares := all_.share(quick, 0.0):  # they hang from now on
+        for n, (name, share) in enumerate(shares.items()):
+            found = all_.find(name)
+            assert found is not None
+            for each in range(share):
+                found.begin(f"{n} {each} {found.in_flight}", 0.0)
+    assert all_.in_flight == 14
+    assert all_.share([bad, *good], 0.5) == {"good-0": 1, "good-1": 1}
+    good[0].begin("1", 0.5)
+    good[1].begin("1", 0.5)
+    assert all_.share([*quick, *good], 0.5) == {}
+    good[0].succeed("1", 0.6, 4)
+    assert all_.share([good[1], good[3]], 0.6) == {"good-3": 1}
 
 
 def test_slow_receiver_gets_no_more() -> None:

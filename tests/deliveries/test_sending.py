@@ -158,7 +158,7 @@ async def test_connections_are_used_again_for_the_same_customer_only() -> None:
         await take(receiver, got, writer)
 
     async with receiving(respond) as receiver:
-        sender = Sender(SendingSettings(True, "127.0.0.0/8"))
+        sender = Sender(SendingSettings("127.0.0.0/8"))
         for owner in ("cus_1", "cus_1", "cus_1", "cus_2"):
             headers = [(b"webhook-id", b"msg_1")]
             outcome = await sender.send(httpx2.URL(receiver.url), headers, b"{}", owner)
@@ -181,7 +181,7 @@ async def test_connections_that_are_not_used_are_closed(
             ended += 1
 
     receiver = await Counting().start()
-    sender = Sender(SendingSettings(True, "127.0.0.0/8"))
+    sender = Sender(SendingSettings("127.0.0.0/8"))
     for owner in ("a", "b", "c"):
         await sender.send(httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")], b"{}", owner)
     await until(lambda: ended >= (3 if bound == "_KEEP_ALIVE_S" else 2))
@@ -198,7 +198,7 @@ async def test_headers_without_end_are_bounded() -> None:
             await writer.drain()
 
     async with receiving(flood) as receiver:
-        sender = Sender(SendingSettings(True, "127.0.0.0/8", 20_000))
+        sender = Sender(SendingSettings("127.0.0.0/8", 20_000))
         outcome = await sender.send(httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")], b"{}")
         assert outcome == Outcome(0, "the response is too long")
         await sender.close()
@@ -211,7 +211,7 @@ async def test_interim_responses_without_end_are_bounded() -> None:
             await writer.drain()
 
     async with receiving(flood) as receiver:
-        sender = Sender(SendingSettings(True, "127.0.0.0/8", 20_000))
+        sender = Sender(SendingSettings("127.0.0.0/8", 20_000))
         url, headers = httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")]
         outcome = await sender.send(url, headers, b"{}")
         assert outcome == Outcome(0, "the response is too long")
@@ -231,7 +231,7 @@ async def test_proxies_and_passwords_of_the_environment_are_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with_cookie = answer("200 OK", "set-cookie: a=b\r\n")
     async with receiving(with_cookie) as receiver:
-        sender = Sender(SendingSettings(True, "127.0.0.0/8"))
+        sender = Sender(SendingSettings("127.0.0.0/8"))
         for _ in range(2):
             await sender.send(httpx2.URL(receiver.url), [(b"webhook-id", b"msg_1")], b"{}")
         await sender.close()

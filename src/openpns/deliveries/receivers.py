@@ -3,7 +3,9 @@
 A receiver begins with one attempt at a time, and has twice as many after each that succeeds. After
 one that fails it has one at a time again, after more of them with growing pauses. While an attempt
 takes long it has no others. Receivers that fail share a quarter of all places, and those that
-succeed slowly half of them, so that the others always have some.
+succeed slowly half of them, so that the others always have some. An eighth is kept for the only
+attempt of receivers that do neither: those that were quick and begin to hang together, with many
+attempts each, do not take it.
 
 There is no I/O here; times are seconds of a clock that never jumps.
 """
@@ -19,6 +21,7 @@ SLOW_S: Final = 1.0
 PAUSE_S_MAX: Final = 30.0
 _FAILING_SHARE: Final = 4
 _LATE_SHARE: Final = 2
+_KEPT_SHARE: Final = 8
 _KNOWN_MAX: Final = 2000
 
 
@@ -153,6 +156,7 @@ class Receivers:
         self.width_max = min(width_max, places_max)
         self._failing_max = max(places_max // _FAILING_SHARE, 1)
         self._late_max = max(places_max // _LATE_SHARE, 1)
+        self._kept = places_max // _KEPT_SHARE
         self._known: dict[str, Receiver] = {}
         self._served = 0
 
@@ -200,6 +204,8 @@ class Receivers:
         shares: dict[str, int] = {}
         for place, (receiver, room) in enumerate(rooms):
             share = min(room, free, max(free // (len(rooms) - place), 1))
+            is_only = not (receiver.in_flight or receiver.is_failing or receiver.is_late)
+            share = min(share, max(free - self._kept, int(is_only)))
             if receiver.is_failing:
                 share = min(share, free_failing)
                 free_failing -= max(share, 0)

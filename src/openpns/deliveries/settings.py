@@ -60,7 +60,6 @@ class SendingSettings(msgspec.Struct, frozen=True):
         idle_per_receiver_max: Connections to a receiver that are kept for further attempts.
     """
 
-    http_allowed: bool = False
     networks_allowed: str = ""
     timeout_ms: int = limits.WEBHOOK_TIMEOUT_MS
     idle_per_receiver_max: int = 16
@@ -69,7 +68,6 @@ class SendingSettings(msgspec.Struct, frozen=True):
 def sending_settings(settings: DeliverySettings) -> SendingSettings:
     """Return what of the settings concerns single attempts."""
     return SendingSettings(
-        settings.webhook_http_allowed == "on",
         settings.webhook_networks_allowed or "",
         settings.webhook_timeout_ms,
     )
