@@ -13,6 +13,7 @@ from openpns.storage.store import database_path
 _TABLES = (
     "call_audio", "routing_sequence", "call_trace", "digit_guard", "seat", "ended_binding",
     "binding", "number_load", "virtual_number", "delivery", "webhook", "call_record",
+    "customer_usage",
     "group_phone_chunk", "group_member", "group_order_gap", "group_tombstone", "number_group",
     "idempotency_record", "customer_state", "access_key", "customer",
 )  # fmt: skip

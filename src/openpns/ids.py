@@ -12,6 +12,11 @@ _SEQUENCE_MAX: Final = 4095
 _FOREVER_MS: Final = 2**63
 
 
+def worker_of(request_id: str) -> int:
+    """Return the worker id in a request id."""
+    return int(request_id) >> 12 & 1023
+
+
 class IdSource(Protocol):
     """The server's source of identifiers; contract tests use a fixed one."""
 

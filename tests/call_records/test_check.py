@@ -17,7 +17,7 @@ FAULTS = [
     ("answer_s = hangup_s + 1", "its answer is not during the call"),
     ("call_status = 2", "its status does not fit the time of its answer"),
     ("answer_s = 0", "its status does not fit the time of its answer"),
-    ("callee = ''", "it was answered by nobody"),
+    ("callee = '', bind_id = ''", "it was answered by nobody"),
     ("hangup = 2", "who ended it is neither 0 nor 1"),
     ("extension_caller = '12'", "its digits are malformed"),
 ]

@@ -12,6 +12,7 @@ from tests.bindings.actions import A, B, Bindings, C, D, X, Y
 from tests.call_records.actions import LOST, Calls, T
 from tests.conftest import FakeClock
 
+from openpns import limits
 from openpns.call_records import service
 from openpns.errors import (
     BindingNotFound,
@@ -121,6 +122,20 @@ async def test_call_to_nobody_has_a_record_without_binding(mine: Bindings, calls
     assert (found.bind_id, found.callee, found.business_id) == ("", "", "default")
     with pytest.raises(ParameterUnfit, match="answerAt must be 0 or missing: nobody"):
         await calls.call(D)
+
+
+async def test_caller_who_dials_no_digits_has_a_record(
+    mine: Bindings, calls: Calls, query: direct.Query, webhook: None
+) -> None:
+    await query("UPDATE webhook SET kinds = 'unboundCall'")
+    await mine.bind_digits("123", A, X, phone_b=B)
+    call_id = await calls.ask(C)
+    with pytest.raises(ParameterUnfit, match="nobody was to be called"):
+        await calls.report(call_id)
+    await calls.report(call_id, answer_at=0, hangup_cause="ORIGINATOR_CANCEL")
+    found = await calls.get(call_id)
+    assert (found.bind_id, found.caller, found.callee, found.did) == ("", C, "", X)
+    assert await query("SELECT count(*) FROM delivery") == [(0,)]  # it was not refused
 
 
 async def test_ended_binding_still_fills_the_record(mine: Bindings, calls: Calls) -> None:
@@ -329,6 +344,30 @@ async def test_lost_question_of_digits_and_groups(mine: Bindings, calls: Calls) 
     await mine.unbind(group)
     await calls.report("5", caller="55555555", did=Y, bind_id=group)
     assert (await calls.get("5")).caller == "85255555555"
+
+
+async def test_lost_question_names_nobody_who_may_not_have_been_called(
+    mine: Bindings, calls: Calls, clock: FakeClock
+) -> None:
+    bind_id, did = await mine.bind(A, B)
+    before = str(clock.now_ms - SNOWFLAKE_EPOCH_MS << 22)
+    clock.now_ms += 60_000
+    await mine.update(bind_id, phone_b=C)
+    clock.now_ms += 60_000
+    after = str(clock.now_ms - SNOWFLAKE_EPOCH_MS << 22)
+    await mine.update(bind_id, phone_b=C, expire_second=3600)
+    of_call = {"did": did, "bind_id": bind_id, "start_at": clock.now_ms // 1000}
+    of_call |= {"answer_at": of_call["start_at"], "hangup_at": of_call["start_at"] + 9}
+    calls = calls.with_services(clock=lambda: clock.now_ms + limits.DAY_MS)
+    for call_id, caller, callee in ((before, A, ""), (after, A, C), (before[:-1] + "1", B, A)):
+        await calls.report(call_id, caller=caller, **of_call)
+        found = await calls.get(call_id)
+        assert (found.bind_id, found.caller, found.callee) == (bind_id, caller, callee)
+    with pytest.raises(ParameterUnfit, match="the binding names: A or B"):
+        await calls.report(after[:-1] + "1", caller=B, **of_call)
+    await mine.unbind(bind_id)
+    await calls.report(before[:-1] + "2", caller=A, **of_call)
+    assert (await calls.get(before[:-1] + "2")).callee == ""
 
 
 async def test_lost_question_needs_what_fits(

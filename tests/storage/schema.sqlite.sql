@@ -72,7 +72,7 @@ CREATE TABLE "customer_state" (
     customer_id TEXT NOT NULL PRIMARY KEY REFERENCES customer (customer_id),
     group_count INTEGER NOT NULL,
     next_seq INTEGER NOT NULL
-, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1, group_quota INTEGER, phone_quota INTEGER, byte_quota INTEGER, byte_count INTEGER NOT NULL DEFAULT 0, byte_count_revision INTEGER NOT NULL DEFAULT -1, bindings_revision INTEGER NOT NULL DEFAULT 0, binding_count INTEGER NOT NULL DEFAULT 0, binding_next_seq INTEGER NOT NULL DEFAULT 0, binding_quota INTEGER, bindings_held_ms INTEGER) STRICT, WITHOUT ROWID;
+, groups_revision INTEGER NOT NULL DEFAULT 0, phone_count INTEGER NOT NULL DEFAULT 0, phone_count_revision INTEGER NOT NULL DEFAULT -1, group_quota INTEGER, phone_quota INTEGER, byte_quota INTEGER, byte_count INTEGER NOT NULL DEFAULT 0, byte_count_revision INTEGER NOT NULL DEFAULT -1, bindings_revision INTEGER NOT NULL DEFAULT 0, binding_count INTEGER NOT NULL DEFAULT 0, binding_next_seq INTEGER NOT NULL DEFAULT 0, binding_quota INTEGER, bindings_held_ms INTEGER, call_record_quota INTEGER, delivery_quota INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE "group_order_gap" (
     customer_id TEXT NOT NULL,
@@ -201,7 +201,7 @@ CREATE TABLE binding (
     live_until_ms INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
     last_call_ms INTEGER NOT NULL,
-    body_digest TEXT NOT NULL,
+    body_digest TEXT NOT NULL, phone_b_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -266,6 +266,14 @@ CREATE TABLE customer (
     disabled_ms INTEGER
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE customer_usage (
+    customer_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    worker_id INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, name, worker_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE delivery (
     customer_id TEXT NOT NULL,
     delivery_id TEXT NOT NULL,
@@ -305,7 +313,7 @@ CREATE TABLE ended_binding (
     group_seq INTEGER,
     created_ms INTEGER NOT NULL,
     ended_ms INTEGER NOT NULL,
-    ended_by TEXT NOT NULL, business_id TEXT NOT NULL DEFAULT '', customer_bind_id TEXT NOT NULL DEFAULT '',
+    ended_by TEXT NOT NULL, business_id TEXT NOT NULL DEFAULT '', customer_bind_id TEXT NOT NULL DEFAULT '', phone_b_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (customer_id, binding_seq)
 ) STRICT, WITHOUT ROWID;
 

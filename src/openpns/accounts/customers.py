@@ -34,6 +34,8 @@ class Customer(msgspec.Struct, frozen=True, rename="camel"):
     phone_quota: int | None = None
     byte_quota: int | None = None
     binding_quota: int | None = None
+    call_record_quota: int | None = None
+    delivery_quota: int | None = None
     audio_when_call_fail: str | None = None
     audio_when_dtmf_err: str | None = None
     audio_when_dtmf_need: str | None = None
@@ -109,6 +111,8 @@ async def set_quotas(
     phones: int | None,
     num_bytes: int | None,
     bindings: int | None = None,
+    call_records: int | None = None,
+    deliveries: int | None = None,
 ) -> Customer:
     """Give a customer quotas of its own, from its next write on.
 
@@ -122,6 +126,8 @@ async def set_quotas(
         "phone_quota": phones,
         "byte_quota": num_bytes,
         "binding_quota": bindings,
+        "call_record_quota": call_records,
+        "delivery_quota": deliveries,
     }
     for quota in quotas.values():
         if quota is not None and not 0 <= quota <= limits.QUOTA_MAX:
@@ -132,6 +138,7 @@ async def set_quotas(
         if not (yield Statement("customer_set_quota", {"customer_id": customer_id, **stored})):
             raise _unknown_customer(customer_id)
         details = {"groups": groups, "phones": phones, "bytes": num_bytes, "bindings": bindings}
+        details |= {"callRecords": call_records, "deliveries": deliveries}
         return OperatorEffect(None, customer_id, details=details)
 
     await commit_as_operator(store, "customers.setQuota", steps)

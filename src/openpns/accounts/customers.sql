@@ -17,7 +17,8 @@ INSERT INTO customer_state (
 -- cross-customer: the operator's own list
 SELECT
     c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count, g.group_quota,
-    g.phone_quota, g.byte_quota, g.binding_quota, a.call_fail, a.dtmf_err, a.dtmf_need
+    g.phone_quota, g.byte_quota, g.binding_quota, g.call_record_quota, g.delivery_quota, a.call_fail,
+    a.dtmf_err, a.dtmf_need
 FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
 LEFT JOIN call_audio AS a ON a.customer_id = c.customer_id AND a.did = ''
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
@@ -36,6 +37,7 @@ RETURNING customer_id
 -- Give a customer quotas of its own; NULL: those of the settings. Returns no row for an unknown one.
 UPDATE customer_state
 SET group_quota = :group_quota, phone_quota = :phone_quota, byte_quota = :byte_quota,
-    binding_quota = :binding_quota
+    binding_quota = :binding_quota, call_record_quota = :call_record_quota,
+    delivery_quota = :delivery_quota
 WHERE customer_id = :customer_id
 RETURNING customer_id

@@ -44,11 +44,11 @@ WHERE customer_id = :customer_id AND phone = :phone AND did = :did AND binding_s
 -- Store a binding as ended.
 INSERT INTO ended_binding (
     customer_id, binding_seq, bind_id, kind, did, phone_a, phone_b, extension, group_seq, created_ms,
-    ended_ms, ended_by, business_id, customer_bind_id
+    ended_ms, ended_by, business_id, customer_bind_id, phone_b_ms
 )
 SELECT
     customer_id, binding_seq, bind_id, kind, did, phone_a, phone_b, extension, group_seq, created_ms,
-    CAST(:ended_ms AS bigint), CAST(:ended_by AS text), business_id, customer_bind_id
+    CAST(:ended_ms AS bigint), CAST(:ended_by AS text), business_id, customer_bind_id, phone_b_ms
 FROM binding WHERE customer_id = :customer_id AND binding_seq = :binding_seq
 
 -- binding_delete
@@ -57,7 +57,10 @@ DELETE FROM binding WHERE customer_id = :customer_id AND binding_seq = :binding_
 
 -- binding_update
 -- Change the second phone, flag and end of a binding.
-UPDATE binding SET phone_b = :phone_b, flag = :flag, live_until_ms = :live_until_ms
+UPDATE binding SET
+    phone_b = CAST(:phone_b AS text), flag = :flag, live_until_ms = :live_until_ms,
+    phone_b_ms = CASE
+        WHEN phone_b = CAST(:phone_b AS text) THEN phone_b_ms ELSE CAST(:now_ms AS bigint) END
 WHERE customer_id = :customer_id AND binding_seq = :binding_seq
 
 -- binding_group_count

@@ -1,10 +1,20 @@
 -- call_question_find
--- Whether a call has a record; and what was asked and answered for it, NULL if its trace is not stored.
+-- Whether a call has a record; what usage_find returns; and what was asked and answered for the call,
+-- NULL if its trace is not stored.
 SELECT
     CASE WHEN EXISTS (
         SELECT 1 FROM call_record AS r
         WHERE r.customer_id = :customer_id AND r.call_id = :call_id
     ) THEN 1 ELSE 0 END AS is_stored,
+    (
+        SELECT CAST(coalesce(sum(u.count), 0) AS bigint) FROM customer_usage AS u
+        WHERE u.customer_id = s.customer_id AND u.name = 'callRecords'
+    ) AS call_records,
+    (
+        SELECT CAST(coalesce(sum(v.count), 0) AS bigint) FROM customer_usage AS v
+        WHERE v.customer_id = s.customer_id AND v.name = 'deliveries'
+    ) AS deliveries,
+    s.call_record_quota, s.delivery_quota,
     t.bind_id, t.caller, t.callee, t.did, t.extension, n.business_id
 FROM customer_state AS s
 LEFT JOIN call_trace AS t ON t.customer_id = s.customer_id AND t.call_id = :call_id
@@ -22,7 +32,8 @@ SELECT
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
         WHERE m.customer_id = b.customer_id AND m.group_seq = b.group_seq AND m.phone = :caller_abroad
-    ) THEN 1 ELSE 0 END AS is_member_abroad
+    ) THEN 1 ELSE 0 END AS is_member_abroad,
+    b.phone_b_ms
 FROM binding AS b WHERE b.customer_id = :customer_id AND b.bind_id = :bind_id
 UNION ALL
 SELECT
@@ -34,7 +45,8 @@ SELECT
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
         WHERE m.customer_id = e.customer_id AND m.group_seq = e.group_seq AND m.phone = :caller_abroad
-    ) THEN 1 ELSE 0 END
+    ) THEN 1 ELSE 0 END,
+    e.phone_b_ms
 FROM ended_binding AS e WHERE e.customer_id = :customer_id AND e.bind_id = :bind_id
 
 -- call_record_report_find
@@ -43,13 +55,13 @@ SELECT record_id, body_digest, caller, did, bind_id FROM call_record
 WHERE customer_id = :customer_id AND call_id = :call_id
 
 -- call_record_clean
--- Delete some records that were stored before a time; returns a row for each.
+-- Delete some records that were stored before a time; returns the customer of each.
 -- cross-customer: deletes the old records of all customers
 DELETE FROM call_record WHERE (customer_id, record_id) IN (
     SELECT customer_id, record_id FROM call_record
     WHERE created_ms <= CAST(:created_ms AS bigint) ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
 )
-RETURNING record_id
+RETURNING customer_id
 
 -- call_record_prune
 -- Delete some records of a customer whose calls began before a time; returns a row for each.

@@ -54,7 +54,7 @@ def _find_fault(row: Row) -> str:
             status in ((ANSWERED,) if answer_s else (UNANSWERED, UNKNOWN)),
             "its status does not fit the time of its answer",
         ),
-        (not answer_s or callee, "it was answered by nobody"),
+        (not answer_s or callee or bind_id, "it was answered by nobody"),
         (hangup in (CALLER, CALLEE), "who ended it is neither 0 nor 1"),
         (
             _DIGITS.fullmatch(extension_caller)

@@ -12,6 +12,7 @@ from openpns.accounts.wire import Limit
 from openpns.call_records.reports import check_call_id
 from openpns.call_records.rows import as_wire
 from openpns.call_records.wire import CallRecord, CallRecordPage
+from openpns.core import usage
 from openpns.core.context import Context
 from openpns.errors import NotFound, ParameterError
 from openpns.numbers.service import parse_did
@@ -130,9 +131,13 @@ async def get_call_record(context: Context, *, call_id: str) -> CallRecord:
     return as_wire(rows[0])
 
 
-async def call_record_limits(_: Context) -> Sequence[Limit]:
-    """Return the bounds on call records."""
+async def call_record_limits(context: Context) -> Sequence[Limit]:
+    """Return the bounds on call records and deliveries, and how many the customer has."""
+    used = await usage.get(context)
+    services = context.services
     return [
+        Limit("callRecords", used.call_records_max(services), max(used.call_records, 0)),
+        Limit("deliveries", used.deliveries_max(services), max(used.deliveries, 0)),
         Limit("callRecordsInPage", limits.CALL_RECORDS_IN_PAGE_MAX),
         Limit("hangupCauseChars", limits.HANGUP_CAUSE_CHARS_MAX),
         Limit("recordFileChars", limits.RECORD_FILE_CHARS_MAX),

@@ -8,11 +8,15 @@ import msgspec
 from openpns.call_records.reports import Report, is_same_phone, spellings
 from openpns.core.context import Context
 from openpns.errors import BindingNotFound, ParameterUnfit
+from openpns.ids import SNOWFLAKE_EPOCH_MS
 from openpns.phones import find_country_code
 from openpns.storage.store import as_struct
 
 _EXTENSION: Final = "extension"
 _AXG: Final = "axg"
+
+_CLOCKS_DIFFER_MS: Final = 10_000
+"""How much the clocks of nodes may differ."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -42,6 +46,7 @@ class Connection(msgspec.Struct, frozen=True):
         is_ended: Its group may have changed since, or be gone.
         is_member: Whether the caller, as given, is in its group.
         is_member_abroad: Whether the caller with a country code in front is.
+        phone_b_ms: When B was changed last; 0 for never.
     """
 
     kind: str
@@ -54,9 +59,19 @@ class Connection(msgspec.Struct, frozen=True):
     is_ended: int
     is_member: int
     is_member_abroad: int
+    phone_b_ms: int
 
     def __repr__(self) -> str:  # without the phones
         return f"Connection({self.kind!r})"
+
+    def had_phone_b(self, report: Report) -> bool:
+        """Return whether B was the same when the call began, as far as clocks agree.
+
+        The callId has the time of the question, by a clock of ours.
+        """
+        asked_ms = (int(report.call_id) >> 22) + SNOWFLAKE_EPOCH_MS
+        began_ms = min(asked_ms, report.start_s * 1000)
+        return not self.phone_b_ms or self.phone_b_ms < began_ms - _CLOCKS_DIFFER_MS
 
     def names(self, caller: str) -> list[str]:
         """Return the phones of a caller that the binding names, of its two spellings."""
@@ -98,12 +113,10 @@ async def find_parties(context: Context, report: Report, question: Question | No
         BindingNotFound: The customer has no such binding.
     """
     if question is None:
-        found = await _of_binding(context, report)
-    else:
-        _check_agreement(report, question)
-        found = await _of_question(context, question)
-    if report.answer_s and not found.callee:
-        raise ParameterUnfit("answerAt must be 0 or missing: nobody was to be called")
+        return await _of_binding(context, report)
+    _check_agreement(report, question)
+    found = await _of_question(context, question)
+    _check_answer(report, found.callee)
     return found
 
 
@@ -150,11 +163,14 @@ async def _of_binding(context: Context, report: Report) -> Parties:
         raise BindingNotFound("bindId must be yours, live or ended in the last 7 days")
     if own.did != report.did:
         raise ParameterUnfit("did must be the virtual number of the binding")
-    caller = _caller_of(own, report.caller)
+    is_b_known = own.had_phone_b(report)
+    caller = _caller_of(own, report.caller, is_b_known=is_b_known)
     is_a = caller == own.phone_a
     callee = own.phone_a
-    if is_a:
-        callee = own.phone_b
+    if is_a:  # else the record could name somebody who was not called
+        callee = own.phone_b if is_b_known else ""
+    if not is_a or is_b_known:
+        _check_answer(report, callee)
     digits = own.extension
     return Parties(
         own.business_id,
@@ -168,7 +184,12 @@ async def _of_binding(context: Context, report: Report) -> Parties:
     )
 
 
-def _caller_of(own: Connection, caller: str) -> str:
+def _check_answer(report: Report, callee: str) -> None:
+    if report.answer_s and not callee:
+        raise ParameterUnfit("answerAt must be 0 or missing: nobody was to be called")
+
+
+def _caller_of(own: Connection, caller: str, *, is_b_known: bool) -> str:
     """Return the caller as the binding names it; anyone may dial the digits of an extension.
 
     Raises:
@@ -179,7 +200,8 @@ def _caller_of(own: Connection, caller: str) -> str:
         return named[0]
     if not named and own.kind == _EXTENSION:
         return caller
-    if not named and own.kind == _AXG and own.is_ended:  # who was in its group is not known
+    is_unsure = own.is_ended if own.kind == _AXG else not is_b_known
+    if not named and is_unsure:  # who was in its group, or who was B, is not known any more
         country = find_country_code(own.did)
         return caller if caller.startswith(country) else spellings(caller, own.did)[1]
     who = "A or a member of its group" if own.kind == _AXG else "A or B"

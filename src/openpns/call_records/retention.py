@@ -7,6 +7,7 @@ from typing import Final
 
 from openpns import limits
 from openpns.accounts import customers
+from openpns.core import usage
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
@@ -25,9 +26,8 @@ async def delete_old(services: Services) -> None:
     """Delete the records of all customers that were stored too long ago."""
     kept_ms = services.call_records_kept_days * limits.DAY_MS
     if kept_ms:
-        await delete_expired(
-            services, "call_record_clean", {"created_ms": services.clock() - kept_ms}
-        )
+        before = {"created_ms": services.clock() - kept_ms}
+        await delete_expired(services, "call_record_clean", before, usage.CALL_RECORDS)
 
 
 async def prune(store: Store, before_s: int, customer_id: str | None = None) -> int:
@@ -58,6 +58,8 @@ async def _prune_some(store: Store, customer_id: str, before_s: int) -> int:
 
     def steps() -> Transaction[OperatorEffect[int]]:
         deleted = len((yield Statement("call_record_prune", chosen)))
+        if deleted:
+            yield usage.add(customer_id, usage.CALL_RECORDS, -deleted)
         details = {"deleted": deleted, "before": before_s}
         return OperatorEffect(deleted, customer_id, details=details, is_change=bool(deleted))
 

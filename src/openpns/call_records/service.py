@@ -14,11 +14,13 @@ from openpns.call_records.parties import Question, find_parties
 from openpns.call_records.reports import Report, is_same_phone, make_report
 from openpns.call_records.rows import columns_of, new_record
 from openpns.call_records.wire import Reported
+from openpns.core import usage
 from openpns.core.commit import Effect, commit
 from openpns.core.context import Context, Services
 from openpns.core.outbox import Event
+from openpns.core.usage import Usage
 from openpns.errors import ClientTokenReused, InternalError, ServiceUnavailable, WireError
-from openpns.ids import SNOWFLAKE_EPOCH_MS
+from openpns.ids import SNOWFLAKE_EPOCH_MS, worker_of
 from openpns.phones import mask_phone
 from openpns.storage.store import Statement, Transaction, as_struct
 
@@ -56,7 +58,7 @@ async def report_call(
     fields of `wire.ReportCall`, and what stores traces, which a higher feature has.
 
     Raises:
-        WireError: 1002, 10007, 10013, or 19007 if another report of the call is stored.
+        WireError: 1002, 10007, 10013, 19007 if another report of the call is stored, or 19012.
     """
     report = make_report(
         call_id=call_id,
@@ -72,8 +74,9 @@ async def report_call(
         bind_id=bind_id,
     )
     columns, refusal = None, None
-    is_stored, question = await _look(context, report)
+    is_stored, used, question = await _look(context, report)
     if not is_stored:
+        used.check_room_for_record(context.services)
         try:
             if question is None:
                 question = await _wait_for_question(context, report, store_traces)
@@ -108,7 +111,9 @@ async def _store(
             added = yield Statement("call_record_add", _owned(context, columns))
             if added:
                 is_new = True
-                return _effect(event_id, added[0][0], columns)
+                worker_id = worker_of(event_id)
+                counted = usage.add(context.customer_id, usage.CALL_RECORDS, 1, worker_id)
+                return _effect(event_id, added[0][0], columns, counted)
         found = yield Statement("call_record_report_find", _key(context, report))
         if found:
             return _repeated(report, as_struct(_Stored, found[0]))
@@ -151,12 +156,14 @@ def _owned(context: Context, columns: dict[str, Any]) -> dict[str, Any]:
     return {"customer_id": context.customer_id} | columns
 
 
-def _effect(event_id: str, record_id: int, columns: dict[str, Any]) -> Effect[Reported]:
+def _effect(
+    event_id: str, record_id: int, columns: dict[str, Any], counted: Statement
+) -> Effect[Reported]:
     """Return what a new record changes, with the event for the webhook."""
     body = msgspec.json.encode(new_record(record_id, columns))
     event = Event(event_id, EVENT, body)
     details = {"number": mask_phone(columns["did"]), "status": columns["call_status"]}
-    return Effect(Reported(record_id), columns["call_id"], details, events=[event])
+    return Effect(Reported(record_id), columns["call_id"], details, last=[counted], events=[event])
 
 
 def _repeated(report: Report, stored: _Stored) -> Effect[Reported]:
@@ -194,7 +201,7 @@ async def _wait_for_question(
     question = None
     if context.services.call_traces:
         await store_traces(context.services)
-        _, question = await _look(context, report)
+        *_, question = await _look(context, report)
     left_ms = _early_ms(report.call_id, context.clock())
     if question is not None or left_ms <= 0:
         return question
@@ -204,20 +211,21 @@ async def _wait_for_question(
         while question is None and left_ms > 0:
             await asyncio.sleep(min(left_ms, _LOOK_EACH_MS) / 1000)
             left_ms -= _LOOK_EACH_MS
-            _, question = await _look(context, report)
+            *_, question = await _look(context, report)
     finally:
         waiting.leave(context.customer_id)
     return question
 
 
-async def _look(context: Context, report: Report) -> tuple[bool, Question | None]:
-    """Return whether the call has a record, and its question if that is stored."""
+async def _look(context: Context, report: Report) -> tuple[bool, Usage, Question | None]:
+    """Return whether the call has a record, the usage, and the question if that is stored."""
     rows = await context.store.fetch("call_question_find", _key(context, report))
     if not rows:
         raise InternalError  # the customer has no state
-    is_stored, bind_id, *others = rows[0]
-    question = None if bind_id is None else as_struct(Question, (bind_id, *others))
-    return bool(is_stored), question
+    used = as_struct(Usage, rows[0][1:5])
+    columns = rows[0][5:]
+    question = None if columns[0] is None else as_struct(Question, columns)
+    return bool(rows[0][0]), used, question
 
 
 def _early_ms(call_id: str, now_ms: int) -> int:

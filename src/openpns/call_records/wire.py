@@ -203,7 +203,9 @@ class CallRecord(msgspec.Struct, rename="camel"):
         str,
         text("Who called: as the binding names the phone, else as queryAXB was asked."),
     ]
-    callee: Annotated[str, text("Who was called; empty for nobody.")]
+    callee: Annotated[
+        str, text("Who was called; empty for nobody, or if that is not known any more.")
+    ]
     call_status: Annotated[int, text("0 unknown, 1 answered, 2 not answered.")]
     call_status_msg: Annotated[str, text("The same in words, and whether the platform ended it.")]
     duration: Annotated[int, text("Seconds from `answerAt` to `hangupAt`; 0 if not answered.")]

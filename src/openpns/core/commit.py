@@ -154,7 +154,8 @@ def _complete(
         last.insert(0, change_revision(context.customer_id, revised, effect.counts))
     if effect.is_change:
         last.append(audit.entry(context, now_ms, name, effect.subject, effect.details))
-    last += [outbox.add(context.customer_id, event, now_ms) for event in effect.events]
+    for event in effect.events:
+        last += outbox.add_counted(context.customer_id, event, now_ms)
     if keys:
         answer = msgspec.json.encode(effect.result).decode()
         last += idempotency.add_records(context, keys, Response(0, answer), now_ms)

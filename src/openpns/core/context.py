@@ -81,6 +81,8 @@ class Services:
     phones_per_customer_max: int = limits.PHONES_PER_CUSTOMER_MAX
     bytes_per_customer_max: int = limits.BYTES_PER_CUSTOMER_MAX
     bindings_per_customer_max: int = limits.BINDINGS_PER_CUSTOMER_MAX
+    call_records_per_customer_max: int = limits.CALL_RECORDS_PER_CUSTOMER_MAX
+    deliveries_per_customer_max: int = limits.DELIVERIES_PER_CUSTOMER_MAX
     bindings_per_number_max: int = limits.BINDINGS_PER_NUMBER_MAX
     seat_rest_s: int = limits.SEAT_REST_S
     body_bytes_max: int = limits.BODY_BYTES_MAX

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from openpns.clock import Clock
+from openpns.core import usage
 from openpns.core.context import Services
+from openpns.ids import worker_of
 from openpns.storage.store import Statement, Transaction
 
 CONFIRM_S: Final = 600.0
@@ -50,11 +52,23 @@ class SteadyTime:
         return int(at_s * 1000 + min(offset for _, offset in self._offsets))
 
 
-async def delete_expired(services: Services, statement: str, params: dict[str, Any]) -> None:
-    """Run a statement that deletes at most `:at_most` rows until it deletes fewer."""
+async def delete_expired(
+    services: Services, statement: str, params: dict[str, Any], counted: str = ""
+) -> None:
+    """Run a statement that deletes at most `:at_most` rows until it deletes fewer.
+
+    Args:
+        counted: The count of each customer that has these rows, if any; then the statement returns
+            their customers.
+    """
+    # Here, not in the steps: SQLite's writer runs them in a thread of its own.
+    worker_id = worker_of(services.ids.request_id()) if counted else usage.OPERATOR
 
     def steps() -> Transaction[int]:
-        return len((yield Statement(statement, params | {"at_most": _ROWS_EACH})))
+        rows = yield Statement(statement, params | {"at_most": _ROWS_EACH})
+        if counted and rows:
+            yield usage.delete(counted, [row[0] for row in rows], worker_id)
+        return len(rows)
 
     while await services.store.write(steps) == _ROWS_EACH:
         pass

@@ -7,6 +7,7 @@ delivers what is stored here.
 
 import msgspec
 
+from openpns.ids import worker_of
 from openpns.storage.store import Statement
 
 
@@ -28,8 +29,24 @@ class Event(msgspec.Struct, frozen=True):
         return f"Event({self.event_id!r}, {self.kind!r})"
 
 
+def add_counted(customer_id: str, event: Event, now_ms: int) -> list[Statement]:
+    """Return the statements that count an event and store it; they return no rows."""
+    return [count(customer_id, event), add(customer_id, event, now_ms)]
+
+
+def count(customer_id: str, event: Event) -> Statement:
+    """Return the statement that counts an event, before it is stored."""
+    params = {
+        "customer_id": customer_id,
+        "delivery_id": event.event_id,
+        "kind": event.kind,
+        "worker_id": worker_of(event.event_id),
+    }
+    return Statement("delivery_count", params)
+
+
 def add(customer_id: str, event: Event, now_ms: int) -> Statement:
-    """Return the statement that stores an event; it returns no row."""
+    """Return the statement that stores an event, which is counted already; it returns no row."""
     params = {
         "customer_id": customer_id,
         "delivery_id": event.event_id,

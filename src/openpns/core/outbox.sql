@@ -1,3 +1,16 @@
+-- delivery_count
+-- Count an event that delivery_add will store; returns no row.
+INSERT INTO customer_usage AS u (customer_id, name, worker_id, count)
+SELECT w.customer_id, 'deliveries', CAST(:worker_id AS bigint), 1
+FROM webhook AS w
+WHERE w.customer_id = :customer_id
+    AND ',' || w.kinds || ',' LIKE '%,' || CAST(:kind AS text) || ',%'
+    AND NOT EXISTS (
+        SELECT 1 FROM delivery AS d
+        WHERE d.customer_id = w.customer_id AND d.delivery_id = CAST(:delivery_id AS text)
+    )
+ON CONFLICT (customer_id, name, worker_id) DO UPDATE SET count = u.count + excluded.count
+
 -- delivery_add
 -- Store an event for the customer's webhook, if it wants this kind and the event is not stored yet;
 -- returns no row.

@@ -17,6 +17,7 @@ from openpns.accounts import customers
 from openpns.accounts.master_key import lock_key_check
 from openpns.accounts.secret_box import SecretBox
 from openpns.clock import Clock
+from openpns.core import usage
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.deliveries.rows import StoredWebhook, Webhook, find
 from openpns.deliveries.signature import new_secret, secret_owner
@@ -189,6 +190,8 @@ async def remove(store: Store, customer_id: str) -> int:
     def delete_some() -> Transaction[OperatorEffect[int]]:
         some = one | {"at_most": DELETED_EACH}
         count = len((yield Statement("webhook_deliveries_delete", some)))
+        if count:
+            yield usage.add(customer_id, usage.DELIVERIES, -count)
         return OperatorEffect(
             count, customer_id, details={"deliveries": count}, is_change=count > 0
         )

@@ -11,6 +11,7 @@ import msgspec
 
 from openpns.accounts import customers
 from openpns.clock import Clock
+from openpns.core import usage
 from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.deliveries import endpoints
 from openpns.deliveries.listing import as_info
@@ -78,6 +79,7 @@ async def add_test(
                 f"customer {customer_id}: its webhook is {state}, so that nothing is sent; to "
                 "change that: openpns webhooks enable"
             )
+        yield usage.add(customer_id, usage.DELIVERIES, 1)
         return OperatorEffect(delivery_id, customer_id, details={"id": delivery_id})
 
     return await commit_as_operator(store, "webhooks.test", steps)

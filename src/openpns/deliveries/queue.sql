@@ -69,15 +69,15 @@ FROM (
 WHERE (SELECT w.state FROM webhook AS w WHERE w.customer_id = oldest.customer_id) = 'active'
 
 -- delivery_clean
--- Delete some deliveries from before a time that are not pending; returns a row for each. The state is
--- judged again: PostgreSQL waits for whoever changes a row, and does not look for other rows then.
+-- Delete some deliveries from before a time that are not pending; returns the customer of each. The
+-- state is judged again: PostgreSQL waits for whoever changes a row, and does not look for other rows then.
 -- cross-customer: deletes those of all customers
 DELETE FROM delivery WHERE state <> 'pending' AND (customer_id, delivery_id) IN (
     SELECT customer_id, delivery_id FROM delivery
     WHERE created_ms <= CAST(:created_ms AS bigint) AND state <> 'pending'
     ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
 )
-RETURNING delivery_id
+RETURNING customer_id
 
 -- delivery_give_up
 -- Let some pending deliveries from before a time fail that no worker tries at the moment; returns a

@@ -1,7 +1,7 @@
 """How long deliveries are kept."""
 
 from openpns import limits
-from openpns.core import logs
+from openpns.core import logs, usage
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
 from openpns.storage.store import Statement, Transaction
@@ -22,7 +22,8 @@ async def delete_old(services: Services) -> None:
     given_up = await _give_up(services, created_ms, now_ms)
     if given_up:
         logs.logger().warning("deliveries given up: too old", deliveries=given_up)
-    await delete_expired(services, "delivery_clean", {"created_ms": created_ms})
+    before = {"created_ms": created_ms}
+    await delete_expired(services, "delivery_clean", before, usage.DELIVERIES)
 
 
 async def _give_up(services: Services, created_ms: int, now_ms: int) -> int:

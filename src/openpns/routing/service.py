@@ -132,9 +132,10 @@ async def query_axb(
     found = await find(context, number, did, now_ms)
     (outcome, match), audios = found.decide(), found.audios
     context.services.count(outcome, 1)
-    if outcome == outcomes.DIGITS:
-        return answer("", call_id, 0, BIND_TYPES["extension"], audios)
     asked = _Asked(context, call_id, now_ms, number, did)
+    if outcome == outcomes.DIGITS:
+        asked.note(is_failure=False)  # for the record of a caller who dials no digits
+        return answer("", call_id, 0, BIND_TYPES["extension"], audios)
     callee = "" if match is None else match.callee
     if match is None or not callee:
         asked.note(is_known=found.is_known)
@@ -179,7 +180,13 @@ class _Asked(msgspec.Struct, frozen=True):
     extension: str = ""
 
     def note(
-        self, bind_id: str = "", callee: str = "", flag: int = 0, *, is_known: bool = True
+        self,
+        bind_id: str = "",
+        callee: str = "",
+        flag: int = 0,
+        *,
+        is_known: bool = True,
+        is_failure: bool = True,
     ) -> None:
         """Note the answer; without a binding: nobody is called."""
         trace = Trace(
@@ -194,7 +201,7 @@ class _Asked(msgspec.Struct, frozen=True):
             flag,
             self.context.request.request_id,
         )
-        traces.note(self.context.services, trace, is_known=is_known)
+        traces.note(self.context.services, trace, is_known=is_known, is_failure=is_failure)
 
 
 class FoundDigits(msgspec.Struct, frozen=True):

@@ -15,12 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from openpns import limits
-from openpns.core import outbox
+from openpns.core import outbox, usage
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
+from openpns.core.outbox import Event
+from openpns.core.usage import Usage
 from openpns.routing import unbound_calls
 from openpns.routing.outcomes import CALLS_OMITTED, TRACES_DROPPED
-from openpns.storage.store import Params, Statement, StatementBatch, Transaction
+from openpns.storage.store import Statement, StatementBatch, Transaction, as_struct
 
 STORE_S: Final = 0.5
 """How often each worker stores the traces of calls."""
@@ -60,19 +62,23 @@ class Trace(msgspec.Struct, frozen=True):
         return f"Trace({self.call_id!r})"
 
 
-def note(services: Services, trace: Trace, *, is_known: bool = True) -> None:
+def note(
+    services: Services, trace: Trace, *, is_known: bool = True, is_failure: bool = True
+) -> None:
     """Note a trace in memory; if nobody is called, with an event unless there are too many.
 
     Args:
         is_known: Whether the virtual number is the customer's. All others together may have as many
             events as one: there are any number of them.
+        is_failure: Whether the answer was 10013, if nobody is called. Else the caller was asked for
+            digits: that is no event.
     """
     noted = services.call_traces
     if len(noted) >= TRACES_MAX:
         services.count(TRACES_DROPPED, 1)
         if noted.popleft().event_id:
             services.count(CALLS_OMITTED, 1)
-    if not trace.bind_id:
+    if not trace.bind_id and is_failure:
         # With the customer: the virtual number of a question need not be its own.
         bounded = f"{trace.customer_id} {trace.did if is_known else ''}"
         if services.unbound_calls.allows(bounded, trace.asked_ms):
@@ -96,7 +102,7 @@ async def store(services: Services) -> None:
     while noted:
         some = [noted.popleft() for _ in range(min(_EACH, len(noted)))]
         try:
-            dropped = await services.store.write(
+            dropped, omitted = await services.store.write(
                 lambda: _steps(services, some)  # noqa: B023 - called in this turn
             )
         except BaseException:  # a cancelled request, too; what is stored already stays as it is
@@ -104,10 +110,12 @@ async def store(services: Services) -> None:
             raise
         if dropped:
             services.count(TRACES_DROPPED, dropped)
+        if omitted:
+            services.count(CALLS_OMITTED, omitted)
 
 
-def _steps(services: Services, traces: Sequence[Trace]) -> Transaction[int]:
-    """Store traces; return how many others were deleted."""
+def _steps(services: Services, traces: Sequence[Trace]) -> Transaction[tuple[int, int]]:
+    """Store traces; return how many others were deleted, and how many events were left out."""
     by_customer: dict[str, list[dict[str, Any]]] = {}
     for trace in traces:
         by_customer.setdefault(trace.customer_id, []).append(msgspec.structs.asdict(trace))
@@ -130,20 +138,41 @@ def _steps(services: Services, traces: Sequence[Trace]) -> Transaction[int]:
     called = sorted((row for row in all_rows if row["bind_id"]), key=lambda row: row["bind_id"])
     if called:
         yield StatementBatch("binding_note_call", called)
-    events = [_event_params(services, trace) for trace in traces if trace.event_id]
-    if events:
-        yield StatementBatch("delivery_add", events)
+    omitted = yield from _add_events(services, [trace for trace in traces if trace.event_id])
     traces_max = services.call_traces_per_customer_max
     full = {one: seq - traces_max for one, seq in next_seqs.items() if seq > traces_max}
     if not full:
-        return 0
+        return 0, omitted
     last_seqs = [first_seq - 1 for first_seq in full.values()]
     params = {"customer_ids": [*full], "last_seqs": last_seqs, "each": _DROPPED_EACH}
-    return len((yield Statement("call_trace_drop", params)))
+    return len((yield Statement("call_trace_drop", params))), omitted
 
 
-def _event_params(services: Services, trace: Trace) -> Params:
-    event = unbound_calls.event(
+def _add_events(services: Services, traces: Sequence[Trace]) -> Transaction[int]:
+    """Store the events of calls that have one; return how many a quota has kept out."""
+    customer_ids = sorted({trace.customer_id for trace in traces})  # in order: see `usage`
+    if not customer_ids:
+        return 0
+    found = yield [usage.find_usage(customer_id) for customer_id in customer_ids]
+    full = {
+        customer_id
+        for customer_id, rows in zip(customer_ids, found, strict=True)
+        if not (rows and as_struct(Usage, rows[0]).has_room_for_delivery(services))
+    }
+    stored = [trace for trace in traces if trace.customer_id not in full]
+    events: list[Statement] = []
+    for trace in sorted(stored, key=lambda trace: trace.customer_id):
+        event = _event_of(services, trace)
+        events += outbox.add_counted(trace.customer_id, event, trace.asked_ms)
+    for name in ("delivery_count", "delivery_add"):
+        params = [one.params for one in events if one.name == name]
+        if params:
+            yield StatementBatch(name, params)
+    return len(traces) - len(stored)
+
+
+def _event_of(services: Services, trace: Trace) -> Event:
+    return unbound_calls.event(
         trace.event_id,
         trace.request_id,
         trace.asked_ms,
@@ -152,7 +181,6 @@ def _event_params(services: Services, trace: Trace) -> Params:
         extension=trace.extension,
         zone=services.webhook_time_zone,
     )
-    return outbox.add(trace.customer_id, event, trace.asked_ms).params
 
 
 async def delete_old(services: Services) -> None:

@@ -147,6 +147,8 @@ class Application:
             clock=self._clock,
             phones_in_group_max=settings.phones_in_group_max,
             bindings_per_customer_max=settings.bindings_per_customer_max,
+            call_records_per_customer_max=settings.call_records_per_customer_max,
+            deliveries_per_customer_max=settings.deliveries_per_customer_max,
             bindings_per_number_max=settings.bindings_per_number_max,
             seat_rest_s=settings.seat_rest_s,
             wrong_digits_max=settings.wrong_digits_max,

@@ -154,6 +154,18 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     bindings_per_customer_max: Annotated[
         int, integer(f"Bindings of a customer without {_OWN}.", 0, limits.QUOTA_MAX)
     ] = limits.BINDINGS_PER_CUSTOMER_MAX
+    call_records_per_customer_max: Annotated[
+        int, integer(f"Stored call records of a customer without {_OWN}.", 0, limits.QUOTA_MAX)
+    ] = limits.CALL_RECORDS_PER_CUSTOMER_MAX
+    deliveries_per_customer_max: Annotated[
+        int,
+        integer(
+            f"Stored deliveries to the webhook of a customer without {_OWN}. Further calls without "
+            "a binding are counted only.",
+            0,
+            limits.QUOTA_MAX,
+        ),
+    ] = limits.DELIVERIES_PER_CUSTOMER_MAX
     bindings_per_number_max: Annotated[
         int, integer("Bindings on one virtual number.", 1, 10_000_000)
     ] = limits.BINDINGS_PER_NUMBER_MAX

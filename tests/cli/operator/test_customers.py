@@ -76,17 +76,22 @@ def test_set_quota_of_a_customer(openpns: Run) -> None:
         changed = openpns("customers", "set-quota", "cus_1", *arguments, "--json").json
         assert openpns("customers", "show", "cus_1", "--json").json == changed
         names = ("groupQuota", "phoneQuota", "byteQuota", "bindingQuota")
+        names += ("callRecordQuota", "deliveryQuota")
         return [changed[name] for name in names]
 
-    assert quotas("--groups", "7", "--phones", "50") == [7, 50, None, None]
-    assert quotas("--bytes", "0", "--bindings", "9") == [None, None, 2**62, 9]
-    assert quotas("--default") == [None, None, None, None]
+    assert quotas("--groups", "7", "--phones", "50") == [7, 50, *[None] * 4]
+    assert quotas("--bytes", "0", "--bindings", "9") == [None, None, 2**62, 9, None, None]
+    assert quotas("--call-records", "5", "--deliveries", "0") == [*[None] * 4, 5, 2**62]
+    assert quotas("--default") == [None] * 6
+    names = ("groups", "phones", "bytes", "bindings", "callRecords", "deliveries")
+    none = dict.fromkeys(names)
     lines = openpns("audit", "--customer", "cus_1", "--json").out.splitlines()
     entries = [json.loads(line) for line in lines]
     assert [entry["details"] for entry in entries if entry["action"] == "customers.setQuota"] == [
-        {"groups": None, "phones": None, "bytes": None, "bindings": None},
-        {"groups": None, "phones": None, "bytes": 0, "bindings": 9},
-        {"groups": 7, "phones": 50, "bytes": None, "bindings": None},
+        none,
+        none | {"callRecords": 5, "deliveries": 0},
+        none | {"bytes": 0, "bindings": 9},
+        none | {"groups": 7, "phones": 50},
     ]
 
 
@@ -94,7 +99,7 @@ def test_set_quota_of_a_customer(openpns: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "give either --default or some of --groups, --phones, --bytes and --bindings"),
+        ((), "give either --default or some of --groups, --phones, --bytes, --bindings, "),
         (("--default", "--groups", "1"), "give either --default or some of"),
         (("--groups", "-1"), "quota: allowed are 0 to 4611686018427387904; 0 for no quota"),
     ],

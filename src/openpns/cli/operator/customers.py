@@ -96,6 +96,8 @@ def set_audio(
     "--bytes", "num_bytes", type=int, help="Bytes of names, remarks and phones; 0 for any number."
 )
 @click.option("--bindings", type=int, help="Live bindings; 0 for any number.")
+@click.option("--call-records", type=int, help="Stored call records; 0 for any number.")
+@click.option("--deliveries", type=int, help="Stored deliveries; 0 for any number.")
 @click.option("--default", "is_default", is_flag=True, help="Use the server's settings again.")
 @database_option
 @json_option
@@ -105,6 +107,8 @@ def set_quota(
     phones: int | None,
     num_bytes: int | None,
     bindings: int | None,
+    call_records: int | None,
+    deliveries: int | None,
     database: str,
     *,
     is_default: bool,
@@ -114,10 +118,11 @@ def set_quota(
 
     A quota that is not given is that of the server's settings.
     """
-    given = (groups, phones, num_bytes, bindings)
+    given = (groups, phones, num_bytes, bindings, call_records, deliveries)
     if all(quota is None for quota in given) != is_default:
         raise click.UsageError(
-            "give either --default or some of --groups, --phones, --bytes and --bindings"
+            "give either --default or some of --groups, --phones, --bytes, --bindings, "
+            "--call-records and --deliveries"
         )
     changed = with_store(
         database,
@@ -128,6 +133,8 @@ def set_quota(
             phones=phones,
             num_bytes=num_bytes,
             bindings=bindings,
+            call_records=call_records,
+            deliveries=deliveries,
         ),
     )
     _print_changed(changed, as_json=as_json)

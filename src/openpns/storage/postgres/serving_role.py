@@ -34,6 +34,7 @@ RIGHTS: Final[dict[str, Sequence[str]]] = {
     "call_trace": _WRITE,
     "customer": _READ,
     "customer_state": ("SELECT", f"UPDATE ({_COUNTS})"),
+    "customer_usage": ("SELECT", "INSERT", "UPDATE"),
     "delivery": _WRITE,
     "digit_guard": _WRITE,
     "ended_binding": _WRITE,

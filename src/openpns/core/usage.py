@@ -1,0 +1,89 @@
+"""How many call records and deliveries each customer has, counted in each transaction.
+
+The count of a customer is the sum over the worker ids: each worker adds to rows of its own, so that
+writes to several workers do not wait for each other. Rows of several customers are changed in the
+order of the customers, so that no two transactions wait for each other.
+
+Source: docs/decisions/0064-quotas-of-records.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from openpns import limits
+from openpns.core.context import Context, Services
+from openpns.errors import InternalError, QuotaExceeded
+from openpns.storage.store import Statement, as_struct
+
+CALL_RECORDS: Final = "callRecords"
+DELIVERIES: Final = "deliveries"
+
+OPERATOR: Final = -1
+"""Stands for the worker id in what commands count."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """A row of usage_find; a quota of None is that of the server's settings."""
+
+    call_records: int
+    deliveries: int
+    call_record_quota: int | None
+    delivery_quota: int | None
+
+    def call_records_max(self, services: Services) -> int | None:
+        """Return how many call records the customer may have; None for any number."""
+        return _in_force(self.call_record_quota, services.call_records_per_customer_max)
+
+    def deliveries_max(self, services: Services) -> int | None:
+        """Return how many deliveries the customer may have; None for any number."""
+        return _in_force(self.delivery_quota, services.deliveries_per_customer_max)
+
+    def has_room_for_delivery(self, services: Services) -> bool:
+        """Return whether another delivery may be stored."""
+        most = self.deliveries_max(services)
+        return most is None or self.deliveries < most
+
+    def check_room_for_record(self, services: Services) -> None:
+        """Raise QuotaExceeded if no other call record, with its delivery, may be stored."""
+        most = self.call_records_max(services)
+        if most is not None and self.call_records >= most:
+            raise QuotaExceeded("getLimits shows your quota of call records")
+        if not self.has_room_for_delivery(services):
+            raise QuotaExceeded("getLimits shows your quota of deliveries")
+
+
+async def get(context: Context) -> Usage:
+    """Return the usage of the customer.
+
+    Raises:
+        InternalError: The customer has no state.
+    """
+    rows = await context.store.fetch("usage_find", {"customer_id": context.customer_id})
+    if not rows:
+        raise InternalError
+    return as_struct(Usage, rows[0])
+
+
+def find_usage(customer_id: str) -> Statement:
+    """Return the statement that reads the usage of a customer."""
+    return Statement("usage_find", {"customer_id": customer_id})
+
+
+def add(customer_id: str, name: str, count: int, worker_id: int = OPERATOR) -> Statement:
+    """Return the statement that adds to a count of a customer; it returns no row."""
+    params = {"customer_id": customer_id, "name": name, "worker_id": worker_id, "count": count}
+    return Statement("usage_add", params)
+
+
+def delete(name: str, customer_ids: Iterable[str], worker_id: int) -> list[Statement]:
+    """Return the statements that count deleted rows, given the customer of each row."""
+    counts = Counter(customer_ids)
+    return [add(one, name, -counts[one], worker_id) for one in sorted(counts)]
+
+
+def _in_force(own: int | None, default: int) -> int | None:
+    quota = (default or limits.QUOTA_MAX) if own is None else own
+    return None if quota == limits.QUOTA_MAX else quota

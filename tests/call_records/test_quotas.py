@@ -1,0 +1,111 @@
+"""How many call records and deliveries a customer may have."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from tests import direct
+from tests.bindings.actions import A, B, Bindings, C
+from tests.call_records.actions import Calls
+from tests.conftest import FakeClock
+
+from openpns import limits
+from openpns.accounts import customers
+from openpns.call_records import retention
+from openpns.call_records.listing import call_record_limits
+from openpns.core import usage
+from openpns.deliveries import endpoints
+from openpns.deliveries import retention as deliveries_retention
+from openpns.errors import QuotaExceeded
+from openpns.ids import Snowflake
+from openpns.routing import traces
+from openpns.routing.outcomes import CALLS_OMITTED
+
+
+async def counts(calls: Calls, query: direct.Query) -> tuple[int, int]:
+    """Return how many records and deliveries are counted, which are as many as there are."""
+    used = await usage.get(calls.context)
+    for name, count in (("call_record", used.call_records), ("delivery", used.deliveries)):
+        assert await query(f"SELECT count(*) FROM {name} WHERE customer_id = 'cus_1'") == [(count,)]
+    return used.call_records, used.deliveries
+
+
+async def test_report_beyond_the_quota_is_refused_until_there_is_room(
+    mine: Bindings, calls: Calls, query: direct.Query, clock: FakeClock, webhook: None
+) -> None:
+    await mine.bind(A, B)
+    small = calls.with_services(call_records_per_customer_max=2, call_records_kept_days=1)
+    first = await small.call()
+    await small.call()
+    call_id = await small.ask()
+    with pytest.raises(QuotaExceeded, match="quota of call records"):
+        await small.report(call_id)
+    assert await counts(small, query) == (2, 2)
+    assert await small.report(first.call_id) == first.id
+    clock.now_ms += limits.DAY_MS
+    await retention.delete_old(small.context.services)
+    assert await counts(small, query) == (0, 2)
+    await small.report(call_id)
+    assert await counts(small, query) == (1, 3)
+    await retention.prune(small.context.store, 2**40, "cus_1")
+    assert await counts(small, query) == (0, 3)
+
+
+async def test_report_whose_delivery_is_beyond_the_quota_is_refused(
+    mine: Bindings, calls: Calls, query: direct.Query, clock: FakeClock, webhook: None
+) -> None:
+    await mine.bind(A, B)
+    small = calls.with_services(deliveries_per_customer_max=1, deliveries_kept_days=1)
+    await small.call()
+    with pytest.raises(QuotaExceeded, match="quota of deliveries"):
+        await small.call()
+    clock.now_ms += limits.DAY_MS
+    await deliveries_retention.delete_old(small.context.services)
+    assert await counts(small, query) == (1, 0)
+    await small.call()
+    await endpoints.remove(small.context.store, "cus_1")
+    assert await counts(small, query) == (2, 0)
+    for _ in range(2):  # without a webhook there are no deliveries
+        await small.call()
+    assert await counts(small, query) == (4, 0)
+
+
+async def test_customer_may_have_quotas_of_its_own(mine: Bindings, calls: Calls) -> None:
+    await mine.bind(A, B)
+    store = calls.context.store
+    own = {"groups": None, "phones": None, "num_bytes": None}
+    await customers.set_quotas(store, "cus_1", **own, call_records=1, deliveries=0)
+    await calls.call()
+    with pytest.raises(QuotaExceeded):
+        await calls.call()
+    shown = {one.name: (one.max, one.used) for one in await call_record_limits(calls.context)}
+    assert (shown["callRecords"], shown["deliveries"]) == ((1, 1), (None, 0))
+    await customers.set_quotas(store, "cus_1", **own, call_records=0)
+    await calls.with_services(call_records_per_customer_max=1).call()
+
+
+async def test_reports_to_several_workers_are_counted_together(
+    mine: Bindings, calls: Calls, query: direct.Query, clock: FakeClock, webhook: None
+) -> None:
+    await mine.bind(A, B)
+    workers = [calls.with_services(ids=Snowflake(clock, worker_id)) for worker_id in (1, 2, 3)]
+    call_ids = [await calls.ask() for _ in range(12)]
+    await traces.store(calls.context.services)
+    await asyncio.gather(*(workers[n % 3].report(one) for n, one in enumerate(call_ids * 2)))
+    assert await counts(calls, query) == (12, 12)
+
+
+async def test_calls_without_a_binding_beyond_the_quota_are_no_events(
+    mine: Bindings, theirs: Bindings, query: direct.Query, webhook: None
+) -> None:
+    await query("UPDATE webhook SET kinds = 'unboundCall'")
+    counted: Counter[str] = Counter()
+    small = Calls(mine.context).with_services(
+        deliveries_per_customer_max=1, count=lambda name, number: counted.update({name: number})
+    )
+    for _ in range(2):
+        await small.ask(C)
+        await traces.store(small.context.services)
+    assert await counts(small, query) == (0, 1)
+    assert counted[CALLS_OMITTED] == 1
+    assert await query("SELECT count(*) FROM call_trace") == [(2,)]
