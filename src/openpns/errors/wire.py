@@ -334,7 +334,7 @@ class NotFound(WireError):
 
 
 class QuotaExceeded(WireError):
-    """The change would exceed a quota of the customer: of groups, phones, bytes or bindings.
+    """The change would exceed a quota of the customer, such as that of groups or call records.
 
     Nothing was changed.
     """
