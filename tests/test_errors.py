@@ -41,6 +41,8 @@ TEXTS = {
 }
 TREE = """\
 ConfigError
+  EntryNotFound
+  DatabaseUnavailable
 ClientClosed
 TransportError
   ConnectFailed

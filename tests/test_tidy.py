@@ -203,6 +203,7 @@ def test_every_test_file_mirrors_a_module() -> None:
         Path("client/test_against_server.py"),
         Path("client/test_exchange_retries.py"),
         Path("bindings/test_dry_runs.py"),
+        Path("call_records/test_quotas.py"),
         Path("client/test_typing.py"),
         Path("core/test_idempotency_nonces.py"),
         Path("storage/test_plans.py"),

@@ -328,7 +328,7 @@ INSERT INTO audit_entry VALUES ('cus_1', 16, 17, 'createGroup', NULL, 'key-1', '
 VERSION_8 = {
     "customer": [("cus_1", "Example", 1, None)],
     "access_key": [("key-1", "cus_1", "label", b"\x01\x02", b"\x03", *range(2, 10), *[None] * 5)],
-    "customer_state": [("cus_1", 1, 3, 123, 0, -1, None, None, None, 0, -1, 0, 0, 0, None, None)],
+    "customer_state": [("cus_1", 1, 3, 123, 0, -1, None, None, None, 0, -1, 0, 0, 0, *[None] * 4)],
     "number_group": [("cus_1", "g1", 2, "Name", "remark", 1, 1, 10, 11, "85211111114", "name", 0)],
     "group_member": [("cus_1", 2, "85211111114", 0)],
     "group_phone_chunk": [("cus_1", 2, 1, ",85211111115")],

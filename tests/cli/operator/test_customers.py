@@ -9,6 +9,7 @@ def test_create_show_and_list_a_customer(openpns: Run) -> None:
     made = openpns("customers", "create", "cus_2", "--name", "例子公司", "--json").json
     fields = ["customerId", "name", "createdMs", "disabledMs", "groupCount"]
     fields += ["groupQuota", "phoneQuota", "byteQuota", "bindingQuota"]
+    fields += ["callRecordQuota", "deliveryQuota"]
     audios = ["audioWhenCallFail", "audioWhenDtmfErr", "audioWhenDtmfNeed"]
     assert list(made) == [*fields, *audios]
     assert (made["customerId"], made["name"], made["groupCount"]) == ("cus_2", "例子公司", 0)
