@@ -157,7 +157,7 @@ def _add_events(services: Services, traces: Sequence[Trace]) -> Transaction[int]
     full = {
         customer_id
         for customer_id, rows in zip(customer_ids, found, strict=True)
-        if not (rows and as_struct(Usage, rows[0]).has_room_for_delivery(services))
+        if rows and not as_struct(Usage, rows[0]).has_room_for_delivery(services)
     }
     stored = [trace for trace in traces if trace.customer_id not in full]
     events: list[Statement] = []
