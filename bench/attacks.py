@@ -61,6 +61,12 @@ REQUESTS: dict[str, Requests] = {
     "create with a client token": Requests(
         "createGroup", {"phones": "85211111114", "clientToken": "token-{n}"}
     ),
+    "repeated client token": Requests(
+        "createGroup", {"phones": "85211111114", "clientToken": "always the same"}
+    ),
+    "client token of another body": Requests(
+        "createGroup", {"phones": "852{n}", "clientToken": "always the same"}
+    ),
     "large create": Requests("createGroup", {"phones": PHONES}),
     "small change": Requests(
         "updateGroup", {"groupId": "{group}", "operateType": 1, "phones": "861380000{n}"}
@@ -71,14 +77,42 @@ REQUESTS: dict[str, Requests] = {
     "large dry run": Requests(
         "updateGroup", {"groupId": "{group}", "operateType": 1, "phones": PHONES, "dryRun": True}
     ),
+    "change of no group": Requests(
+        "updateGroup", {"groupId": "0" * 32, "operateType": 1, "phones": "8613800000001"}
+    ),
     "delete": Requests("deleteGroup", {"groupId": "0" * 32}),
     "virtual numbers": Requests("listNumbers", {"limit": 0}),
     "bind": Requests(
         "bindAXB", {"phoneA": "861370000{n}", "phoneB": "861360000{n}", "expireSecond": 60}
     ),
+    "bind of two phones on all numbers": Requests(
+        "bindAXB", {"phoneA": "8613500000005", "phoneB": "8613500000006", "expireSecond": 0}
+    ),
+    "bind with a customerBindId in use": Requests(
+        "bindAXB",
+        {
+            "phoneA": "861351000{n}",
+            "phoneB": "861352000{n}",
+            "expireSecond": 0,
+            "customerBindId": "order 1",
+        },
+    ),
+    "bind in another country": Requests(
+        "bindAXB", {"phoneA": "85211111114", "phoneB": "85211111115", "expireSecond": 0}
+    ),
     "bind to digits": Requests(
         "bindAXBExtension",
         {"phoneA": "8613500000000", "phoneX": "{did}", "extension": "123", "expireSecond": 0},
+    ),
+    "bind to digits with a client token": Requests(
+        "bindAXBExtension",
+        {
+            "phoneA": "8613500000000",
+            "phoneX": "{did}",
+            "extension": "123",
+            "expireSecond": 0,
+            "clientToken": "token-{n}",
+        },
     ),
     "bind a group": Requests(
         "bindAXG", {"phoneA": "861340000{n}", "groupId": "{group}", "expireSecond": 1}

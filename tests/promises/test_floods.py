@@ -32,7 +32,10 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """What the other customer sends."""
 
-CODES = {0, 1002, 1003, 1004, 1005, 10010, 10011, 10013, 19001, 19004, 19008, 19011}
+CODES = {
+    *(0, 1002, 1003, 1004, 1005, 10008, 10010, 10011, 10013),
+    *(19001, 19004, 19007, 19008, 19009, 19011),
+}
 """What the flood may get: its own requests may find no place; nothing else may fail."""
 
 

@@ -28,6 +28,7 @@ from openpns.errors import (
     WireError,
 )
 from openpns.groups.wire import GROUP_ID
+from openpns.kit.in_flight import copy_error
 from openpns.numbers.wire import ACTIVE
 from openpns.phones import mask_phone
 from openpns.storage.store import ResultT, Row, Statement, Transaction, as_struct
@@ -118,7 +119,7 @@ async def with_expired_ended(context: Context, write: Callable[[], Awaitable[Res
             batches += 1
             await expired.end_some(context)
         else:
-            raise refusal
+            raise copy_error(refusal)  # the error itself and this frame would be a cycle
 
 
 def make_binding(

@@ -5,6 +5,7 @@ Source: docs/api/reportCall.md; docs/decisions/0048-records-of-calls.md.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -73,7 +74,8 @@ async def report_call(
         did=did,
         bind_id=bind_id,
     )
-    columns, refusal = None, None
+    columns: dict[str, Any] | None = None
+    refuse: Callable[[], WireError] = _deleted
     is_stored, used, question = await _look(context, report)
     if not is_stored:
         used.check_room_for_record(context.services)
@@ -85,20 +87,21 @@ async def report_call(
         except WireError as error:
             if not error.is_recorded:
                 raise
-            refusal = error
-    return await _store(context, report, columns, refusal)
+            # Not the error itself: it and the frames that raise it would refer to each other.
+            refuse = partial(type(error), error.detail)
+    return await _store(context, report, columns, refuse)
 
 
 async def _store(
     context: Context,
     report: Report,
     columns: dict[str, Any] | None,
-    refusal: WireError | None,
+    refuse: Callable[[], WireError],
 ) -> Reported:
     """Store a record, unless the call has one; without columns, return the stored one's id.
 
     Raises:
-        WireError: The refusal, if there is no record; another report of the call is stored.
+        WireError: What `refuse` makes, if there is no record; another report of the call is stored.
     """
     is_new = False
     # Here, not in the steps: SQLite's writer runs them in a thread of its own.
@@ -117,8 +120,7 @@ async def _store(
         found = yield Statement("call_record_report_find", _key(context, report))
         if found:
             return _repeated(report, as_struct(_Stored, found[0]))
-        # It may have been deleted since it was found.
-        raise refusal or ServiceUnavailable("the record was deleted meanwhile; send it again")
+        raise refuse()
 
     made = await commit(
         context,
@@ -133,6 +135,11 @@ async def _store(
         result = result_of(report.cause, is_answered=bool(report.answer_s))
         context.services.count(result, 1)
     return made
+
+
+def _deleted() -> WireError:
+    """Return the error of a report whose record has been deleted since it was found."""
+    return ServiceUnavailable("the record was deleted meanwhile; send it again")
 
 
 class _Stored(msgspec.Struct, frozen=True):

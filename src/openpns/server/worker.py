@@ -8,6 +8,7 @@ parent holds the other end of stdin: when it ends, stdin does, and the worker st
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -136,6 +137,10 @@ async def serve(
     try:
         if has_tls:  # before the files are read: none that come later are missed
             loop.add_signal_handler(signal.SIGHUP, reload)
+        # What the start has made stays: full garbage collections, which stop the event loop, need
+        # not go through it.
+        gc.collect()
+        gc.freeze()
         listener.start(listening, tls.load(settings))
         logs.logger().info("worker ready", pid=os.getpid())
         await stopping.wait()

@@ -36,6 +36,17 @@ class PendingWrite:
         self.steps = steps
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    def settle(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Pass on the result or the error, once.
+
+        The write does not keep the future: the traceback of the error refers to frames that have
+        the write. Only a garbage collection finds such a cycle, and a full one stops the event
+        loop.
+        """
+        future = self.future
+        del self.future
+        settle(future, result, error)
+
 
 class BatchFailed(Exception):
     """A batch was rolled back, because the writes at these places failed."""
@@ -90,17 +101,19 @@ class WriteBatcher:
                 continue
             except BaseException as error:  # noqa: BLE001 - raised to each caller
                 for write in batch:
-                    settle(write.future, error=copy_error(error))
+                    write.settle(error=copy_error(error))
                 batch = []
                 break
             for write, (result, refusal) in zip(batch, outcomes, strict=True):
-                settle(write.future, result, refusal)
+                write.settle(result, refusal)
             batch = []
         for write in (*batch, *alone):
             try:
-                settle(write.future, await self._run_alone(write.steps, write.customer_id))
+                result = await self._run_alone(write.steps, write.customer_id)
             except BaseException as error:  # noqa: BLE001 - raised to its caller
-                settle(write.future, error=error)
+                write.settle(error=error)
+            else:
+                write.settle(result)
 
 
 async def run_lockstep(
@@ -200,7 +213,9 @@ class _Lane:
             self._outcomes[self._place] = (stop.value, None)
         except Exception as error:  # noqa: BLE001 - raised to its caller, now or when it runs alone
             if self._is_unchanged:
-                self._outcomes[self._place] = (None, error)
+                # Without this frame, which has the outcomes: a cycle.
+                trace = error.__traceback__ and error.__traceback__.tb_next
+                self._outcomes[self._place] = (None, error.with_traceback(trace))
             else:
                 self.failed = self._place
         return None

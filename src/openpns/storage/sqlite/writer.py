@@ -54,6 +54,16 @@ class Write:
         self.result: Any = None
         self.error: BaseException | None = None
 
+    def settle(self) -> None:
+        """Pass on the result or the error, once.
+
+        The write keeps neither: the traceback of an error refers to frames that have the write.
+        Only a garbage collection finds such a cycle, and a full one stops the event loop.
+        """
+        future, error = self.future, self.error
+        del self.future, self.error
+        settle(future, self.result, error)
+
 
 class Writer:
     """The thread that writes, with a connection of its own; the first write starts it.
@@ -158,7 +168,7 @@ class Writer:
     def _settle(self, batch: list[Write]) -> None:
         for write in batch:
             self._in_flight.leave(write.customer_id)
-            settle(write.future, write.result, write.error)
+            write.settle()
 
     def _connect_patiently(self) -> apsw.Connection:
         connection = self._connect()
