@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
@@ -22,11 +23,15 @@ def resumed(
         try:
             sent = yield waits_for
         except BaseException as error:  # noqa: BLE001 - raised where the coroutine waits
-            step, argument = coroutine.throw, error
+            step = partial(coroutine.throw, error)
         else:
-            step, argument = coroutine.send, sent
+            step = partial(coroutine.send, sent)
+        # The traceback of the error refers to this frame, which must not refer to the error.
+        waits_for = None
         try:
-            waits_for = step(argument)
+            waits_for = step()
         except StopIteration as stop:
             result: ResultT = stop.value
             return result
+        finally:
+            del step
