@@ -137,9 +137,7 @@ async def serve(
     try:
         if has_tls:  # before the files are read: none that come later are missed
             loop.add_signal_handler(signal.SIGHUP, reload)
-        # What the start has made stays: full garbage collections, which stop the event loop, need
-        # not go through it.
-        gc.collect()
+        # Full garbage collections, which stop the event loop, leave out what the start has made.
         gc.freeze()
         listener.start(listening, tls.load(settings))
         logs.logger().info("worker ready", pid=os.getpid())

@@ -10,11 +10,12 @@ import pytest
 from tests import direct
 from tests.storage.conftest import add, ids_in
 
-from openpns.errors import Overloaded, ServiceUnavailable
+from openpns.errors import GroupNotFound, Overloaded, ServiceUnavailable
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds
 from openpns.storage.sqlite.store import SQLiteStore
-from openpns.storage.store import Statement, Transaction
+from openpns.storage.sqlite.writer import SETTLED_AT_ONCE
+from openpns.storage.store import BatchKey, Statement, Transaction
 
 WAITING_MAX = 50
 
@@ -40,6 +41,8 @@ class Writes:
     def __init__(self, store: SQLiteStore, write_s: float | dict[str, float] = 0.0) -> None:
         self.store = store
         self.ran: list[str] = []
+        self.refused = ""
+        """Customers whose writes are refused after they have changed something."""
         self.commits = 0
         self._now_s = 0.0
         self._write_s = write_s
@@ -61,6 +64,8 @@ class Writes:
         def steps() -> Transaction[None]:
             yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
             self.ran.append(customer_id)
+            if customer_id in self.refused:
+                raise GroupNotFound
             each = self._write_s
             self._now_s += each[customer_id] if isinstance(each, dict) else each
 
@@ -79,8 +84,12 @@ class Writes:
         first = asyncio.ensure_future(self.store.write(wait))
         await asyncio.to_thread(begun.wait, 10)
         rest = [
-            asyncio.ensure_future(self.store.write(self._steps(one), customer_id=one))
-            for one in customer_ids
+            asyncio.ensure_future(
+                self.store.write(
+                    self._steps(one), customer_id=one, batch_key=BatchKey(one, (f"{place}",))
+                )
+            )
+            for place, one in enumerate(customer_ids)
         ]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -145,6 +154,18 @@ async def test_writer_commits_many_quick_writes_at_once(store: SQLiteStore) -> N
     await store.write(add("cus_1"))
     await writes.run("abc" * 10)
     assert writes.commits == 1 + 1
+
+
+async def test_writes_that_are_refused_after_a_change_share_a_batch(store: SQLiteStore) -> None:
+    writes = Writes(store)
+    await store.write(add("cus_1"))
+    writes.refused = "a"
+    results = await writes.run("aaaab" + "c" * SETTLED_AT_ONCE)
+    assert [type(one) for one in results[:5]] == [GroupNotFound] * 4 + [type(None)]
+    assert results[5:] == [None] * SETTLED_AT_ONCE
+    assert "".join(writes.ran) == "a" + "abc" + "ac" * 3 + "c" * (SETTLED_AT_ONCE - 4)
+    assert writes.commits == 1 + 1
+    assert store.usage().writes_waiting == 0
 
 
 async def test_writer_refuses_only_the_customer_who_has_too_much_in_flight(
