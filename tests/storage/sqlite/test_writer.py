@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -35,10 +35,16 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 class Writes:
     """Writes that note when they run; none begins before all of a test wait.
 
-    Each takes the time `write_s` by the writer's clock, which may be one for each customer.
+    Each takes the time `write_s` by the writer's clock, which may be one for each customer. The
+    first ones take `first_s` besides.
     """
 
-    def __init__(self, store: SQLiteStore, write_s: float | dict[str, float] = 0.0) -> None:
+    def __init__(
+        self,
+        store: SQLiteStore,
+        write_s: float | dict[str, float] = 0.0,
+        first_s: Sequence[float] = (),
+    ) -> None:
         self.store = store
         self.ran: list[str] = []
         self.refused = ""
@@ -46,6 +52,7 @@ class Writes:
         self.commits = 0
         self._now_s = 0.0
         self._write_s = write_s
+        self._first_s = iter(first_s)
         store._writer._clock_s = lambda: self._now_s
         plain = store._writer._connect
 
@@ -64,10 +71,11 @@ class Writes:
         def steps() -> Transaction[None]:
             yield Statement("customer_disable", {"customer_id": "cus_1", "now_ms": 5})
             self.ran.append(customer_id)
-            if customer_id in self.refused:
-                raise GroupNotFound
             each = self._write_s
             self._now_s += each[customer_id] if isinstance(each, dict) else each
+            self._now_s += next(self._first_s, 0)
+            if customer_id in self.refused:
+                raise GroupNotFound
 
         return steps
 
@@ -166,6 +174,14 @@ async def test_writes_that_are_refused_after_a_change_share_a_batch(store: SQLit
     assert "".join(writes.ran) == "a" + "abc" + "ac" * 3 + "c" * (SETTLED_AT_ONCE - 4)
     assert writes.commits == 1 + 1
     assert store.usage().writes_waiting == 0
+
+
+async def test_refused_writes_share_a_batch_after_one_that_took_long(store: SQLiteStore) -> None:
+    writes = Writes(store, first_s=[0.030, 0.030])  # without and with a savepoint
+    await store.write(add("cus_1"))
+    writes.refused = "a"
+    await writes.run("aaaaa")
+    assert writes.commits == 1 + 2
 
 
 async def test_writer_refuses_only_the_customer_who_has_too_much_in_flight(

@@ -253,16 +253,23 @@ class Writer:
         self, connection: apsw.Connection, batch: list[Write], *, has_savepoints: bool = False
     ) -> None:
         """Run the writes of a batch, and those that wait as long as there is time."""
-        until_s = self._clock_s() + _BATCH_S
-        for again in batch:
-            self._run_write(connection, again, is_bare=False)
         now_s = self._clock_s()
+        until_s = now_s + _BATCH_S
+        for again in batch:
+            now_s = self._run_timed(connection, again, now_s, is_bare=False)
         while now_s < until_s and (write := self._take(batch, until_s - now_s)):
             batch.append(write)
             is_bare = write.skip_savepoint and not has_savepoints
-            self._run_write(connection, write, is_bare=is_bare)
-            began_s, now_s = now_s, self._clock_s()
-            self._note_time(write.customer_id, now_s - began_s)
+            now_s = self._run_timed(connection, write, now_s, is_bare=is_bare)
+
+    def _run_timed(
+        self, connection: apsw.Connection, write: Write, began_s: float, *, is_bare: bool
+    ) -> float:
+        """Run a write and note how long it took; return when it ended."""
+        self._run_write(connection, write, is_bare=is_bare)
+        now_s = self._clock_s()
+        self._note_time(write.customer_id, now_s - began_s)
+        return now_s
 
     def _run_write(self, connection: apsw.Connection, write: Write, *, is_bare: bool) -> None:
         write.error = None
