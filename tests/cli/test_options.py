@@ -1,5 +1,6 @@
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ def test_format_time_is_utc_and_a_dash_for_none() -> None:
 @pytest.fixture
 async def other_url(postgres_url: str) -> AsyncIterator[str]:
     """The URL of the database for a role that has no right but to connect."""
-    role = f"nobody_{postgres_url.partition('?')[0].rpartition('_')[2]}"
+    role = f"nobody_{secrets.token_hex(4)}"  # roles are of the whole server
     await direct.run(postgres_url, f"CREATE ROLE {role} LOGIN")
     yield re.sub("//[^@/]*@", f"//{role}@", postgres_url)
     await direct.run(postgres_url, f"DROP OWNED BY {role}; DROP ROLE {role}")
