@@ -72,6 +72,18 @@ async def test_postgresql_scans_no_table_also_while_tables_are_empty(
     await store.close()
 
 
+def test_what_changes_rows_bounds_by_a_number_how_many_postgresql_expects() -> None:
+    # For a LIMIT that is a parameter it plans for a tenth of the table, and may read all of it.
+    bounded = 0
+    for statement in load_statements("postgres").values():
+        if re.search(r"\b(DELETE FROM|UPDATE)\s", statement.sql):
+            chosen = len(re.findall(r"LIMIT (CAST\()?\$", statement.sql))
+            bounds = len(re.findall(r"LIMIT [1-9][0-9]{3}\b", statement.sql))
+            assert bounds >= chosen, statement.name
+            bounded += chosen
+    assert bounded > 10
+
+
 QUEUE_INDEXES = {
     "delivery_due_customers": {"delivery_due", "webhook_pkey"},
     "delivery_claim": {"delivery_due", "delivery_pkey"},

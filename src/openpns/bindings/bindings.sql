@@ -238,9 +238,11 @@ SELECT
 -- Delete some seats that ended before a time; returns a row for each.
 -- cross-customer: deletes the ended seats of all customers
 DELETE FROM seat WHERE (customer_id, phone, did) IN (
-    SELECT customer_id, phone, did FROM seat
-    WHERE live_until_ms = 0 AND ended_ms <= CAST(:ended_ms AS bigint)
-    ORDER BY ended_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, phone, did FROM (
+        SELECT customer_id, phone, did FROM seat
+        WHERE live_until_ms = 0 AND ended_ms <= CAST(:ended_ms AS bigint)
+        ORDER BY ended_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING phone
 
@@ -248,7 +250,9 @@ RETURNING phone
 -- Delete some bindings that ended before a time; returns a row for each.
 -- cross-customer: deletes the ended bindings of all customers
 DELETE FROM ended_binding WHERE (customer_id, binding_seq) IN (
-    SELECT customer_id, binding_seq FROM ended_binding
-    WHERE ended_ms <= CAST(:ended_ms AS bigint) ORDER BY ended_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, binding_seq FROM (
+        SELECT customer_id, binding_seq FROM ended_binding
+        WHERE ended_ms <= CAST(:ended_ms AS bigint) ORDER BY ended_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING binding_seq

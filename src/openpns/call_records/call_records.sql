@@ -58,16 +58,21 @@ WHERE customer_id = :customer_id AND call_id = :call_id
 -- Delete some records that were stored before a time; returns the customer of each.
 -- cross-customer: deletes the old records of all customers
 DELETE FROM call_record WHERE (customer_id, record_id) IN (
-    SELECT customer_id, record_id FROM call_record
-    WHERE created_ms <= CAST(:created_ms AS bigint) ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, record_id FROM (
+        SELECT customer_id, record_id FROM call_record
+        WHERE created_ms <= CAST(:created_ms AS bigint)
+        ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING customer_id
 
 -- call_record_prune
 -- Delete some records of a customer whose calls began before a time; returns a row for each.
 DELETE FROM call_record WHERE customer_id = :customer_id AND record_id IN (
-    SELECT record_id FROM call_record
-    WHERE customer_id = :customer_id AND start_s < CAST(:start_s AS bigint)
-    ORDER BY start_s LIMIT CAST(:at_most AS bigint)
+    SELECT record_id FROM (
+        SELECT record_id FROM call_record
+        WHERE customer_id = :customer_id AND start_s < CAST(:start_s AS bigint)
+        ORDER BY start_s LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING record_id

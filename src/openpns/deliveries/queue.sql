@@ -73,9 +73,11 @@ WHERE (SELECT w.state FROM webhook AS w WHERE w.customer_id = oldest.customer_id
 -- state is judged again: PostgreSQL waits for whoever changes a row, and does not look for other rows then.
 -- cross-customer: deletes those of all customers
 DELETE FROM delivery WHERE state <> 'pending' AND (customer_id, delivery_id) IN (
-    SELECT customer_id, delivery_id FROM delivery
-    WHERE created_ms <= CAST(:created_ms AS bigint) AND state <> 'pending'
-    ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, delivery_id FROM (
+        SELECT customer_id, delivery_id FROM delivery
+        WHERE created_ms <= CAST(:created_ms AS bigint) AND state <> 'pending'
+        ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING customer_id
 
@@ -87,9 +89,11 @@ RETURNING customer_id
 UPDATE delivery SET state = 'failed', lease_owner = '', last_error = 'not delivered in time'
 WHERE state <> 'delivered' AND state <> 'failed'
     AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint)) AND (customer_id, delivery_id) IN (
-    SELECT customer_id, delivery_id FROM delivery
-    WHERE state = 'pending' AND created_ms <= CAST(:created_ms AS bigint)
-        AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint))
-    ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, delivery_id FROM (
+        SELECT customer_id, delivery_id FROM delivery
+        WHERE state = 'pending' AND created_ms <= CAST(:created_ms AS bigint)
+            AND (lease_owner = '' OR next_ms <= CAST(:now_ms AS bigint))
+        ORDER BY created_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING delivery_id

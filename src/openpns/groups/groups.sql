@@ -98,8 +98,11 @@ ON CONFLICT (customer_id, group_id) DO UPDATE SET
 -- Delete some expired tombstones; returns a row for each.
 -- cross-customer: deletes the tombstones of all customers
 DELETE FROM group_tombstone WHERE (customer_id, group_id) IN (
-    SELECT customer_id, group_id FROM group_tombstone
-    WHERE deleted_ms <= CAST(:deleted_ms AS bigint) ORDER BY deleted_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, group_id FROM (
+        SELECT customer_id, group_id FROM group_tombstone
+        WHERE deleted_ms <= CAST(:deleted_ms AS bigint)
+        ORDER BY deleted_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING deleted_ms
 

@@ -18,10 +18,12 @@ DELETE FROM call_trace WHERE (customer_id, call_id) IN (
     SELECT t.customer_id, t.call_id
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:last_seqs AS bigint[])) AS c (customer_id, seq)
     CROSS JOIN LATERAL (
-        SELECT s.customer_id, s.call_id FROM call_trace AS s
-        WHERE s.customer_id = c.customer_id AND s.trace_seq <= c.seq
-        ORDER BY s.trace_seq LIMIT CAST(:each AS bigint)
-        FOR UPDATE SKIP LOCKED
+        SELECT first.customer_id, first.call_id FROM (
+            SELECT s.customer_id, s.call_id FROM call_trace AS s
+            WHERE s.customer_id = c.customer_id AND s.trace_seq <= c.seq
+            ORDER BY s.trace_seq LIMIT CAST(:each AS bigint)
+            FOR UPDATE SKIP LOCKED
+        ) AS first LIMIT 2000
     ) AS t
 )
 RETURNING call_id
@@ -30,9 +32,11 @@ RETURNING call_id
 -- Delete some counts of wrong digits of a customer that are too far behind; returns a row for each.
 -- Like call_trace_drop it waits for no other transaction.
 DELETE FROM digit_guard WHERE (customer_id, did, caller) IN (
-    SELECT customer_id, did, caller FROM digit_guard
-    WHERE customer_id = :customer_id AND guard_seq <= CAST(:last_seq AS bigint)
-    ORDER BY guard_seq LIMIT CAST(:at_most AS bigint)
-    FOR UPDATE SKIP LOCKED
+    SELECT customer_id, did, caller FROM (
+        SELECT customer_id, did, caller FROM digit_guard
+        WHERE customer_id = :customer_id AND guard_seq <= CAST(:last_seq AS bigint)
+        ORDER BY guard_seq LIMIT CAST(:at_most AS bigint)
+        FOR UPDATE SKIP LOCKED
+    ) AS first LIMIT 1000
 )
 RETURNING caller

@@ -169,8 +169,10 @@ WHERE customer_id = :customer_id AND bind_id = :bind_id AND last_call_ms < :aske
 -- Delete some traces from before a time; returns a row for each.
 -- cross-customer: deletes the traces of all customers
 DELETE FROM call_trace WHERE (customer_id, call_id) IN (
-    SELECT customer_id, call_id FROM call_trace
-    WHERE asked_ms <= CAST(:asked_ms AS bigint) ORDER BY asked_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, call_id FROM (
+        SELECT customer_id, call_id FROM call_trace
+        WHERE asked_ms <= CAST(:asked_ms AS bigint) ORDER BY asked_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING call_id
 
@@ -200,8 +202,10 @@ RETURNING count
 -- Delete some counts whose window and pause are over; returns a row for each.
 -- cross-customer: deletes the counts of all customers
 DELETE FROM digit_guard WHERE (customer_id, did, caller) IN (
-    SELECT customer_id, did, caller FROM digit_guard
-    WHERE since_ms <= CAST(:since_ms AS bigint) AND paused_until_ms <= CAST(:now_ms AS bigint)
-    ORDER BY since_ms LIMIT CAST(:at_most AS bigint)
+    SELECT customer_id, did, caller FROM (
+        SELECT customer_id, did, caller FROM digit_guard
+        WHERE since_ms <= CAST(:since_ms AS bigint) AND paused_until_ms <= CAST(:now_ms AS bigint)
+        ORDER BY since_ms LIMIT CAST(:at_most AS bigint)
+    ) AS first LIMIT 1000
 )
 RETURNING caller
