@@ -20,7 +20,8 @@ VARIABLE: Final = "OPENPNS_MASTER_KEY"
 FILE_VARIABLE: Final = "OPENPNS_MASTER_KEY_FILE"
 
 _CHECK_TEXT: Final = b"openpns"
-_CHECK_OWNER: Final = "master key check"
+CHECK_OWNER: Final = "master key check"
+"""The owner of the ciphertext by which a master key is recognised; see `SecretBox`."""
 
 
 class Reencrypt(Protocol):
@@ -63,10 +64,22 @@ def find_variable(environ: Mapping[str, str]) -> str | None:
         return value
     if value is not None:
         raise ConfigError(f"{VARIABLE}, {FILE_VARIABLE}: set one of them")
+    return read_file(Path(file), FILE_VARIABLE)
+
+
+def read_file(file: Path, name: str) -> str:
+    """Return the text of a file with master keys.
+
+    Args:
+        name: The setting or option that names the file, for error texts.
+
+    Raises:
+        ConfigError: It cannot be read, or others can use it.
+    """
     try:
-        return _read_private(Path(file))
+        return _read_private(file)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{FILE_VARIABLE}: cannot read {file} ({_reason(error)})") from None
+        raise ConfigError(f"{name}: cannot read {file} ({_reason(error)})") from None
 
 
 async def open_secret_box(store: Store, url: str, variable: str | None) -> SecretBox:
@@ -82,8 +95,25 @@ async def open_secret_box(store: Store, url: str, variable: str | None) -> Secre
     check = await _find_key_check(store)
     secret_box = _secret_box(url, variable, is_new=check is None)
     if check is None:
-        await store.write(lambda: _create_check(secret_box.encrypt(_CHECK_TEXT, _CHECK_OWNER)))
+        await store.write(lambda: _create_check(secret_box.encrypt(_CHECK_TEXT, CHECK_OWNER)))
         check = await _find_key_check(store) or b""  # another process may have been faster
+    _recognise(secret_box, check, url, variable)
+    return secret_box
+
+
+async def find_secret_box(store: Store, url: str, variable: str | None) -> SecretBox | None:
+    """Return the secret box of a database; None if it has had no master key yet.
+
+    Changes nothing and creates no key file, unlike `open_secret_box`.
+
+    Raises:
+        ConfigError: The master key is missing, malformed, another database's, or in a file that
+            others can read.
+    """
+    check = await _find_key_check(store)
+    if check is None:
+        return None
+    secret_box = _secret_box(url, variable, is_new=False)
     _recognise(secret_box, check, url, variable)
     return secret_box
 
@@ -93,11 +123,8 @@ async def find_mistake(store: Store, url: str, variable: str | None) -> str | No
 
     Changes nothing and creates no key file, unlike `open_secret_box`.
     """
-    check = await _find_key_check(store)
-    if check is None:
-        return None
     try:
-        _recognise(_secret_box(url, variable, is_new=False), check, url, variable)
+        await find_secret_box(store, url, variable)
     except ConfigError as error:
         return str(error)
     return None
@@ -148,7 +175,7 @@ def lock_key_check(secret_box: SecretBox) -> Transaction[None]:
         InternalError: The secret box lacks the key that the database is now used with.
     """
     for row in (yield Statement("master_key_check_lock", {})):
-        secret_box.decrypt(row[0], _CHECK_OWNER)
+        secret_box.decrypt(row[0], CHECK_OWNER)
 
 
 def _secret_box(url: str, variable: str | None, *, is_new: bool) -> SecretBox:
@@ -189,7 +216,7 @@ def _reason(error: OSError | UnicodeDecodeError) -> str | None:
 
 def _recognise(secret_box: SecretBox, check: bytes, url: str, variable: str | None) -> None:
     try:
-        secret_box.decrypt(check, _CHECK_OWNER)
+        secret_box.decrypt(check, CHECK_OWNER)
     except InternalError:
         where = VARIABLE if variable is not None else str(key_file_of(url))
         raise ConfigError(f"{where}: not the master key that this database was made with") from None
@@ -219,7 +246,7 @@ def _reencrypt(
     def again(ciphertext: bytes | None, owner: str) -> bytes | None:
         return ciphertext and secret_box.encrypt(secret_box.decrypt(ciphertext, owner), owner)
 
-    check = secret_box.encrypt(_CHECK_TEXT, _CHECK_OWNER)
+    check = secret_box.encrypt(_CHECK_TEXT, CHECK_OWNER)
     yield Statement("master_key_check_write", {"ciphertext": check})
     counts = {}
     for reencrypt in (_reencrypt_keys, *of_features):

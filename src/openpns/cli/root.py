@@ -28,6 +28,7 @@ class Root(LazyGroup):
         "bindings": ("bindings", "Bind phones on virtual numbers; list and end bindings."),
         "call-records": ("call_records:call_records", "List, export and delete records of calls."),
         "completion": ("completion", "Print a shell's completion script."),
+        "copy": ("operator.copy", "Copy a database to another one, and move there."),
         "customers": ("operator.customers", "Create, list, disable and enable customers."),
         "doctor": ("diagnose.doctor", "Check step by step whether requests work."),
         "emulator": ("server.emulator", "Serve from memory, for tests."),

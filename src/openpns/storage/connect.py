@@ -119,6 +119,7 @@ async def check_current(store: "Store", url: str) -> None:
     """
     known = migrations.load_migrations(engine_of(url))
     applied = await store.applied_migrations()
+    migrations.refuse_marked(applied)
     unknown = migrations.find_unknown(known, applied)
     if unknown:
         raise ConfigError(

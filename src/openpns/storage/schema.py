@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from openpns.storage.migrations import MARKS
+
 if TYPE_CHECKING:
     from openpns.storage.migrations import Applied, Migration
 
@@ -38,12 +40,14 @@ class Found(msgspec.Struct, frozen=True):
         label: The object's name for people; None for the name of its key.
         is_harmless: Whether it changes no result if the migrations do not make it: an index that
             only costs time.
+        is_of_copy: Whether `openpns copy` has added it, to note changes.
     """
 
     key: Key
     definition: str
     label: str | None = None
     is_harmless: bool = False
+    is_of_copy: bool = False
 
 
 class Differences(msgspec.Struct, frozen=True):
@@ -73,8 +77,10 @@ def compare(
             faults.append(f"{_text(key)} is missing")
         elif there.definition != definition:
             faults.append(f"{_text(key, there.label)} {_change(definition, there.definition)}")
+    if any(one.is_of_copy for one in objects.values()):
+        notes.append("openpns copy has not ended: triggers note each change; see copy --cancel")
     for key, there in objects.items():
-        if key not in expected and not newer:
+        if key not in expected and not newer and not there.is_of_copy:
             lines = notes if there.is_harmless else faults
             lines.append(f"{_text(key, there.label)} is not made by openpns")
     return Differences(_on_one_line(faults), _on_one_line(notes), list(newer))
@@ -83,7 +89,11 @@ def compare(
 def find_newer(known: "Sequence[Migration]", applied: "Sequence[Applied]") -> list[str]:
     """Return the labels of applied steps that this version does not know."""
     keys = {one.key for one in known}
-    return [f"{one.number} {one.step}" for one in applied if (one.number, one.step) not in keys]
+    return [
+        f"{one.number} {one.step}"
+        for one in applied
+        if (one.number, one.step) not in keys and one.step not in MARKS
+    ]
 
 
 def _change(expected: str, found: str) -> str:

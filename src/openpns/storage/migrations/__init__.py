@@ -25,6 +25,11 @@ from openpns.storage.statements import Engine
 
 Step = Literal["stop", "pre", "post"]
 
+Mark = Literal["copying", "moved"]
+"""What keeps servers away from a database: a copy into it that is not complete, or one of it."""
+
+MARKS: Final[tuple[Mark, ...]] = ("copying", "moved")
+
 STOP_LAST: Final = 8
 """The last migration that needs all servers stopped; it adds the record of applied steps."""
 
@@ -62,7 +67,7 @@ class Applied(msgspec.Struct, frozen=True):
     """A step that was applied to a database."""
 
     number: int
-    step: Step = "stop"
+    step: Step | Mark = "stop"
     checksum: str = ""
     """Empty before migration 8."""
 
@@ -103,8 +108,9 @@ def find_missing(
     An empty database gets all steps: no server of an older version can be running on it.
 
     Raises:
-        ConfigError: The SQL of an applied step has changed since.
+        ConfigError: The SQL of an applied step has changed since, or a copy keeps servers away.
     """
+    refuse_marked(applied)
     checksums = {(one.number, one.step): one.checksum for one in applied}
     for one in known:
         if checksums.get(one.key, "") not in ("", one.checksum):
@@ -114,6 +120,25 @@ def find_missing(
             )
     with_post = with_post or not applied
     return [one for one in known if one.key not in checksums and (with_post or one.step != "post")]
+
+
+def refuse_marked(applied: Sequence[Applied]) -> None:
+    """Make sure that no copy keeps servers away from a database; `copy` alone can go on with it.
+
+    Raises:
+        ConfigError: One does.
+    """
+    for one in applied:
+        if one.step == "copying":
+            raise ConfigError(
+                "database: a copy into it is not complete; run the same openpns copy again, or "
+                "remove the database"
+            )
+        if one.step == "moved":
+            raise ConfigError(
+                "database: it was copied to another one, which has newer data since; use that one, "
+                "or see openpns copy --cancel"
+            )
 
 
 def find_unknown(known: Sequence[Migration], applied: Sequence[Applied]) -> list[Applied]:

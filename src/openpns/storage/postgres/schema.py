@@ -12,6 +12,7 @@ from typing import Any, Final
 from openpns.storage import schema
 from openpns.storage.migrations import STOP_LAST, Applied, Migration
 from openpns.storage.postgres import migrate
+from openpns.storage.postgres.capture import is_capture
 from openpns.storage.schema import Differences, Found, Key
 from openpns.storage.statements import parse
 
@@ -37,7 +38,13 @@ async def read_objects(connection: Any, tables: Sequence[str]) -> list[Found]:
     """Read the objects of tables from the catalog."""
     rows = await connection.fetch(_query(), tables)
     return [
-        Found(Key(kind, table, name), definition, label, harmless)
+        Found(
+            Key(kind, table, name),
+            definition,
+            label,
+            harmless,
+            kind == "trigger" and is_capture(table, name, definition),
+        )
         for kind, table, name, definition, label, harmless in rows
     ]
 

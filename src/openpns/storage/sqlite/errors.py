@@ -6,6 +6,7 @@ import apsw
 import msgspec
 
 from openpns.errors import InternalError, ReadFailed, ServiceUnavailable
+from openpns.storage.copying import REFUSED
 
 _UNAVAILABLE: Final = (
     apsw.BusyError,
@@ -32,7 +33,7 @@ FAILURES: Final = (apsw.Error, UnicodeDecodeError, msgspec.DecodeError)
 def to_wire_error(error: Exception) -> Exception:
     """Return the error of the API for one of SQLite, with it as the cause."""
     answer: Exception
-    if isinstance(error, _UNAVAILABLE):
+    if isinstance(error, _UNAVAILABLE) or _is_moved(error):
         if not hasattr(error, "__notes__"):  # one error may be that of several writes
             error.add_note(describe(error))
         answer = ServiceUnavailable("the storage is away, full or busy; nothing was written")
@@ -42,6 +43,11 @@ def to_wire_error(error: Exception) -> Exception:
         answer = InternalError()
     answer.__cause__ = error  # for the log, also if it is not raised here
     return answer
+
+
+def _is_moved(error: Exception) -> bool:
+    """Return whether a trigger has refused a write: the database was copied to another one."""
+    return isinstance(error, apsw.ConstraintError) and str(error).endswith(REFUSED)
 
 
 def describe(error: Exception) -> str:

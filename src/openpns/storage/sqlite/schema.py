@@ -11,9 +11,11 @@ from typing import Final
 import apsw
 
 from openpns.storage import schema
+from openpns.storage.copying import LOG_TABLE, STATE_TABLE
 from openpns.storage.migrations import STOP_LAST, Migration
 from openpns.storage.schema import Differences, Found, Key
 from openpns.storage.sqlite import migrate
+from openpns.storage.sqlite.capture import capture_triggers
 from openpns.storage.sqlite.connections import open_file
 
 _OBJECTS: Final = "SELECT type, tbl_name, name, sql FROM sqlite_schema"
@@ -102,7 +104,17 @@ def _read(connection: apsw.Connection) -> Iterator[Found]:
         is_harmless = (kind == "index" and _is_plain(connection, name)) or (
             kind == "table" and _is_apart(connection, name)
         )
-        yield Found(key, definition, is_harmless=is_harmless)
+        yield Found(
+            key, definition, is_harmless=is_harmless, is_of_copy=_is_of_copy(kind, name, definition)
+        )
+
+
+def _is_of_copy(kind: str, name: str, definition: str) -> bool:
+    """Return whether an object is one with which a copy notes the changes of its source."""
+    if kind == "table":
+        return name in (STATE_TABLE, LOG_TABLE)
+    made = capture_triggers().get(name)
+    return made is not None and definition == _normalised(made)
 
 
 def _is_apart(connection: apsw.Connection, table: str) -> bool:

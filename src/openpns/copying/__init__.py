@@ -1,0 +1,1 @@
+"""Copy a whole database to an empty one, of the same engine or the other one."""
