@@ -14,6 +14,7 @@ Source: docs/decisions/0059-copies-of-databases.md.
 
 import asyncio
 import contextlib
+from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import ClassVar, Final
@@ -30,7 +31,8 @@ _PAGE_ROWS: Final = 4000
 _CHANGES_EACH: Final = 4000
 _FEW: Final = 200
 """Changes that the last round may have."""
-_ROUNDS_MAX: Final = 20
+_SHORTER: Final = 0.7
+"""A round brings another one if it had fewer changes than the one before, by this factor."""
 
 
 class RowsDiffer(OpenPNSError):
@@ -226,10 +228,10 @@ class Copy:
     async def _catch_up(self) -> None:
         """Copy what has changed until little is left, and count all rows once."""
         for is_counted in (False, True):
-            for number in range(_ROUNDS_MAX):
-                changes = await self._round(is_counted=is_counted and number == 0)
-                if changes <= _FEW:
-                    break
+            before, changes = 0, await self._round(is_counted=is_counted)
+            # While rounds get shorter: servers may write as fast as changes are copied.
+            while changes > _FEW and (not before or changes < before * _SHORTER):
+                before, changes = changes, await self._round(is_counted=False)
 
     async def _round(self, *, is_counted: bool) -> int:
         """Copy all changes that a snapshot has; return how many.
@@ -238,19 +240,13 @@ class Copy:
             is_counted: Compare the numbers of rows, too: a row that the source does not have would
                 be found by nothing else.
         """
-        count = 0
-        while True:
-            async with self._source.snapshot():
-                changes = await self._source.changes(0, _CHANGES_EACH)
-                await self._apply(changes)
-                is_last = len(changes) < _CHANGES_EACH
-                if is_last and is_counted:
-                    await self._compare_counts()
-            if changes:
-                await self._source.forget([change.place for change in changes])
-            count += len(changes)
-            if is_last:
-                return count
+        async with self._source.snapshot():
+            places = await self._apply_all()
+            if is_counted:
+                await self._compare_counts()
+        if places:
+            await self._source.forget(places)
+        return len(places)
 
     async def _move(self) -> tuple[float, int]:
         """Freeze the source, copy what has changed, and let it refuse writes from then on.
@@ -259,14 +255,18 @@ class Copy:
             How many seconds that took at most, and how many changes there were.
         """
         began_s = perf_counter()
-        count = after = 0
         async with self._source.freeze():
-            while changes := await self._source.changes(after, _CHANGES_EACH):
-                await self._apply(changes)
-                after = changes[-1].place
-                count += len(changes)
+            places = await self._apply_all()
             await self._source.move(self._ends.copy_id, self._clock())
-        return perf_counter() - began_s, count
+        return perf_counter() - began_s, len(places)
+
+    async def _apply_all(self) -> "array[int]":
+        """Copy all changes that the source shows now; return their places."""
+        places = array("q")
+        while changes := await self._source.changes(places[-1] if places else 0, _CHANGES_EACH):
+            await self._apply(changes)
+            places.extend(change.place for change in changes)
+        return places
 
     async def _apply(self, changes: Sequence[Change]) -> None:
         """Give the target the rows that the source has now under the keys of changes."""

@@ -12,7 +12,7 @@ WHERE tgrelid = ANY (CAST($1 AS regclass[])) AND NOT tgisinternal
 AND (starts_with(tgname::text, '{CAPTURE}') OR starts_with(tgname::text, '{REFUSE}'))
 """  # noqa: S608 - ours
 
-_KIND: Final = "type 29 enabled function plpgsql trigger security definer {search_path="
+_KIND: Final = 'type 29 enabled function plpgsql trigger security definer {"search_path='
 """How the comparison of schemas shows them: after each insert, update and delete of a row."""
 
 
@@ -72,7 +72,7 @@ def is_capture(table: str, name: str, definition: str) -> bool:
         body is not None
         and name == f"{CAPTURE}{table}"
         and definition.startswith(_KIND)
-        and definition.partition("} ")[2] == body
+        and definition.partition('"} ')[2] == body
     )
 
 

@@ -38,6 +38,7 @@ _LOCK_TIMEOUT: Final = "2s"
 """How long to wait for a table; meanwhile its writers wait behind this."""
 _FREEZE_ATTEMPTS: Final = 30
 _PAUSE_S: Final = 0.5
+_PLACES_EACH: Final = 10_000
 
 _MARK: Final = (
     "INSERT INTO schema_migration (number, step, file, checksum, applied_ms) "
@@ -243,11 +244,10 @@ class PostgresEndpoint:
 
     async def forget(self, places: Sequence[int]) -> None:  # noqa: D102
         # Not all up to the last one: a place is drawn before its row is committed.
+        sql = f"DELETE FROM {LOG_TABLE} WHERE place = ANY (CAST($1 AS bigint[]))"  # noqa: S608
         with self._explained():
-            await self._db.execute(
-                f"DELETE FROM {LOG_TABLE} WHERE place = ANY (CAST($1 AS bigint[]))",  # noqa: S608
-                places,
-            )
+            for at in range(0, len(places), _PLACES_EACH):
+                await self._db.execute(sql, list(places[at : at + _PLACES_EACH]))
 
     async def move(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
         with self._explained():
@@ -289,8 +289,7 @@ class PostgresEndpoint:
     async def progress(self) -> Mapping[str, Done]:  # noqa: D102
         with self._explained():
             rows = await self._db.fetch(
-                "SELECT table_name, last_key, is_complete, row_count, digest "
-                f"FROM {PROGRESS_TABLE} WHERE table_name <> ''"
+                f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''"  # noqa: S608
             )
         return {
             table: Done(

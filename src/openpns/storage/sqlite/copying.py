@@ -201,8 +201,7 @@ class SQLiteEndpoint:
         self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
         rows = await self._all(
-            "SELECT table_name, last_key, is_complete, row_count, digest "
-            f"FROM {PROGRESS_TABLE} WHERE table_name <> ''"
+            f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''"  # noqa: S608
         )
         return {
             table: Done(
