@@ -12,7 +12,7 @@ from openpns.errors import ConfigError
 from openpns.storage import connect, migrations
 from openpns.storage.copying import TABLES, Endpoint
 from openpns.storage.migrations import MARKS, Applied
-from openpns.storage.store import database_path
+from openpns.storage.store import database_path, database_url
 
 FROM = "--from"
 TO = "--to"
@@ -81,7 +81,7 @@ async def forget_copy(file: Path) -> None:
 
     Its notes end with the backup: a copy that went on with them would miss changes.
     """
-    source = await _endpoint(f"sqlite:///{file}", FROM)
+    source = await _endpoint(database_url(file), FROM)
     try:
         if (await source.state()).role == "capturing":
             await source.cancel()

@@ -16,9 +16,11 @@ from openpns.cli.options import DatabaseFile, database_option, master_key_variab
 from openpns.cli.progress import progress
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
+from openpns.copying import ends
 from openpns.core import audit
 from openpns.errors import ConfigError
 from openpns.kit import atomic_file
+from openpns.kit.interrupts import run_loop
 from openpns.kit.plain_text import plain
 from openpns.numbers.service import BINDINGS_MIGRATION
 from openpns.storage import connect, migrations
@@ -89,6 +91,7 @@ def restore(source: Path, database: str, *, force: bool) -> None:
         _note_restore(draft, source)
         held = _hold_calls(draft)
         _skip_ids(draft)
+        _forget_copy(draft)
         files.seal(draft)
         was_there = files.put_in_place(draft, target, aside)
     with change_result():
@@ -169,6 +172,12 @@ def _skip_ids(draft: Path) -> None:
     """Let no call record get the id of another one that was stored after the backup."""
     if _schema_version(draft) >= retention.CALL_RECORDS_MIGRATION:
         with_store(database_url(draft), retention.skip_ids, migrated=False)
+
+
+def _forget_copy(draft: Path) -> None:
+    """Let no copy of the old database go on with the restored one."""
+    if _schema_version(draft) >= migrations.newest():
+        run_loop(ends.forget_copy(draft))
 
 
 def _schema_version(file: Path) -> int:

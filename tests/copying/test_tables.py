@@ -1,0 +1,55 @@
+"""Every table, key and ciphertext of the schema is known to the copy."""
+
+from collections import defaultdict
+
+from tests import direct
+
+from openpns.storage.copying import NOT_COPIED, TABLES
+from openpns.storage.store import Store
+
+_SQLITE = """
+SELECT t.name, c.name, c.type, c.pk FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c
+WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite%' ORDER BY t.name, c.pk
+"""
+_POSTGRES = """
+SELECT c.relname, a.attname, format_type(a.atttypid, NULL),
+    coalesce(array_position(i.indkey::int[], a.attnum::int), -1) + 1
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+    AND NOT a.attisdropped
+ORDER BY c.relname, 4
+"""
+_DIGESTS = {("audit_seal", "digest")}
+"""Bytes that are no ciphertext."""
+
+
+async def test_every_table_of_the_schema_is_copied(store: Store, database_url: str) -> None:
+    is_sqlite = database_url.startswith("sqlite")
+    rows = await direct.query(database_url, _SQLITE if is_sqlite else _POSTGRES)
+    keys: dict[str, list[str]] = defaultdict(list)
+    secrets: dict[str, set[str]] = defaultdict(set)
+    for table, column, kind, place in rows:
+        keys[table] += [column] if place else []
+        if kind.lower() in ("blob", "bytea") and (table, column) not in _DIGESTS:
+            secrets[table].add(column)
+    assert {table.name: [*table.key] for table in TABLES} == {
+        name: key for name, key in keys.items() if name not in NOT_COPIED
+    }
+    assert {table.name: {*table.secrets} for table in TABLES if table.secrets} == secrets
+
+
+async def test_tables_come_after_those_that_they_refer_to(store: Store, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        sql = """
+            SELECT t.name, f."table"
+            FROM pragma_table_list AS t, pragma_foreign_key_list(t.name) AS f
+            WHERE t.schema = 'main' ORDER BY t.name
+        """
+    else:
+        sql = """
+            SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint
+            WHERE contype = 'f' ORDER BY 1
+        """
+    found = await direct.query(database_url, sql)
+    assert sorted(found) == sorted((one.name, TABLES[0].name) for one in TABLES if one.has_parent)
