@@ -82,10 +82,10 @@ def test_copy_while_servers_write(
     with Writers(server).running() as writers:
         for method, count in KILLS:
             assert copy(served_url, target, method, count) == (-signal.SIGKILL, "", "")
-            refused = run_openpns("verify", "--database", target)
-            assert "a copy into it is not complete" in refused.stderr
             if method != "finish":
                 assert writers.codes <= {0, 10013}, writers.codes
+        refused = run_openpns("verify", "--database", target)
+        assert "a copy into it is not complete" in refused.stderr
         code, out, err = copy(served_url, target)
         assert (code, err) == (0, "")
         done = json.loads(out)

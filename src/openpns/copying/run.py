@@ -24,13 +24,16 @@ import msgspec
 from openpns.clock import Clock
 from openpns.copying.ends import Ends
 from openpns.copying.rows import Columns, Secrets, added, digest_text, removed
-from openpns.errors import OpenPNSError
+from openpns.errors import OpenPNSError, ServiceUnavailable
 from openpns.storage.copying import TABLES, Change, Conflict, Done, Row, Table, TableKey
 
 _PAGE_ROWS: Final = 4000
 _CHANGES_EACH: Final = 4000
 _FEW: Final = 200
 """Changes that the last round may have."""
+WINDOW_S_MAX: Final = 60
+"""How long the source may be frozen, also if the target does not answer any more."""
+
 _SHORTER: Final = 0.7
 """A round brings another one if it had fewer changes than the one before, by this factor."""
 
@@ -256,7 +259,14 @@ class Copy:
         """
         began_s = perf_counter()
         async with self._source.freeze():
-            places = await self._apply_all()
+            try:
+                async with asyncio.timeout(WINDOW_S_MAX):
+                    places = await self._apply_all()
+            except TimeoutError:
+                raise ServiceUnavailable(
+                    f"what has changed could not be copied within {WINDOW_S_MAX} s, so servers can "
+                    "write to the source again; run the command again when they write less"
+                ) from None
             await self._source.move(self._ends.copy_id, self._clock())
         return perf_counter() - began_s, len(places)
 
