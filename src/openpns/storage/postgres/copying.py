@@ -43,6 +43,11 @@ _MARK: Final = (
 )
 _UNMARK: Final = f"DELETE FROM schema_migration WHERE number = {MARK_NUMBER}"  # noqa: S608 - ours
 _NAMES: Final = [table.name for table in TABLES]
+_TRIGGERED: Final = """
+SELECT DISTINCT CAST(tgrelid::regclass AS text) FROM pg_trigger
+WHERE tgrelid = ANY (CAST($1 AS regclass[])) AND NOT tgisinternal ORDER BY 1
+"""
+_HAS_CITUS: Final = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 _ORIGIN: Final = """
 SELECT concat_ws(':', s.system_identifier, c.timeline_id, d.oid)
 FROM pg_control_system() AS s, pg_control_checkpoint() AS c, pg_database AS d
@@ -221,8 +226,14 @@ class PostgresEndpoint(CopyRows):
                     origin,
                 )
                 await self._db.execute(_MARK, MARK_NUMBER, "copying", copy_id, read_clock())
-                for name in _NAMES:
-                    await self._db.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER")
+                await self._set_triggers("DISABLE")
+
+    async def _set_triggers(self, verb: str) -> None:
+        """Disable or enable the triggers of a target, which add and refuse rows of the trail."""
+        if await self._db.fetchval(_HAS_CITUS):
+            await self._db.execute("SET LOCAL citus.enable_unsafe_triggers = on")
+        for (table,) in await self._db.fetch(_TRIGGERED, _NAMES):
+            await self._db.execute(f"ALTER TABLE {table} {verb} TRIGGER USER")
 
     async def progress(self) -> Mapping[str, Done]:  # noqa: D102
         with self._explained():
@@ -263,8 +274,7 @@ class PostgresEndpoint(CopyRows):
     async def finish(self, record_id: int) -> None:  # noqa: D102
         with self._explained():
             async with self._db.transaction():
-                for name in _NAMES:
-                    await self._db.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER")
+                await self._set_triggers("ENABLE")
                 places = await self._db.fetchval("SELECT max(place) FROM audit_unsealed") or 0
                 for table, column, last in (
                     ("call_record", "record_id", record_id),
