@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from openpns.clock import Clock
 from openpns.errors import ConfigError
 from openpns.storage import connect, migrations
-from openpns.storage.copying import TABLES, Endpoint
+from openpns.storage.copying import TABLES, Endpoint, State
 from openpns.storage.migrations import MARKS, Applied
 from openpns.storage.store import database_path, database_url
 
@@ -24,21 +25,23 @@ class Ends(msgspec.Struct, frozen=True):
     """The databases of a copy that has begun.
 
     Attributes:
-        is_moved: Whether the source takes no writes any more, and the target is complete but for
-            its last step.
-        is_resumed: Whether an earlier run has begun.
+        is_moved: Whether the source takes no writes any more.
     """
 
     source: Endpoint
     target: Endpoint
     copy_id: str
     is_moved: bool
-    is_resumed: bool
 
 
 @asynccontextmanager
-async def opened(source_url: str, target_url: str) -> AsyncIterator[Ends]:
+async def opened(
+    source_url: str, target_url: str, clock: Clock, *, is_stopped: bool = False
+) -> AsyncIterator[Ends]:
     """Begin a copy, or go on with one.
+
+    Args:
+        is_stopped: No server uses the source: keep all away from it, instead of noting changes.
 
     Raises:
         ConfigError: The source cannot be copied, or not to this target.
@@ -52,7 +55,7 @@ async def opened(source_url: str, target_url: str) -> AsyncIterator[Ends]:
     try:
         target = await _endpoint(target_url, TO)
         try:
-            yield await _begin(source, target)
+            yield await _begin(source, target, clock, is_stopped=is_stopped)
         finally:
             await target.close()
     finally:
@@ -137,24 +140,40 @@ def _compare_steps(
             )
 
 
-async def _begin(source: Endpoint, target: Endpoint) -> Ends:
+async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped: bool) -> Ends:
     source_origin, target_origin = await source.origin(), await target.origin()
     if source_origin == target_origin:
         raise ConfigError(f"{FROM}, {TO}: are the same database")
     await source.lock()
     await target.lock()
     have, there = await source.state(), await target.state()
+    if have.copy_id and there == State("copying", have.copy_id, target_origin):
+        if have.role == "capturing" and have.origin != source_origin:
+            raise ConfigError(f"{FROM}: was restored or replaced since it began; {_BEGIN_AGAIN}")
+        is_moved = have.role == "moved"
+        return Ends(source, target, have.copy_id, is_moved=is_moved)
+    _refuse_states(have, there)
+    await _require_empty(target)
+    if have.role == "capturing":  # another target may have its number, and be continued
+        await source.cancel()
+    copy_id = random.token_hex(8)
+    # The source first: a target whose source notes no changes could not be continued.
+    if is_stopped:
+        await source.stop(copy_id, clock())
+    else:
+        await source.capture(copy_id)
+    await target.begin(copy_id)
+    return Ends(source, target, copy_id, is_moved=is_stopped)
+
+
+def _refuse_states(have: State, there: State) -> None:
+    """Make sure that a copy may begin."""
     if have.role == "copying":
         raise ConfigError(f"{FROM}: a copy into it is not complete; it can be no source")
     if there.role in ("capturing", "moved"):
         raise ConfigError(f"{TO}: is the source of another copy; {_BEGIN_AGAIN}")
-    if there.role == "copying" and have.role != "none" and there.copy_id == have.copy_id:
-        if have.role == "capturing" and have.origin != source_origin:
-            raise ConfigError(f"{FROM}: was restored or replaced since it began; {_BEGIN_AGAIN}")
-        if there.origin != target_origin:
-            raise ConfigError(f"{TO}: was restored or replaced since it began; {_BEGIN_AGAIN}")
-        is_moved = have.role == "moved"
-        return Ends(source, target, have.copy_id, is_moved=is_moved, is_resumed=True)
+    if there.role == "copying" and there.copy_id == have.copy_id:
+        raise ConfigError(f"{TO}: was restored or replaced since it began; {_BEGIN_AGAIN}")
     if have.role == "moved":
         raise ConfigError(
             f"{FROM}: was copied already, and takes no writes; to let servers write to it again: "
@@ -162,14 +181,6 @@ async def _begin(source: Endpoint, target: Endpoint) -> Ends:
         )
     if there.role == "copying":
         raise ConfigError(f"{TO}: belongs to another copy; {_BEGIN_AGAIN}")
-    await _require_empty(target)
-    if have.role == "capturing":  # another target may have its number, and be continued
-        await source.cancel()
-    copy_id = random.token_hex(8)
-    # In this order: a target without a source that notes its changes could not be continued.
-    await source.capture(copy_id)
-    await target.begin(copy_id)
-    return Ends(source, target, copy_id, is_moved=False, is_resumed=False)
 
 
 async def _require_empty(target: Endpoint) -> None:

@@ -6,6 +6,8 @@
    round the target is equal to a snapshot of the source; in one of them the rows are counted.
 4. The source is frozen, the last round runs, and from then on the source refuses every write.
 
+If all servers of the source are stopped, 2 is all that is needed.
+
 What is done is stored in the target with the rows: a run goes on after the last page of the run
 before.
 
@@ -110,10 +112,11 @@ class Copy:
         began_s = perf_counter()
         await self._prepare()
         window_s, changes = 0.0, 0
-        copied_s = 0.0
-        if not self._ends.is_moved:
-            await self._copy_pages()
-            copied_s = perf_counter() - began_s
+        await self._copy_pages()
+        copied_s = perf_counter() - began_s
+        if self._ends.is_moved:
+            await self._compare_counts()
+        else:
             await self._catch_up()
             window_s, changes = await self._move()
         await self._target.finish(await self._source.record_id())
@@ -141,7 +144,7 @@ class Copy:
             self._target.use_columns(table.name, names)
             self._columns[table.name] = Columns(table, names, self._secrets)
             self._done[table.name] = stored.get(table.name) or Done()
-        if not self._ends.is_moved:
+        if not all(done.is_complete for done in self._done.values()):
             self._total = sum([await self._source.count(table.name) for table in TABLES])
 
     async def _copy_pages(self) -> None:
@@ -157,7 +160,8 @@ class Copy:
             done.is_complete = True
             async with self._target.transaction():
                 await self._target.save(table.name, done)
-        await self._target.tidy()
+        if self._copied:
+            await self._target.tidy()
 
     async def _pages(
         self, table: Table, after: TableKey | None

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from openpns.errors import OpenPNSError
+from openpns.errors import ConfigError, OpenPNSError
 
 Row: TypeAlias = tuple[Any, ...]
 TableKey: TypeAlias = tuple[str | int, ...]
@@ -90,6 +90,11 @@ REFUSE: Final = "openpns_moved"
 """How the names of triggers begin that refuse every write."""
 REFUSED: Final = "openpns: this database was copied to another one and takes no writes"
 
+HOLD: Final = "UPDATE customer_state SET bindings_held_ms = {} WHERE bindings_held_ms IS NULL"
+"""Lets no call be connected, from a time on."""
+LEASES: Final = "SELECT count(*), max(expires_ms) FROM worker_lease WHERE expires_ms > {}"
+"""The leases that are held at a time."""
+
 MARK_NUMBER: Final = 0
 """The number of a row of `schema_migration` that keeps servers away."""
 
@@ -135,6 +140,19 @@ class Change(msgspec.Struct, frozen=True):
     place: int
     table: str
     key: TableKey
+
+
+def refuse_leases(option: str, count: int, end_ms: int, now_ms: int) -> None:
+    """Make sure that no server uses the source of a copy with `--stopped`.
+
+    Raises:
+        ConfigError: A worker holds a lease.
+    """
+    if count:
+        raise ConfigError(
+            f"{option}: {count} workers are running, or have crashed and hold their leases for "
+            f"{(end_ms - now_ms) // 1000 + 1} s more; --stopped needs every server stopped"
+        )
 
 
 class Conflict(OpenPNSError):
@@ -216,8 +234,19 @@ class Endpoint(Protocol):
         """Refuse every write from now on, and let no call be connected; inside `freeze`."""
         ...
 
+    async def stop(self, copy_id: str, now_ms: int) -> None:
+        """Keep servers away from a source whose servers are stopped, instead of `capture`.
+
+        Raises:
+            ConfigError: A worker holds a lease.
+        """
+        ...
+
     async def cancel(self) -> None:
-        """Remove what a copy has added to a source, so that servers can write to it again."""
+        """Remove what a copy has added to a source, so that servers can write to it again.
+
+        If it was moved, let no call be connected: bindings may have ended in the target.
+        """
         ...
 
     # Of a target.

@@ -135,6 +135,26 @@ def test_cancel_after_the_move_holds_calls(filled: Run, target: str, database_ur
     assert asyncio.run(direct.query(target, held)) == [(0,)]
 
 
+def test_copy_of_a_stopped_source_needs_no_triggers(
+    filled: Run, target: str, database_url: str
+) -> None:
+    lease = "INSERT INTO worker_lease VALUES (1, 'worker', 9000000000000, 17)"
+    asyncio.run(direct.run(database_url, lease))
+    refused = filled("copy", "--to", target, "--stopped", code=2).err
+    assert "--from: 1 workers are running" in refused
+    asyncio.run(direct.run(database_url, "UPDATE worker_lease SET expires_ms = 1"))
+    done = filled("copy", "--to", target, "--stopped")
+    assert "writes waited for 0 ms" in done.out
+    assert "verified: " in filled("verify", "--database", target).out
+    triggers = "sqlite_schema WHERE type = 'trigger' AND name LIKE 'openpns%'"
+    if database_url.startswith("postgres"):
+        triggers = "pg_trigger WHERE tgname LIKE 'openpns%'"
+    found = asyncio.run(direct.query(database_url, f"SELECT count(*) FROM {triggers}"))
+    assert found == [(0,)]
+    assert "it was copied to another one" in filled("customers", "list", code=2).err
+    assert "calls are held" in filled("copy", "--cancel").err
+
+
 def test_copy_notices_other_rows(
     filled: Run, target: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,10 +41,21 @@ _URLS: Final = "sqlite:///file.db or postgresql://…"
     metavar="FILE",
     help="The master key of the target, if it has another one; secrets are encrypted again.",
 )
+@click.option(
+    "--stopped",
+    is_flag=True,
+    help="All servers are stopped: copy without triggers, and start none until the end.",
+)
 @click.option("--cancel", is_flag=True, help="End a copy: let servers write to the source again.")
 @json_option
 def copy(
-    source: str, target: str | None, key_file: str | None, *, cancel: bool, as_json: bool
+    source: str,
+    target: str | None,
+    key_file: str | None,
+    *,
+    stopped: bool,
+    cancel: bool,
+    as_json: bool,
 ) -> None:
     """Copy a database to another one, row by row, and move there.
 
@@ -54,8 +65,8 @@ def copy(
     target. If a run is interrupted, the same command goes on.
     """
     if cancel:
-        if target is not None or key_file is not None:
-            raise click.UsageError(f"--cancel excludes --to and {_KEY_OPTION}")
+        if target is not None or key_file is not None or stopped:
+            raise click.UsageError(f"--cancel excludes --to, {_KEY_OPTION} and --stopped")
         _cancel(source)
         return
     if target is None:
@@ -67,7 +78,7 @@ def copy(
             shown.done, shown.total = done, total
 
         async def work() -> Copied:
-            async with ends.opened(source, target) as both:
+            async with ends.opened(source, target, now_ms, is_stopped=stopped) as both:
                 secrets = None if key is None else await _secrets(source, key)
                 return await Copy(both, now_ms, secrets, on_rows).run()
 

@@ -13,6 +13,8 @@ from openpns import limits
 from openpns.clock import now_ms as read_clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.storage.copying import (
+    HOLD,
+    LEASES,
     LOG_TABLE,
     MARK_NUMBER,
     PROGRESS_TABLE,
@@ -21,6 +23,7 @@ from openpns.storage.copying import (
     Change,
     Done,
     State,
+    refuse_leases,
 )
 from openpns.storage.postgres import capture
 from openpns.storage.postgres.copy_rows import CopyRows
@@ -113,6 +116,11 @@ class PostgresEndpoint(CopyRows):
 
     async def capture(self, copy_id: str) -> None:  # noqa: D102
         origin = await self.origin()
+        if await self._db.fetchval(_HAS_CITUS):
+            raise ConfigError(
+                f"{self._option}: Citus has no triggers that could note changes; stop every server "
+                "and add --stopped"
+            )
         async with self.freeze():
             with self._explained():
                 schema = await self._as_owner()
@@ -194,16 +202,22 @@ class PostgresEndpoint(CopyRows):
 
     async def move(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
         with self._explained():
-            await self._db.execute(
-                "UPDATE customer_state SET bindings_held_ms = $1 WHERE bindings_held_ms IS NULL",
-                now_ms,
-            )
+            await self._db.execute(HOLD.format("$1"), now_ms)
             await self._db.execute(_MARK, MARK_NUMBER, "moved", copy_id, now_ms)
             await self._as_owner()
             for sql in capture.refuse_sql():
                 await self._db.execute(sql)
 
+    async def stop(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
+        with self._explained():
+            async with self._db.transaction():
+                await self._db.execute("LOCK TABLE worker_lease IN SHARE ROW EXCLUSIVE MODE")
+                count, end_ms = await self._db.fetchrow(LEASES.format(now_ms))
+                refuse_leases(self._option, count, end_ms, now_ms)
+                await self._db.execute(_MARK, MARK_NUMBER, "moved", copy_id, now_ms)
+
     async def cancel(self) -> None:  # noqa: D102
+        is_moved = (await self.state()).role == "moved"
         async with self.freeze():
             with self._explained():
                 for trigger, table in await self._db.fetch(capture.FIND_TRIGGERS, _NAMES):
@@ -211,6 +225,8 @@ class PostgresEndpoint(CopyRows):
                 for sql in capture.remove_sql():
                     await self._db.execute(sql)
                 await self._db.execute(_UNMARK)
+                if is_moved:
+                    await self._db.execute(HOLD.format("$1"), read_clock())
 
     async def begin(self, copy_id: str) -> None:  # noqa: D102
         origin = await self.origin()

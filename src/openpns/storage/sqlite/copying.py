@@ -14,8 +14,11 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from openpns.clock import now_ms as read_clock
 from openpns.errors import ConfigError, ServiceUnavailable
 from openpns.storage.copying import (
+    HOLD,
+    LEASES,
     LOG_TABLE,
     MARK_NUMBER,
     PROGRESS_TABLE,
@@ -27,6 +30,7 @@ from openpns.storage.copying import (
     State,
     Table,
     TableKey,
+    refuse_leases,
 )
 from openpns.storage.sqlite import capture
 from openpns.storage.sqlite.connections import enter_wal, open_file
@@ -158,17 +162,25 @@ class SQLiteEndpoint:
 
     async def move(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
         def work() -> None:
-            self._db.execute(
-                "UPDATE customer_state SET bindings_held_ms = ? WHERE bindings_held_ms IS NULL",
-                (now_ms,),
-            )
+            self._db.execute(HOLD.format("?"), (now_ms,))
             for sql in capture.refuse_sql():
                 self._db.execute(sql)
             self._db.execute(_MARK, (MARK_NUMBER, "moved", copy_id, now_ms))
 
         await self._run(work)
 
+    async def stop(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
+        def work() -> None:
+            count, end_ms = self._first(LEASES.format(now_ms))
+            refuse_leases(self._option, count, end_ms, now_ms)
+            self._db.execute(_MARK, (MARK_NUMBER, "moved", copy_id, now_ms))
+
+        async with self._transaction("IMMEDIATE"):
+            await self._run(work)
+
     async def cancel(self) -> None:  # noqa: D102
+        is_moved = (await self.state()).role == "moved"
+
         def work() -> None:
             names = [name for (name,) in self._db.execute(capture.FIND_TRIGGERS)]
             for name in names:
@@ -176,6 +188,8 @@ class SQLiteEndpoint:
             for table in (STATE_TABLE, LOG_TABLE):
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
             self._db.execute(_UNMARK)
+            if is_moved:
+                self._db.execute(HOLD.format("?"), (read_clock(),))
 
         async with self._transaction("IMMEDIATE"):
             await self._run(work)
@@ -190,7 +204,7 @@ class SQLiteEndpoint:
                 "digest TEXT NOT NULL) STRICT"
             )
             self._db.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES ('', ?, 0, 0, '')", (origin,))  # noqa: S608
-            self._db.execute(_MARK, (MARK_NUMBER, "copying", copy_id, time.time_ns() // 1_000_000))
+            self._db.execute(_MARK, (MARK_NUMBER, "copying", copy_id, read_clock()))
 
         async with self._transaction("IMMEDIATE"):
             await self._run(work)
