@@ -10,7 +10,7 @@ FIND_TRIGGERS: Final = f"""
 SELECT tgname, tgrelid::regclass FROM pg_trigger
 WHERE tgrelid = ANY (CAST($1 AS regclass[])) AND NOT tgisinternal
 AND (starts_with(tgname::text, '{CAPTURE}') OR starts_with(tgname::text, '{REFUSE}'))
-"""  # noqa: S608 - ours
+"""
 
 _KIND: Final = 'type 29 enabled function plpgsql trigger security definer {"search_path='
 """How the comparison of schemas shows them: after each insert, update and delete of a row."""
@@ -86,7 +86,7 @@ def _body(table: Table) -> str:
         f"json_build_array({', '.join(f'{row}.{column}' for column in table.key)})::text"
         for row in ("OLD", "NEW")
     )
-    note = f"INSERT INTO {LOG_TABLE} (table_name, key) VALUES ('{table.name}', "  # noqa: S608 - ours
+    note = f"INSERT INTO {LOG_TABLE} (table_name, key) VALUES ('{table.name}', "
     return f"""
 BEGIN
     IF TG_OP = 'DELETE' THEN

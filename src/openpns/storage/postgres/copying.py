@@ -44,7 +44,7 @@ _MARK: Final = (
     "INSERT INTO schema_migration (number, step, file, checksum, applied_ms) "
     "VALUES ($1, $2, '', $3, $4)"
 )
-_UNMARK: Final = f"DELETE FROM schema_migration WHERE number = {MARK_NUMBER}"  # noqa: S608 - ours
+_UNMARK: Final = f"DELETE FROM schema_migration WHERE number = {MARK_NUMBER}"
 _NAMES: Final = [table.name for table in TABLES]
 _TRIGGERED: Final = """
 SELECT DISTINCT CAST(tgrelid::regclass AS text) FROM pg_trigger
@@ -80,18 +80,18 @@ class PostgresEndpoint(CopyRows):
     async def state(self) -> State:  # noqa: D102
         with self._explained():
             mark = await self._db.fetchrow(
-                f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"  # noqa: S608
+                f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"
             )
             if mark is not None and mark[0] == "copying":
                 origin = await self._db.fetchval(
-                    f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''"  # noqa: S608
+                    f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''"
                 )
                 return State("copying", mark[1], origin)
             if mark is not None:
                 return State(mark[0], mark[1])
             if await self._db.fetchval("SELECT to_regclass($1)", STATE_TABLE) is None:
                 return State()
-            found = await self._db.fetchrow(f"SELECT copy_id, origin FROM {STATE_TABLE}")  # noqa: S608
+            found = await self._db.fetchrow(f"SELECT copy_id, origin FROM {STATE_TABLE}")
             return State("capturing", *found)
 
     async def origin(self) -> str:  # noqa: D102
@@ -110,7 +110,7 @@ class PostgresEndpoint(CopyRows):
             name = _SEQUENCE.format("call_record", "record_id")
             sequence = await self._db.fetchval(f"SELECT {name}")
             last, is_called = await self._db.fetchrow(
-                f"SELECT last_value, is_called FROM {sequence}"  # noqa: S608 - a sequence's name
+                f"SELECT last_value, is_called FROM {sequence}"
             )
         return int(last) if is_called else int(last) - 1
 
@@ -127,7 +127,7 @@ class PostgresEndpoint(CopyRows):
                 for sql in capture.install_sql(schema):
                     await self._db.execute(sql)
                 await self._db.execute(
-                    f"INSERT INTO {STATE_TABLE} VALUES (1, $1, $2)",  # noqa: S608
+                    f"INSERT INTO {STATE_TABLE} VALUES (1, $1, $2)",
                     copy_id,
                     origin,
                 )
@@ -186,7 +186,7 @@ class PostgresEndpoint(CopyRows):
     async def changes(self, after: int, at_most: int) -> Sequence[Change]:  # noqa: D102
         with self._explained():
             rows = await self._db.fetch(
-                f"SELECT place, table_name, key FROM {LOG_TABLE} WHERE place > $1 "  # noqa: S608
+                f"SELECT place, table_name, key FROM {LOG_TABLE} WHERE place > $1 "
                 "ORDER BY place LIMIT $2",
                 after,
                 at_most,
@@ -195,7 +195,7 @@ class PostgresEndpoint(CopyRows):
 
     async def forget(self, places: Sequence[int]) -> None:  # noqa: D102
         # Not all up to the last one: a place is drawn before its row is committed.
-        sql = f"DELETE FROM {LOG_TABLE} WHERE place = ANY (CAST($1 AS bigint[]))"  # noqa: S608
+        sql = f"DELETE FROM {LOG_TABLE} WHERE place = ANY (CAST($1 AS bigint[]))"
         with self._explained():
             for at in range(0, len(places), _PLACES_EACH):
                 await self._db.execute(sql, list(places[at : at + _PLACES_EACH]))
@@ -238,7 +238,7 @@ class PostgresEndpoint(CopyRows):
                     "digest text NOT NULL)"
                 )
                 await self._db.execute(
-                    f"INSERT INTO {PROGRESS_TABLE} VALUES ('', $1, 0, 0, '')",  # noqa: S608
+                    f"INSERT INTO {PROGRESS_TABLE} VALUES ('', $1, 0, 0, '')",
                     origin,
                 )
                 await self._db.execute(_MARK, MARK_NUMBER, "copying", copy_id, read_clock())
@@ -253,9 +253,7 @@ class PostgresEndpoint(CopyRows):
 
     async def progress(self) -> Mapping[str, Done]:  # noqa: D102
         with self._explained():
-            rows = await self._db.fetch(
-                f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''"  # noqa: S608
-            )
+            rows = await self._db.fetch(f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''")
         return {
             table: Done(
                 None if key is None else tuple(json.loads(key)), bool(complete), count, int(total)
@@ -266,7 +264,7 @@ class PostgresEndpoint(CopyRows):
     async def save(self, table: str, done: Done) -> None:  # noqa: D102
         with self._explained():
             await self._db.execute(
-                f"INSERT INTO {PROGRESS_TABLE} VALUES ($1, $2, $3, $4, $5) "  # noqa: S608
+                f"INSERT INTO {PROGRESS_TABLE} VALUES ($1, $2, $3, $4, $5) "
                 "ON CONFLICT (table_name) DO UPDATE SET last_key = excluded.last_key, "
                 "is_complete = excluded.is_complete, row_count = excluded.row_count, "
                 "digest = excluded.digest",

@@ -7,7 +7,7 @@ from typing import Final
 from openpns.storage.copying import CAPTURE, LOG_TABLE, REFUSE, REFUSED, STATE_TABLE, TABLES
 
 FIND_TRIGGERS: Final = (
-    "SELECT name FROM sqlite_schema WHERE type = 'trigger' "  # noqa: S608 - ours
+    "SELECT name FROM sqlite_schema WHERE type = 'trigger' "
     f"AND (name GLOB '{CAPTURE}*' OR name GLOB '{REFUSE}*')"
 )
 

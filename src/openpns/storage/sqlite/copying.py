@@ -42,7 +42,7 @@ _BUSY_MS: Final = 10_000
 _FREEZE_S: Final = 60.0
 _CACHE_KIB: Final = 65_536
 _MARK: Final = "INSERT INTO schema_migration VALUES (?, ?, '', ?, ?)"
-_UNMARK: Final = f"DELETE FROM schema_migration WHERE number = {MARK_NUMBER}"  # noqa: S608 - ours
+_UNMARK: Final = f"DELETE FROM schema_migration WHERE number = {MARK_NUMBER}"
 
 
 class SQLiteEndpoint:
@@ -72,16 +72,16 @@ class SQLiteEndpoint:
 
     def _state(self) -> State:
         mark = self._first(
-            f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"  # noqa: S608
+            f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"
         )
         origin = ""
         if mark is not None:
             if mark[0] == "copying":
-                found = self._first(f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''")  # noqa: S608
+                found = self._first(f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''")
                 origin = found[0] if found else ""
             return State(mark[0], mark[1], origin)
         if self._db.table_exists(None, STATE_TABLE):
-            found = self._first(f"SELECT copy_id, origin FROM {STATE_TABLE}")  # noqa: S608
+            found = self._first(f"SELECT copy_id, origin FROM {STATE_TABLE}")
             return State("capturing", *found)
         return State()
 
@@ -107,7 +107,7 @@ class SQLiteEndpoint:
         self._columns[table] = columns
 
     async def count(self, table: str) -> int:  # noqa: D102
-        return int((await self._all(f"SELECT count(*) FROM {table}"))[0][0])  # noqa: S608
+        return int((await self._all(f"SELECT count(*) FROM {table}"))[0][0])
 
     async def page(  # noqa: D102
         self, table: Table, after: TableKey | None, rows_max: int
@@ -130,7 +130,7 @@ class SQLiteEndpoint:
         def work() -> None:
             for sql in capture.install_sql():
                 self._db.execute(sql)
-            self._db.execute(f"INSERT INTO {STATE_TABLE} VALUES (1, ?, ?)", (copy_id, origin))  # noqa: S608
+            self._db.execute(f"INSERT INTO {STATE_TABLE} VALUES (1, ?, ?)", (copy_id, origin))
 
         async with self._transaction("IMMEDIATE"):
             await self._run(work)
@@ -148,7 +148,7 @@ class SQLiteEndpoint:
 
     async def changes(self, after: int, at_most: int) -> Sequence[Change]:  # noqa: D102
         rows = await self._all(
-            f"SELECT place, table_name, key FROM {LOG_TABLE} WHERE place > ? "  # noqa: S608
+            f"SELECT place, table_name, key FROM {LOG_TABLE} WHERE place > ? "
             "ORDER BY place LIMIT ?",
             (after, at_most),
         )
@@ -156,7 +156,7 @@ class SQLiteEndpoint:
 
     async def forget(self, places: Sequence[int]) -> None:  # noqa: D102
         # One writer at a time: no place below the last one can still be added.
-        sql = f"DELETE FROM {LOG_TABLE} WHERE place <= ?"  # noqa: S608
+        sql = f"DELETE FROM {LOG_TABLE} WHERE place <= ?"
         async with self._transaction("IMMEDIATE"):
             await self._all(sql, (places[-1],))
 
@@ -203,7 +203,7 @@ class SQLiteEndpoint:
                 "last_key TEXT, is_complete INTEGER NOT NULL, row_count INTEGER NOT NULL, "
                 "digest TEXT NOT NULL) STRICT"
             )
-            self._db.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES ('', ?, 0, 0, '')", (origin,))  # noqa: S608
+            self._db.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES ('', ?, 0, 0, '')", (origin,))
             self._db.execute(_MARK, (MARK_NUMBER, "copying", copy_id, read_clock()))
 
         async with self._transaction("IMMEDIATE"):
@@ -214,9 +214,7 @@ class SQLiteEndpoint:
         # missing row, and rows of a page may refer to later ones.
         self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         self._db.config(apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 0)
-        rows = await self._all(
-            f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''"  # noqa: S608
-        )
+        rows = await self._all(f"SELECT * FROM {PROGRESS_TABLE} WHERE table_name <> ''")
         return {
             table: Done(
                 None if key is None else tuple(json.loads(key)), bool(complete), count, int(total)
@@ -227,7 +225,7 @@ class SQLiteEndpoint:
     async def save(self, table: str, done: Done) -> None:  # noqa: D102
         key = None if done.last_key is None else json.dumps(done.last_key)
         await self._all(
-            f"INSERT OR REPLACE INTO {PROGRESS_TABLE} VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT OR REPLACE INTO {PROGRESS_TABLE} VALUES (?, ?, ?, ?, ?)",
             (table, key, int(done.is_complete), done.rows, str(done.digest)),
         )
 
@@ -236,7 +234,7 @@ class SQLiteEndpoint:
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:  # noqa: D102
         columns = self._columns[table.name]
-        sql = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({_marks(columns)})"  # noqa: S608
+        sql = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({_marks(columns)})"
 
         def work() -> None:
             try:
@@ -252,7 +250,7 @@ class SQLiteEndpoint:
         others = [name for name in columns if name not in table.key]
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         upsert = (
-            f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({_marks(columns)}) "  # noqa: S608
+            f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({_marks(columns)}) "
             f"ON CONFLICT ({', '.join(table.key)}) DO "
             + (f"UPDATE SET {changes}" if changes else "NOTHING")
         )
@@ -261,7 +259,7 @@ class SQLiteEndpoint:
             displaced: list[Row] = []
             for unique, predicate in self._uniques_of(table):
                 find = (
-                    f"DELETE FROM {table.name} WHERE {_equal(unique)} {predicate} "  # noqa: S608
+                    f"DELETE FROM {table.name} WHERE {_equal(unique)} {predicate} "
                     f"AND NOT ({_equal(table.key)}) RETURNING {', '.join(columns)}"
                 )
                 names = (*unique, *table.key)
@@ -289,7 +287,7 @@ class SQLiteEndpoint:
         return found
 
     async def delete(self, table: Table, keys: Sequence[TableKey]) -> None:  # noqa: D102
-        sql = f"DELETE FROM {table.name} WHERE {_equal(table.key)}"  # noqa: S608
+        sql = f"DELETE FROM {table.name} WHERE {_equal(table.key)}"
         await self._run(lambda: self._db.executemany(sql, keys))
 
     async def tidy(self) -> None:
@@ -356,7 +354,7 @@ class SQLiteEndpoint:
             raise ConfigError(f"{self._option}: {describe(error)}") from error
 
     def _select(self, table: Table) -> str:
-        return f"SELECT {', '.join(self._columns[table.name])} FROM {table.name}"  # noqa: S608
+        return f"SELECT {', '.join(self._columns[table.name])} FROM {table.name}"
 
     def _first(self, sql: str) -> Any:
         return self._db.execute(sql).fetchone()
