@@ -114,7 +114,7 @@ def test_cancel_lets_servers_write_again(
     assert "a copy into it is not complete" in filled("migrate", "--database", target, code=2).err
     used = filled("copy", "--from", target, "--to", database_url, code=2).err
     assert "--from: a copy into it is not complete" in used
-    assert "servers can write to it" in filled("copy", "--cancel").out
+    assert "the copy has ended; remove its target" in filled("copy", "--cancel").out
     assert filled("verify").err == ""
     belongs = filled("copy", "--to", target, code=2).err
     assert "--to: belongs to another copy" in belongs

@@ -108,10 +108,13 @@ async def _secrets(source: str, target_key: SecretBox) -> Secrets | None:
 def _cancel(source: str) -> None:
     role = run_loop(ends.cancel(source))
     with change_result():
-        if role == "none":
-            click.echo("nothing to do: it is the source of no copy")
-        else:
-            click.echo("servers can write to it; the target of the copy is not complete any more")
+        click.echo(
+            {
+                "none": "nothing to do: it is the source of no copy",
+                "capturing": "the copy has ended; remove its target",
+                "moved": "servers can write to it again, and do not know what the target has since",
+            }[role]
+        )
     if role == "moved":
         click.echo(
             "calls are held: end what has ended in the target meanwhile with openpns bindings end, "

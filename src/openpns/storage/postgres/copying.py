@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
@@ -124,8 +124,7 @@ class PostgresEndpoint(CopyRows):
         async with self.freeze():
             with self._explained():
                 schema = await self._as_owner()
-                for sql in capture.install_sql(schema):
-                    await self._db.execute(sql)
+                await self._db.execute(_together(capture.install_sql(schema)))
                 await self._db.execute(
                     f"INSERT INTO {STATE_TABLE} VALUES (1, $1, $2)",
                     copy_id,
@@ -205,8 +204,7 @@ class PostgresEndpoint(CopyRows):
             await self._db.execute(HOLD.format("$1"), now_ms)
             await self._db.execute(_MARK, MARK_NUMBER, "moved", copy_id, now_ms)
             await self._as_owner()
-            for sql in capture.refuse_sql():
-                await self._db.execute(sql)
+            await self._db.execute(_together(capture.refuse_sql()))
 
     async def stop(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
         with self._explained():
@@ -222,8 +220,7 @@ class PostgresEndpoint(CopyRows):
             with self._explained():
                 for trigger, table in await self._db.fetch(capture.FIND_TRIGGERS, _NAMES):
                     await self._db.execute(f'DROP TRIGGER "{trigger}" ON {table}')
-                for sql in capture.remove_sql():
-                    await self._db.execute(sql)
+                await self._db.execute(_together(capture.remove_sql()))
                 await self._db.execute(_UNMARK)
                 if is_moved:
                     await self._db.execute(HOLD.format("$1"), read_clock())
@@ -307,3 +304,8 @@ class PostgresEndpoint(CopyRows):
         else:
             with contextlib.suppress(*DRIVER):
                 await self._db.close(timeout=_PAUSE_S)
+
+
+def _together(statements: Iterable[str]) -> str:
+    """Return statements as one text: writers wait for a round trip, not for one of each."""
+    return ";\n".join(statements)
