@@ -11,30 +11,27 @@ FIND_TRIGGERS: Final = (
     f"AND (name GLOB '{CAPTURE}*' OR name GLOB '{REFUSE}*')"
 )
 
-_TABLES: Final = f"""
-CREATE TABLE {STATE_TABLE} (
-    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
-    copy_id TEXT NOT NULL,
-    origin TEXT NOT NULL
-) STRICT;
-CREATE TABLE {LOG_TABLE} (
-    place INTEGER PRIMARY KEY,
-    table_name TEXT NOT NULL,
-    key TEXT NOT NULL
-) STRICT
-"""
+_TABLES: Final = {
+    STATE_TABLE: (
+        f"CREATE TABLE {STATE_TABLE} (only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1), "
+        "copy_id TEXT NOT NULL, origin TEXT NOT NULL) STRICT"
+    ),
+    LOG_TABLE: (
+        f"CREATE TABLE {LOG_TABLE} (place INTEGER PRIMARY KEY, table_name TEXT NOT NULL, "
+        "key TEXT NOT NULL) STRICT"
+    ),
+}
 
 
 def install_sql() -> Iterator[str]:
-    """Return the statements that note the key of each row that changes."""
-    yield _TABLES
-    yield from capture_triggers().values()
+    """Return the statements that let the key of each row that changes be noted."""
+    yield from made_objects().values()
 
 
 @cache
-def capture_triggers() -> dict[str, str]:
-    """Return the definition of each trigger that notes changes, by its name."""
-    found = {}
+def made_objects() -> dict[str, str]:
+    """Return the definition of each table and trigger with which changes are noted, by its name."""
+    found = {**_TABLES}
     for table in TABLES:
         for event, rows in (("insert", ("NEW",)), ("update", ("OLD", "NEW")), ("delete", ("OLD",))):
             noted = " UNION ".join(_noted(table.name, table.key, row) for row in rows)

@@ -11,11 +11,10 @@ from typing import Final
 import apsw
 
 from openpns.storage import schema
-from openpns.storage.copying import LOG_TABLE, STATE_TABLE
 from openpns.storage.migrations import STOP_LAST, Migration
 from openpns.storage.schema import Differences, Found, Key
 from openpns.storage.sqlite import migrate
-from openpns.storage.sqlite.capture import capture_triggers
+from openpns.storage.sqlite.capture import made_objects
 from openpns.storage.sqlite.connections import open_file
 
 _OBJECTS: Final = "SELECT type, tbl_name, name, sql FROM sqlite_schema"
@@ -105,15 +104,13 @@ def _read(connection: apsw.Connection) -> Iterator[Found]:
             kind == "table" and _is_apart(connection, name)
         )
         yield Found(
-            key, definition, is_harmless=is_harmless, is_of_copy=_is_of_copy(kind, name, definition)
+            key, definition, is_harmless=is_harmless, is_of_copy=_is_of_copy(name, definition)
         )
 
 
-def _is_of_copy(kind: str, name: str, definition: str) -> bool:
+def _is_of_copy(name: str, definition: str) -> bool:
     """Return whether an object is one with which a copy notes the changes of its source."""
-    if kind == "table":
-        return name in (STATE_TABLE, LOG_TABLE)
-    made = capture_triggers().get(name)
+    made = made_objects().get(name)
     return made is not None and definition == _normalised(made)
 
 
