@@ -174,10 +174,14 @@ class PostgresEndpoint(CopyRows):
             raise
 
     async def _lock_tables(self) -> bool:
-        """Wait for all writes, and let no other one begin; return whether that worked in time."""
+        """Wait for all writes, and let no other one begin; return whether that worked in time.
+
+        Rows must not be locked either: a write that has locked one and waits for a table would wait
+        for this transaction, which changes rows.
+        """
         await self._db.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
         try:
-            await self._db.execute(f"LOCK TABLE {', '.join(_NAMES)} IN SHARE ROW EXCLUSIVE MODE")
+            await self._db.execute(f"LOCK TABLE {', '.join(_NAMES)} IN EXCLUSIVE MODE")
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             return False
         return True
