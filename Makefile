@@ -17,9 +17,9 @@ SEED := random
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install check fix test test-fast coverage fuzz soak quickstart bench docs lock dist sbom clean
+.PHONY: help install check fix test test-fast test-citus coverage fuzz soak quickstart bench docs lock dist sbom clean
 # Tests start hundreds of processes, which start faster if the modules are compiled already.
-test test-fast coverage: export PYTHONDONTWRITEBYTECODE :=
+test test-fast test-citus coverage: export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -46,6 +46,12 @@ test: $(VENV)/dev  ## every test, on SQLite and on a real PostgreSQL
 
 test-fast: $(VENV)/dev  ## the same without what starts servers, tests/{acceptance,examples,promises,simulation}
 	$(BIN)/pytest -n 3 --dist worksteal -m "not slow"
+
+test-citus: $(VENV)/dev  ## storage, domain, contract and promises on Citus; OPENPNS_TEST_CITUS=URL of its coordinator
+	@test -n "$$OPENPNS_TEST_CITUS" || { echo "OPENPNS_TEST_CITUS must be the URL of a coordinator"; exit 2; }
+	$(BIN)/pytest -n 2 --dist worksteal tests/storage tests/core tests/accounts tests/groups \
+		tests/numbers tests/bindings tests/routing tests/call_records tests/deliveries \
+		tests/contract tests/promises
 
 coverage: $(VENV)/dev  ## every test, with branch coverage, also of the processes that they start
 	@$(BIN)/coverage erase

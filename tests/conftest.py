@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.citus import NOT_HERE, CitusDatabases
 from tests.databases import (
     PostgresDatabases,
     RunFolder,
@@ -30,7 +31,12 @@ from openpns.storage.store import Store
 # Fixtures that start real processes, and what other fixtures make databases with.
 __all__ = ["create_postgres_database", "serve", "served_url", "start"]
 
-ENGINES = ("sqlite", "postgres")
+CITUS = os.environ.get("OPENPNS_TEST_CITUS")
+"""The URL of a coordinator of Citus: the tests run on it in the place of PostgreSQL and SQLite."""
+
+ENGINES = ("postgres",) if CITUS else ("sqlite", "postgres")
+collect_ignore = [] if CITUS else ["promises/test_citus.py"]
+
 START_MS = 1_670_479_632_933
 
 # What `make test-fast` leaves out in addition to marked tests.
@@ -82,6 +88,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = [Path(__file__).parent / path for path in SLOW_PATHS]
     assert all(path.exists() for path in slow)
     for item in items:
+        why = next(
+            (why for begin, why in NOT_HERE.items() if f"tests/{begin}" in item.nodeid), None
+        )
+        if CITUS and why:
+            item.add_marker(pytest.mark.skip(reason=f"on Citus: {why}"))
         fixtures = getattr(item, "fixturenames", ())
         if any(map(item.path.is_relative_to, slow)) or not SLOW_FIXTURES.isdisjoint(fixtures):
             item.add_marker("slow")
@@ -116,7 +127,7 @@ def _root_logger() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("OPENPNS_") and name != "OPENPNS_TEST_POSTGRES":
+        if name.startswith("OPENPNS_") and not name.startswith("OPENPNS_TEST_"):
             monkeypatch.delenv(name)
 
 
@@ -133,13 +144,14 @@ def _private_logs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_server(request: pytest.FixtureRequest) -> str:
     """The URL of a PostgreSQL server whose user may create databases; all workers share it."""
-    return os.environ.get("OPENPNS_TEST_POSTGRES") or shared_server(run_folder(request.config))
+    given = CITUS or os.environ.get("OPENPNS_TEST_POSTGRES")
+    return given or shared_server(run_folder(request.config))
 
 
 @pytest.fixture(scope="session")
 def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
     """Makes databases on that server."""
-    databases = PostgresDatabases(postgres_server)
+    databases = (CitusDatabases if CITUS else PostgresDatabases)(postgres_server)
     yield databases
     databases.close()
 

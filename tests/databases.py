@@ -128,32 +128,41 @@ class PostgresDatabases:
         return self._loop.run_until_complete(self._create(is_migrated))
 
     async def _create(self, is_migrated: bool) -> str:
-        name, copied = _new_name(), ""
+        name, copied = new_name(), ""
         if is_migrated:
             name += _GRANTED
             if self._template is None:
-                self._template = await create_postgres_database(self._server)
-                await _migrate(self._template)
-                # Rights are copied with the tables; passwords are those of all databases.
-                await create_serving_role(self._server)
-                await connect.grant_serving_role(self._template, SERVING_ROLE)
+                self._template = await self._create_template()
             # Not through the log, as small databases are otherwise; older servers always do so.
             has_choice = self._connection.get_server_version() >= (15,)
-            copied = f" TEMPLATE {_name_of(self._template)}"
+            copied = f" TEMPLATE {name_of(self._template)}"
             copied += " STRATEGY FILE_COPY" if has_choice else ""
-        await self._connection.execute(f"CREATE DATABASE {name}{copied}")
-        return _url_of(self._server, name)
+        await self._execute(f"CREATE DATABASE {name}{copied}")
+        return url_of(self._server, name)
+
+    async def _create_template(self) -> str:
+        template = await create_postgres_database(self._server)
+        await migrate(template)
+        await grant(template)
+        return template
+
+    async def _execute(self, sql: str) -> None:
+        """Run SQL that makes or removes a database."""
+        await self._connection.execute(sql)
 
     def drop(self, url: str) -> None:
         """Remove a database, also one that is in use."""
-        dropping = self._connection.execute(f"DROP DATABASE {_name_of(url)} WITH (FORCE)")
+        dropping = self._execute(f"DROP DATABASE {name_of(url)} WITH (FORCE)")
         self._loop.run_until_complete(dropping)
 
     def close(self) -> None:
         if self._template is not None:
             self.drop(self._template)
-        self._loop.run_until_complete(self._connection.close())
+        self._loop.run_until_complete(self._close())
         self._loop.close()
+
+    async def _close(self) -> None:
+        await self._connection.close()
 
 
 async def create_serving_role(server: str) -> None:
@@ -173,7 +182,7 @@ def serving_url(url: str) -> str:
     On PostgreSQL its role has only the rights that a server needs, if the database was made as a
     migrated one.
     """
-    if not url.startswith("postgres") or not _name_of(url).endswith(_GRANTED):
+    if not url.startswith("postgres") or not name_of(url).endswith(_GRANTED):
         return url
     return re.sub(r"//[^:@/]*", f"//{SERVING_ROLE}", url, count=1)
 
@@ -184,11 +193,11 @@ async def create_postgres_database(server: str) -> str:
     Args:
         server: The URL of another database of the same server.
     """
-    name = _new_name()
+    name = new_name()
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
-    return _url_of(server, name)
+    return url_of(server, name)
 
 
 def make_sqlite_template(folder: Path) -> Path:
@@ -198,25 +207,35 @@ def make_sqlite_template(folder: Path) -> Path:
         folder: An empty one.
     """
     file = folder / "template.db"
-    asyncio.run(_migrate(f"sqlite:///{file}"))
+    asyncio.run(migrate(f"sqlite:///{file}"))
     assert [path.name for path in folder.iterdir()] == [file.name]
     return file
 
 
-async def _migrate(url: str) -> None:
+async def migrate(url: str) -> None:
+    """Apply all migrations."""
     store = await connect.open_store(url, create=True)
     await connect.migrate(store, url)
     await store.close()
 
 
-def _new_name() -> str:
+async def grant(url: str) -> None:
+    """Give the serving role its rights; they are copied with the tables."""
+    await create_serving_role(url)
+    await connect.grant_serving_role(url, SERVING_ROLE)
+
+
+def new_name() -> str:
+    """Return a name that no other database has."""
     return f"openpns_{os.getpid()}_{next(_numbers)}_{secrets.token_hex(3)}"
 
 
-def _name_of(url: str) -> str:
+def name_of(url: str) -> str:
+    """Return the name of a database."""
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def _url_of(server: str, name: str) -> str:
+def url_of(server: str, name: str) -> str:
+    """Return the URL of another database of a server."""
     base, _, query = server.partition("?")
     return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")

@@ -19,8 +19,8 @@ SELECT
     c.customer_id, c.name, c.created_ms, c.disabled_ms, g.group_count, g.group_quota,
     g.phone_quota, g.byte_quota, g.binding_quota, g.call_record_quota, g.delivery_quota, a.call_fail,
     a.dtmf_err, a.dtmf_need
-FROM customer AS c JOIN customer_state AS g ON g.customer_id = c.customer_id
-LEFT JOIN call_audio AS a ON a.customer_id = c.customer_id AND a.did = ''
+FROM customer_state AS g JOIN customer AS c ON c.customer_id = g.customer_id
+LEFT JOIN call_audio AS a ON a.customer_id = g.customer_id AND a.did = ''
 WHERE CAST(:customer_id AS text) IS NULL OR c.customer_id = CAST(:customer_id AS text)
 ORDER BY c.created_ms, c.customer_id
 

@@ -104,7 +104,7 @@ WHERE s.binding_count > 0 AND EXISTS (
 -- The customer's virtual numbers among three, with state, country and counts.
 SELECT n.did, n.state, n.business_id, n.country, l.binding_count, l.extension_count
 FROM virtual_number AS n
-JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+JOIN number_load AS l ON l.customer_id = :customer_id AND l.did = n.did
 WHERE n.did IN (:phone_a, :phone_b, :did) AND n.customer_id = :customer_id
     AND n.state <> 'resting'
 

@@ -27,11 +27,11 @@ SELECT
     b.kind, b.did, b.phone_a, b.phone_b, b.extension, b.business_id, b.customer_bind_id, 0 AS is_ended,
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
-        WHERE m.customer_id = b.customer_id AND m.group_seq = b.group_seq AND m.phone = :caller
+        WHERE m.customer_id = :customer_id AND m.group_seq = b.group_seq AND m.phone = :caller
     ) THEN 1 ELSE 0 END AS is_member,
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
-        WHERE m.customer_id = b.customer_id AND m.group_seq = b.group_seq AND m.phone = :caller_abroad
+        WHERE m.customer_id = :customer_id AND m.group_seq = b.group_seq AND m.phone = :caller_abroad
     ) THEN 1 ELSE 0 END AS is_member_abroad,
     b.phone_b_ms
 FROM binding AS b WHERE b.customer_id = :customer_id AND b.bind_id = :bind_id
@@ -40,11 +40,11 @@ SELECT
     e.kind, e.did, e.phone_a, e.phone_b, e.extension, e.business_id, e.customer_bind_id, 1,
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
-        WHERE m.customer_id = e.customer_id AND m.group_seq = e.group_seq AND m.phone = :caller
+        WHERE m.customer_id = :customer_id AND m.group_seq = e.group_seq AND m.phone = :caller
     ) THEN 1 ELSE 0 END,
     CASE WHEN EXISTS (
         SELECT 1 FROM group_member AS m
-        WHERE m.customer_id = e.customer_id AND m.group_seq = e.group_seq AND m.phone = :caller_abroad
+        WHERE m.customer_id = :customer_id AND m.group_seq = e.group_seq AND m.phone = :caller_abroad
     ) THEN 1 ELSE 0 END,
     e.phone_b_ms
 FROM ended_binding AS e WHERE e.customer_id = :customer_id AND e.bind_id = :bind_id

@@ -8,11 +8,11 @@ FROM call_record
 
 -- call_record_check_shared
 -- Ids that two records have.
--- cross-customer: the ids are of the whole deployment
+-- cross-customer: the check reads ids, which are of the whole deployment
 SELECT record_id, count(*) FROM call_record GROUP BY record_id HAVING count(*) > 1
 ORDER BY record_id LIMIT 20
 
 -- call_record_check_largest
 -- The largest id; NULL if there are no records.
--- cross-customer: the ids are of the whole deployment
+-- cross-customer: the check reads ids, which are of the whole deployment
 SELECT max(record_id) FROM call_record

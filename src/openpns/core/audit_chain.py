@@ -120,7 +120,7 @@ def add_seals(rows: Sequence[Row]) -> Transaction[None]:
             }
         )
     yield StatementBatch("audit_seal_add", seals)
-    yield Statement("audit_unsealed_delete", {"places": places})
+    yield Statement("audit_unsealed_delete", {"places": places, "customer_ids": customer_ids})
 
 
 async def _count(store: Store) -> Row:

@@ -93,12 +93,23 @@ def guard_migrations(clock: Clock) -> Guard:
     return guard
 
 
-def _refuse(lease_ends_ms: Sequence[int], now_ms: int) -> None:
+def guard_distribution(clock: Clock) -> Guard:
+    """Return a guard that refuses to distribute the tables while any worker holds a lease."""
+
+    def guard(_: Sequence[Migration]) -> Transaction[None]:
+        yield Statement("worker_lease_lock", {})
+        rows = yield Statement("worker_lease_list", {})
+        _refuse([row[1] for row in rows], clock(), "")
+
+    return guard
+
+
+def _refuse(lease_ends_ms: Sequence[int], now_ms: int, whose: str = " of an older version") -> None:
     held = [end_ms for end_ms in lease_ends_ms if end_ms > now_ms]
     if held:
         seconds = (max(held) - now_ms) // 1000 + 1
         raise ConfigError(
-            f"database: {len(held)} workers of an older version are running, or have crashed and "
+            f"database: {len(held)} workers{whose} are running, or have crashed and "
             f"hold their leases for {seconds} s more; stop them first; --force if none is left"
         )
 

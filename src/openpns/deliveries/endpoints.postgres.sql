@@ -6,12 +6,12 @@ SELECT customer_id FROM webhook WHERE customer_id = :customer_id FOR UPDATE
 -- Delete the first deliveries of a customer; returns a row for each. They are locked in the order in
 -- which workers store results.
 WITH chosen AS MATERIALIZED (
-    SELECT customer_id, delivery_id FROM delivery
+    SELECT delivery_id FROM delivery
     WHERE customer_id = :customer_id ORDER BY delivery_id LIMIT CAST(:at_most AS bigint)
     FOR UPDATE
 ), first AS MATERIALIZED (
-    SELECT customer_id, delivery_id FROM chosen LIMIT 1000
+    SELECT delivery_id FROM chosen LIMIT 1000
 )
 DELETE FROM delivery AS d USING first
-WHERE d.customer_id = first.customer_id AND d.delivery_id = first.delivery_id
+WHERE d.customer_id = :customer_id AND d.delivery_id = first.delivery_id
 RETURNING d.delivery_id

@@ -28,7 +28,7 @@ RETURNING customer_id
 -- Change where the events of a customer are delivered, and which ones; one that is gone is active then.
 -- Each change has another changed_ms, by which workers see it.
 UPDATE webhook
-SET url = :url, kinds = :kinds, state = CASE state WHEN 'gone' THEN 'active' ELSE state END,
+SET url = :url, kinds = :kinds, state = CASE WHEN state = 'gone' THEN 'active' ELSE state END,
     failing_ms = 0, changed_ms = CASE
         WHEN changed_ms < CAST(:now_ms AS bigint) THEN CAST(:now_ms AS bigint)
         ELSE changed_ms + 1 END

@@ -87,9 +87,9 @@ SELECT next_seq FROM customer_state WHERE customer_id = :customer_id FOR UPDATE
 -- Add phones that a group does not hold yet after its last position; returns those. It locks the
 -- group, so that it sees the last position even if the statement began before another change ended.
 INSERT INTO group_member (customer_id, group_seq, phone, position)
-SELECT CAST(:customer_id AS text), g.group_seq, p.phone, g.position_next + p.place - 1
+SELECT g.customer_id, g.group_seq, p.phone, g.position_next + p.place - 1
 FROM (
-    SELECT group_seq, position_next FROM number_group
+    SELECT customer_id, group_seq, position_next FROM number_group
     WHERE customer_id = :customer_id AND group_id = :group_id
     FOR UPDATE
 ) AS g CROSS JOIN unnest(CAST(:phones AS text[])) WITH ORDINALITY AS p (phone, place)

@@ -67,7 +67,7 @@ WHERE customer_id = :customer_id AND did = :did
 -- rows: json
 SELECT n.did, n.business_id, n.state, n.country, l.binding_count
 FROM virtual_number AS n
-JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
+JOIN number_load AS l ON l.customer_id = :customer_id AND l.did = n.did
 WHERE n.customer_id = :customer_id AND n.did > :after
     AND (CAST(:did AS text) IS NULL OR n.did = CAST(:did AS text))
     AND (CAST(:state AS text) IS NULL OR n.state = CAST(:state AS text))
@@ -82,7 +82,7 @@ SELECT count(*) FROM number_load WHERE customer_id = :customer_id
 -- Every virtual number of a customer with its own audios, by number.
 SELECT n.did, n.business_id, n.state, a.call_fail, a.dtmf_err, a.dtmf_need
 FROM virtual_number AS n
-LEFT JOIN call_audio AS a ON a.customer_id = n.customer_id AND a.did = n.did
+LEFT JOIN call_audio AS a ON a.customer_id = :customer_id AND a.did = n.did
 WHERE n.customer_id = :customer_id AND n.state <> 'resting' ORDER BY n.did
 
 -- audio_put

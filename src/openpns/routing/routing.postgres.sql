@@ -31,9 +31,9 @@ RETURNING call_id
 -- digit_guard_drop
 -- Delete some counts of wrong digits of a customer that are too far behind; returns a row for each.
 -- Like call_trace_drop it waits for no other transaction.
-DELETE FROM digit_guard WHERE (customer_id, did, caller) IN (
-    SELECT customer_id, did, caller FROM (
-        SELECT customer_id, did, caller FROM digit_guard
+DELETE FROM digit_guard WHERE customer_id = :customer_id AND (did, caller) IN (
+    SELECT did, caller FROM (
+        SELECT did, caller FROM digit_guard
         WHERE customer_id = :customer_id AND guard_seq <= CAST(:last_seq AS bigint)
         ORDER BY guard_seq LIMIT CAST(:at_most AS bigint)
         FOR UPDATE SKIP LOCKED

@@ -22,10 +22,10 @@ WITH number AS MATERIALIZED (
         coalesce(x.dtmf_err, y.dtmf_err, '') AS dtmf_err,
         coalesce(x.dtmf_need, y.dtmf_need, '') AS dtmf_need
     FROM virtual_number AS n
-    JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
-    JOIN customer_state AS c ON c.customer_id = n.customer_id
-    LEFT JOIN call_audio AS x ON x.customer_id = n.customer_id AND x.did = n.did
-    LEFT JOIN call_audio AS y ON y.customer_id = n.customer_id AND y.did = ''
+    JOIN number_load AS l ON l.customer_id = :customer_id AND l.did = n.did
+    JOIN customer_state AS c ON c.customer_id = :customer_id
+    LEFT JOIN call_audio AS x ON x.customer_id = :customer_id AND x.did = n.did
+    LEFT JOIN call_audio AS y ON y.customer_id = :customer_id AND y.did = ''
     WHERE n.did = :did AND n.customer_id = :customer_id AND n.state <> 'resting'
 ), named AS MATERIALIZED (
     SELECT
@@ -95,19 +95,19 @@ SELECT
     CASE WHEN n.state IN ('active', 'draining') AND c.bindings_held_ms IS NULL THEN 1 ELSE 0 END,
     b.bind_id, b.phone_a, b.phone_b, b.flag, l.country, g.paused_until_ms,
     coalesce(x.call_fail, y.call_fail, ''),
-    EXISTS (SELECT 1 FROM number_load AS o WHERE o.customer_id = n.customer_id AND o.did = b.phone_a),
-    EXISTS (SELECT 1 FROM number_load AS o WHERE o.customer_id = n.customer_id AND o.did = b.phone_b)
+    EXISTS (SELECT 1 FROM number_load AS o WHERE o.customer_id = :customer_id AND o.did = b.phone_a),
+    EXISTS (SELECT 1 FROM number_load AS o WHERE o.customer_id = :customer_id AND o.did = b.phone_b)
 FROM virtual_number AS n
-JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
-JOIN customer_state AS c ON c.customer_id = n.customer_id
-LEFT JOIN call_audio AS x ON x.customer_id = n.customer_id AND x.did = n.did
-LEFT JOIN call_audio AS y ON y.customer_id = n.customer_id AND y.did = ''
-LEFT JOIN seat AS s ON s.customer_id = n.customer_id AND s.phone = :seat AND s.did = n.did
+JOIN number_load AS l ON l.customer_id = :customer_id AND l.did = n.did
+JOIN customer_state AS c ON c.customer_id = :customer_id
+LEFT JOIN call_audio AS x ON x.customer_id = :customer_id AND x.did = n.did
+LEFT JOIN call_audio AS y ON y.customer_id = :customer_id AND y.did = ''
+LEFT JOIN seat AS s ON s.customer_id = :customer_id AND s.phone = :seat AND s.did = n.did
     AND s.live_until_ms > :now_ms AND n.state IN ('active', 'draining')
     AND c.bindings_held_ms IS NULL
-LEFT JOIN binding AS b ON b.customer_id = s.customer_id AND b.binding_seq = s.binding_seq
+LEFT JOIN binding AS b ON b.customer_id = :customer_id AND b.binding_seq = s.binding_seq
     AND b.live_until_ms > :now_ms
-LEFT JOIN digit_guard AS g ON g.customer_id = n.customer_id AND g.did = n.did
+LEFT JOIN digit_guard AS g ON g.customer_id = :customer_id AND g.did = n.did
     AND g.caller = :guarded
 WHERE n.did = :did AND n.customer_id = :customer_id AND n.state <> 'resting'
 
@@ -120,8 +120,8 @@ WHERE customer_id = :customer_id AND did = :did AND caller = :guarded
 -- A virtual number of the customer in any state, and since when its calls are held.
 SELECT n.state, l.country, c.bindings_held_ms
 FROM virtual_number AS n
-JOIN number_load AS l ON l.customer_id = n.customer_id AND l.did = n.did
-JOIN customer_state AS c ON c.customer_id = n.customer_id
+JOIN number_load AS l ON l.customer_id = :customer_id AND l.did = n.did
+JOIN customer_state AS c ON c.customer_id = :customer_id
 WHERE n.did = :did AND n.customer_id = :customer_id
 
 -- call_explain_ended

@@ -14,6 +14,7 @@ from openpns.storage.statements import Engine
 from openpns.storage.store import database_path
 
 if TYPE_CHECKING:
+    from openpns.storage.postgres.store import PostgresStore
     from openpns.storage.schema import Differences
     from openpns.storage.store import Guard, Store
 
@@ -107,6 +108,41 @@ async def migrate(
     """Apply the missing migration steps and return them; see `Store.migrate`."""
     known = migrations.load_migrations(engine_of(url))
     return await store.migrate(known, with_post=with_post, guard=guard)
+
+
+async def check_distribution(store: "Store", url: str) -> None:
+    """Make sure that tables can be distributed over the nodes of Citus.
+
+    Raises:
+        ConfigError: The database is SQLite, or not the coordinator of Citus.
+    """
+    if engine_of(url) == "sqlite":
+        raise ConfigError("--distribute: SQLite has no nodes; allowed with Citus only")
+    await _as_postgres(store).check_distribution()
+
+
+async def distribute(store: "Store", url: str, guard: "Guard | None" = None) -> bool:
+    """Distribute the tables over the nodes of Citus; return whether any was not.
+
+    The guard runs first if any is not, in the same transaction.
+
+    Raises:
+        ConfigError: See `check_distribution`; or Citus refuses.
+    """
+    await check_distribution(store, url)
+    return await _as_postgres(store).distribute(guard)
+
+
+async def can_distribute(store: "Store", url: str) -> bool:
+    """Return whether the tables could be distributed over nodes of Citus, and are not."""
+    return engine_of(url) == "postgres" and await _as_postgres(store).can_distribute()
+
+
+def _as_postgres(store: "Store") -> "PostgresStore":
+    from openpns.storage.postgres.store import PostgresStore  # noqa: PLC0415
+
+    assert isinstance(store, PostgresStore)
+    return store
 
 
 async def check_current(store: "Store", url: str) -> None:

@@ -65,6 +65,7 @@ TABLES: Final = (
     Table("call_trace", ("customer_id", "call_id")),
     Table("routing_sequence", ("customer_id", "name")),
     Table("call_record", ("customer_id", "record_id")),
+    Table("customer_usage", ("customer_id", "name", "worker_id")),
     Table("delivery", ("customer_id", "delivery_id")),
     Table("idempotency_record", ("customer_id", "idempotency_key")),
     Table("audit_entry", ("customer_id", "at_ms", "entry_id")),

@@ -2,13 +2,16 @@
 
 A statement is a `-- name` line, a line that says its purpose, option lines, then the SQL with
 `:name` parameters. `groups.sql` is for both engines; `groups.sqlite.sql` and `groups.postgres.sql`
-hold what the engines need to write differently.
+hold what the engines need to write differently. `groups.citus.sql` holds what replaces statements
+of PostgreSQL on Citus, because it cannot run them or would ask every node.
 
 Options of a statement:
 
 - `-- rows: json`: many small rows without bytes. SQLite returns them as one JSON text.
 - `-- cached: name`: finds one row by one value, the parameter and column `name`; for
   `Store.get_cached`. On PostgreSQL the statement takes many values at once.
+- `-- owner: statement`: on Citus, for one that is `cached`. The named statement finds the customers
+  of its values, which it takes as the parameter `customer_ids`.
 - `-- batch: name`: a small read that comes very often. On PostgreSQL those with the same value of
   the parameter `name`, a customer, share round trips.
 - `-- search: name`: may read very many rows. It runs where it stalls nothing else, and only so
@@ -36,10 +39,12 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 Engine = Literal["sqlite", "postgres"]
+Dialect = Literal["sqlite", "postgres", "citus"]
+"""What statements are written for: Citus takes those of PostgreSQL, but for some."""
 
 _NAME: Final = re.compile(r"^-- ([a-z][a-z0-9_]*)$", re.MULTILINE)
 _OPTION: Final = re.compile(
-    r"^-- (rows|cached|batch|search|search-far|function|fragments|until-migration): (\S+)$",
+    r"^-- (rows|cached|owner|batch|search|search-far|function|fragments|until-migration): (\S+)$",
     re.MULTILINE,
 )
 _FRAGMENT: Final = re.compile(r"\{([a-z_]+)\}")
@@ -62,6 +67,8 @@ class NamedStatement(msgspec.Struct, frozen=True):
     has_json_rows: bool = False
     cache_key: str | None = None
     """The parameter and column of a statement for `Store.get_cached`."""
+    owner_of: str | None = None
+    """The statement that finds the customers of the values."""
     batch_owner: str | None = None
     """The parameter that names whose reads share round trips; None if they do not."""
     search_owner: str | None = None
@@ -71,19 +78,24 @@ class NamedStatement(msgspec.Struct, frozen=True):
     until_migration: int | None = None
 
 
-def load_statements(engine: Engine) -> dict[str, NamedStatement]:
+def load_statements(dialect: Dialect) -> dict[str, NamedStatement]:
     """Return the statements of an engine by name, in a dict of the caller's own.
 
     Raises:
         ValueError: Two statements have the same name, or an option does not fit its statement.
     """
     root: Any = resources.files("openpns")  # hashable, which its type does not say
-    return dict(_load(engine, root))
+    if dialect == "citus":
+        return _load("postgres", root) | _load("postgres", root, "citus")
+    return dict(_load(dialect, root))
 
 
 # A process may open many stores, as tests with emulators do.
 @cache
-def _load(engine: Engine, root: "Traversable") -> dict[str, NamedStatement]:
+def _load(
+    engine: Engine, root: "Traversable", only: Dialect | None = None
+) -> dict[str, NamedStatement]:
+    """Return the statements of an engine, or those of the files of one dialect only."""
     statements: dict[str, NamedStatement] = {}
     packages = [entry for entry in root.iterdir() if entry.is_dir()]
     files = [
@@ -92,9 +104,9 @@ def _load(engine: Engine, root: "Traversable") -> dict[str, NamedStatement]:
         for file in package.iterdir()
         if file.name.endswith(".sql") and file.is_file()
     ]
+    wanted = ("", engine) if only is None else (only,)
     for file in sorted(files, key=lambda entry: entry.name):
-        parts = file.name.split(".")
-        if len(parts) == 3 and parts[1] != engine:  # noqa: PLR2004
+        if "".join(file.name.split(".")[1:-1]) not in wanted:
             continue
         for statement in parse(file.read_text("utf-8"), engine):
             if statement.name in statements:
@@ -144,6 +156,7 @@ def prepare(
         has_rows=_ROWS.match(sql) is not None,
         has_json_rows=options.get("rows") == "json",
         cache_key=cache_key,
+        owner_of=options.get("owner"),
         batch_owner=options.get("batch"),
         search_owner=options.get("search"),
         function=options.get("function"),

@@ -142,6 +142,14 @@ def test_migrate_refuses_check_with_sql(run: Run) -> None:
     assert "--check and --sql exclude each other" in run("migrate", "--check", "--sql", code=2).err
 
 
+def test_migrate_distributes_on_citus_only(run: Run, database_url: str) -> None:
+    refused = run("migrate", "--distribute", code=2).err
+    lacks = {"sqlite": "SQLite has no nodes", "postgres": "does not have the extension citus"}
+    assert lacks[connect.engine_of(database_url)] in refused
+    assert "--distribute excludes" in run("migrate", "--distribute", "--check", code=2).err
+    assert "openpns migrate" in run("migrate", "--check", code=1).err  # nothing was applied
+
+
 @pytest.fixture
 def role(postgres_url: str) -> Iterator[str]:
     """A PostgreSQL role without rights."""

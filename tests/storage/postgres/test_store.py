@@ -258,7 +258,7 @@ async def test_write_is_tried_three_times_after_serialization_failures(
 async def test_write_recovers_from_deadlock(store: PostgresStore) -> None:
     await store.write(add("cus_2"))
     first_steps = asyncio.Barrier(2)
-    plain = store._run_step
+    plain = store._runner.run_step
     seen: set[str] = set()
 
     async def step_together(connection: object, step: Statement) -> object:
@@ -269,7 +269,7 @@ async def test_write_recovers_from_deadlock(store: PostgresStore) -> None:
             await first_steps.wait()
         return rows
 
-    store._run_step = step_together  # type: ignore[method-assign,assignment]
+    store._runner.run_step = step_together  # type: ignore[method-assign,assignment]
 
     def disable(*customer_ids: str) -> Callable[[], Transaction[None]]:
         def steps() -> Transaction[None]:

@@ -15,6 +15,10 @@ from openpns.storage.migrations import Migration
 from openpns.storage.store import Store
 
 _CURRENT = "nothing to do: the migrations are current"
+_DISTRIBUTED = "distributed the tables over the nodes of Citus"
+_CAN_DISTRIBUTE = (
+    "the extension citus is there: openpns migrate --distribute spreads the tables over its nodes"
+)
 
 
 @click.command()
@@ -23,11 +27,19 @@ _CURRENT = "nothing to do: the migrations are current"
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if a step is missing.")
 @click.option("--sql", is_flag=True, help="Change nothing; print the SQL of every step.")
 @click.option("--force", is_flag=True, help="Go on although older workers seem to run.")
+@click.option("--distribute", is_flag=True, help="Spread the tables over the nodes of Citus.")
 @click.option(
     "--serving-role", metavar="ROLE", help="Grant this PostgreSQL role what a server needs, only."
 )
 def migrate(
-    database: str, serving_role: str | None, *, post: bool, check: bool, sql: bool, force: bool
+    database: str,
+    serving_role: str | None,
+    *,
+    post: bool,
+    check: bool,
+    sql: bool,
+    force: bool,
+    distribute: bool,
 ) -> None:
     """Bring a database's tables up to date; creates a missing SQLite file.
 
@@ -35,26 +47,30 @@ def migrate(
     Once all of them are restarted with the new version, run it again with --post: that removes
     what only the older version needs. It refuses to while a worker of an older version holds a
     lease. A worker that crashed holds its lease for ten minutes.
+
+    With --distribute, which needs all servers stopped, a database of Citus is divided by customer.
+    Later migrations need not repeat it.
     """
     if sql and check:
         raise click.UsageError("--check and --sql exclude each other")
     if serving_role is not None and (sql or check):
         raise click.UsageError("--serving-role excludes --check and --sql")
+    if distribute and (sql or check):
+        raise click.UsageError("--distribute excludes --check and --sql")
     if sql:
         _print_sql(database)
     elif check:
         _check(database)
     else:
-        done = with_store(
+        lines = with_store(
             database,
-            lambda store: _migrate(store, database, post=post, force=force),
+            lambda store: _migrate(store, database, distribute, post=post, force=force),
             create=True,
             migrated=False,
             label="migrating",
         )
-        labels = [one.label for one in done]
         with change_result():
-            click.echo(f"applied migrations: {', '.join(labels)}" if labels else _CURRENT)
+            click.echo("\n".join(lines))
         if serving_role is not None:
             run_loop(connect.grant_serving_role(database, serving_role))
             with change_result():
@@ -91,8 +107,20 @@ async def _find_missing(store: Store, database: str) -> Sequence[Migration]:
     return missing
 
 
-async def _migrate(store: Store, database: str, *, post: bool, force: bool) -> Sequence[Migration]:
+async def _migrate(
+    store: Store, database: str, distribute: bool, *, post: bool, force: bool
+) -> list[str]:
+    """Return what was done; a line of text for each."""
+    if distribute:
+        await connect.check_distribution(store, database)
     guard = None if force else worker_ids.guard_migrations(now_ms)
     done = await connect.migrate(store, database, with_post=post, guard=guard)
+    lines = [f"applied migrations: {', '.join(one.label for one in done)}"] if done else []
+    if distribute:
+        guard = None if force else worker_ids.guard_distribution(now_ms)
+        if await connect.distribute(store, database, guard):
+            lines.append(_DISTRIBUTED)
+    elif await connect.can_distribute(store, database):
+        lines.append(_CAN_DISTRIBUTE)
     await connect.check_current(store, database)
-    return done
+    return lines if done or _DISTRIBUTED in lines else [_CURRENT, *lines]

@@ -29,6 +29,8 @@ UNAVAILABLE: Final = (
 _DAMAGED: Final = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 AGAIN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 UNKNOWN_AT_COMMIT: Final = (
+    # The coordinator of Citus has sent COMMIT to a node and does not know whether it was done.
+    asyncpg.InternalServerError,
     asyncpg.OperatorInterventionError,
     asyncpg.StatementCompletionUnknownError,
 )

@@ -1,7 +1,9 @@
 """Connect to the primary, whichever host of a PostgreSQL URL that is."""
 
 import asyncio
+import contextlib
 import warnings
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import asyncpg
@@ -11,10 +13,9 @@ from openpns.storage.postgres.reasons import CONNECTING, explain
 from openpns.storage.postgres.url import Host, Target, read_url
 
 _SETTINGS: Final = {
-    # Every statement is short: compiling it, or planning it for each set of parameters, would take
-    # longer than running it.
+    # Every statement is short: compiling it, or planning it for each set of parameters (see below),
+    # would take longer than running it.
     "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
     # A plan that is made while a table is empty must fit the full table.
     "enable_seqscan": "off",
 }
@@ -25,8 +26,20 @@ _POOLED, _STANDBY, _READ_ONLY = 1, 2, 4
 _SET: Final = ", ".join(
     f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
 )
+_OF_CITUS: Final = """
+CASE WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+    THEN set_config('plan_cache_mode', 'auto', false)
+        || set_config('citus.override_table_visibility', 'off', false)
+    ELSE set_config('plan_cache_mode', 'force_generic_plan', false) END
+"""
+"""Citus needs the values to find the node; without them it refuses most statements.
+
+It hides shards from the catalog by a look at each table, so that the driver's look at a type takes
+seconds.
+"""
+
 _PROBE: Final = f"""
-SELECT {_SET} WHERE pg_backend_pid() = {{pid}};
+SELECT {_SET}, {_OF_CITUS} WHERE pg_backend_pid() = {{pid}};
 SELECT FROM generate_series(1, CAST(pg_backend_pid() <> {{pid}} AS integer) * {_POOLED}
     + CAST(pg_is_in_recovery() AS integer) * {_STANDBY}
     + CAST(current_setting('transaction_read_only') = 'on' AS integer) * {_READ_ONLY})
@@ -52,6 +65,24 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no
     def plan_for(self, levels: Levels) -> None:
         """Note the sizes of the tables for which it plans from now on."""
         self.planned_for = levels
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """Read one snapshot in a block."""
+        transaction = self.transaction(isolation="repeatable_read", readonly=True)
+        try:
+            await transaction.start()
+        except asyncpg.ActiveSQLTransactionError:
+            # Citus has read its catalog to begin the first transaction of a session.
+            transaction = self.transaction(isolation="repeatable_read", readonly=True)
+            await transaction.start()
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                await transaction.rollback()
+            raise
+        await transaction.commit()
 
     async def probe(self) -> int:
         """Set what a direct connection needs, and return what the connection is."""

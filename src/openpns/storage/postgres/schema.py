@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openpns.storage import schema
 from openpns.storage.migrations import STOP_LAST, Applied, Migration
-from openpns.storage.postgres import migrate
+from openpns.storage.postgres import distribution, migrate
 from openpns.storage.postgres.capture import is_capture
 from openpns.storage.schema import Differences, Found, Key
 from openpns.storage.statements import parse
@@ -25,8 +25,11 @@ async def find_differences(connection: Any, known: Sequence[Migration]) -> Diffe
     before = await migrate.read_applied(connection)
     for _ in range(_ATTEMPTS):
         expected = expected_objects(before)
-        tables = {key.table for key in expected} | {"schema_migration"}
-        found = await read_objects(connection, sorted(tables))
+        tables = sorted({key.table for key in expected} | {"schema_migration"})
+        found = await read_objects(connection, tables)
+        if await distribution.is_distributed(connection):
+            expected |= distribution.expected_objects(tables)
+            found += await distribution.read_objects(connection, tables)
         after = await migrate.read_applied(connection)
         if before == after:
             break

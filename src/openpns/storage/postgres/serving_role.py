@@ -6,8 +6,8 @@ Source: docs/operating/databases.md, "A role for serving".
 from collections.abc import Sequence
 from typing import Any, Final
 
-from openpns import limits
 from openpns.errors import ConfigError
+from openpns.storage.postgres import distribution
 from openpns.storage.postgres.errors import DRIVER
 from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, explain
@@ -20,6 +20,9 @@ _COUNTS: Final = (
     "group_count, next_seq, groups_revision, phone_count, phone_count_revision, byte_count, "
     "byte_count_revision, bindings_revision, binding_count, binding_next_seq"
 )
+
+_TIMEOUT_S: Final = 60.0
+"""For each statement: it may wait for a table, and on Citus it runs on every shard."""
 
 RIGHTS: Final[dict[str, Sequence[str]]] = {
     "access_key": ("SELECT", "UPDATE (last_used_ms)"),
@@ -87,11 +90,16 @@ ORDER BY t.name, r.name, a.attname
 """Which rights a role has on tables (NULL) and columns, also those it gets with SET ROLE."""
 
 
-def grants(role: str) -> list[str]:
-    """Return the SQL that gives a role exactly these rights."""
+def grants(role: str, *, on_citus: bool = False) -> list[str]:
+    """Return the SQL that gives a role exactly these rights.
+
+    Args:
+        on_citus: Whether the tables are distributed: see `_rights_on`.
+    """
     name = '"' + role.replace('"', '""') + '"'
     found = []
-    for table, rights in RIGHTS.items():
+    for table in RIGHTS:
+        rights = _rights_on(table, on_citus=on_citus)
         found.append(f"REVOKE ALL ON {table} FROM {name}")
         if rights:
             found.append(f"GRANT {', '.join(rights)} ON {table} TO {name}")
@@ -105,7 +113,7 @@ async def grant(url: str, role: str) -> None:
         ConfigError: The role does not exist, has further rights from elsewhere, or may not be
             granted rights by the user of the URL.
     """
-    timeout_s = limits.STORAGE_TIMEOUT_MS / 1000
+    timeout_s = _TIMEOUT_S
     try:
         connection = await Hosts(url).connect(None, timeout=timeout_s, command_timeout=timeout_s)
     except CONNECTING as error:
@@ -135,19 +143,36 @@ async def _grant(connection: Any, role: str) -> None:
             f"--serving-role: {role!r} owns {owned}, is a member of its owner or a superuser; "
             f"{_ALLOWED}"
         )
-    for sql in grants(role):
+    on_citus = await distribution.is_distributed(connection)
+    if on_citus:
+        await distribution.change_one_by_one(connection)
+    for sql in grants(role, on_citus=on_citus):
         await connection.execute(sql)
     for table, right, column in await connection.fetch(_HELD, role, [*RIGHTS]):
-        if not _is_allowed(table, right, column):
+        if not _is_allowed(table, right, column, on_citus=on_citus):
             place = table if column is None else f"{table} ({column})"
             raise ConfigError(
                 f"--serving-role: {role!r} would still have {right} on {place}; {_ALLOWED}"
             )
 
 
-def _is_allowed(table: str, right: str, column: str | None) -> bool:
+def _rights_on(table: str, *, on_citus: bool) -> Sequence[str]:
+    """Return the rights on a table.
+
+    Citus knows no rights on columns: the role has those on the whole table there. To add to a
+    reference table it locks the copies, which needs the right to change them.
+    """
+    rights = RIGHTS[table]
+    if not on_citus:
+        return rights
+    whole = [right.partition(" ")[0] for right in rights]
+    is_locked = table in distribution.REFERENCE and "INSERT" in whole and "UPDATE" not in whole
+    return [*whole, "UPDATE"] if is_locked else whole
+
+
+def _is_allowed(table: str, right: str, column: str | None, *, on_citus: bool) -> bool:
     """Return whether a serving role may have a right on a table, or on one column of it."""
-    for allowed in RIGHTS[table]:
+    for allowed in _rights_on(table, on_citus=on_citus):
         name, _, columns = allowed.partition(" ")
         if name == right and (not columns or column in columns.strip("()").split(", ")):
             return True

@@ -10,7 +10,7 @@ import asyncpg
 from openpns.errors import ConfigError, InternalError, OutcomeUnknown
 from openpns.storage.bounds import StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
-from openpns.storage.postgres import migrate, schema, unlocked
+from openpns.storage.postgres import distribution, migrate, schema, unlocked
 from openpns.storage.postgres.connections import Connections, PooledConnection
 from openpns.storage.postgres.errors import (
     AGAIN,
@@ -22,9 +22,11 @@ from openpns.storage.postgres.errors import (
 )
 from openpns.storage.postgres.growth import Growth
 from openpns.storage.postgres.hosts import Hosts
+from openpns.storage.postgres.owned_reads import OwnedReads
 from openpns.storage.postgres.read_batcher import ReadBatcher
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
 from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, without_values
+from openpns.storage.postgres.runner import Runner, SeparateRunner, arguments_of
 from openpns.storage.postgres.write_batcher import (
     BatchFailed,
     Outcome,
@@ -33,7 +35,7 @@ from openpns.storage.postgres.write_batcher import (
     run_lockstep,
 )
 from openpns.storage.schema import Differences
-from openpns.storage.statements import NamedStatement, combine, load_statements
+from openpns.storage.statements import NamedStatement, load_statements
 from openpns.storage.store import (
     BatchKey,
     Guard,
@@ -41,33 +43,33 @@ from openpns.storage.store import (
     Params,
     ResultT,
     Row,
-    Statement,
-    StatementBatch,
-    Step,
     Transaction,
-    names_of,
-    statements_of,
 )
 
 _WRITE_ATTEMPTS: Final = 3
 _READ_ATTEMPTS: Final = 2
 
-_CHANGED: Final = ((True,),)
-"""The rows of a statement that changed some and returned none, so that a batch sees the change."""
-
 
 class PostgresStore:
     """A store in a PostgreSQL database; see `openpns.storage.store.Store`."""
 
-    def __init__(self, connections: Connections, timeout_ms: int) -> None:
+    def __init__(
+        self, connections: Connections, timeout_ms: int, *, is_distributed: bool = False
+    ) -> None:
         self._connections = connections
         self._pool = connections.pool
         self._timeout_s = timeout_ms / 1000
-        self._statements = unlocked.with_statements(load_statements("postgres"))
-        self._combined: dict[tuple[str, ...], NamedStatement] = {}
-        self._coalescers: dict[str, ReadCoalescer] = {}
         self._reads = ReadBatcher(self._read_together, connections.reads)
         self._batcher = WriteBatcher(self._write_together, self._write_alone)
+        self._prepare(is_distributed=is_distributed)
+
+    def _prepare(self, *, is_distributed: bool) -> None:
+        """Choose the statements, and how they are run."""
+        self.is_distributed = is_distributed
+        engine: Final = "citus" if is_distributed else "postgres"
+        self._statements = unlocked.with_statements(load_statements(engine))
+        self._runner = (SeparateRunner if is_distributed else Runner)(self._statements)
+        self._coalescers: dict[str, ReadCoalescer] = {}
 
     @classmethod
     async def open(
@@ -93,8 +95,10 @@ class PostgresStore:
             )
         except CONNECTING as error:
             raise cannot_connect(error) from None
+        async with pool.acquire() as connection:
+            is_distributed = await distribution.is_distributed(connection)
         connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, DRIVER)
-        return cls(connections, timeout_ms)
+        return cls(connections, timeout_ms, is_distributed=is_distributed)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
         statement = self._statements[name]
@@ -111,14 +115,13 @@ class PostgresStore:
     ) -> Sequence[Sequence[Row]]:
         statement = self._statements[name]
         connect = partial(self._connections.for_work, customer_id)
-        if len(all_params) == 1:
-            return [await self._fetch(statement, all_params[0], connect)]
-        arguments = [_arguments(statement, params) for params in all_params]
+        if len(all_params) == 1 or self.is_distributed:
+            reads = (self._fetch(statement, params, connect) for params in all_params)
+            return await asyncio.gather(*reads)
 
         async def read() -> Sequence[Sequence[Row]]:
             async with connect() as connection:
-                rows = await connection.fetchmany(self._combine((name,)).sql, arguments)
-            return [_rows_of_each(row)[0] for row in rows]
+                return await self._runner.fetch_each(connection, name, all_params)
 
         return await self._attempt(read, _READ_ATTEMPTS)
 
@@ -128,7 +131,7 @@ class PostgresStore:
         params: Params,
         connect: Callable[[], PooledConnection],
     ) -> Sequence[Row]:
-        arguments = _arguments(statement, params)
+        arguments = arguments_of(statement, params)
 
         async def read() -> Sequence[Row]:
             async with connect() as connection:
@@ -147,12 +150,19 @@ class PostgresStore:
             statement = self._statements[name]
             key = statement.cache_key
             assert key is not None
-            for_key = self._connections.for_key
-            coalescer = ReadCoalescer(
-                lambda values: self._fetch(statement, {key: values}, for_key), key
-            )
+            coalescer = ReadCoalescer(self._reader_of(statement, key), key)
             self._coalescers[name] = coalescer
         return await coalescer.find(value)
+
+    def _reader_of(
+        self, statement: NamedStatement, key: str
+    ) -> Callable[[list[str]], Awaitable[Sequence[Any]]]:
+        async def read(one: NamedStatement, params: Params) -> Sequence[Row]:
+            return await self._fetch(one, params, self._connections.for_key)
+
+        if statement.owner_of is None:
+            return lambda values: read(statement, {key: values})
+        return OwnedReads(read, statement, self._statements[statement.owner_of], key).read
 
     async def stream(  # noqa: D102
         self, name: str, params: Params, rows_each: int
@@ -164,9 +174,11 @@ class PostgresStore:
         try:
             async with (
                 pooled as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
+                connection.snapshot(),
             ):
-                arguments = _arguments(statement, params)
+                if self.is_distributed:
+                    await distribution.read_one_snapshot(connection)
+                arguments = arguments_of(statement, params)
                 if connection.is_pooled:  # a cursor's own statement would have a name
                     cursor = await (await connection.prepare(statement.sql)).cursor(*arguments)
                 else:
@@ -186,7 +198,7 @@ class PostgresStore:
         async def attempt() -> ResultT:
             async with (
                 self._connections.for_work(customer_id) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
+                connection.snapshot(),
             ):
                 return await self._run_steps(connection, unlocked.steps(steps(), self._statements))
 
@@ -237,10 +249,46 @@ class PostgresStore:
                     if guard is not None:
                         await self._run_steps(connection, guard(missing))
 
-                return await migrate.migrate(connection, known, check, with_post=with_post)
+                has_shards = await distribution.prepare(connection, distribute=False)
+                done = await migrate.migrate(connection, known, check, with_post=with_post)
+                if has_shards:
+                    await distribution.place_tables(connection)
+                return done
 
+        return await self._change_schema(partial(migrate.repeat, attempt))
+
+    async def check_distribution(self) -> None:
+        """See `connect.check_distribution`."""
+        async with self._connections.for_work() as connection, connection.transaction():
+            await distribution.prepare(connection, distribute=True)
+
+    async def distribute(self, guard: Guard | None) -> bool:
+        """See `connect.distribute`."""
+
+        async def attempt() -> bool:
+            async with self._connections.for_work() as connection, connection.transaction():
+                await distribution.prepare(connection, distribute=True)
+                if await distribution.is_placed(connection):
+                    return False
+                if guard is not None:
+                    await self._run_steps(connection, guard(()))
+                await distribution.place_tables(connection)
+                return True
+
+        done = await self._change_schema(attempt)
+        if done:
+            await self._pool.expire_connections()  # their plans are those of local tables
+            self._prepare(is_distributed=True)
+        return done
+
+    async def can_distribute(self) -> bool:
+        """See `connect.can_distribute`."""
+        async with self._connections.for_work() as connection:
+            return not self.is_distributed and await distribution.has_extension(connection)
+
+    async def _change_schema(self, change: Callable[[], Awaitable[ResultT]]) -> ResultT:
         try:
-            return await migrate.repeat(attempt)
+            return await change()
         except DRIVER as error:
             answer = to_wire_error(error)
             if isinstance(answer, InternalError):
@@ -291,7 +339,9 @@ class PostgresStore:
         try:
             return await self._attempt(
                 lambda: self._write_once(
-                    lambda connection: run_lockstep(writes, partial(self._run_wave, connection)),
+                    lambda connection: run_lockstep(
+                        writes, partial(self._runner.run_wave, connection)
+                    ),
                     writes[0].customer_id,
                 ),
                 _WRITE_ATTEMPTS,
@@ -323,55 +373,9 @@ class PostgresStore:
         try:
             step = next(steps)
             while True:
-                step = steps.send(await self._run_step(connection, step))
+                step = steps.send(await self._runner.run_step(connection, step))
         except StopIteration as stop:
             return cast("ResultT", stop.value)
-
-    async def _run_step(self, connection: Any, step: Step) -> Sequence[Row]:
-        if isinstance(step, Statement):
-            statement = self._statements[step.name]
-            rows = await connection.fetch(statement.sql, *_arguments(statement, step.params))
-            return cast("Sequence[Row]", rows)
-        if isinstance(step, StatementBatch):
-            statement = self._statements[step.name]
-            await connection.executemany(
-                statement.sql, [_arguments(statement, params) for params in step.params]
-            )
-            return []
-        combined = self._combine(names_of(step))
-        row = await connection.fetchrow(combined.sql, *self._all_arguments(step))
-        return _rows_of_each(row)
-
-    async def _run_wave(self, connection: Any, steps: Sequence[Step]) -> list[Sequence[Row]]:
-        """Run steps of several writes; those with the same statements take one round trip."""
-        found: list[Sequence[Row]] = [[]] * len(steps)
-        alike: dict[tuple[str, ...], list[int]] = {}
-        for place, step in enumerate(steps):
-            if isinstance(step, StatementBatch):
-                found[place] = await self._run_step(connection, step)
-            else:
-                alike.setdefault(names_of(step), []).append(place)
-        for names, places in alike.items():
-            arguments = [self._all_arguments(cast("Any", steps[place])) for place in places]
-            rows = await connection.fetchmany(self._combine(names).sql, arguments)
-            for place, row in zip(places, rows, strict=True):
-                each = _rows_of_each(row)
-                found[place] = each[0] if isinstance(steps[place], Statement) else each
-        return found
-
-    def _combine(self, names: tuple[str, ...]) -> NamedStatement:
-        combined = self._combined.get(names)
-        if combined is None:
-            combined = combine([self._statements[name] for name in names])
-            self._combined[names] = combined
-        return combined
-
-    def _all_arguments(self, step: Statement | Sequence[Statement]) -> list[Any]:
-        return [
-            argument
-            for one in statements_of(step)
-            for argument in _arguments(self._statements[one.name], one.params)
-        ]
 
 
 async def _keep(_: Any) -> None:
@@ -387,12 +391,3 @@ async def _roll_back(transaction: Any) -> None:
         await transaction.rollback()
     except DRIVER:
         return  # the connection is lost, and the transaction with it
-
-
-def _arguments(statement: NamedStatement, params: Params) -> list[Any]:
-    return [params[name] for name in statement.parameters]
-
-
-def _rows_of_each(row: Row) -> list[Sequence[Row]]:
-    """Return the rows of each statement that `combine` has combined, or a row for a change."""
-    return [_CHANGED if rows is True else rows or () for rows in row]

@@ -1,0 +1,39 @@
+-- audit_head_find
+-- The last sequence number of the chains of these customers, and its digest; no row for an empty
+-- chain. The chain without a customer has no row of customer_state.
+-- cross-customer: entries of all customers are sealed together
+SELECT s.customer_id, s.seq, s.digest
+FROM customer_state AS c CROSS JOIN LATERAL (
+    SELECT a.customer_id, a.seq, a.digest FROM audit_seal AS a
+    WHERE a.customer_id = c.customer_id ORDER BY a.seq DESC LIMIT 1
+) AS s
+WHERE c.customer_id = ANY(CAST(:customer_ids AS text[]))
+UNION ALL
+SELECT s.customer_id, s.seq, s.digest FROM (
+    SELECT a.customer_id, a.seq, a.digest FROM audit_seal AS a
+    WHERE a.customer_id = '' ORDER BY a.seq DESC LIMIT 1
+) AS s
+WHERE '' = ANY(CAST(:customer_ids AS text[]))
+
+-- audit_head_list
+-- The last sequence number of every chain, and its digest.
+-- cross-customer: the operator exports all heads
+SELECT * FROM (
+    SELECT s.customer_id, s.seq, s.digest
+    FROM customer_state AS c CROSS JOIN LATERAL (
+        SELECT a.customer_id, a.seq, a.digest FROM audit_seal AS a
+        WHERE a.customer_id = c.customer_id ORDER BY a.seq DESC LIMIT 1
+    ) AS s
+    UNION ALL
+    SELECT s.customer_id, s.seq, s.digest FROM (
+        SELECT a.customer_id, a.seq, a.digest FROM audit_seal AS a
+        WHERE a.customer_id = '' ORDER BY a.seq DESC LIMIT 1
+    ) AS s
+) AS head
+ORDER BY customer_id
+
+-- audit_unsealed_delete
+-- Entries are sealed now.
+-- cross-customer: entries of all customers are sealed together
+DELETE FROM audit_unsealed
+WHERE place = ANY(CAST(:places AS bigint[])) AND customer_id = ANY(CAST(:customer_ids AS text[]))

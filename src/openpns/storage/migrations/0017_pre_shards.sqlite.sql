@@ -1,0 +1,1 @@
+-- Only PostgreSQL changes: SQLite has no shards.
