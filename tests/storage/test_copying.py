@@ -11,6 +11,7 @@ _SQLITE = """
 SELECT t.name, c.name, c.type, c.pk FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c
 WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite%' ORDER BY t.name, c.pk
 """
+_UNSEALED = "SELECT sql FROM sqlite_schema WHERE name = 'audit_unsealed'"
 _POSTGRES = """
 SELECT c.relname, a.attname, format_type(a.atttypid, NULL),
     coalesce(array_position(i.indkey::int[], a.attnum::int), -1) + 1
@@ -33,6 +34,11 @@ async def test_every_table_of_the_schema_is_copied(store: Store, database_url: s
         keys[table] += [column] if place else []
         if kind.lower() in ("blob", "bytea") and (table, column) not in _DIGESTS:
             secrets[table].add(column)
+    if is_sqlite:  # its primary key is the place; the copy's key is as unique
+        assert keys["audit_unsealed"] == ["place"]
+        ((sql,),) = await direct.query(database_url, _UNSEALED)
+        assert "UNIQUE (customer_id, at_ms, entry_id)" in sql
+        keys["audit_unsealed"] = ["customer_id", "at_ms", "entry_id"]
     assert {table.name: [*table.key] for table in TABLES} == {
         name: key for name, key in keys.items() if name not in NOT_COPIED
     }

@@ -8,11 +8,11 @@ SELECT
     ) THEN 1 ELSE 0 END AS is_stored,
     (
         SELECT CAST(coalesce(sum(u.count), 0) AS bigint) FROM customer_usage AS u
-        WHERE u.customer_id = s.customer_id AND u.name = 'callRecords'
+        WHERE u.customer_id = :customer_id AND u.name = 'callRecords'
     ) AS call_records,
     (
         SELECT CAST(coalesce(sum(v.count), 0) AS bigint) FROM customer_usage AS v
-        WHERE v.customer_id = s.customer_id AND v.name = 'deliveries'
+        WHERE v.customer_id = :customer_id AND v.name = 'deliveries'
     ) AS deliveries,
     s.call_record_quota, s.delivery_quota,
     t.bind_id, t.caller, t.callee, t.did, t.extension, n.business_id

@@ -7,7 +7,7 @@ WHERE w.customer_id = :customer_id
     AND ',' || w.kinds || ',' LIKE '%,' || CAST(:kind AS text) || ',%'
     AND NOT EXISTS (
         SELECT 1 FROM delivery AS d
-        WHERE d.customer_id = w.customer_id AND d.delivery_id = CAST(:delivery_id AS text)
+        WHERE d.customer_id = :customer_id AND d.delivery_id = CAST(:delivery_id AS text)
     )
 ON CONFLICT (customer_id, name, worker_id) DO UPDATE SET count = u.count + excluded.count
 

@@ -23,7 +23,7 @@ class Table(msgspec.Struct, frozen=True):
     """A table that is copied.
 
     Attributes:
-        key: The columns of its primary key.
+        key: The columns of its primary key, or of one that is as unique.
         secrets: The columns with ciphertexts.
         has_parent: Whether its rows refer to a customer.
     """
@@ -70,7 +70,7 @@ TABLES: Final = (
     Table("idempotency_record", ("customer_id", "idempotency_key")),
     Table("audit_entry", ("customer_id", "at_ms", "entry_id")),
     Table("audit_seal", ("customer_id", "seq")),
-    Table("audit_unsealed", ("place",)),
+    Table("audit_unsealed", ("customer_id", "at_ms", "entry_id")),
     Table("audit_backlog", ("only_row",)),
     Table("audit_pruning", ("only_row",)),
     Table("worker_lease", ("worker_id",)),

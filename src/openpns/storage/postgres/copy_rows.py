@@ -13,7 +13,7 @@ from openpns.storage.postgres.errors import DRIVER, is_lost
 from openpns.storage.postgres.reasons import explain
 
 _COLUMNS: Final = """
-SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+SELECT attname, format_type(atttypid, NULL), attidentity <> '' FROM pg_attribute
 WHERE attrelid = CAST($1 AS text)::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 _UNIQUES: Final = """
@@ -40,12 +40,15 @@ class CopyRows:
         self._reading = asyncio.Lock()
         self._columns: dict[str, Sequence[str]] = {}
         self._types: dict[str, dict[str, str]] = {}
+        self._counted: dict[str, set[str]] = {}
+        """The identity columns of each table; a row keeps its value, and it cannot be updated."""
         self._uniques: dict[str, list[tuple[Sequence[str], str | None]]] = {}
 
     async def columns(self, table: str) -> Sequence[str]:  # noqa: D102
         with self._explained():
             rows = await self._db.fetch(_COLUMNS, table)
-        self._types[table] = dict(map(tuple, rows))
+        self._types[table] = {name: kind for name, kind, _ in rows}
+        self._counted[table] = {name for name, _, is_counted in rows if is_counted}
         return [*self._types[table]]
 
     def use_columns(self, table: str, columns: Sequence[str]) -> None:  # noqa: D102
@@ -88,7 +91,8 @@ class CopyRows:
     async def replace(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:  # noqa: D102
         columns = self._columns[table.name]
         key = ", ".join(table.key)
-        others = [name for name in columns if name not in table.key]
+        kept = {*table.key, *self._counted[table.name]}
+        others = [name for name in columns if name not in kept]
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         upsert = (
             f"INSERT INTO {table.name} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE "

@@ -8,6 +8,7 @@ import apsw
 
 from openpns.storage.migrations import Migration
 from openpns.storage.sqlite import migrate as on_disk
+from openpns.storage.sqlite.connections import open_file
 
 _images: Final[dict[tuple[Migration, ...], tuple[bytes, list[Migration]]]] = {}
 """A migrated database without other rows, by its steps; and the steps that were missing."""
@@ -32,7 +33,7 @@ def migrate(
         _images[steps] = connection.serialize("main"), missing
         return missing
     image, missing = _images[steps]
-    with closing(apsw.Connection(":memory:")) as source:
+    with closing(open_file(":memory:")) as source:
         source.deserialize("main", image)
         with connection.backup("main", source, "main") as copying:
             copying.step()
