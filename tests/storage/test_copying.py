@@ -4,7 +4,8 @@ from collections import defaultdict
 
 from tests import direct
 
-from openpns.storage.copying import NOT_COPIED, TABLES
+from openpns.copying.ends import TO, open_endpoint
+from openpns.storage.copying import NOT_COPIED, TABLES, Row
 from openpns.storage.store import Store
 
 _SQLITE = """
@@ -59,3 +60,37 @@ async def test_tables_come_after_those_that_they_refer_to(store: Store, database
         """
     found = await direct.query(database_url, sql)
     assert sorted(found) == sorted((one.name, TABLES[0].name) for one in TABLES if one.has_parent)
+
+
+async def test_replace_returns_rows_that_had_a_unique_value_of_a_new_one(
+    store: Store, database_url: str
+) -> None:
+    (table,) = [table for table in TABLES if table.name == "binding"]
+    target = await open_endpoint(database_url, TO)
+    try:
+        columns = await target.columns("binding")
+        target.use_columns("binding", columns)
+
+        def row(seq: int, own_id: str) -> Row:
+            given = {
+                "customer_id": "cus_1",
+                "binding_seq": seq,
+                "bind_id": f"bind-{seq}",
+                "customer_bind_id": own_id,
+                "kind": "axb",
+                "group_seq": None,
+            }
+            numbers = ("flag", "live_until_ms", "created_ms", "last_call_ms")
+            return tuple(given.get(name, 0 if name in numbers else "") for name in columns)
+
+        async with target.transaction():
+            await target.insert(table, [row(1, "order"), row(2, ""), row(3, "other")])
+        async with target.transaction():
+            # Empty ones are not unique; a row is not in its own way.
+            new = [row(3, "other"), row(4, "order"), row(5, "")]
+            assert await target.replace(table, new) == [row(1, "order")]
+        keys = [("cus_1", seq) for seq in range(1, 6)]
+        found = await target.rows(table, keys)
+        assert sorted(found, key=repr) == sorted([row(2, ""), *new], key=repr)
+    finally:
+        await target.close()

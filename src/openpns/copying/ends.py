@@ -51,9 +51,9 @@ async def opened(
     with _naming(TO):
         target_steps = await _checked_steps(target_url, is_target=True)
     _compare_steps(source_steps, target_steps)
-    source = await _endpoint(source_url, FROM)
+    source = await open_endpoint(source_url, FROM)
     try:
-        target = await _endpoint(target_url, TO)
+        target = await open_endpoint(target_url, TO)
         try:
             yield await _begin(source, target, clock, is_stopped=is_stopped)
         finally:
@@ -66,7 +66,7 @@ async def cancel(source_url: str) -> str:
     """Remove what a copy has added to its source; return what its role was."""
     with _naming(FROM):
         await _checked_steps(source_url)
-    source = await _endpoint(source_url, FROM)
+    source = await open_endpoint(source_url, FROM)
     try:
         await source.lock()
         state = await source.state()
@@ -84,7 +84,7 @@ async def forget_copy(file: Path) -> None:
 
     Its notes end with the backup: a copy that went on with them would miss changes.
     """
-    source = await _endpoint(database_url(file), FROM)
+    source = await open_endpoint(database_url(file), FROM)
     try:
         if (await source.state()).role == "capturing":
             await source.cancel()
@@ -195,7 +195,12 @@ async def _require_empty(target: Endpoint) -> None:
         )
 
 
-async def _endpoint(url: str, option: str) -> Endpoint:
+async def open_endpoint(url: str, option: str) -> Endpoint:
+    """Open one of the databases of a copy; its tables are there.
+
+    Args:
+        option: What error texts call it.
+    """
     path = database_path(url)
     if path is not None:
         from openpns.storage.sqlite.copying import SQLiteEndpoint  # noqa: PLC0415
