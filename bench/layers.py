@@ -3,7 +3,8 @@
     python -m bench.layers NAME=URL...
 
 Each URL is a migrated database without customers, on servers of this machine, with a superuser of
-PostgreSQL. They are measured in turns, so that what else the machine does is the same for all.
+PostgreSQL. They are measured in turns, so that what else the machine does is the same for all. Of
+the servers, the sessions of that database count: not the writer of the log and the like.
 Prints a table.
 """
 
@@ -24,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from bench import servers
-from bench.proc import cpu_us
+from bench.proc import cpu_us, tree
 from openpns.accounts import access_keys, customers
 from openpns.accounts.master_key import open_secret_box
 from openpns.bindings import service as bindings
@@ -39,14 +40,13 @@ from openpns.storage import connect
 
 CUSTOMERS: Final = 8
 GROUPS: Final = 40
-ROUNDS: Final = 1
-REQUESTS: Final = 3
+ROUNDS: Final = 3
+REQUESTS: Final = 15
 """Requests of each customer in a round."""
 
-STATEMENTS: Final = 2
+STATEMENTS: Final = 20
 
 _MASTER_KEY: Final = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-_TICK_US: Final = 1_000_000 / os.sysconf("SC_CLK_TCK")
 _NODES: Final = "SELECT nodename, nodeport FROM pg_dist_node WHERE isactive ORDER BY groupid"
 _HAS_CITUS: Final = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 
@@ -60,9 +60,9 @@ SEVERAL: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 }
 """Statements of an operator and of the background: they ask every shard."""
 
-_numbers = itertools.count(1)
+CALL: Final = "queryAXB and reportCall"
 
-Ask = Callable[[http.client.HTTPConnection, int], None]
+_numbers = itertools.count(1)
 
 
 class Customer(NamedTuple):
@@ -77,6 +77,7 @@ class Target:
 
     def __init__(self, name: str, url: str, stack: contextlib.ExitStack) -> None:
         self.name, self.url = name, url
+        self._database = url.rpartition("/")[2]
         self._postmasters = asyncio.run(_postmasters(url))
         self._customers = asyncio.run(_fill(url))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -89,11 +90,22 @@ class Target:
         for place, pid in enumerate(self._postmasters):
             layer = "database" if len(self._postmasters) == 1 else "coordinator"
             layer = layer if place == 0 else "workers"
-            found[layer] = found.get(layer, 0.0) + cpu_us(pid) + _ended_us(pid)
+            found[layer] = found.get(layer, 0.0) + _sessions_us(pid, self._database)
         return found
 
     def ask(self, action: str, customer: int, connection: http.client.HTTPConnection) -> None:
-        """Send a request of an action; bindAXB ends what it has bound, which is not counted."""
+        """Send a request of an action; or CALL, a question and the report of its call."""
+        if action != CALL:
+            self._send(action, customer, connection, self._body(action, customer))
+            return
+        asked = self._send("queryAXB", customer, connection, self._body("queryAXB", customer))
+        start = now_ms() // 1000
+        times = {"startAt": start, "answerAt": start, "hangupAt": start}
+        cause = {"hangupCause": "NORMAL_CLEARING", "hangupCode": 16, "hangup": 1}
+        body = {"callId": asked["data"]["callId"]} | times | cause
+        self._send("reportCall", customer, connection, body)
+
+    def _body(self, action: str, customer: int) -> dict[str, Any]:
         number = next(_numbers)
         phones = f"8613{number:09}", f"8614{number:09}"
         bodies: dict[str, dict[str, Any]] = {
@@ -103,21 +115,38 @@ class Target:
             "bindAXB": {"phoneA": phones[0], "phoneB": phones[1], "expireSecond": 3600},
             "queryAXB": {"caller": f"8615{customer:09}", "did": self._customers[customer].did},
         }
-        text = json.dumps(bodies[action]).encode()
+        return bodies[action]
+
+    def _send(
+        self,
+        action: str,
+        customer: int,
+        connection: http.client.HTTPConnection,
+        body: dict[str, Any],
+    ) -> dict[str, Any]:
+        text = json.dumps(body).encode()
         key, secret = f"key-{customer}", f"secret-of-key-{customer}"
         ts = str(now_ms())
         sign = signing.sign(key, action, "5", ts, text, secret)
         headers = {"accessKey": key, "action": action, "bizType": "5", "ts": ts, "sign": sign}
         connection.request("POST", "/api/pns/", text, headers)
-        answer = json.loads(connection.getresponse().read())
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
         if answer["code"] != 0:
             raise RuntimeError(f"{self.name}: {action}: {answer}")
+        return answer
 
 
-def _ended_us(pid: int) -> float:
-    """Return the CPU time of the processes below one that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[13]) + int(fields[14])) * _TICK_US
+def _sessions_us(postmaster: int, database: str) -> float:
+    """Return the CPU time of the sessions of a database."""
+    total = 0.0
+    for pid in tree(postmaster)[1:]:
+        try:
+            title = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue  # it has ended
+        if f" {database} " in title:
+            total += cpu_us(pid)
+    return total
 
 
 async def _postmasters(url: str) -> list[int]:
@@ -207,7 +236,7 @@ def _per(before: dict[str, float], after: dict[str, float], count: int) -> dict[
 def _rows(targets: list[Target]) -> Iterator[tuple[str, str, dict[str, float]]]:
     """Return what was measured: what, on which target, and each layer's median over the rounds."""
     works: dict[str, Callable[[Target], dict[str, float]]] = {}
-    for action in ("queryAXB", "listGroup", "getGroup", "createGroup", "bindAXB"):
+    for action in ("queryAXB", "bindAXB", "listGroup", "createGroup", CALL):
         works[action] = lambda target, action=action: _measure(target, action)  # type: ignore[misc]
     for label, (name, params) in SEVERAL.items():
         works[label] = lambda target, name=name, params=params: asyncio.run(  # type: ignore[misc]
