@@ -4,6 +4,7 @@ The database of the URL has the extension and knows the nodes; each other one is
 """
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -18,9 +19,7 @@ Node = tuple[str, int]
 
 _SHARDS = 4
 
-_DDL = "Citus cannot carry out this change of a table"
-_WRONG_ROWS = "deliveries/test_check.py::test_wrong_rows_are_reported"
-_OTHER = "[postgres-UPDATE {} SET customer_id"
+_DDL = "Citus cannot carry out what the test changes past openpns"
 _KEEPS = "a row cannot get another customer"
 _MEANT = "it is about PostgreSQL without Citus"
 
@@ -29,18 +28,24 @@ NOT_HERE = {
     "storage/postgres/test_growth.py": "it compares plans of one node",
     "storage/postgres/test_hosts.py::test_direct_connection_has_the_settings": _MEANT,
     "storage/postgres/test_serving_role.py": "Citus has no rights on columns",
-    "storage/postgres/test_schema.py::test_find_differences_finds": _DDL,
-    "storage/postgres/test_schema.py::test_find_differences_accepts": _DDL,
     "storage/postgres/test_schema.py::test_find_differences_finds_other_owners": _DDL,
-    f"deliveries/test_check.py::test_wrong_rows_are_reported{_OTHER.format('delivery')}": _KEEPS,
-    f"bindings/test_check.py::test_each_contradiction_is_found{_OTHER.format('binding')}": _KEEPS,
+    "storage/postgres/test_schema.py::test_find_differences_finds[sql14": _DDL,
+    "test_find_differences_finds[CREATE TABLE child () INHERITS (number_group)": _DDL,
+    "CLUSTER number_group USING number_group_pkey": _DDL,
+    "ALTER COLUMN remark SET STORAGE MAIN": _DDL,
+    "ALTER COLUMN remark SET STATISTICS 500": _DDL,
+    " SET customer_id = ": _KEEPS,
+    "groups/test_check.py::test_check_reports_phone_text_split_at_other_places": _DDL,
     "call_records/test_check.py::test_check_reports_ids_that_are_used_twice": _KEEPS,
+    "test_find_schema_differences_finds[postgres-view in the place of a table": _DDL,
+    "storage/test_migrations.py::test_schema_is_the_recorded_one": _MEANT,
+    "test_write_recovers_from_deadlock": "writes of a reference table wait for each other",
     "promises/test_failover.py": "it starts PostgreSQL servers of its own",
     "promises/test_pooler.py": "it is about PgBouncer before one PostgreSQL",
     "promises/test_rolling_upgrade.py": "a version from before migration 17 has never run on Citus",
     "promises/test_upgrade.py": "a version from before migration 17 has never run on Citus",
 }
-"""The tests that cannot hold on Citus, by the beginning of their ids below `tests`, and why."""
+"""The tests that cannot hold on Citus, by a part of their ids, and why."""
 
 _NODES = "SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"
 
@@ -202,18 +207,25 @@ class CitusDatabases(PostgresDatabases):
         return int(found)
 
     async def _execute(self, sql: str) -> None:
-        await asyncio.gather(*(connection.execute(sql) for connection in self._nodes))
+        for connection in self._nodes:
+            while True:
+                # A database that is removed may be used for a moment by what has moved its shards.
+                with contextlib.suppress(asyncpg.ObjectInUseError):
+                    await connection.execute(sql)
+                    break
+                await asyncio.sleep(0.1)
 
     def drop(self, url: str) -> None:
         """Empty a database, or remove it if its schema was changed."""
         self._loop.run_until_complete(self._give_back(url))
 
     async def _give_back(self, url: str) -> None:
-        if url in self._schemas and await self._schema_of(url) == self._schemas[url]:
-            await empty(url, set(tables()) - {"schema_migration"})
-            self._free.append(url)
-        else:
-            await self._execute(f"DROP DATABASE {name_of(url)} WITH (FORCE)")
+        with contextlib.suppress(asyncpg.PostgresError):  # such as one that is read-only now
+            if url in self._schemas and await self._schema_of(url) == self._schemas[url]:
+                await empty(url, set(tables()) - {"schema_migration"})
+                self._free.append(url)
+                return
+        await self._execute(f"DROP DATABASE {name_of(url)} WITH (FORCE)")
 
     async def _close(self) -> None:
         for url in self._free:
