@@ -45,8 +45,8 @@ def test_command_of_a_role_without_rights_names_the_missing_one(
     asyncio.run(direct.run(postgres_url, f"GRANT SELECT ON schema_migration TO {role}"))
     done = run_anywhere(*command, "--database", other_url, code=2)
     assert re.fullmatch(
-        r"openpns: database: permission denied for table (audit_entry|access_key|customer|"
-        r"master_key_check) \(SELECT\); grant .*\n",
+        r"openpns: database: permission denied for table (audit_entry|access_key|customer_state|"
+        r"customer|master_key_check) \(SELECT\); grant .*\n",
         done.err,
     )
 

@@ -1,9 +1,12 @@
+import fcntl
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -222,7 +225,7 @@ def test_write_waits_for_a_reader_that_is_slow(kind: type[io.FileIO]) -> None:
 
 
 UNREAD = """
-import os, signal, sys, threading
+import os, signal, sys
 from openpns.cli.streams import standard_streams
 from openpns.kit.interrupts import as_interrupts, run_loop
 async def write():
@@ -231,8 +234,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if the tests
 with as_interrupts() as exit_code:
     try:
         with standard_streams():
-            threading.Timer(0.5, os.kill, (os.getpid(), int(sys.argv[1]))).start()
-            run_loop(write()) if sys.argv[2] == "loop" else print("x" * 100_000, flush=True)
+            run_loop(write()) if sys.argv[1] == "loop" else print("x" * 100_000, flush=True)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(exit_code())
@@ -245,13 +247,24 @@ def test_signal_ends_a_command_whose_output_nobody_reads(
     number: signal.Signals, place: str
 ) -> None:
     reader, writer = os.pipe()
-    command = [sys.executable, "-c", UNREAD, str(int(number)), place]
+    command = [sys.executable, "-c", UNREAD, place]
+    size = fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ)
+    running = subprocess.Popen(command, stdout=writer, stderr=writer)
     try:
-        done = subprocess.run(command, stdout=writer, stderr=writer, check=False, timeout=60)
+        while _waiting_bytes(reader) < size:  # once it is full, the command waits for a reader
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 128 + number
     finally:
+        running.kill()
+        running.wait()
         os.close(writer)
         os.close(reader)
-    assert done.returncode == 128 + number
+
+
+def _waiting_bytes(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_result_of_a_change_is_not_lost_by_an_interrupt(

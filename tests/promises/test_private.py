@@ -215,7 +215,8 @@ def test_errors_of_an_unreachable_database_do_not_show_its_password(
     arguments: list[str],
 ) -> None:
     monkeypatch.setenv("OPENPNS_DATABASE", url)
-    done = run_anywhere(*arguments, code=2)
+    done = run_anywhere(*arguments, code=None)
+    assert done.code in (2, 6)  # a URL that cannot be read, a server that does not answer
     assert done.err.strip()
     leaks.require_none("the error", done.out + done.err)
 

@@ -80,7 +80,7 @@ async def test_replace_returns_rows_that_had_a_unique_value_of_a_new_one(
                 "kind": "axb",
                 "group_seq": None,
             }
-            numbers = ("flag", "live_until_ms", "created_ms", "last_call_ms")
+            numbers = ("flag", "live_until_ms", "created_ms", "last_call_ms", "phone_b_ms")
             return tuple(given.get(name, 0 if name in numbers else "") for name in columns)
 
         async with target.transaction():

@@ -15,7 +15,7 @@ def test_hold_and_confirm(openpns: Run, database_url: str) -> None:
     assert done.err == "cus_1: calls are connected again\n"
     done = openpns("bindings", "confirm", "--customer", "cus_1")
     assert done.err == "cus_1: calls were not held\n"
-    assert "not found" in openpns("bindings", "confirm", "--customer", "x", code=2).err
+    assert "not found" in openpns("bindings", "confirm", "--customer", "x", code=3).err
 
 
 def test_end_prints_the_count(openpns: Run) -> None:
