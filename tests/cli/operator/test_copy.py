@@ -10,6 +10,8 @@ from tests.processes import Start
 
 from openpns.accounts.secret_box import new_master_key
 from openpns.copying import run as copying
+from openpns.storage.copying import Done
+from openpns.storage.postgres.copying import PostgresEndpoint
 
 GROUPS = b"groupName,phones\na,85211111114\nb,85235753351\n"
 
@@ -181,6 +183,36 @@ def test_copy_notices_other_rows(
     )
     refused = filled("copy", "--to", target, code=1).err
     assert "group_member: the row with the key (cus_1, 2, 85211****99)" in refused
+
+
+def test_target_that_stops_answering_does_not_keep_the_source_frozen(
+    filled: Run, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if target.startswith("sqlite"):
+        pytest.skip("a file always answers")
+    begin(filled, target, monkeypatch)
+    filled(
+        "groups", "import", "-", "--customer", "cus_1", stdin=b"groupName,phones\nc,85211111199\n"
+    )
+
+    async def leave_changes(_: object) -> None:
+        """Leave what has changed to the window."""
+
+    save = PostgresEndpoint.save
+
+    async def save_unheard(self: PostgresEndpoint, table: str, done: Done) -> None:
+        self._db._transport.pause_reading()  # as if the server had stopped
+        await save(self, table, done)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying.Copy, "_catch_up", leave_changes)
+        patch.setattr(copying, "WINDOW_S_MAX", 1)
+        patch.setattr(PostgresEndpoint, "save", save_unheard)
+        refused = filled("copy", "--to", target, code=6).err
+    assert "could not be copied within 1 s, so servers can write" in refused
+    filled("customers", "create", "cus_2")
+    filled("copy", "--to", target)
+    assert "cus_2" in filled("customers", "list", "--database", target).out
 
 
 def test_server_starts_while_a_copy_runs(

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import asyncpg
 
@@ -36,6 +36,8 @@ _LOCK: Final = 0x636F7079
 
 _LOCK_TIMEOUT: Final = "2s"
 """How long to wait for a table; meanwhile its writers wait behind this."""
+_FREEZE_IDLE_MAX: Final = "70s"
+"""Ends a freeze whose command is gone, but whose connection is not; longer than any window."""
 _FREEZE_ATTEMPTS: Final = 30
 _PAUSE_S: Final = 0.5
 _PLACES_EACH: Final = 10_000
@@ -158,7 +160,7 @@ class PostgresEndpoint(CopyRows):
                 await transaction.start()
                 if await self._lock_tables():
                     break
-                await transaction.rollback()
+                await self._rollback(transaction)
         else:
             raise ServiceUnavailable(
                 f"{self._option}: a table is in use by a long transaction, such as pg_dump or an "
@@ -169,9 +171,16 @@ class PostgresEndpoint(CopyRows):
             with self._explained():
                 await transaction.commit()
         except BaseException:
-            with contextlib.suppress(*DRIVER):
-                await transaction.rollback()
+            await self._rollback(transaction)
             raise
+
+    async def _rollback(self, transaction: Any) -> None:
+        """Roll back; a server that does not answer in time does so when the connection is lost."""
+        try:
+            async with asyncio.timeout(limits.STORAGE_TIMEOUT_MS / 1000):
+                await transaction.rollback()
+        except DRIVER:
+            self._db.terminate()
 
     async def _lock_tables(self) -> bool:
         """Wait for all writes, and let no other one begin; return whether that worked in time.
@@ -179,7 +188,10 @@ class PostgresEndpoint(CopyRows):
         Rows must not be locked either: a write that has locked one and waits for a table would wait
         for this transaction, which changes rows.
         """
-        await self._db.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        await self._db.execute(
+            f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'; "
+            f"SET LOCAL idle_in_transaction_session_timeout = '{_FREEZE_IDLE_MAX}'"
+        )
         try:
             await self._db.execute(f"LOCK TABLE {', '.join(_NAMES)} IN EXCLUSIVE MODE")
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
@@ -278,9 +290,20 @@ class PostgresEndpoint(CopyRows):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:  # noqa: D102
-        with self._explained():
-            async with self._db.transaction():
+        transaction = self._db.transaction()
+        try:
+            with self._explained():
+                await transaction.start()
                 yield
+                await transaction.commit()
+        except asyncio.CancelledError:
+            # A server that has stopped answering would not answer a rollback either, and the
+            # source may be frozen meanwhile.
+            self._db.terminate()
+            raise
+        except BaseException:
+            await self._rollback(transaction)
+            raise
 
     async def tidy(self) -> None:  # noqa: D102
         with self._explained():
@@ -303,6 +326,8 @@ class PostgresEndpoint(CopyRows):
                 await self._db.execute(_UNMARK)
 
     async def close(self) -> None:  # noqa: D102
+        if self._db.is_closed():
+            return
         if self._db.is_in_transaction():
             self._db.terminate()
         else:
