@@ -140,6 +140,16 @@ def _compare_steps(
             )
 
 
+async def check_steps(source: Endpoint, target: Endpoint) -> None:
+    """Make sure that the source has not been migrated since the copy began.
+
+    Raises:
+        ConfigError: It has: columns that are new would be lost.
+    """
+    if await source.steps() != await target.steps():
+        raise ConfigError(f"{FROM}: was migrated since the copy began; {_BEGIN_AGAIN}")
+
+
 async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped: bool) -> Ends:
     source_origin, target_origin = await source.origin(), await target.origin()
     if source_origin == target_origin:

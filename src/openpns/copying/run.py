@@ -24,7 +24,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from openpns.clock import Clock
-from openpns.copying.ends import Ends
+from openpns.copying.ends import Ends, check_steps
 from openpns.copying.rows import Columns, Secrets, added, digest_text, removed
 from openpns.errors import OpenPNSError, ServiceUnavailable
 from openpns.storage.copying import TABLES, Change, Conflict, Done, Row, Table, TableKey
@@ -265,6 +265,7 @@ class Copy:
         async with self._source.freeze():
             try:
                 async with asyncio.timeout(WINDOW_S_MAX):
+                    await check_steps(self._source, self._target)
                     places = await self._apply_all()
             except TimeoutError:
                 raise ServiceUnavailable(

@@ -8,6 +8,7 @@ Source: docs/decisions/0059-copies-of-databases.md.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -98,6 +99,7 @@ LEASES: Final = "SELECT count(*), max(expires_ms) FROM worker_lease WHERE expire
 
 MARK_NUMBER: Final = 0
 """The number of a row of `schema_migration` that keeps servers away."""
+STEPS: Final = "SELECT number, step FROM schema_migration WHERE number <> 0"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -180,6 +182,10 @@ class Endpoint(Protocol):
         Raises:
             ConfigError: Another one runs.
         """
+        ...
+
+    async def steps(self) -> AbstractSet[tuple[int, str]]:
+        """Return the migrations that were applied: their numbers and steps."""
         ...
 
     async def columns(self, table: str) -> Sequence[str]:

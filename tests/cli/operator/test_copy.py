@@ -215,6 +215,31 @@ def test_target_that_stops_answering_does_not_keep_the_source_frozen(
     assert "cus_2" in filled("customers", "list", "--database", target).out
 
 
+def test_source_is_not_migrated_while_it_is_copied(
+    filled: Run, target: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(filled, target, monkeypatch)
+    # As if an older version had migrated it: that does not refuse to.
+    step = "INSERT INTO schema_migration VALUES (13, 'later', '', '', 1)"
+    original = copying.Copy._move
+
+    async def move(self: copying.Copy) -> tuple[float, int]:
+        await direct.run(database_url, step)
+        return await original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying.Copy, "_move", move)
+        refused = filled("copy", "--to", target, code=2).err
+    assert "--from: was migrated since the copy began; end the copy with" in refused
+    indexes = "DROP INDEX binding_extension_a; DROP INDEX binding_extension_b; "
+    steps = "DELETE FROM schema_migration WHERE number = 13 AND step IN ('post', 'later')"
+    asyncio.run(direct.run(database_url, indexes + steps))
+    refused = filled("migrate", "--post", code=2).err
+    assert "it is the source of an openpns copy that has not ended" in refused
+    filled("copy", "--cancel")
+    assert "13 post" in filled("migrate", "--post").out
+
+
 def test_server_starts_while_a_copy_runs(
     filled: Run,
     start: Start,

@@ -141,6 +141,22 @@ def refuse_marked(applied: Sequence[Applied]) -> None:
             )
 
 
+def refuse_captured(missing: Sequence[Migration], *, is_captured: bool) -> None:
+    """Make sure that no step is applied to the source of a copy, whose target would lack it.
+
+    Args:
+        is_captured: Whether the database has the table of such a source.
+
+    Raises:
+        ConfigError: A copy has not ended.
+    """
+    if missing and is_captured:
+        raise ConfigError(
+            "database: it is the source of an openpns copy that has not ended; migrate after its "
+            "end, or end it with openpns copy --cancel first"
+        )
+
+
 def find_unknown(known: Sequence[Migration], applied: Sequence[Applied]) -> list[Applied]:
     """Return the applied steps with which this version cannot run: newer ones, but for `pre`."""
     keys = {one.key for one in known}

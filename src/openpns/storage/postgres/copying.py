@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
@@ -19,6 +20,7 @@ from openpns.storage.copying import (
     MARK_NUMBER,
     PROGRESS_TABLE,
     STATE_TABLE,
+    STEPS,
     TABLES,
     Change,
     Done,
@@ -106,6 +108,10 @@ class PostgresEndpoint(CopyRows):
                 raise ConfigError(
                     f"{self._option}: another copy is running; wait for its end"
                 ) from None
+
+    async def steps(self) -> AbstractSet[tuple[int, str]]:  # noqa: D102
+        with self._explained():
+            return {(number, step) for number, step in await self._db.fetch(STEPS)}
 
     async def record_id(self) -> int:  # noqa: D102
         with self._explained():

@@ -10,6 +10,7 @@ import asyncpg
 from openpns.clock import now_ms
 from openpns.errors import ConfigError
 from openpns.storage import migrations
+from openpns.storage.copying import STATE_TABLE
 from openpns.storage.migrations import Applied, Migration
 
 _LOCK: Final = 0x6F70656E706E73
@@ -106,6 +107,8 @@ async def migrate(
     if not applied and await connection.fetchval("SELECT to_regclass('schema_migration')") is None:
         await connection.execute(_CREATE)
     missing = migrations.find_missing(known, applied, with_post=with_post)
+    is_captured = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", STATE_TABLE)
+    migrations.refuse_captured(missing, is_captured=is_captured)
     if applied:
         await check(missing)
     if all(one.step != "stop" for one in missing):

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from openpns.storage.copying import (
     MARK_NUMBER,
     PROGRESS_TABLE,
     STATE_TABLE,
+    STEPS,
     Change,
     Conflict,
     Done,
@@ -120,6 +122,9 @@ class SQLiteEndpoint:
     async def rows(self, table: Table, keys: Sequence[TableKey]) -> Sequence[Row]:  # noqa: D102
         sql = f"{self._select(table)} WHERE {_equal(table.key)}"
         return await self._run(lambda: self._db.executemany(sql, keys).fetchall())
+
+    async def steps(self) -> AbstractSet[tuple[int, str]]:  # noqa: D102
+        return {(int(number), str(step)) for number, step in await self._all(STEPS)}
 
     async def record_id(self) -> int:  # noqa: D102
         return int((await self._all("SELECT last_id FROM call_record_counter"))[0][0])

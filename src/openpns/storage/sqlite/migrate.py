@@ -7,6 +7,7 @@ import apsw
 
 from openpns.clock import now_ms
 from openpns.storage import migrations
+from openpns.storage.copying import STATE_TABLE
 from openpns.storage.migrations import Applied, Migration
 from openpns.storage.sqlite.writer import transaction
 
@@ -38,6 +39,8 @@ def migrate(
     with transaction(connection):
         applied = read_applied(connection)
         missing = migrations.find_missing(known, applied, with_post=with_post)
+        is_captured = connection.table_exists(None, STATE_TABLE)
+        migrations.refuse_captured(missing, is_captured=is_captured)
         if applied:
             check(missing)
         for one in missing:
