@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from openpns import limits
 from openpns.accounts.master_key import CHECK_OWNER
 from openpns.accounts.secret_box import SecretBox
 from openpns.deliveries.signature import secret_owner
@@ -16,7 +17,7 @@ from openpns.storage.copying import Row, Table, TableKey
 DIGEST_BITS: Final = 128
 
 _MODULUS: Final = 1 << DIGEST_BITS
-_PHONE: Final = re.compile(r"[0-9]{7,}")
+_PHONE: Final = re.compile(rf"[0-9]{{{limits.PHONE_DIGITS_MIN},}}")
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
