@@ -18,7 +18,7 @@ from openpns.storage.store import database_path, database_url
 FROM = "--from"
 TO = "--to"
 
-_BEGIN_AGAIN = "end the copy with openpns copy --cancel, and begin again with an empty target"
+BEGIN_AGAIN = "end the copy with openpns copy --cancel, and begin again with an empty target"
 
 
 class Ends(msgspec.Struct, frozen=True):
@@ -147,7 +147,7 @@ async def check_steps(source: Endpoint, target: Endpoint) -> None:
         ConfigError: It has: columns that are new would be lost.
     """
     if await source.steps() != await target.steps():
-        raise ConfigError(f"{FROM}: was migrated since the copy began; {_BEGIN_AGAIN}")
+        raise ConfigError(f"{FROM}: was migrated since the copy began; {BEGIN_AGAIN}")
 
 
 async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped: bool) -> Ends:
@@ -159,7 +159,7 @@ async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped
     have, there = await source.state(), await target.state()
     if have.copy_id and there == State("copying", have.copy_id, target_origin):
         if have.role == "capturing" and have.origin != source_origin:
-            raise ConfigError(f"{FROM}: was restored or replaced since it began; {_BEGIN_AGAIN}")
+            raise ConfigError(f"{FROM}: was restored or replaced since it began; {BEGIN_AGAIN}")
         is_moved = have.role == "moved"
         return Ends(source, target, have.copy_id, is_moved=is_moved)
     _refuse_states(have, there)
@@ -181,16 +181,16 @@ def _refuse_states(have: State, there: State) -> None:
     if have.role == "copying":
         raise ConfigError(f"{FROM}: a copy into it is not complete; it can be no source")
     if there.role in ("capturing", "moved"):
-        raise ConfigError(f"{TO}: is the source of another copy; {_BEGIN_AGAIN}")
+        raise ConfigError(f"{TO}: is the source of another copy; {BEGIN_AGAIN}")
     if there.role == "copying" and there.copy_id == have.copy_id:
-        raise ConfigError(f"{TO}: was restored or replaced since it began; {_BEGIN_AGAIN}")
+        raise ConfigError(f"{TO}: was restored or replaced since it began; {BEGIN_AGAIN}")
     if have.role == "moved":
         raise ConfigError(
             f"{FROM}: was copied already, and takes no writes; to let servers write to it again: "
             "openpns copy --cancel"
         )
     if there.role == "copying":
-        raise ConfigError(f"{TO}: belongs to another copy; {_BEGIN_AGAIN}")
+        raise ConfigError(f"{TO}: belongs to another copy; {BEGIN_AGAIN}")
 
 
 async def _require_empty(target: Endpoint) -> None:

@@ -24,7 +24,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from openpns.clock import Clock
-from openpns.copying.ends import Ends, check_steps
+from openpns.copying.ends import BEGIN_AGAIN, Ends, check_steps
 from openpns.copying.rows import Columns, Secrets, added, digest_text, removed
 from openpns.errors import OpenPNSError, ServiceUnavailable
 from openpns.storage.copying import TABLES, Change, Conflict, Done, Row, Table, TableKey
@@ -115,7 +115,10 @@ class Copy:
         await self._copy_pages()
         copied_s = perf_counter() - began_s
         if self._ends.is_moved:
-            await self._compare_counts()
+            try:
+                await self._compare_counts()
+            except RowsDiffer as error:
+                raise RowsDiffer(f"{error}; {BEGIN_AGAIN}") from None
         else:
             await self._catch_up()
             window_s, changes = await self._move()

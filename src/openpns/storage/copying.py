@@ -244,6 +244,8 @@ class Endpoint(Protocol):
     async def stop(self, copy_id: str, now_ms: int) -> None:
         """Keep servers away from a source whose servers are stopped, instead of `capture`.
 
+        Commands that are running are refused every write, too, but not on Citus.
+
         Raises:
             ConfigError: A worker holds a lease.
         """

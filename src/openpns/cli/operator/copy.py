@@ -44,7 +44,7 @@ _URLS: Final = "sqlite:///file.db or postgresql://…"
 @click.option(
     "--stopped",
     is_flag=True,
-    help="All servers are stopped: copy without triggers, and start none until the end.",
+    help="All servers are stopped: copy without noting changes, and start none until the end.",
 )
 @click.option("--cancel", is_flag=True, help="End a copy: let servers write to the source again.")
 @json_option

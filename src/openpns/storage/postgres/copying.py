@@ -230,11 +230,22 @@ class PostgresEndpoint(CopyRows):
 
     async def stop(self, copy_id: str, now_ms: int) -> None:  # noqa: D102
         with self._explained():
-            async with self._db.transaction():
+            has_citus = await self._db.fetchval(_HAS_CITUS)
+        if has_citus:  # it has no triggers that could refuse writes
+            async with self.transaction():
                 await self._db.execute("LOCK TABLE worker_lease IN SHARE ROW EXCLUSIVE MODE")
-                count, end_ms = await self._db.fetchrow(LEASES.format(now_ms))
-                refuse_leases(self._option, count, end_ms, now_ms)
-                await self._db.execute(_MARK, MARK_NUMBER, "moved", copy_id, now_ms)
+                await self._mark_stopped(copy_id, now_ms)
+            return
+        async with self.freeze():
+            with self._explained():
+                await self._mark_stopped(copy_id, now_ms)
+                await self._as_owner()
+                await self._db.execute(_together(capture.refuse_sql()))
+
+    async def _mark_stopped(self, copy_id: str, now_ms: int) -> None:
+        count, end_ms = await self._db.fetchrow(LEASES.format(now_ms))
+        refuse_leases(self._option, count, end_ms, now_ms)
+        await self._db.execute(_MARK, MARK_NUMBER, "moved", copy_id, now_ms)
 
     async def cancel(self) -> None:  # noqa: D102
         is_moved = (await self.state()).role == "moved"

@@ -178,6 +178,8 @@ class SQLiteEndpoint:
         def work() -> None:
             count, end_ms = self._first(LEASES.format(now_ms))
             refuse_leases(self._option, count, end_ms, now_ms)
+            for sql in capture.refuse_sql():
+                self._db.execute(sql)
             self._db.execute(_MARK, (MARK_NUMBER, "moved", copy_id, now_ms))
 
         async with self._transaction("IMMEDIATE"):
