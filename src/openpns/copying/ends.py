@@ -26,12 +26,14 @@ class Ends(msgspec.Struct, frozen=True):
 
     Attributes:
         is_moved: Whether the source takes no writes any more.
+        round: The round that the source is in; empty if it was stopped.
     """
 
     source: Endpoint
     target: Endpoint
     copy_id: str
     is_moved: bool
+    round: str = ""
 
 
 @asynccontextmanager
@@ -157,11 +159,13 @@ async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped
     await source.lock()
     await target.lock()
     have, there = await source.state(), await target.state()
-    if have.copy_id and there == State("copying", have.copy_id, target_origin):
+    expected = State("copying", have.copy_id, target_origin, there.rounds)
+    if have.copy_id and there == expected:
         if have.role == "capturing" and have.origin != source_origin:
             raise ConfigError(f"{FROM}: was restored or replaced since it began; {BEGIN_AGAIN}")
-        is_moved = have.role == "moved"
-        return Ends(source, target, have.copy_id, is_moved=is_moved)
+        if not {*have.rounds} <= {*there.rounds}:
+            raise ConfigError(f"{FROM}, {TO}: one was restored since it began; {BEGIN_AGAIN}")
+        return Ends(source, target, have.copy_id, have.role == "moved", "".join(have.rounds))
     _refuse_states(have, there)
     await _require_empty(target)
     if have.role == "capturing":  # another target may have its number, and be continued
@@ -173,7 +177,7 @@ async def _begin(source: Endpoint, target: Endpoint, clock: Clock, *, is_stopped
     else:
         await source.capture(copy_id)
     await target.begin(copy_id)
-    return Ends(source, target, copy_id, is_moved=is_stopped)
+    return Ends(source, target, copy_id, is_stopped, "" if is_stopped else copy_id)
 
 
 def _refuse_states(have: State, there: State) -> None:

@@ -16,6 +16,7 @@ Source: docs/decisions/0059-copies-of-databases.md.
 
 import asyncio
 import contextlib
+import secrets as random
 from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from time import perf_counter
@@ -31,6 +32,8 @@ from openpns.storage.copying import TABLES, Change, Conflict, Done, Row, Table, 
 
 _PAGE_ROWS: Final = 4000
 _CHANGES_EACH: Final = 4000
+_PAGES_EACH: Final = 10
+"""Pages of a round; about a second."""
 _FEW: Final = 200
 """Changes that the last round may have."""
 WINDOW_S_MAX: Final = 60
@@ -97,6 +100,8 @@ class Copy:
         self._on_rows = on_rows
         self._columns: dict[str, Columns] = {}
         self._done: dict[str, Done] = {}
+        self._round_name = ends.round
+        self._page_number = 0
         self._copied = 0
         self._shown = 0
         self._total = 0
@@ -187,6 +192,9 @@ class Copy:
                         await ahead
 
     async def _copy_page(self, table: Table, rows: Sequence[Row]) -> None:
+        if not self._ends.is_moved and self._page_number % _PAGES_EACH == 0:
+            await self._enter_round()
+        self._page_number += 1
         columns = self._columns[table.name]
         last_key = columns.key_of(rows[-1])
         keys = [columns.key_of(row) for row in rows]
@@ -250,6 +258,7 @@ class Copy:
             is_counted: Compare the numbers of rows, too: a row that the source does not have would
                 be found by nothing else.
         """
+        await self._enter_round()
         async with self._source.snapshot():
             places = await self._apply_all()
             if is_counted:
@@ -264,6 +273,7 @@ class Copy:
         Returns:
             How many seconds that took at most, and how many changes there were.
         """
+        await self._enter_round()
         began_s = perf_counter()
         async with self._source.freeze():
             try:
@@ -277,6 +287,18 @@ class Copy:
                 ) from None
             await self._source.move(self._ends.copy_id, self._clock())
         return perf_counter() - began_s, len(places)
+
+    async def _enter_round(self) -> None:
+        """Let both databases know of a new round before the target gets what the source has in it.
+
+        So a source that is restored to a state from before is refused: it would lack notes of
+        changes that the target has.
+        """
+        name = random.token_hex(8)
+        await self._target.save_rounds((self._round_name, name))
+        await self._source.enter_round(name)
+        await self._target.save_rounds((name,))
+        self._round_name = name
 
     async def _apply_all(self) -> "array[int]":
         """Copy all changes that the source shows now; return their places."""

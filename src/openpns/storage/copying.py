@@ -110,11 +110,27 @@ class State(msgspec.Struct, frozen=True):
             copied; `copying` for a target that is not complete.
         copy_id: Which copy.
         origin: What identified the database when the copy began; empty for `moved`.
+        rounds: The round that a source is in; empty if it was stopped. Those that the source of a
+            target may be in.
     """
 
     role: str = "none"
     copy_id: str = ""
     origin: str = ""
+    rounds: Sequence[str] = ()
+
+
+def source_state(mark: Sequence[str] | None, noted: Sequence[str] | None) -> State:
+    """Return the state of a database that is no target.
+
+    Args:
+        mark: The step and the checksum of its row of `schema_migration`, if it has one.
+        noted: Which copy, the origin and the round, if it notes changes.
+    """
+    rounds = (noted[2],) if noted is not None else ()
+    if mark is not None:
+        return State(mark[0], mark[1], rounds=rounds)
+    return State() if noted is None else State("capturing", noted[0], noted[1], rounds)
 
 
 class Done(msgspec.Struct):
@@ -215,7 +231,7 @@ class Endpoint(Protocol):
     # Of a source.
 
     async def capture(self, copy_id: str) -> None:
-        """Note the key of each row that changes from now on."""
+        """Note the key of each row that changes from now on; the first round is the copy's id."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[None]:
@@ -231,6 +247,10 @@ class Endpoint(Protocol):
 
     async def changes(self, after: int, at_most: int) -> Sequence[Change]:
         """Return noted changes behind a place, in the order of their places."""
+        ...
+
+    async def enter_round(self, name: str) -> None:
+        """Begin a round: a backup from before it has another one, and is noticed by that."""
         ...
 
     async def forget(self, places: Sequence[int]) -> None:
@@ -262,6 +282,10 @@ class Endpoint(Protocol):
 
     async def begin(self, copy_id: str) -> None:
         """Keep servers away from an empty database, and let no trigger add rows."""
+        ...
+
+    async def save_rounds(self, names: Sequence[str]) -> None:
+        """Store in which rounds the source may be."""
         ...
 
     async def progress(self) -> Mapping[str, Done]:

@@ -256,6 +256,33 @@ def test_source_is_not_migrated_while_it_is_copied(
     assert "13 post" in filled("migrate", "--post").out
 
 
+def test_copy_notices_that_a_database_was_restored(
+    filled: Run, target: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What identifies a database stays if its file or volume is restored in place."""
+    sides = (
+        (database_url, "openpns_copy", "round", "only_row = 1"),
+        (target, "openpns_copy_progress", "digest", "table_name = ''"),
+    )
+
+    def read() -> list[str]:
+        return [
+            asyncio.run(direct.query(url, f"SELECT {column} FROM {table} WHERE {row}"))[0][0]
+            for url, table, column, row in sides
+        ]
+
+    begin(filled, target, monkeypatch)
+    backups = read()
+    begin(filled, target, monkeypatch)
+    for (url, table, column, row), backup, newest in zip(sides, backups, read(), strict=True):
+        change = f"UPDATE {table} SET {column} = '{{}}' WHERE {row}"
+        asyncio.run(direct.run(url, change.format(backup)))
+        refused = filled("copy", "--to", target, code=2).err
+        assert "--from, --to: one was restored since it began; end the copy" in refused
+        asyncio.run(direct.run(url, change.format(newest)))
+    filled("copy", "--to", target)
+
+
 def test_server_starts_while_a_copy_runs(
     filled: Run,
     start: Start,

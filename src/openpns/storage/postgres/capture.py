@@ -24,7 +24,7 @@ def install_sql(schema: str) -> Iterator[str]:
     """
     yield (
         f"CREATE TABLE {STATE_TABLE} (only_row bigint NOT NULL PRIMARY KEY CHECK (only_row = 1), "
-        "copy_id text NOT NULL, origin text NOT NULL)"
+        "copy_id text NOT NULL, origin text NOT NULL, round text NOT NULL)"
     )
     yield (
         f"CREATE TABLE {LOG_TABLE} (place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "

@@ -26,6 +26,7 @@ from openpns.storage.copying import (
     Done,
     State,
     refuse_leases,
+    source_state,
 )
 from openpns.storage.postgres import capture
 from openpns.storage.postgres.copy_rows import CopyRows
@@ -56,10 +57,12 @@ WHERE tgrelid = ANY (CAST($1 AS regclass[])) AND NOT tgisinternal ORDER BY 1
 """
 _HAS_CITUS: Final = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 _ORIGIN: Final = """
-SELECT concat_ws(':', s.system_identifier, c.timeline_id, d.oid)
-FROM pg_control_system() AS s, pg_control_checkpoint() AS c, pg_database AS d
-WHERE d.datname = current_database()
+SELECT concat_ws(
+    ':', s.system_identifier, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), d.oid
+)
+FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database()
 """
+"""The timeline is that of the log: the control file has the old one until a checkpoint ends."""
 _SEQUENCE: Final = "pg_get_serial_sequence('{}', '{}')"
 
 
@@ -87,16 +90,14 @@ class PostgresEndpoint(CopyRows):
                 f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"
             )
             if mark is not None and mark[0] == "copying":
-                origin = await self._db.fetchval(
-                    f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''"
+                origin, rounds = await self._db.fetchrow(
+                    f"SELECT last_key, digest FROM {PROGRESS_TABLE} WHERE table_name = ''"
                 )
-                return State("copying", mark[1], origin)
-            if mark is not None:
-                return State(mark[0], mark[1])
-            if await self._db.fetchval("SELECT to_regclass($1)", STATE_TABLE) is None:
-                return State()
-            found = await self._db.fetchrow(f"SELECT copy_id, origin FROM {STATE_TABLE}")
-            return State("capturing", *found)
+                return State("copying", mark[1], origin, rounds.split())
+            found = None
+            if await self._db.fetchval("SELECT to_regclass($1)", STATE_TABLE) is not None:
+                found = await self._db.fetchrow(f"SELECT copy_id, origin, round FROM {STATE_TABLE}")
+            return source_state(mark, found)
 
     async def origin(self) -> str:  # noqa: D102
         with self._explained():
@@ -134,7 +135,7 @@ class PostgresEndpoint(CopyRows):
                 schema = await self._as_owner()
                 await self._db.execute(_together(capture.install_sql(schema)))
                 await self._db.execute(
-                    f"INSERT INTO {STATE_TABLE} VALUES (1, $1, $2)",
+                    f"INSERT INTO {STATE_TABLE} VALUES (1, $1, $2, $1)",
                     copy_id,
                     origin,
                 )
@@ -214,6 +215,11 @@ class PostgresEndpoint(CopyRows):
             )
         return [Change(place, table, tuple(json.loads(key))) for place, table, key in rows]
 
+    async def enter_round(self, name: str) -> None:  # noqa: D102
+        async with self._reading:
+            with self._explained():
+                await self._db.execute(f"UPDATE {STATE_TABLE} SET round = $1", name)
+
     async def forget(self, places: Sequence[int]) -> None:  # noqa: D102
         # Not all up to the last one: a place is drawn before its row is committed.
         sql = f"DELETE FROM {LOG_TABLE} WHERE place = ANY (CAST($1 AS bigint[]))"
@@ -268,8 +274,9 @@ class PostgresEndpoint(CopyRows):
                     "digest text NOT NULL)"
                 )
                 await self._db.execute(
-                    f"INSERT INTO {PROGRESS_TABLE} VALUES ('', $1, 0, 0, '')",
+                    f"INSERT INTO {PROGRESS_TABLE} VALUES ('', $1, 0, 0, $2)",
                     origin,
+                    copy_id,
                 )
                 await self._db.execute(_MARK, MARK_NUMBER, "copying", copy_id, read_clock())
                 await self._set_triggers("DISABLE")
@@ -280,6 +287,11 @@ class PostgresEndpoint(CopyRows):
             await self._db.execute("SET LOCAL citus.enable_unsafe_triggers = on")
         for (table,) in await self._db.fetch(_TRIGGERED, _NAMES):
             await self._db.execute(f"ALTER TABLE {table} {verb} TRIGGER USER")
+
+    async def save_rounds(self, names: Sequence[str]) -> None:  # noqa: D102
+        sql = f"UPDATE {PROGRESS_TABLE} SET digest = $1 WHERE table_name = ''"
+        with self._explained():
+            await self._db.execute(sql, " ".join(names))
 
     async def progress(self) -> Mapping[str, Done]:  # noqa: D102
         with self._explained():

@@ -14,7 +14,7 @@ FIND_TRIGGERS: Final = (
 _TABLES: Final = {
     STATE_TABLE: (
         f"CREATE TABLE {STATE_TABLE} (only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1), "
-        "copy_id TEXT NOT NULL, origin TEXT NOT NULL) STRICT"
+        "copy_id TEXT NOT NULL, origin TEXT NOT NULL, round TEXT NOT NULL) STRICT"
     ),
     LOG_TABLE: (
         f"CREATE TABLE {LOG_TABLE} (place INTEGER PRIMARY KEY, table_name TEXT NOT NULL, "

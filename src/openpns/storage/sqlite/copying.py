@@ -33,6 +33,7 @@ from openpns.storage.copying import (
     Table,
     TableKey,
     refuse_leases,
+    source_state,
 )
 from openpns.storage.sqlite import capture
 from openpns.storage.sqlite.connections import enter_wal, open_file
@@ -76,16 +77,15 @@ class SQLiteEndpoint:
         mark = self._first(
             f"SELECT step, checksum FROM schema_migration WHERE number = {MARK_NUMBER}"
         )
-        origin = ""
-        if mark is not None:
-            if mark[0] == "copying":
-                found = self._first(f"SELECT last_key FROM {PROGRESS_TABLE} WHERE table_name = ''")
-                origin = found[0] if found else ""
-            return State(mark[0], mark[1], origin)
+        if mark is not None and mark[0] == "copying":
+            origin, rounds = self._first(
+                f"SELECT last_key, digest FROM {PROGRESS_TABLE} WHERE table_name = ''"
+            )
+            return State("copying", mark[1], origin, rounds.split())
+        found = None
         if self._db.table_exists(None, STATE_TABLE):
-            found = self._first(f"SELECT copy_id, origin FROM {STATE_TABLE}")
-            return State("capturing", *found)
-        return State()
+            found = self._first(f"SELECT copy_id, origin, round FROM {STATE_TABLE}")
+        return source_state(mark, found)
 
     async def origin(self) -> str:  # noqa: D102
         found = os.stat(self._path)  # noqa: PTH116
@@ -135,7 +135,8 @@ class SQLiteEndpoint:
         def work() -> None:
             for sql in capture.install_sql():
                 self._db.execute(sql)
-            self._db.execute(f"INSERT INTO {STATE_TABLE} VALUES (1, ?, ?)", (copy_id, origin))
+            row = (copy_id, origin, copy_id)
+            self._db.execute(f"INSERT INTO {STATE_TABLE} VALUES (1, ?, ?, ?)", row)
 
         async with self._transaction("IMMEDIATE"):
             await self._run(work)
@@ -158,6 +159,10 @@ class SQLiteEndpoint:
             (after, at_most),
         )
         return [Change(place, table, tuple(json.loads(key))) for place, table, key in rows]
+
+    async def enter_round(self, name: str) -> None:  # noqa: D102
+        async with self._transaction("IMMEDIATE"):
+            await self._all(f"UPDATE {STATE_TABLE} SET round = ?", (name,))
 
     async def forget(self, places: Sequence[int]) -> None:  # noqa: D102
         # One writer at a time: no place below the last one can still be added.
@@ -210,11 +215,17 @@ class SQLiteEndpoint:
                 "last_key TEXT, is_complete INTEGER NOT NULL, row_count INTEGER NOT NULL, "
                 "digest TEXT NOT NULL) STRICT"
             )
-            self._db.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES ('', ?, 0, 0, '')", (origin,))
+            row = (origin, copy_id)
+            self._db.execute(f"INSERT INTO {PROGRESS_TABLE} VALUES ('', ?, 0, 0, ?)", row)
             self._db.execute(_MARK, (MARK_NUMBER, "copying", copy_id, read_clock()))
 
         async with self._transaction("IMMEDIATE"):
             await self._run(work)
+
+    async def save_rounds(self, names: Sequence[str]) -> None:  # noqa: D102
+        sql = f"UPDATE {PROGRESS_TABLE} SET digest = ? WHERE table_name = ''"
+        async with self._transaction("IMMEDIATE"):
+            await self._all(sql, (" ".join(names),))
 
     async def progress(self) -> Mapping[str, Done]:  # noqa: D102
         # A target's rows are those of the source; triggers must add none. The source refers to no
