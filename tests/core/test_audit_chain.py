@@ -20,6 +20,7 @@ SELECT s.seq, e.subject FROM audit_seal AS s JOIN audit_entry AS e
 WHERE s.customer_id = 'cus_1' AND e.access_key IS NOT NULL ORDER BY s.seq
 """
 COUNTS = "SELECT (SELECT count(*) FROM audit_seal), (SELECT count(*) FROM audit_unsealed)"
+KEY = ("customer_id", "at_ms", "entry_id", "added_ms")
 OLD = "DELETE FROM audit_unsealed; INSERT INTO audit_backlog VALUES (1, '', -1, -1)"
 """Makes all entries as those from before the chain."""
 
@@ -132,6 +133,31 @@ async def test_entry_of_an_open_transaction_is_sealed_after_its_commit(
     assert await counts(database_url) == (2, 1)
     await audit_chain.seal(store)
     assert await counts(database_url) == (3, 0)
+    assert await faults(store) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_entries_with_the_same_place_are_all_sealed(
+    store: Store,
+    mine: Groups,
+    theirs: Groups,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_chain, "SEALED_AT_ONCE", 3)
+    for number in range(4):
+        await mine.create([number])
+        await theirs.create([number])
+    keys = await direct.query(database_url, f"SELECT {', '.join(KEY)} FROM audit_unsealed")
+    await direct.run(database_url, "DELETE FROM audit_unsealed")
+    for customer_id, at_ms, entry_id, added_ms in keys:
+        await direct.run(
+            database_url,
+            f"INSERT INTO audit_unsealed ({', '.join(KEY)}, place) OVERRIDING SYSTEM VALUE "
+            f"VALUES ('{customer_id}', {at_ms}, {entry_id}, {added_ms}, 7)",
+        )
+    await audit_chain.seal_all(store)
+    assert await counts(database_url) == (len(keys), 0)
     assert await faults(store) == []
 
 

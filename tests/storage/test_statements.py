@@ -103,9 +103,10 @@ def test_load_statements_refuses_a_second_statement_of_the_same_name(
 
 def test_load_statements_has_the_same_statements_for_both_engines() -> None:
     sqlite, postgres = load_statements("sqlite"), load_statements("postgres")
-    assert {name: set(one.parameters) for name, one in sqlite.items()} == {
-        name: set(one.parameters) for name, one in postgres.items()
-    }
+    assert set(sqlite) == set(postgres)
+    different = [n for n, one in sqlite.items() if {*one.parameters} != {*postgres[n].parameters}]
+    # A place is unique on SQLite only, where three lists would be joined slowly.
+    assert different == ["audit_unsealed_delete"]
     assert not [one.name for one in sqlite.values() if "{" in one.sql]
 
 

@@ -31,9 +31,3 @@ SELECT * FROM (
     ) AS s
 ) AS head
 ORDER BY customer_id
-
--- audit_unsealed_delete
--- Entries are sealed now.
--- cross-customer: entries of all customers are sealed together
-DELETE FROM audit_unsealed
-WHERE place = ANY(CAST(:places AS bigint[])) AND customer_id = ANY(CAST(:customer_ids AS text[]))

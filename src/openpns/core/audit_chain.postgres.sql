@@ -37,6 +37,12 @@ FROM unnest(CAST(:customer_ids AS text[])) AS c (customer_id) CROSS JOIN LATERAL
 ) AS s
 
 -- audit_unsealed_delete
--- Entries are sealed now.
+-- Entries are sealed now. On Citus, and in a copy from there, two entries may have the same place.
+-- Without customer_id = ANY(...): PostgreSQL would look for the whole list once for each entry.
 -- cross-customer: entries of all customers are sealed together
-DELETE FROM audit_unsealed WHERE place = ANY(CAST(:places AS bigint[]))
+DELETE FROM audit_unsealed
+WHERE (customer_id, at_ms, entry_id) IN (
+    SELECT k.customer_id, k.at_ms, k.entry_id FROM unnest(
+        CAST(:customer_ids AS text[]), CAST(:times_ms AS bigint[]), CAST(:entry_ids AS bigint[])
+    ) AS k (customer_id, at_ms, entry_id)
+)

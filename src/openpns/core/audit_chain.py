@@ -120,7 +120,13 @@ def add_seals(rows: Sequence[Row]) -> Transaction[None]:
             }
         )
     yield StatementBatch("audit_seal_add", seals)
-    yield Statement("audit_unsealed_delete", {"places": places, "customer_ids": customer_ids})
+    sealed = {
+        "customer_ids": [seal["customer_id"] for seal in seals],
+        "times_ms": [seal["at_ms"] for seal in seals],
+        "entry_ids": [seal["entry_id"] for seal in seals],
+        "places": places,  # SQLite needs only these
+    }
+    yield Statement("audit_unsealed_delete", sealed)
 
 
 async def _count(store: Store) -> Row:

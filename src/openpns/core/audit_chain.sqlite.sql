@@ -29,6 +29,6 @@ FROM json_each(:customer_ids) AS c CROSS JOIN audit_seal AS s ON s.customer_id =
     AND s.seq = (SELECT max(m.seq) FROM audit_seal AS m WHERE m.customer_id = c.value)
 
 -- audit_unsealed_delete
--- Entries are sealed now.
+-- Entries are sealed now; a place is unique here.
 -- cross-customer: entries of all customers are sealed together
 DELETE FROM audit_unsealed WHERE place IN (SELECT value FROM json_each(:places))
