@@ -5,8 +5,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
-import asyncpg
-
 from openpns.errors import ConfigError, InternalError, OutcomeUnknown
 from openpns.storage.bounds import StorageBounds, StorageSizes, StorageUsage
 from openpns.storage.migrations import Applied, Migration
@@ -20,12 +18,11 @@ from openpns.storage.postgres.errors import (
     is_lost,
     to_wire_error,
 )
-from openpns.storage.postgres.growth import Growth
-from openpns.storage.postgres.hosts import Hosts
 from openpns.storage.postgres.owned_reads import OwnedReads
+from openpns.storage.postgres.pool import open_pool
 from openpns.storage.postgres.read_batcher import ReadBatcher
 from openpns.storage.postgres.read_coalescer import ReadCoalescer
-from openpns.storage.postgres.reasons import CONNECTING, cannot_connect, without_values
+from openpns.storage.postgres.reasons import without_values
 from openpns.storage.postgres.runner import Runner, SeparateRunner, arguments_of
 from openpns.storage.postgres.write_batcher import (
     BatchFailed,
@@ -83,21 +80,9 @@ class PostgresStore:
             DatabaseUnavailable: The database cannot be reached, or it is a standby.
             ConfigError: It refuses what the URL says. No text repeats the URL.
         """
-        try:
-            pool = await asyncpg.create_pool(
-                connect=Hosts(url).connect,
-                min_size=1,
-                max_size=connections_max,
-                timeout=timeout_ms / 1000,
-                command_timeout=timeout_ms / 1000,
-                setup=Growth().refresh,
-                reset=_keep,
-            )
-        except CONNECTING as error:
-            raise cannot_connect(error) from None
-        async with pool.acquire() as connection:
-            is_distributed = await distribution.is_distributed(connection)
-        connections = Connections(pool, connections_max, timeout_ms / 1000, bounds, DRIVER)
+        timeout_s = timeout_ms / 1000
+        pool, is_distributed = await open_pool(url, timeout_s, connections_max)
+        connections = Connections(pool, connections_max, timeout_s, bounds, DRIVER)
         return cls(connections, timeout_ms, is_distributed=is_distributed)
 
     async def fetch(self, name: str, params: Params) -> Sequence[Row]:  # noqa: D102
@@ -259,8 +244,12 @@ class PostgresStore:
 
     async def check_distribution(self) -> None:
         """See `connect.check_distribution`."""
-        async with self._connections.for_work() as connection, connection.transaction():
-            await distribution.prepare(connection, distribute=True)
+
+        async def check() -> None:
+            async with self._connections.for_work() as connection, connection.transaction():
+                await distribution.prepare(connection, distribute=True)
+
+        await self._change_schema(check)
 
     async def distribute(self, guard: Guard | None) -> bool:
         """See `connect.distribute`."""
@@ -283,8 +272,12 @@ class PostgresStore:
 
     async def can_distribute(self) -> bool:
         """See `connect.can_distribute`."""
-        async with self._connections.for_work() as connection:
-            return not self.is_distributed and await distribution.has_extension(connection)
+
+        async def look() -> bool:
+            async with self._connections.for_work() as connection:
+                return await distribution.has_extension(connection)
+
+        return not self.is_distributed and await self._attempt(look, _READ_ATTEMPTS)
 
     async def _change_schema(self, change: Callable[[], Awaitable[ResultT]]) -> ResultT:
         try:
@@ -376,14 +369,6 @@ class PostgresStore:
                 step = steps.send(await self._runner.run_step(connection, step))
         except StopIteration as stop:
             return cast("ResultT", stop.value)
-
-
-async def _keep(_: Any) -> None:
-    """Release a connection as it is.
-
-    No statement of openpns leaves session state, and the driver's own reset would cost each read
-    a second round trip.
-    """
 
 
 async def _roll_back(transaction: Any) -> None:
