@@ -3,12 +3,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
+import asyncpg
 import pytest
 from tests import direct
 from tests.storage.conftest import add
 
 from openpns.errors import GroupNotFound, InternalError, OutcomeUnknown, ServiceUnavailable
 from openpns.storage import connect
+from openpns.storage.postgres.runner import Runner, SeparateRunner
 from openpns.storage.postgres.write_batcher import (
     BatchFailed,
     Outcome,
@@ -16,6 +18,7 @@ from openpns.storage.postgres.write_batcher import (
     WriteBatcher,
     run_lockstep,
 )
+from openpns.storage.statements import prepare
 from openpns.storage.store import (
     BatchKey,
     Row,
@@ -257,6 +260,21 @@ async def store(postgres_url: str) -> AsyncIterator[Store]:
     await opened.write(add("cus_1"))
     yield opened
     await opened.close()
+
+
+@pytest.mark.parametrize("kind", [Runner, SeparateRunner])
+async def test_a_change_without_rows_is_seen_as_a_change(
+    postgres_url: str, kind: type[Runner]
+) -> None:
+    texts = {"change": "UPDATE own SET number = 1", "find": "SELECT 7"}
+    runner = kind({name: prepare(name, sql, "postgres") for name, sql in texts.items()})
+    change, find = Statement("change", {}), Statement("find", {})
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("CREATE TEMP TABLE own (number integer)")
+    one, other, both = await runner.run_wave(connection, [change, find, [change, find]])
+    await connection.close()
+    assert [[*map(tuple, rows)] for rows in (one, other)] == [[(True,)], [(7,)]]
+    assert [[*map(tuple, rows)] for rows in both] == [[(True,)], [(7,)]]
 
 
 async def test_waiting_writes_of_one_kind_share_a_transaction(

@@ -107,7 +107,12 @@ class SeparateRunner(Runner):
     async def run_wave(  # noqa: D102
         self, connection: Any, steps: Sequence[Step]
     ) -> list[Sequence[Row]]:
-        return [await self.run_step(connection, step) for step in steps]
+        return [
+            await self._run_one(connection, step)
+            if isinstance(step, Statement)
+            else await self.run_step(connection, step)
+            for step in steps
+        ]
 
     async def _run_together(self, connection: Any, step: Sequence[Statement]) -> Sequence[Any]:
         return [await self._run_one(connection, one) for one in step]
