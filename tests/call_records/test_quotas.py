@@ -20,6 +20,7 @@ from openpns.errors import QuotaExceeded
 from openpns.ids import Snowflake
 from openpns.routing import traces
 from openpns.routing.outcomes import CALLS_OMITTED
+from openpns.storage.store import Store, Transaction
 
 
 async def counts(calls: Calls, query: direct.Query) -> tuple[int, int]:
@@ -109,3 +110,29 @@ async def test_calls_without_a_binding_beyond_the_quota_are_no_events(
     assert await counts(small, query) == (0, 1)
     assert counted[CALLS_OMITTED] == 1
     assert await query("SELECT count(*) FROM call_trace") == [(2,)]
+
+
+async def test_rows_of_several_customers_are_changed_in_the_order_of_the_customers(
+    store: Store, database_url: str
+) -> None:
+    names = ["cus_1", "cus_2", "cus_3"]
+
+    def add() -> Transaction[None]:
+        for name in names:
+            yield usage.add(name, usage.DELIVERIES, 5, 3)
+
+    def delete() -> Transaction[None]:
+        yield usage.delete(usage.DELIVERIES, reversed(names), 3)
+
+    await store.write(add)
+    if database_url.startswith("postgres"):
+        locked = "SELECT FROM customer_usage WHERE customer_id = '{}' FOR UPDATE{}"
+        async with direct.holding(database_url, locked.format("cus_1", "")):
+            deleting = asyncio.create_task(store.write(delete))
+            await direct.until_waiting(database_url, 1)
+            await direct.query(database_url, locked.format("cus_3", " NOWAIT"))
+        await deleting
+    else:  # one writer: there is no order
+        await store.write(delete)
+    counted = await direct.query(database_url, "SELECT count FROM customer_usage")
+    assert counted == [(4,)] * 3

@@ -16,7 +16,7 @@ import msgspec
 from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.errors import InternalError, QuotaExceeded
-from openpns.storage.store import Statement, as_struct
+from openpns.storage.store import Statement, StatementBatch, as_struct
 
 CALL_RECORDS: Final = "callRecords"
 DELIVERIES: Final = "deliveries"
@@ -78,10 +78,14 @@ def add(customer_id: str, name: str, count: int, worker_id: int = OPERATOR) -> S
     return Statement("usage_add", params)
 
 
-def delete(name: str, customer_ids: Iterable[str], worker_id: int) -> list[Statement]:
-    """Return the statements that count deleted rows, given the customer of each row."""
+def delete(name: str, customer_ids: Iterable[str], worker_id: int) -> StatementBatch:
+    """Return the step that counts deleted rows, given the customer of each row.
+
+    A batch, because it runs in its order; PostgreSQL runs statements that it combines in another.
+    """
     counts = Counter(customer_ids)
-    return [add(one, name, -counts[one], worker_id) for one in sorted(counts)]
+    added = [add(one, name, -counts[one], worker_id) for one in sorted(counts)]
+    return StatementBatch("usage_add", [one.params for one in added])
 
 
 def _in_force(own: int | None, default: int) -> int | None:
