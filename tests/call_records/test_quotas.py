@@ -1,6 +1,7 @@
 """How many call records and deliveries a customer may have."""
 
 import asyncio
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -14,13 +15,15 @@ from openpns.accounts import customers
 from openpns.call_records import retention
 from openpns.call_records.listing import call_record_limits
 from openpns.core import usage
+from openpns.core.context import Context, Services
+from openpns.core.principal import Principal
 from openpns.deliveries import endpoints
 from openpns.deliveries import retention as deliveries_retention
 from openpns.errors import QuotaExceeded
 from openpns.ids import Snowflake
 from openpns.routing import traces
 from openpns.routing.outcomes import CALLS_OMITTED
-from openpns.storage.store import Store, Transaction
+from openpns.storage.store import Statement, Store, Transaction
 
 
 async def counts(calls: Calls, query: direct.Query) -> tuple[int, int]:
@@ -110,6 +113,24 @@ async def test_calls_without_a_binding_beyond_the_quota_are_no_events(
     assert await counts(small, query) == (0, 1)
     assert counted[CALLS_OMITTED] == 1
     assert await query("SELECT count(*) FROM call_trace") == [(2,)]
+
+
+async def test_quotas_of_many_customers_are_read_in_one_statement(
+    store: Store, services: Services, stranger: Context, principal: Principal
+) -> None:
+    full, room = principal.customer_id, stranger.customer_id
+    small = dataclasses.replace(services, deliveries_per_customer_max=4)
+    assert isinstance(
+        next(usage.find_full(small, [full, room])), Statement
+    )  # a combined one takes seconds for a thousand
+
+    def add() -> Transaction[set[str]]:
+        for worker_id in range(4):
+            yield usage.add(full, usage.DELIVERIES, 1, worker_id)
+            yield usage.add(room, usage.CALL_RECORDS, 9, worker_id)
+        return (yield from usage.find_full(small, [full, room, "cus_0"]))
+
+    assert await store.write(add) == {full}
 
 
 async def test_rows_of_several_customers_are_changed_in_the_order_of_the_customers(

@@ -8,7 +8,7 @@ Source: docs/decisions/0064-quotas-of-records.md.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from openpns import limits
 from openpns.core.context import Context, Services
 from openpns.errors import InternalError, QuotaExceeded
-from openpns.storage.store import Statement, StatementBatch, as_struct
+from openpns.storage.store import Statement, StatementBatch, Transaction, as_struct
 
 CALL_RECORDS: Final = "callRecords"
 DELIVERIES: Final = "deliveries"
@@ -55,6 +55,19 @@ class Usage(msgspec.Struct, frozen=True):
             raise QuotaExceeded("getLimits shows your quota of deliveries")
 
 
+class _Deliveries(msgspec.Struct, frozen=True):
+    """A row of usage_find_deliveries."""
+
+    customer_id: str
+    deliveries: int
+    delivery_quota: int | None
+
+    def has_room(self, services: Services) -> bool:
+        """Return whether another delivery may be stored."""
+        most = _in_force(self.delivery_quota, services.deliveries_per_customer_max)
+        return most is None or self.deliveries < most
+
+
 async def get(context: Context) -> Usage:
     """Return the usage of the customer.
 
@@ -67,9 +80,12 @@ async def get(context: Context) -> Usage:
     return as_struct(Usage, rows[0])
 
 
-def find_usage(customer_id: str) -> Statement:
-    """Return the statement that reads the usage of a customer."""
-    return Statement("usage_find", {"customer_id": customer_id})
+def find_full(services: Services, customer_ids: Sequence[str]) -> Transaction[set[str]]:
+    """Return which of some customers have no room for another delivery."""
+    # One statement: those of a thousand customers together would take PostgreSQL seconds.
+    rows = yield Statement("usage_find_deliveries", {"customer_ids": customer_ids})
+    found = [as_struct(_Deliveries, row) for row in rows]
+    return {one.customer_id for one in found if not one.has_room(services)}
 
 
 def add(customer_id: str, name: str, count: int, worker_id: int = OPERATOR) -> Statement:

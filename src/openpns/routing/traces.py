@@ -19,10 +19,9 @@ from openpns.core import outbox, usage
 from openpns.core.context import Services
 from openpns.core.expiry import delete_expired
 from openpns.core.outbox import Event
-from openpns.core.usage import Usage
 from openpns.routing import unbound_calls
 from openpns.routing.outcomes import CALLS_OMITTED, TRACES_DROPPED
-from openpns.storage.store import Statement, StatementBatch, Transaction, as_struct
+from openpns.storage.store import Statement, StatementBatch, Transaction
 
 STORE_S: Final = 0.5
 """How often each worker stores the traces of calls."""
@@ -150,18 +149,13 @@ def _steps(services: Services, traces: Sequence[Trace]) -> Transaction[tuple[int
 
 def _add_events(services: Services, traces: Sequence[Trace]) -> Transaction[int]:
     """Store the events of calls that have one; return how many a quota has kept out."""
-    customer_ids = sorted({trace.customer_id for trace in traces})  # in order: see `usage`
-    if not customer_ids:
+    if not traces:
         return 0
-    found = yield [usage.find_usage(customer_id) for customer_id in customer_ids]
-    full = {
-        customer_id
-        for customer_id, rows in zip(customer_ids, found, strict=True)
-        if rows and not as_struct(Usage, rows[0]).has_room_for_delivery(services)
-    }
+    customer_ids = {trace.customer_id for trace in traces}
+    full = yield from usage.find_full(services, [*customer_ids])
     stored = [trace for trace in traces if trace.customer_id not in full]
     events: list[Statement] = []
-    for trace in sorted(stored, key=lambda trace: trace.customer_id):
+    for trace in sorted(stored, key=lambda trace: trace.customer_id):  # in order: see `usage`
         event = _event_of(services, trace)
         events += outbox.add_counted(trace.customer_id, event, trace.asked_ms)
     for name in ("delivery_count", "delivery_add"):

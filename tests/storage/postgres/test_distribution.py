@@ -25,6 +25,7 @@ SEVERAL = {
     # Rows of several customers are written together, each to its node; nobody waits for it.
     "routing_sequence_take": "stores traces, in the background",
     "call_trace_drop": "stores traces, in the background",
+    "usage_find_deliveries": "stores traces, in the background",
     "audit_unsealed_list": "seals the audit trail, in the background",
     "audit_unsealed_count": "seals the audit trail, in the background",
     "audit_unsealed_delete": "seals the audit trail, in the background",
