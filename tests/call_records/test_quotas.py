@@ -99,20 +99,27 @@ async def test_reports_to_several_workers_are_counted_together(
     assert await counts(calls, query) == (12, 12)
 
 
-async def test_calls_without_a_binding_beyond_the_quota_are_no_events(
-    mine: Bindings, theirs: Bindings, query: direct.Query, webhook: None
+async def test_calls_without_a_binding_leave_a_part_of_the_quota_to_records(
+    mine: Bindings, calls: Calls, query: direct.Query, webhook: None
 ) -> None:
-    await query("UPDATE webhook SET kinds = 'unboundCall'")
+    await mine.bind(A, B)
+    await query("UPDATE webhook SET kinds = 'callRecord,unboundCall'")
     counted: Counter[str] = Counter()
-    small = Calls(mine.context).with_services(
-        deliveries_per_customer_max=1, count=lambda name, number: counted.update({name: number})
+    small = calls.with_services(
+        deliveries_per_customer_max=4, count=lambda name, number: counted.update({name: number})
     )
-    for _ in range(2):
+    for _ in range(5):
         await small.ask(C)
         await traces.store(small.context.services)
-    assert await counts(small, query) == (0, 1)
-    assert counted[CALLS_OMITTED] == 1
-    assert await query("SELECT count(*) FROM call_trace") == [(2,)]
+    assert await counts(small, query) == (0, 3)
+    assert counted[CALLS_OMITTED] == 2
+    assert await query("SELECT count(*) FROM call_trace") == [(5,)]
+    await small.call()
+    with pytest.raises(QuotaExceeded, match="quota of deliveries"):
+        await small.call()
+    await query("UPDATE webhook SET kinds = 'unboundCall'")
+    await small.call()  # no delivery would be stored
+    assert await counts(small, query) == (2, 4)
 
 
 async def test_quotas_of_many_customers_are_read_in_one_statement(

@@ -1,11 +1,16 @@
 -- call_question_find
--- Whether a call has a record; what usage_find returns; and what was asked and answered for the call,
--- NULL if its trace is not stored.
+-- Whether a call has a record; whether the webhook wants events of a kind; what usage_find returns;
+-- and what was asked and answered for the call, NULL if its trace is not stored.
 SELECT
     CASE WHEN EXISTS (
         SELECT 1 FROM call_record AS r
         WHERE r.customer_id = :customer_id AND r.call_id = :call_id
     ) THEN 1 ELSE 0 END AS is_stored,
+    CASE WHEN EXISTS (
+        SELECT 1 FROM webhook AS w
+        WHERE w.customer_id = :customer_id
+            AND ',' || w.kinds || ',' LIKE '%,' || CAST(:kind AS text) || ',%'
+    ) THEN 1 ELSE 0 END AS is_event_wanted,
     (
         SELECT CAST(coalesce(sum(u.count), 0) AS bigint) FROM customer_usage AS u
         WHERE u.customer_id = :customer_id AND u.name = 'callRecords'

@@ -76,9 +76,10 @@ async def report_call(
     )
     columns: dict[str, Any] | None = None
     refuse: Callable[[], WireError] = _deleted
-    is_stored, used, question = await _look(context, report)
-    if not is_stored:
-        used.check_room_for_record(context.services)
+    found = await _look(context, report)
+    if not found.is_stored:
+        found.used.check_room_for_record(context.services, with_delivery=found.is_event_wanted)
+        question = found.question
         try:
             if question is None:
                 question = await _wait_for_question(context, report, store_traces)
@@ -208,7 +209,7 @@ async def _wait_for_question(
     question = None
     if context.services.call_traces:
         await store_traces(context.services)
-        *_, question = await _look(context, report)
+        question = (await _look(context, report)).question
     left_ms = _early_ms(report.call_id, context.clock())
     if question is not None or left_ms <= 0:
         return question
@@ -218,21 +219,40 @@ async def _wait_for_question(
         while question is None and left_ms > 0:
             await asyncio.sleep(min(left_ms, _LOOK_EACH_MS) / 1000)
             left_ms -= _LOOK_EACH_MS
-            *_, question = await _look(context, report)
+            question = (await _look(context, report)).question
     finally:
         waiting.leave(context.customer_id)
     return question
 
 
-async def _look(context: Context, report: Report) -> tuple[bool, Usage, Question | None]:
+class _Found(msgspec.Struct, frozen=True):
+    """What is known of a call before it is reported.
+
+    Attributes:
+        is_event_wanted: Whether the customer's webhook gets the records.
+        question: None if it is not stored.
+    """
+
+    is_stored: bool
+    is_event_wanted: bool
+    used: Usage
+    question: Question | None
+
+    def __repr__(self) -> str:  # without the phones
+        return f"_Found(is_stored={self.is_stored})"
+
+
+async def _look(context: Context, report: Report) -> _Found:
     """Return whether the call has a record, the usage, and the question if that is stored."""
-    rows = await context.store.fetch("call_question_find", _key(context, report))
+    params = _key(context, report) | {"kind": EVENT}
+    rows = await context.store.fetch("call_question_find", params)
     if not rows:
         raise InternalError  # the customer has no state
-    used = as_struct(Usage, rows[0][1:5])
-    columns = rows[0][5:]
+    is_stored, is_event_wanted = rows[0][:2]
+    used = as_struct(Usage, rows[0][2:6])
+    columns = rows[0][6:]
     question = None if columns[0] is None else as_struct(Question, columns)
-    return bool(rows[0][0]), used, question
+    return _Found(bool(is_stored), bool(is_event_wanted), used, question)
 
 
 def _early_ms(call_id: str, now_ms: int) -> int:

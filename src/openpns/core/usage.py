@@ -21,6 +21,9 @@ from openpns.storage.store import Statement, StatementBatch, Transaction, as_str
 CALL_RECORDS: Final = "callRecords"
 DELIVERIES: Final = "deliveries"
 
+RESERVED: Final = 4
+"""One part in so many of the quota of deliveries is for the records of calls only."""
+
 OPERATOR: Final = -1
 """Stands for the worker id in what commands count."""
 
@@ -41,17 +44,13 @@ class Usage(msgspec.Struct, frozen=True):
         """Return how many deliveries the customer may have; None for any number."""
         return _in_force(self.delivery_quota, services.deliveries_per_customer_max)
 
-    def has_room_for_delivery(self, services: Services) -> bool:
-        """Return whether another delivery may be stored."""
-        most = self.deliveries_max(services)
-        return most is None or self.deliveries < most
-
-    def check_room_for_record(self, services: Services) -> None:
+    def check_room_for_record(self, services: Services, *, with_delivery: bool) -> None:
         """Raise QuotaExceeded if no other call record, with its delivery, may be stored."""
         most = self.call_records_max(services)
         if most is not None and self.call_records >= most:
             raise QuotaExceeded("getLimits shows your quota of call records")
-        if not self.has_room_for_delivery(services):
+        most = self.deliveries_max(services)
+        if with_delivery and most is not None and self.deliveries >= most:
             raise QuotaExceeded("getLimits shows your quota of deliveries")
 
 
@@ -63,9 +62,9 @@ class _Deliveries(msgspec.Struct, frozen=True):
     delivery_quota: int | None
 
     def has_room(self, services: Services) -> bool:
-        """Return whether another delivery may be stored."""
+        """Return whether another delivery may be stored that is not of a report."""
         most = _in_force(self.delivery_quota, services.deliveries_per_customer_max)
-        return most is None or self.deliveries < most
+        return most is None or self.deliveries < most - most // RESERVED
 
 
 async def get(context: Context) -> Usage:
@@ -81,7 +80,10 @@ async def get(context: Context) -> Usage:
 
 
 def find_full(services: Services, customer_ids: Sequence[str]) -> Transaction[set[str]]:
-    """Return which of some customers have no room for another delivery."""
+    """Return which of some customers have no room for the event of a call without a binding.
+
+    Anyone may make such calls: they leave a quarter of the quota to the reports of calls.
+    """
     # One statement: those of a thousand customers together would take PostgreSQL seconds.
     rows = yield Statement("usage_find_deliveries", {"customer_ids": customer_ids})
     found = [as_struct(_Deliveries, row) for row in rows]

@@ -160,8 +160,8 @@ class Settings(DeliverySettings, frozen=True, kw_only=True):
     deliveries_per_customer_max: Annotated[
         int,
         integer(
-            f"Stored deliveries to the webhook of a customer without {_OWN}. Further calls without "
-            "a binding are counted only.",
+            f"Stored deliveries to the webhook of a customer without {_OWN}. Beyond three quarters "
+            "of it, calls without a binding are counted only.",
             0,
             limits.QUOTA_MAX,
         ),
