@@ -1,6 +1,6 @@
 """The Containerfile and samples/kubernetes.yaml name only what exists; the probes are answered.
 
-No engine for containers runs here: decision 0062 has the steps that were run by hand.
+No engine for containers runs here: decision 0060 has the steps that were run by hand.
 """
 
 import http.client

@@ -17,6 +17,7 @@ from openpns.bindings.listing import binding_limits
 from openpns.call_records import actions as call_records
 from openpns.call_records import retention as call_records_retention
 from openpns.call_records.check import check_call_records
+from openpns.call_records.counts import check_counts
 from openpns.call_records.listing import call_record_limits
 from openpns.core import idempotency
 from openpns.core.actions import Action
@@ -68,7 +69,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 """What `openpns verify`, `backup` and `restore` check."""
 
-JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times,)
+JUDGED_CHECKS: Final[tuple[Check, ...]] = (check_audit_times, check_counts)
 """What only `openpns verify` checks: what it finds is no reason to refuse a backup."""
 
 SECRETS: Final[tuple[ReencryptSecrets, ...]] = (reencrypt_secrets,)

@@ -11,7 +11,7 @@ If all servers of the source are stopped, 2 is all that is needed.
 What is done is stored in the target with the rows: a run goes on after the last page of the run
 before.
 
-Source: docs/decisions/0059-copies-of-databases.md.
+Source: docs/decisions/0058-copies-of-databases.md.
 """
 
 import asyncio

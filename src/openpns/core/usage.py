@@ -4,7 +4,7 @@ The count of a customer is the sum over the worker ids: each worker adds to rows
 writes to several workers do not wait for each other. Rows of several customers are changed in the
 order of the customers, so that no two transactions wait for each other.
 
-Source: docs/decisions/0064-quotas-of-records.md.
+Source: docs/decisions/0062-quotas-of-records.md.
 """
 
 from collections import Counter

@@ -4,7 +4,7 @@ While a copy runs, triggers of the source note the key of each changed row in a 
 A row of `schema_migration` with the number 0 keeps servers away: `copying` from a target that is
 not complete, `moved` from a source that was copied.
 
-Source: docs/decisions/0059-copies-of-databases.md.
+Source: docs/decisions/0058-copies-of-databases.md.
 """
 
 from collections.abc import Mapping, Sequence

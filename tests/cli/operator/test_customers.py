@@ -1,6 +1,8 @@
+import asyncio
 import json
 
 import pytest
+from tests import direct
 from tests.cli.conftest import Run
 from tests.helpers import on_sqlite_only
 
@@ -115,6 +117,20 @@ def test_set_quota_refuses_wrong_quotas(
 def test_set_quota_refuses_an_unknown_customer(openpns: Run) -> None:
     done = openpns("customers", "set-quota", "cus_9", "--groups", "1", code=3)
     assert "customer 'cus_9': not found" in done.err
+
+
+@on_sqlite_only
+def test_recount_corrects_what_verify_reports(openpns: Run, database_url: str) -> None:
+    wrong = "INSERT INTO customer_usage VALUES ('cus_1', 'deliveries', 3, 5)"
+    asyncio.run(direct.run(database_url, wrong))
+    assert "openpns customers recount" in openpns("verify", code=1).err
+    assert openpns("customers", "recount", "cus_1").out == "corrected: deliveries -5\n"
+    again = openpns("customers", "recount", "cus_1", "--json")
+    assert again.json == {"callRecords": 0, "deliveries": 0}
+    openpns("verify")
+    changes = [json.loads(line) for line in openpns("audit", "--json").out.splitlines()]
+    details = [one["details"] for one in changes if one["action"] == "customers.recount"]
+    assert details == [{"callRecords": 0, "deliveries": -5}]
 
 
 def test_set_audio_of_a_customer(openpns: Run) -> None:

@@ -12,16 +12,9 @@ from asyncpg.transaction import Transaction as DriverTransaction
 from tests import direct
 from tests.storage.conftest import add, ids_in
 
-from openpns.errors import (
-    ConfigError,
-    DatabaseUnavailable,
-    OutcomeUnknown,
-    ReadFailed,
-    ServiceUnavailable,
-)
+from openpns.errors import ConfigError, OutcomeUnknown, ReadFailed, ServiceUnavailable
 from openpns.storage import connect, migrations
 from openpns.storage.migrations import Migration
-from openpns.storage.postgres import distribution
 from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.statements import prepare
 from openpns.storage.store import Statement, Transaction
@@ -79,30 +72,6 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-async def test_looks_at_the_distribution_fail_with_a_clear_line(
-    store: PostgresStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[Pool] = []
-
-    async def create_pool(**options: Any) -> Pool:
-        pools.append(await make(**options))
-        return pools[-1]
-
-    async def lost(_: Any) -> bool:
-        raise asyncpg.ConnectionDoesNotExistError("connection was closed")
-
-    make = asyncpg.create_pool
-    monkeypatch.setattr(asyncpg, "create_pool", create_pool)
-    monkeypatch.setattr(distribution, "has_extension", lost)
-    with pytest.raises(DatabaseUnavailable, match="PostgreSQL: connection was closed"):
-        await connect.open_store(postgres_url)
-    assert [pool.is_closing() for pool in pools] == [True]
-    monkeypatch.setattr(store, "is_distributed", False)
-    for look in (connect.can_distribute, connect.check_distribution):
-        with pytest.raises(ServiceUnavailable, match="the storage is away"):
-            await look(store, postgres_url)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import click
 
 from openpns.accounts import customers as service
 from openpns.accounts.customers import Customer
+from openpns.call_records.counts import recount as correct_counts
 from openpns.cli.audio_options import audio_lines, audio_options, read_audios
 from openpns.cli.options import database_option, format_time, json_option, with_store
 from openpns.cli.output import print_json, print_table
 from openpns.cli.streams import change_result
 from openpns.clock import now_ms
 from openpns.numbers import audios
+
+_RECOUNT_TIMEOUT_MS = 600_000
 
 
 @click.group()
@@ -138,6 +141,29 @@ def set_quota(
         ),
     )
     _print_changed(changed, as_json=as_json)
+
+
+@customers.command()
+@click.argument("customer_id")
+@database_option
+@json_option
+def recount(customer_id: str, database: str, *, as_json: bool) -> None:
+    """Correct the counts of a customer's stored call records and deliveries.
+
+    Servers may run meanwhile. It is needed only if openpns verify says so.
+    """
+    added = with_store(
+        database,
+        lambda store: correct_counts(store, customer_id),
+        timeout_ms=_RECOUNT_TIMEOUT_MS,
+        label="counting",
+    )
+    with change_result():
+        if as_json:
+            print_json(added)
+        else:
+            changes = ", ".join(f"{name} {count:+}" for name, count in added.items() if count)
+            click.echo(f"corrected: {changes}" if changes else "the counts were right")
 
 
 def _set_disabled(
