@@ -142,8 +142,10 @@ async def empty(url: str, names: Collection[str]) -> None:
     """
     for node in await nodes_of(url):
         connection = await asyncpg.connect(on_node(url, node))
-        await connection.execute(_EMPTY.replace("{}", " ".join(names)))
-        await connection.close()
+        try:
+            await connection.execute(_EMPTY.replace("{}", " ".join(names)))
+        finally:
+            await connection.close()
 
 
 def tables() -> list[str]:

@@ -31,6 +31,11 @@ class Database:
             f"'{delivery_id}', 'callRecord', '{{}}', {created_ms}, '{state}', {tries}, {tries}, "
             f"{created_ms}, '', {tries * created_ms}, {500 * tries}, '{error}')"
         )
+        self.query(
+            "INSERT INTO customer_usage VALUES ('cus_1', 'deliveries', 1, 1) "
+            "ON CONFLICT (customer_id, name, worker_id) "
+            "DO UPDATE SET count = customer_usage.count + 1"
+        )
 
 
 @pytest.fixture

@@ -5,18 +5,14 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
-import asyncpg
 import pglast
 import pytest
-from asyncpg.pool import Pool
 from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType
 
-from openpns.errors import DatabaseUnavailable, ServiceUnavailable
-from openpns.storage import connect, migrations
+from openpns.storage import migrations
 from openpns.storage.migrations import Applied
 from openpns.storage.postgres import distribution, schema
-from openpns.storage.postgres.store import PostgresStore
 from openpns.storage.statements import NamedStatement, load_statements, prepare
 
 ALL = [Applied(one.number, one.step) for one in migrations.load_migrations("postgres")]
@@ -258,30 +254,3 @@ def _inserted(part: ast.InsertStmt, statement: NamedStatement) -> Iterator[str]:
         and (has_inner or others)
     ):
         yield target.alias.aliasname if target.alias else target.relname
-
-
-async def test_looks_at_the_distribution_fail_with_a_clear_line(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[Pool] = []
-
-    async def create_pool(**options: Any) -> Pool:
-        pools.append(await make(**options))
-        return pools[-1]
-
-    async def lost(_: Any) -> bool:
-        raise asyncpg.ConnectionDoesNotExistError("connection was closed")
-
-    store = await connect.open_store(postgres_url)
-    assert isinstance(store, PostgresStore)
-    make = asyncpg.create_pool
-    monkeypatch.setattr(asyncpg, "create_pool", create_pool)
-    monkeypatch.setattr(distribution, "has_extension", lost)
-    with pytest.raises(DatabaseUnavailable, match="PostgreSQL: connection was closed"):
-        await connect.open_store(postgres_url)
-    assert [pool.is_closing() for pool in pools] == [True]
-    monkeypatch.setattr(store, "is_distributed", False)
-    for look in (connect.can_distribute, connect.check_distribution):
-        with pytest.raises(ServiceUnavailable, match="the storage is away"):
-            await look(store, postgres_url)
-    await store.close()
