@@ -90,7 +90,9 @@ def test_copy_while_servers_write(
     assert {name: len(rows) for name, rows in there.items()} == {
         name: table["rows"] for name, table in done["tables"].items()
     }
-    assert all(there[name] for name in there if name not in ("audit_backlog", "audit_pruning"))
+    # Entries may all be sealed at the moment of the move.
+    empty = {name for name, rows in there.items() if not rows}
+    assert empty <= {"audit_backlog", "audit_pruning", "audit_unsealed"}
 
     stored = {str(value) for row in there["number_group"] for value in row}
     assert {*writers.acknowledged} <= stored
