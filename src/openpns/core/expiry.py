@@ -15,6 +15,7 @@ CONFIRM_S: Final = 600.0
 """How long the wall clock must have run ahead before rows are deleted by it."""
 
 _ROWS_EACH: Final = 1000
+"""At most the number that the statements name, or a run would seem to be the last one."""
 
 
 class SteadyTime:
