@@ -41,7 +41,6 @@ NOT_HERE = {
     "test_find_schema_differences_finds[postgres-view in the place of a table": _DDL,
     "storage/test_migrations.py::test_schema_is_the_recorded_one": _MEANT,
     "test_write_recovers_from_deadlock": "writes of a reference table wait for each other",
-    "test_rows_of_several_customers_are_changed": "the transaction waits on another node",
     "promises/test_failover.py": "it starts PostgreSQL servers of its own",
     "promises/test_pooler.py": "it is about PgBouncer before one PostgreSQL",
     "promises/test_rolling_upgrade.py": "a version from before migration 17 has never run on Citus",

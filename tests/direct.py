@@ -94,14 +94,26 @@ async def holding(url: str, sql: str) -> AsyncIterator[None]:
         await postgres.close()
 
 
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+_WAITING_ON_CITUS = "SELECT count(DISTINCT waiting_gpid) FROM citus_lock_waits"
+"""On all nodes: the coordinator itself does not wait for the lock of a row that a worker has."""
+
+
 async def until_waiting(url: str, count: int) -> None:
     """Wait until so many transactions wait for a lock; at once for SQLite, which has one writer."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    while database_path(url) is None and await query(url, waiting) < [(count,)]:
-        pass
+    if database_path(url) is not None:
+        return
+    postgres = await _connect(url)
+    try:
+        is_spread = await distribution.is_distributed(postgres)
+        waiting = _WAITING_ON_CITUS if is_spread else _WAITING
+        while await postgres.fetchval(waiting) < count:
+            pass
+    finally:
+        await postgres.close()
 
 
 _NEW_REVISIONS = """
@@ -136,7 +148,7 @@ class Snapshot:
     async def take(cls, url: str) -> Self:
         """Keep the rows that a database has now."""
         path = database_path(url)
-        connection = await asyncpg.connect(url) if path is None else _open(path)
+        connection = await _connect(url) if path is None else _open(path)
         await _execute(connection, cls._TAKE)
         return cls(connection)
 
