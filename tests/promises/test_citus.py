@@ -12,12 +12,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from tests import audit_trail, direct
 from tests.citus import Node, create_citus_database, distribute, nodes_of, on_node
 from tests.databases import PostgresDatabases
 from tests.processes import Process, Start, add_numbers, fill, run_openpns
 from tests.promises.traffic import Writer, running, shown_groups, wait_until
 from tests.storage.postgres.test_distribution import unpinned
 
+from openpns.core import audit_chain
+from openpns.storage import connect
 from openpns.storage.statements import load_statements
 
 A, B = "85211111111", "85222222222"
@@ -251,3 +254,27 @@ def test_server_at_a_worker_sees_what_one_at_the_coordinator_writes(
     for server in servers:
         assert server.stop() == 0
     assert run_openpns("verify", "--database", worker).returncode == 0
+
+
+@pytest.mark.usefixtures("migrated")
+async def test_servers_at_different_nodes_never_seal_at_once(
+    postgres_server: str, postgres_url: str
+) -> None:
+    urls = [on_node(postgres_url, node) for node in await nodes_of(postgres_server)]
+    stores = [await connect.open_store(url) for url in urls]
+    statements = load_statements("citus")
+    await direct.run(postgres_url, audit_trail.row("", entry_id=1000))
+    for url in urls:
+        async with direct.holding(url, statements["audit_seal_lock"].sql):
+            left = await asyncio.gather(*map(audit_chain.seal, stores))
+            assert [one.entries for one in left] == [1] * len(stores)
+    for number in range(5):
+        for entry_id in range(10):
+            sql = audit_trail.row("", entry_id=number * 10 + entry_id)
+            await direct.run(postgres_url, sql)
+        await asyncio.gather(*map(audit_chain.seal, stores))  # raises if two add the same seal
+    await asyncio.gather(*map(audit_chain.seal_all, stores))
+    assert (await audit_chain.heads(stores[0]))[0].seq == 51
+    assert await audit_trail.faults(stores[0]) == []
+    for store in stores:
+        await store.close()

@@ -1,3 +1,15 @@
+-- audit_seal_lock
+-- Try to be the only transaction that changes chains; false if another one is. Reading a table that
+-- only the coordinator has takes the lock there, also if this server is connected to a worker.
+SELECT pg_try_advisory_xact_lock(31367303361752693) FROM (SELECT count(*) FROM worker_lease) AS one
+
+-- audit_seal_wait
+-- Wait until this is the only transaction that changes chains, as above.
+SELECT true FROM (
+    SELECT pg_advisory_xact_lock(31367303361752693)
+    FROM (SELECT count(*) FROM worker_lease) AS one
+) AS held
+
 -- audit_head_find
 -- The last sequence number of the chains of these customers, and its digest; no row for an empty
 -- chain. The chain without a customer has no row of customer_state.
