@@ -34,6 +34,8 @@ __all__ = ["create_postgres_database", "serve", "served_url", "start"]
 
 CITUS = os.environ.get("OPENPNS_TEST_CITUS")
 """The URL of a coordinator of Citus: the tests run on it in the place of PostgreSQL and SQLite."""
+POSTGRES = os.environ.get("OPENPNS_TEST_POSTGRES")
+"""The URL of a PostgreSQL server; None: the tests start one."""
 
 ENGINES = ("postgres",) if CITUS else ("sqlite", "postgres")
 collect_ignore = [] if CITUS else ["promises/test_citus.py"]
@@ -136,7 +138,7 @@ def _signals() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("OPENPNS_") and not name.startswith("OPENPNS_TEST_"):
+        if name.startswith("OPENPNS_"):  # also those of tests: a server warns of unknown ones
             monkeypatch.delenv(name)
 
 
@@ -153,7 +155,7 @@ def _private_logs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_server(request: pytest.FixtureRequest) -> str:
     """The URL of a PostgreSQL server whose user may create databases; all workers share it."""
-    given = CITUS or os.environ.get("OPENPNS_TEST_POSTGRES")
+    given = CITUS or POSTGRES
     return given or shared_server(run_folder(request.config))
 
 

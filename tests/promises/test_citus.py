@@ -14,12 +14,16 @@ import asyncpg
 import pytest
 from tests import audit_trail, direct
 from tests.citus import Node, create_citus_database, distribute, nodes_of, on_node
-from tests.databases import PostgresDatabases
-from tests.processes import Process, Start, add_numbers, fill, run_openpns
+from tests.databases import PostgresDatabases, serving_url
+from tests.processes import KEY_OF, Process, Start, add_numbers, fill, run_openpns
 from tests.promises.traffic import Writer, running, shown_groups, wait_until
 from tests.storage.postgres.test_distribution import unpinned
 
+from openpns.accounts import key_uses
+from openpns.clock import now_ms
 from openpns.core import audit_chain
+from openpns.core.context import Services
+from openpns.ids import Snowflake
 from openpns.storage import connect
 from openpns.storage.statements import load_statements
 
@@ -278,3 +282,25 @@ async def test_servers_at_different_nodes_never_seal_at_once(
     assert await audit_trail.faults(stores[0]) == []
     for store in stores:
         await store.close()
+
+
+@pytest.mark.usefixtures("migrated")
+async def test_serving_role_stores_when_keys_were_used_and_changes_no_customer(
+    postgres_url: str,
+) -> None:
+    await fill(postgres_url)
+    key, used = KEY_OF["cus_1"][0], "SELECT max(last_used_ms) FROM access_key"
+    store = await connect.open_store(serving_url(postgres_url))
+    services = Services(store, Snowflake(now_ms, worker_id=1), now_ms)
+    services.key_used_ms[key] = 7
+    await key_uses.record(services)
+    await store.close()
+    assert await direct.query(postgres_url, used) == [(7,)]
+    for sql in (
+        "UPDATE customer SET disabled_ms = NULL",
+        "DELETE FROM customer",
+        "TRUNCATE customer",
+        "TRUNCATE customer CASCADE",
+    ):
+        with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError)):
+            await direct.run(serving_url(postgres_url), sql)

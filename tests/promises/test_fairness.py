@@ -22,6 +22,7 @@ from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds
+from openpns.storage.statements import prepare
 from openpns.storage.store import Store, database_path
 
 secret_box, key, log, server = parts.secret_box, parts.key, parts.log, parts.server
@@ -33,7 +34,7 @@ SELECT c.groups_revision, (
     WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 50000)
     SELECT max(x) FROM n
 ), NULL, NULL, NULL, NULL, NULL
-FROM customer_state AS c
+FROM customer_state AS c WHERE c.customer_id = :customer_id
 """
 """What a search does that reads very much: longer than a search may take on the event loop."""
 
@@ -44,8 +45,9 @@ async def store(store: Store, database_url: str) -> AsyncIterator[Store]:
     opened = await connect.open_store(database_url, timeout_ms=60_000, bounds=BOUNDS)
     name = "group_find_by_name_sorted:oldest"
     statements: Any = opened._statements  # type: ignore[attr-defined]
+    slow = prepare(name, SLOW_SEARCH, connect.engine_of(database_url))
     statements[name] = structs.replace(
-        statements[name], sql=SLOW_SEARCH, parameters=(), has_json_rows=False
+        statements[name], sql=slow.sql, parameters=slow.parameters, has_json_rows=False
     )
     yield opened
     await opened.close()

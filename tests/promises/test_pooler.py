@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.conftest import CITUS
 from tests.databases import SERVING_ROLE, create_serving_role
 from tests.pgbouncer import PgBouncer, needs_pgbouncer
 from tests.processes import Process, Start, fill, run_openpns
@@ -33,8 +34,8 @@ async def pooler(request: pytest.FixtureRequest, postgres_url: str) -> AsyncIter
     running = PgBouncer(postgres_url, request.param, default_pool_size=size)
     try:
         await fill(running.url)
-        migrate = ("migrate", "--database", running.url, "--serving-role", SERVING_ROLE)
-        done = run_openpns(*migrate)
+        migrate = ["migrate", "--database", running.url, "--serving-role", SERVING_ROLE]
+        done = run_openpns(*migrate, *(["--distribute"] if CITUS else []))
         assert (done.returncode, done.stderr) == (0, "")
         yield running
     finally:

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 
+import pytest
 from tests import direct
 
 from openpns.copying.ends import TO, open_endpoint
-from openpns.storage.copying import NOT_COPIED, TABLES, Row
+from openpns.storage.copying import NOT_COPIED, TABLES, Conflict, Row
 from openpns.storage.store import Store
 
 _SQLITE = """
@@ -89,6 +90,9 @@ async def test_replace_returns_rows_that_had_a_unique_value_of_a_new_one(
 
         async with target.transaction():
             await target.insert(table, [row(1, "order"), row(2, ""), row(3, "other")])
+        with pytest.raises(Conflict):
+            async with target.transaction():
+                await target.insert(table, [row(6, "order")])
         async with target.transaction():
             # Empty ones are not unique; a row is not in its own way.
             new = [row(3, "other"), row(4, "order"), row(5, "")]

@@ -85,7 +85,8 @@ class CopyRows:
                 await self._db.copy_records_to_table(
                     table.name, records=rows, columns=self._columns[table.name]
                 )
-            except asyncpg.UniqueViolationError as error:
+            except (asyncpg.UniqueViolationError, asyncpg.InternalServerError) as error:
+                # Citus passes the text of a node's error on, but not its code.
                 raise Conflict(explain(error)) from None
 
     async def replace(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:  # noqa: D102
