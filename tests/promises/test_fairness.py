@@ -147,7 +147,7 @@ async def test_large_writes_of_one_customer_let_another_one_take_its_turn(
         await attack.begin("updateGroup", *(body | {"phones": joined(each)} for each in numbers))
         victims = [asyncio.create_task(answered(number)) for number in range(3)]
         if has_one_writer:
-            while store.usage().writes_waiting < ATTACKS + len(victims):  # noqa: ASYNC110 - no event
+            while store.usage().writes_waiting < ATTACKS + len(victims):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         else:  # it does not wait for the attacker at all
             assert await asyncio.gather(*victims) == [0, 0, 0]

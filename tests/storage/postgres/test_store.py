@@ -255,49 +255,6 @@ async def test_write_is_tried_three_times_after_serialization_failures(
     assert len(attempts) == 3
 
 
-async def test_write_recovers_from_deadlock(store: PostgresStore, postgres_url: str) -> None:
-    await store.write(add("cus_2"))
-    # Citus looks every 2 s for transactions that wait for each other on different nodes.
-    patient = await connect.open_store(postgres_url, timeout_ms=30_000, connections_max=2)
-    assert isinstance(patient, PostgresStore)
-    sql = (
-        "UPDATE customer_state SET phone_quota = coalesce(phone_quota, 0) + 1 "
-        "WHERE customer_id = :customer_id"
-    )
-    teach(patient, "change", sql)
-    first_steps = asyncio.Barrier(2)
-    plain = patient._runner.run_step
-    begun: list[object] = []
-
-    async def step_together(connection: object, step: Statement) -> object:
-        rows = await plain(connection, step)
-        order = step.params["order"]
-        if order not in begun:
-            begun.append(order)
-            await first_steps.wait()
-        elif step.params["customer_id"] == order[0]:
-            begun.append(order)  # again
-        return rows
-
-    patient._runner.run_step = step_together  # type: ignore[method-assign,assignment]
-
-    def change(*customer_ids: str) -> Callable[[], Transaction[None]]:
-        def steps() -> Transaction[None]:
-            for customer_id in customer_ids:
-                yield Statement("change", {"customer_id": customer_id, "order": customer_ids})
-
-        return steps
-
-    try:
-        await asyncio.gather(
-            patient.write(change("cus_1", "cus_2")), patient.write(change("cus_2", "cus_1"))
-        )
-    finally:
-        await patient.close()
-    assert len(begun) > 2
-    assert [row[6] for row in await store.fetch("customer_list", ALL)] == [2, 2]
-
-
 @pytest.mark.parametrize(
     ("code", "error"),
     [
