@@ -65,6 +65,20 @@ WHERE customer_id = :customer_id AND group_seq = :group_seq
     AND phone IN (SELECT value FROM json_each(:phones))
 RETURNING phone
 
+-- group_member_delete_others
+-- Remove all phones but these from a group; returns a row for each.
+DELETE FROM group_member
+WHERE customer_id = :customer_id AND group_seq = :group_seq
+    AND phone NOT IN (SELECT value FROM json_each(:phones))
+RETURNING 1
+
+-- group_member_place
+-- Store the phones of a group that holds some of them; nothing is written for those in their place.
+INSERT INTO group_member (customer_id, group_seq, phone, position)
+SELECT :customer_id, :group_seq, value, key FROM json_each(:phones) WHERE true ORDER BY value
+ON CONFLICT (customer_id, group_seq, phone) DO UPDATE SET position = excluded.position
+WHERE group_member.position <> excluded.position
+
 -- group_member_among
 -- Which of these phones the group holds.
 SELECT phone FROM group_member

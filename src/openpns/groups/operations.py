@@ -87,17 +87,16 @@ def _delete(group: Params, phones: Sequence[str], _: int) -> Operation:
 def _replace(group: Params, phones: Sequence[str], most: int) -> Operation:
     seq, count, _, bound_count = yield from lock_group(group)
     check_group_size(len(phones), most)
-    members = {"customer_id": group["customer_id"], "group_seq": seq}
-    among, _ = yield [
-        Statement("group_member_among", members | {"phones": [*phones]}),
-        Statement("group_member_delete_all", members),
-    ]
-    held = {row[0] for row in among}
-    kept = len(held)
+    members = {"customer_id": group["customer_id"], "group_seq": seq, "phones": [*phones]}
+    added = Added(seq, bound_count != 0)
+    if bound_count:  # its bindings may forbid what is added
+        held = {row[0] for row in (yield Statement("group_member_among", members))}
+        added = Added(seq, True, [phone for phone in phones if phone not in held])
+    removed = len((yield Statement("group_member_delete_others", members)))
+    kept = count - removed
     last = yield from _rewrite_phones(group, seq, count, phones, len(phones))
-    change = GroupChange(len(phones) - kept, count - kept, kept, len(phones))
-    added = Added(seq, bound_count != 0, [phone for phone in phones if phone not in held])
-    return change, [*last, fill_members(group["customer_id"], seq, phones)], added
+    change = GroupChange(len(phones) - kept, removed, kept, len(phones))
+    return change, [*last, Statement("group_member_place", members)], added
 
 
 def _rewrite_phones(
