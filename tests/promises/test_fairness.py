@@ -20,6 +20,7 @@ from tests.server import conftest as parts
 
 from openpns.accounts import access_keys, customers
 from openpns.accounts.access_keys import NewSecret
+from openpns.groups import detail
 from openpns.storage import connect
 from openpns.storage.bounds import StorageBounds
 from openpns.storage.statements import prepare
@@ -168,6 +169,40 @@ async def test_dry_runs_of_one_customer_leave_another_one_a_place(
     assert await ask(server, victim, "createGroup", phones=joined([1]), dryRun=True) == 0
     assert len(attack.codes) < ATTACKS / 2
     assert set(await attack.end()) == {0}
+
+
+LARGE_READS: dict[str, dict[str, Any]] = {
+    "listGroup": {"limit": 101, "offset": 0},
+    "getGroup": {"groupId": ""},
+    "listGroupPhones": {"groupId": "", "limit": 0, "offset": 0},
+    "listNumbers": {"limit": 101},
+    "getAXBList": {"limit": 101, "offset": 0},
+    "listCallRecords": {"limit": 101},
+    "listDeliveries": {"limit": 101},
+}
+
+
+async def test_large_reads_wait_for_their_customers_turn_only(
+    server: Server, victim: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detail, "PHONES_IN_SMALL_GROUP", 1)
+    created = await server.send("createGroup", json.dumps({"phones": joined(range(200))}).encode())
+    attack = Attack(server)
+    turns = server.services.large_reads
+    async with turns.hold("cus_1"):
+        for place, (action, sent) in enumerate(LARGE_READS.items(), 1):
+            body = {**sent}
+            if "groupId" in body:
+                body["groupId"] = envelope_of(created)["groupId"]
+            else:
+                assert await ask(server, victim, action, **body) == 0
+                small = json.dumps(body | {"limit": 100}).encode()
+                assert await server.code(action, small) == 0
+            await attack.begin(action, body)
+            while turns.waiting < place:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0)
+        assert attack.codes == []
+    assert await attack.end() == [0] * len(LARGE_READS)
 
 
 async def test_groups_of_one_customer_end_at_its_quota(server: Server, victim: NewSecret) -> None:

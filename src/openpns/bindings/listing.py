@@ -114,7 +114,8 @@ async def get_axb_list(
 async def _read_page(
     context: Context, name: str, params: dict[str, Any], limit: int, after: str | None
 ) -> BindingPage:
-    rows = await context.store.fetch(name, params)
+    async with context.page_turn(limit):
+        rows = await context.store.fetch(name, params)
     if not rows:
         raise InternalError
     total = rows[0][0]

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +18,11 @@ from openpns.kit.per_second import PerSecond
 from openpns.kit.turns import OwnerCounts, Places
 from openpns.kit.utc_offset import parse_utc_offset
 from openpns.storage.store import Store
+
+ROWS_IN_SMALL_PAGE: Final = 100
+"""A page of more rows waits for its customer's turn: see `Services.large_reads`."""
+
+_NO_TURN: Final = nullcontext()
 
 
 def make_large_reads(
@@ -140,3 +146,12 @@ class Context(msgspec.Struct, frozen=True):
     def customer_id(self) -> str:
         """The customer whose data the rule reads and writes."""
         return self.principal.customer_id
+
+    def page_turn(self, rows_max: int) -> AbstractAsyncContextManager[None]:
+        """Return the block in which a page of up to `rows_max` rows is read.
+
+        If the page is large, the block waits for its customer's turn.
+        """
+        if rows_max <= ROWS_IN_SMALL_PAGE:
+            return _NO_TURN
+        return self.services.large_reads.hold(self.customer_id)

@@ -5,7 +5,7 @@ Source: docs/api/getGroup.md, docs/api/listGroupPhones.md, docs/api/getLimits.md
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -23,6 +23,12 @@ from openpns.groups.wire import GroupDetail, PhonePage
 GROUPS_IN_SUM: Final = 10_000
 """Groups whose phones one statement adds up; other requests run in between."""
 
+PHONES_IN_SMALL_GROUP: Final = 1000
+"""A group of more phones is read in its customer's turn: see `Services.large_reads`."""
+
+_PHONES: Final = 5
+"""The place of the phones in a row of `group_get`."""
+
 
 async def get_group(context: Context, *, group_id: str, guard: GroupGuard) -> GroupDetail:
     """Return one group, with the count of the live bindings that use it.
@@ -31,14 +37,33 @@ async def get_group(context: Context, *, group_id: str, guard: GroupGuard) -> Gr
         GroupNotFound: The customer has no such group.
     """
     check_group_id(group_id)
-    group = {"customer_id": context.customer_id, "group_id": group_id}
-    size = {"phones_in_chunk": PHONES_IN_CHUNK}
-    rows = await context.store.fetch("group_get", group | size)
+    params = get_params(context.customer_id, group_id, PHONES_IN_SMALL_GROUP)
+    rows = await context.store.fetch("group_get", params)
+    if rows and rows[0][_PHONES] is None:
+        params = get_params(context.customer_id, group_id)
+        async with context.services.large_reads.hold(context.customer_id):
+            rows = await context.store.fetch("group_get", params)
     if not rows:
         raise GroupNotFound
     group_seq, bound_count, *row = rows[0]
     bindings = await guard.count(context, group_seq) if bound_count else 0
     return GroupDetail(*[*row, bindings])
+
+
+def get_params(
+    customer_id: str, group_id: str, phones_max: int = limits.OFFSET_MAX
+) -> dict[str, Any]:
+    """Return the parameters of the statement that reads one group.
+
+    Args:
+        phones_max: A group of more phones is read without them.
+    """
+    return {
+        "customer_id": customer_id,
+        "group_id": group_id,
+        "phones_in_chunk": PHONES_IN_CHUNK,
+        "phones_max": phones_max,
+    }
 
 
 async def list_group_phones(

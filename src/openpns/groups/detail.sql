@@ -1,10 +1,11 @@
 -- group_get
--- One group, with its seq and its count of bindings.
+-- One group, with its seq and its count of bindings; without its phones if it has more than
+-- phones_max.
 SELECT
     g.group_seq, g.bound_count, g.customer_id, g.group_name, g.group_id,
     CASE
         WHEN g.phone_count <= CAST(:phones_in_chunk AS bigint) THEN g.phones
-        ELSE g.phones || (
+        WHEN g.phone_count <= CAST(:phones_max AS bigint) THEN g.phones || (
             SELECT string_agg(p.phones, '' ORDER BY p.chunk) FROM group_phone_chunk AS p
             WHERE p.customer_id = :customer_id AND p.group_seq = g.group_seq
         )

@@ -21,9 +21,6 @@ PHONES_IN_CHUNKED_PAGE_MIN: Final = 65_536
 
 GROUPS_IN_SLICE: Final = 8
 
-_GROUPS_IN_SMALL_PAGE: Final = 100
-"""A page of more groups waits for its customer's turn: see `Services.large_reads`."""
-
 _OFFSET_MAX: Final = 2**62
 """More groups than a customer can have; sums with it do not overflow."""
 
@@ -78,11 +75,9 @@ async def fetch_page(context: Context, statement: str, params: Params) -> FoundG
 
     If there are more than `total_max` groups, the total is this bound.
     """
-    total_max = params.get("total_max")
-    if params["limit"] <= _GROUPS_IN_SMALL_PAGE:
-        return _read_page(await context.store.fetch(statement, params), total_max)
-    async with context.services.large_reads.hold(context.customer_id):
-        return _read_page(await context.store.fetch(statement, params), total_max)
+    async with context.page_turn(params["limit"]):
+        rows = await context.store.fetch(statement, params)
+    return _read_page(rows, params.get("total_max"))
 
 
 async def stream_page(context: Context, statement: str, params: Params) -> FoundGroups:

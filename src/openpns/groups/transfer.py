@@ -14,6 +14,7 @@ from openpns.core.commit import OperatorEffect, commit_as_operator
 from openpns.core.context import Context, Services
 from openpns.core.principal import Principal
 from openpns.groups import phone_chunks
+from openpns.groups.detail import get_params
 from openpns.groups.guard import GroupGuard
 from openpns.groups.operations import check_group_size, operate
 from openpns.groups.quotas import text_bytes
@@ -112,12 +113,7 @@ async def change_group(
 
 async def find_row(services: Services, customer_id: str, group_id: str) -> GroupRow | None:
     """Return a stored group as a row; None if there is none."""
-    params = {
-        "customer_id": customer_id,
-        "group_id": group_id,
-        "phones_in_chunk": phone_chunks.PHONES_IN_CHUNK,
-    }
-    rows = await services.store.fetch("group_get", params)
+    rows = await services.store.fetch("group_get", get_params(customer_id, group_id))
     if not rows:
         return None
     _, _, _, name, _, phones, remark, *_ = rows[0]
