@@ -48,6 +48,17 @@ def test_queue_puts_an_owner_after_all_others_who_wait() -> None:
     assert [queue.take() for _ in range(len(queue))] == ["b1", "c1", "a1", "a2"]
 
 
+def test_queue_puts_back_what_was_taken_in_the_same_order() -> None:
+    queue: TurnQueue[str] = TurnQueue()
+    for item in ("a1", "a2", "b1", "c1"):
+        queue.add(item[0], item)
+    taken = [queue.take() for _ in range(4)]
+    queue.add("d", "d1")
+    for item in reversed(taken):
+        queue.put_back(item[0], item)
+    assert [queue.take() for _ in range(len(queue))] == [*taken[:3], "d1", "a2"]
+
+
 def test_queue_removes_an_item_and_keeps_the_turns() -> None:
     queue: TurnQueue[str] = TurnQueue()
     for item in ("a1", "a2", "b1", "c1"):

@@ -58,6 +58,12 @@ class TurnQueue(Generic[ItemT]):
             del self._waiting[name]
         return item
 
+    def put_back(self, owner: str, item: ItemT) -> None:
+        """Add an item that was taken before all others, and make its owner the next one."""
+        self._waiting.setdefault(owner, deque()).appendleft(item)
+        self._waiting.move_to_end(owner, last=False)
+        self._length += 1
+
     def put_last(self, owner: str) -> None:
         """Let all other owners who wait now have their turn before this one."""
         if owner in self._waiting:

@@ -41,6 +41,8 @@ _RETRY_S_MIN: Final = 0.5
 _RETRY_S_MAX: Final = 8.0
 _DESCRIPTORS_FREE: Final = 256
 """Descriptors that a worker needs besides its connections."""
+_MIDDLE_COLLECTIONS: Final = 300
+"""Collections of garbage of the middle generation before a full one."""
 _TLS_CONNECTION_BYTES: Final = 32 * 1024
 """About what an ended TLS connection can leave on the heap."""
 
@@ -139,6 +141,8 @@ async def serve(
             loop.add_signal_handler(signal.SIGHUP, reload)
         # Full garbage collections, which stop the event loop, leave out what the start has made.
         gc.freeze()
+        # They come rarely: they visit what a crowd of connections holds, for up to 0.1 s.
+        gc.set_threshold(*gc.get_threshold()[:2], _MIDDLE_COLLECTIONS)
         listener.start(listening, tls.load(settings))
         logs.logger().info("worker ready", pid=os.getpid())
         await stopping.wait()

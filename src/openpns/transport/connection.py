@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 _SLICE_BYTES: Final = 2 * 1024
 """Bytes parsed at once: no more requests than fit in them wait for a response."""
+_SLICE_BYTES_OF_STRANGER: Final = 512
+"""The same of a stranger: requests that wait are many objects, which garbage collections visit."""
 _BODY_SLICE_BYTES: Final = 16 * 1024
 """The same while a body arrives."""
 _REQUESTS_PER_TURN: Final = 16
 """Requests of one connection that are answered before those of others."""
+_REQUESTS_OF_STRANGER: Final = 2
+"""The same of a stranger. One with a correct signature makes it known."""
 _FREE_BYTES: Final = 4 * 1024
 """What has just arrived is counted if it is more than this."""
 _QUEUED_BYTES: Final = 1024
@@ -76,7 +80,7 @@ class Connection(Closing):
             self._read_no_more()
             self._wait(self._rest + data)
         else:
-            self._listener.answer_soon(self)
+            self._listener.answer_soon(self, self)
             if len(data) > _FREE_BYTES:
                 self._wait(data, is_new=True)
             else:
@@ -87,7 +91,7 @@ class Connection(Closing):
         if self._is_discarding:
             return False
         self._has_ended = True
-        self._listener.answer_soon(self)
+        self._listener.answer_soon(self, self)
         return True
 
     def pause_writing(self) -> None:
@@ -98,7 +102,7 @@ class Connection(Closing):
     def resume_writing(self) -> None:
         """Go on: everything was sent."""
         self.sender.resume()
-        self._listener.answer_soon(self)
+        self._listener.answer_soon(self, self)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class Connection(Closing):
         Returns:
             Whether there is more to do in another turn.
         """
-        left = _REQUESTS_PER_TURN
+        left = _REQUESTS_PER_TURN if self.is_known else _REQUESTS_OF_STRANGER
         while self._task is None and not self.sender.is_waiting and not self._is_closing:
             if self._queue:
                 if not left:
@@ -169,7 +173,8 @@ class Connection(Closing):
 
     def _parse_rest(self) -> None:
         """Parse what has arrived, up to the slice that completes a request."""
-        if len(self._rest) <= _SLICE_BYTES and not self._arrival.is_last:
+        slice_bytes = _SLICE_BYTES if self.is_known else _SLICE_BYTES_OF_STRANGER
+        if len(self._rest) <= slice_bytes and not self._arrival.is_last:
             data = self._rest
             self._rest = b""
             if self._waiting_bytes:
@@ -180,7 +185,7 @@ class Connection(Closing):
         self._keep(b"")
         self._rest = rest
         while self._rest and not self._queue and self._task is None and not self._is_closing:
-            size = _BODY_SLICE_BYTES if self._arrival.has_head else _SLICE_BYTES
+            size = _BODY_SLICE_BYTES if self._arrival.has_head else slice_bytes
             data, self._rest = self._rest[:size], self._rest[size:]
             self._feed(data)
         self._keep(self._rest)
@@ -239,7 +244,7 @@ class Connection(Closing):
         self._arrival.arrived_s = perf_counter()
         for waiting in self._queue:
             waiting.arrived_s = self._arrival.arrived_s
-        self._listener.answer_soon(self)
+        self._listener.answer_soon(self, self)
 
     def _watch_arrival(self, arrived: int) -> None:
         """Bound a request that has arrived in part, if it is its turn."""
@@ -270,7 +275,7 @@ class Connection(Closing):
             if self._arrival.expects_100:
                 self.sender.add_continue()
                 self.flush()
-            self._listener.answer_soon(self)
+            self._listener.answer_soon(self, self)
 
     def _cut(self, fault: WireError) -> None:
         """Answer a request whose body is not read to its end; it is the last one."""

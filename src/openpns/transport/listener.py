@@ -8,23 +8,23 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
 from ipaddress import IPv6Address
-from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from openpns import limits
 from openpns.clock import Clock, now_ms
 from openpns.kit.networks import Networks, parse_address
+from openpns.transport.answering import Answering, for_each
 from openpns.transport.arrival import SMALL_BODY_BYTES
 from openpns.transport.connection import Connection
 from openpns.transport.messages import Responder
-from openpns.transport.tls import TlsTransport, accept
+from openpns.transport.tls import accept
 from openpns.transport.tls_session import TlsBuffers
 
 _CHECK_S_MAX: Final = 1.0
@@ -36,14 +36,11 @@ _PATIENCE_S: Final = 0.1
 _EVICTED_SHARE: Final = 64
 _FREED_SHARE: Final = 16
 _NEW_SHARE: Final = 4
-_TURN_S: Final = 0.005
-"""How long a turn parses, and how long it then answers, before the event loop does something
-else."""
 _NETWORK_GROUPS: Final = 4
 """Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
-_ACCEPTED_AT_ONCE: Final = 8
-_TurnT = TypeVar("_TurnT", bound=Connection | TlsTransport)
+_ACCEPTED_AT_ONCE: Final = 64
+_ACCEPT_S: Final = 0.001
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,11 +92,10 @@ class Listener:
         self.tls: ssl.SSLContext | None = None
         """For connections that are accepted from now on; None for plain HTTP."""
         self.tls_buffers = TlsBuffers()
+        self.answer_soon: Final = Answering().add
         self._clock = clock
         self._on_check = on_check
         self._connections: dict[Connection, None] = {}
-        self._ready: deque[Connection | TlsTransport] = deque()
-        self._is_answering = False
         self._slow: dict[Connection, None] = {}
         self._places: Counter[str] = Counter()
         self._full_until_s: dict[str, float] = {}
@@ -173,13 +169,6 @@ class Listener:
 
     # -- what connections call ------------------------------------------------------------------
 
-    def answer_soon(self, connection: Connection | TlsTransport) -> None:
-        """Let a connection answer after those that receive something in this turn of the loop."""
-        self._ready.append(connection)
-        if not self._is_answering:
-            self._is_answering = True
-            self.loop.call_soon(self._answer)
-
     def remove(self, connection: Connection) -> None:
         """Free the place of a closed connection."""
         if self._connections.pop(connection, 0) == 0:
@@ -232,50 +221,13 @@ class Listener:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _answer(self) -> None:
-        """Answer connections in rotation until the turn is over; the rest is for the next turn."""
-        batch: list[Connection | TlsTransport] = []
-        until_s = perf_counter() + _TURN_S
-        # All are parsed, then all are answered: the same work in a row is quicker.
-        while self._ready and perf_counter() < until_s:
-            batch.append(self._ready.popleft())
-            try:
-                batch[-1].parse()
-            except Exception as error:  # noqa: BLE001 - it is not to harm the others
-                _fail(batch[-1], error)
-        answered: list[Connection | TlsTransport] = []
-        until_s += _TURN_S
-        for connection in batch:
-            if answered and perf_counter() > until_s:
-                self._ready.extendleft(reversed(batch[len(answered) :]))
-                break
-            answered.append(connection)
-            try:
-                if connection.answer():
-                    self._ready.append(connection)
-            except Exception as error:  # noqa: BLE001 - it is not to harm the others
-                _fail(connection, error)
-        # Written one after the other, the responses wake a client once and not for each.
-        self._for_each(answered, lambda connection: connection.flush())
-        self._is_answering = bool(self._ready)
-        if self._ready:
-            self.loop.call_soon(self._answer)
-
-    def _for_each(self, connections: Sequence[_TurnT], work: Callable[[_TurnT], None]) -> None:
-        """Do something with connections; what fails for one is not to harm the others."""
-        for connection in connections:
-            try:
-                work(connection)
-            except Exception as error:  # noqa: BLE001 - see above
-                _fail(connection, error)
-
     def _check(self) -> None:
         now_s = self.loop.time()
         self.idle_deadline_s = now_s + self.bounds.idle_timeout_s
         self.set_date()
         for connection in self._slow:
             self._count(connection)
-        self._for_each([*self._connections], lambda connection: connection.check(now_s))
+        for_each([*self._connections], lambda connection: connection.check(now_s))
         self._full_until_s.clear()
         self._accept_on()
         self._on_check(self)
@@ -335,8 +287,15 @@ class Listener:
             self.loop.remove_reader(self._listening)
 
     def _accept(self) -> None:
-        """Accept some connections; not all, so that other processes of the socket get a share."""
-        for _ in range(_ACCEPTED_AT_ONCE):
+        """Accept some connections; not all, so that other processes of the socket get a share.
+
+        If they come quicker than they are accepted, they wait in the system's queue, and others
+        behind them.
+        """
+        until_s = self.loop.time() + _ACCEPT_S
+        for count in range(_ACCEPTED_AT_ONCE):
+            if count and self.loop.time() > until_s:
+                return
             over = len(self._connections) - self.bounds.connections_max
             victims = self._victims() if over >= 0 else []
             # One that gives way may take a moment to close: some may be open above the bound.
@@ -385,11 +344,6 @@ class Listener:
         if task.cancelled() or task.exception() is not None:
             self.remove(connection)
             accepted.close()
-
-
-def _fail(connection: Connection | TlsTransport, error: Exception) -> None:
-    logging.getLogger(__name__).error("connection closed: it failed", exc_info=error)
-    connection.abort()
 
 
 def _place_of(address: str) -> str:

@@ -272,7 +272,7 @@ class TlsTransport(asyncio.BufferedProtocol):
         if not self._is_queued and self._connection is not None:
             self._is_queued = True
             self._count(self._connection)
-            self._listener.answer_soon(self)
+            self._listener.answer_soon(self, self._connection)
 
     def _read_wire(self, *, is_reading: bool) -> None:
         """Read from the socket, or stop."""
