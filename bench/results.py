@@ -8,7 +8,9 @@ from pathlib import Path
 from bench.figures import Row
 
 FOLDER = Path(__file__).parent / "results"
-ORDER = ("reads", "writes", "sizes", "bindings", "life", "refusals", "floods")
+ORDER = (
+    "reads", "writes", "sizes", "bindings", "life", "refusals", "floods", "deliveries", "records",
+)  # fmt: skip
 """The groups in the order of the tables."""
 
 _DIGITS = 5

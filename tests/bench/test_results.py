@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bench.__main__ import GROUPS
 from bench.figures import Row
 from bench.results import Group, read, write
 
@@ -22,6 +23,11 @@ def test_run_of_a_group_replaces_the_rows_of_this_group_only(tmp_path: Path) -> 
     assert [row.work for row in found["writes"].rows] == ["update"]
     assert found["reads"].rows[0].values("cpu_us") == [1.2346]
     assert found["reads"].minutes == 1.5
+
+
+def test_results_of_every_group_can_be_written(tmp_path: Path) -> None:
+    write(tmp_path, {name: group("Monday", name) for name in GROUPS})
+    assert [*read(tmp_path)] == [*GROUPS]
 
 
 def test_each_row_is_one_line(tmp_path: Path) -> None:
