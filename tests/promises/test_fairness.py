@@ -171,10 +171,12 @@ async def test_dry_runs_of_one_customer_leave_another_one_a_place(
     assert set(await attack.end()) == {0}
 
 
+MANY = joined(range(101))
 LARGE_READS: dict[str, dict[str, Any]] = {
     "listGroup": {"limit": 101, "offset": 0},
     "getGroup": {"groupId": ""},
     "listGroupPhones": {"groupId": "", "limit": 0, "offset": 0},
+    "updateGroup": {"groupId": "", "operateType": 1, "phones": MANY, "dryRun": True},
     "listNumbers": {"limit": 101},
     "getAXBList": {"limit": 101, "offset": 0},
     "listCallRecords": {"limit": 101},

@@ -114,7 +114,7 @@ async def get_axb_list(
 async def _read_page(
     context: Context, name: str, params: dict[str, Any], limit: int, after: str | None
 ) -> BindingPage:
-    async with context.page_turn(limit):
+    async with context.read_turn(limit):
         rows = await context.store.fetch(name, params)
     if not rows:
         raise InternalError

@@ -104,7 +104,7 @@ async def list_call_records(
         "examined_max": examined_max,
     }
     name = f"{_LIST}:{sent[0] if sent else 'all'}"
-    async with context.page_turn(limit):
+    async with context.read_turn(limit):
         rows = await context.store.fetch(name, params)
     found = [as_wire(row[3:]) for row in rows if row[3] is not None]
     page = found[:limit]

@@ -20,7 +20,7 @@ from openpns.kit.utc_offset import parse_utc_offset
 from openpns.storage.store import Store
 
 ROWS_IN_SMALL_PAGE: Final = 100
-"""A page of more rows waits for its customer's turn: see `Services.large_reads`."""
+"""A read of more rows waits for its customer's turn: see `Services.large_reads`."""
 
 _NO_TURN: Final = nullcontext()
 
@@ -147,10 +147,10 @@ class Context(msgspec.Struct, frozen=True):
         """The customer whose data the rule reads and writes."""
         return self.principal.customer_id
 
-    def page_turn(self, rows_max: int) -> AbstractAsyncContextManager[None]:
-        """Return the block in which a page of up to `rows_max` rows is read.
+    def read_turn(self, rows_max: int) -> AbstractAsyncContextManager[None]:
+        """Return the block in which up to `rows_max` rows are read.
 
-        If the page is large, the block waits for its customer's turn.
+        If these are many, the block waits for its customer's turn.
         """
         if rows_max <= ROWS_IN_SMALL_PAGE:
             return _NO_TURN

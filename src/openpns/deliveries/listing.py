@@ -44,7 +44,7 @@ async def list_deliveries(
     if after and not is_delivery_id(after):
         raise ParameterError("after must be the next of the page before: digits")
     limit = limit or limits.DELIVERIES_IN_PAGE_MAX
-    async with context.page_turn(limit):
+    async with context.read_turn(limit):
         return await read_page(context.store, context.customer_id, limit, after, state)
 
 

@@ -75,7 +75,7 @@ async def fetch_page(context: Context, statement: str, params: Params) -> FoundG
 
     If there are more than `total_max` groups, the total is this bound.
     """
-    async with context.page_turn(params["limit"]):
+    async with context.read_turn(params["limit"]):
         rows = await context.store.fetch(statement, params)
     return _read_page(rows, params.get("total_max"))
 

@@ -121,11 +121,18 @@ async def update_group(
     if (operate_type is None) != (phones is None):
         raise ParameterError("operateType and phones must be sent together")
     given = None if phones is None else parse_phones(phones, context.services.phones_in_request_max)
+    payload = {
+        "groupId": group_id,
+        "operateType": operate_type,
+        "phones": None if given is None else ",".join(given),
+        "groupName": group_name,
+        "remark": remark,
+        "detail": detail or None,
+    }
     kind = "rename" if operate_type is None else KINDS[operate_type]
     is_renamed = not (group_name is None and remark is None)
     check_group_id(group_id)
-    now_ms = context.clock()
-    group = {"customer_id": context.customer_id, "group_id": group_id, "now_ms": now_ms}
+    group = {"customer_id": context.customer_id, "group_id": group_id, "now_ms": context.clock()}
 
     def steps() -> "Transaction[Effect[GroupChange | None]]":
         renames = [rename(group, group_name, remark)] if is_renamed else []
@@ -137,9 +144,7 @@ async def update_group(
             if renames and last:  # they change the same row
                 yield last
             last = renames or last
-        details = changed(
-            given or (), added=change.added, removed=change.removed, is_renamed=is_renamed
-        )
+        details = changed(given or (), change.added, change.removed, is_renamed=is_renamed)
         result = change if detail or dry_run else None
         grown = (yield from text_growth(group, renames[0].params)) if renames else 0
         counts = counted(
@@ -147,24 +152,19 @@ async def update_group(
         )
         return Effect(result, group_id, details, last, counts)
 
-    return await commit(
-        context,
-        "updateGroup",
-        steps,
-        scope="groups",
-        payload={
-            "groupId": group_id,
-            "operateType": operate_type,
-            "phones": None if given is None else ",".join(given),
-            "groupName": group_name,
-            "remark": remark,
-            "detail": detail or None,
-        },
-        result=_CHANGE_OR_NONE,
-        dry_run=dry_run,
-        kind=kind,
-        resources=_sharing(group_id, given or ()),
-    )
+    # The phones that a dry run finds take milliseconds of the event loop.
+    async with context.read_turn(len(given or ()) if dry_run else 0):
+        return await commit(
+            context,
+            "updateGroup",
+            steps,
+            scope="groups",
+            payload=payload,
+            result=_CHANGE_OR_NONE,
+            dry_run=dry_run,
+            kind=kind,
+            resources=_sharing(group_id, given or ()),
+        )
 
 
 async def delete_group(context: Context, *, group_id: str, guard: GroupGuard) -> None:
@@ -207,7 +207,7 @@ async def delete_group(context: Context, *, group_id: str, guard: GroupGuard) ->
 
 
 def changed(
-    phones: Sequence[str], *, added: int = 0, removed: int = 0, is_renamed: bool = False
+    phones: Sequence[str], added: int = 0, removed: int = 0, *, is_renamed: bool = False
 ) -> Changed:
     """Return the details of an audit entry, with masked phones of the request."""
     some = tuple(mask_phone(phone) for phone in phones[:AUDITED_PHONES_MAX])

@@ -35,7 +35,7 @@ async def list_numbers(
         "state": state,
         "limit": limit + 1,  # one more shows whether there is a next page
     }
-    async with context.page_turn(limit):
+    async with context.read_turn(limit):
         rows = await context.store.fetch("number_list", params)
     numbers = [_as_number(context.services.bindings_per_number_max, *row) for row in rows[:limit]]
     return NumberPage(numbers, numbers[-1].did if len(rows) > limit else None)
