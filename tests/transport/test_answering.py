@@ -85,7 +85,7 @@ async def test_turn_ends_in_time_and_the_rest_goes_on_in_order(clock: Clock) -> 
     done: list[str] = []
     strangers = [Peer(f"a{number}", done, clock) for number in range(6)]
     for peer in strangers:
-        peer.takes_s = 0.0015
+        peer.takes_s = 0.0006
     known = Peer("k", done, clock, is_known=True)
     known.answers = 2
     await answered(*strangers, known)

@@ -41,6 +41,8 @@ _RETRY_S_MIN: Final = 0.5
 _RETRY_S_MAX: Final = 8.0
 _DESCRIPTORS_FREE: Final = 256
 """Descriptors that a worker needs besides its connections."""
+_SWITCH_S: Final = 0.001
+"""How long a thread keeps the GIL if another waits: SQLite's writer, at each step of a write."""
 _MIDDLE_COLLECTIONS: Final = 300
 """Collections of garbage of the middle generation before a full one."""
 _TLS_CONNECTION_BYTES: Final = 32 * 1024
@@ -170,6 +172,7 @@ def main() -> None:
     try:
         _wait_until_usable(settings, master_key)
         application = Application(settings, master_key, counters=counters)
+        sys.setswitchinterval(_SWITCH_S)
         uvloop.run(serve(application, settings, listening, counters))
     except OpenPNSError as error:
         why: dict[str, object] = {"why": str(error)}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TURN_S: Final = 0.0025
 """How long the line of known connections parses in a turn, and how long it then answers."""
-_STRANGERS_S: Final = 0.001
+_STRANGERS_S: Final = 0.0005
 """The same for strangers, after them."""
 _FEW: Final = 32
 """So many go on in the order of their arrival: turns of places take a twentieth of the time of a

@@ -40,7 +40,7 @@ _NETWORK_GROUPS: Final = 4
 """Of the eight groups of an IPv6 address, those of its network."""
 _CLOSING_SHARE: Final = 16
 _ACCEPTED_AT_ONCE: Final = 64
-_ACCEPT_S: Final = 0.001
+_ACCEPT_S: Final = 0.0005
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
