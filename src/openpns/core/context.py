@@ -19,7 +19,7 @@ from openpns.kit.turns import OwnerCounts, Places
 from openpns.kit.utc_offset import parse_utc_offset
 from openpns.storage.store import Store
 
-ROWS_IN_SMALL_PAGE: Final = 100
+_ROWS_IN_SMALL_READ: Final = 100
 """A read of more rows waits for its customer's turn: see `Services.large_reads`."""
 
 _NO_TURN: Final = nullcontext()
@@ -152,6 +152,6 @@ class Context(msgspec.Struct, frozen=True):
 
         If these are many, the block waits for its customer's turn.
         """
-        if rows_max <= ROWS_IN_SMALL_PAGE:
+        if rows_max <= _ROWS_IN_SMALL_READ:
             return _NO_TURN
         return self.services.large_reads.hold(self.customer_id)

@@ -36,12 +36,6 @@ def check_group_size(phone_count: int, phones_max: int) -> None:
         raise GroupFull(f"a group may hold at most {phones_max} numbers")
 
 
-def fill_members(customer_id: str, seq: int, phones: Sequence[str]) -> Statement:
-    """Return the statement that stores the phones of a group without any."""
-    members = {"customer_id": customer_id, "group_seq": seq, "phones": [*phones]}
-    return Statement("group_member_fill", members)
-
-
 def lock_group(group: Params) -> Transaction[Row]:
     """Lock a group; return its row of group_lock."""
     found = yield Statement("group_lock", group)

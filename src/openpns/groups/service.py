@@ -18,7 +18,6 @@ from openpns.groups.operations import (
     KINDS,
     Operation,
     check_group_size,
-    fill_members,
     lock_group,
     operate,
 )
@@ -75,7 +74,10 @@ async def create_group(
         last = [
             Statement("group_create", group_row(context.customer_id, new, seq, now_ms)),
             *phone_chunks.write_chunks(context.customer_id, seq, members),
-            fill_members(context.customer_id, seq, members),
+            Statement(
+                "group_member_fill",
+                {"customer_id": context.customer_id, "group_seq": seq, "phones": members},
+            ),
         ]
         details = changed(members, added=len(members))
         return Effect(created, created.group_id, details, last=last, is_revised=True)

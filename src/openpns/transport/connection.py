@@ -1,14 +1,14 @@
 """One HTTP/1.1 connection: bytes in, replies out, one request after another.
 
-The listener calls `answer` of the connections that have received something, so that they can share
+`answering` calls `answer` of the connections that have received something, so that they can share
 what a turn of the event loop needs once; it parses, and answers some requests. No connection, and
 no crowd of them, has the event loop for longer than a turn. A response that waits for nothing takes
 no task. One that waits gets a task (`_finish`); what arrives meanwhile stays in `_queue` and
 `_rest`, and no more is read. Those that end in the same turn are written together, too: each send
 wakes a client. A request that arrives in parts is watched (`_watch_arrival`).
 
-Source: docs/operating/serving.md, "Connections"; docs/decisions/0026-one-transport.md and
-0035-bounded-turns.md.
+Source: docs/operating/serving.md, "Connections"; docs/decisions/0026-one-transport.md,
+0035-bounded-turns.md and 0064-lines-of-strangers.md.
 """
 
 from collections.abc import Coroutine
@@ -109,7 +109,7 @@ class Connection(Closing):
     def answer(self) -> bool:
         """Answer some requests that have arrived, until one has to wait; then read on.
 
-        The listener calls this for connections that have received something, and then `flush`.
+        `answering` calls this for connections that have received something, and then `flush`.
 
         Returns:
             Whether there is more to do in another turn.

@@ -93,6 +93,7 @@ class Listener:
         """For connections that are accepted from now on; None for plain HTTP."""
         self.tls_buffers = TlsBuffers()
         self.answer_soon: Final = Answering().add
+        """Let a connection answer in its turn; see `answering`."""
         self._clock = clock
         self._on_check = on_check
         self._connections: dict[Connection, None] = {}
